@@ -1,0 +1,1 @@
+"""thinned: the dropout toolkit for PyTorch."""

@@ -1,0 +1,175 @@
+"""Noise on single activations: after a nonlinearity, before the next layer.
+
+Each function has torch's signature where torch has the function, with keyword-only additions; each class stands where
+torch's stands, and is one of its subclasses, so that tools which look for torch's classes find ours.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..noise import PROBABILITY, SCALING, check
+from ..ops import check_floating, drop, gaussian
+from .site import Checked, Site, thin
+
+
+def dropout(
+    input: Tensor,
+    p: float = 0.5,
+    training: bool = True,
+    inplace: bool = False,
+    *,
+    broadcast_dims: Sequence[int] = (),
+    scaling: str = "inverted",
+    key: int | Tensor | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Zero each unit with probability p and scale the survivors.
+
+    `y = x * m / q`, m ~ Bernoulli(q), q = 1 - p, in training; `y = x` at inference (inverted scaling, the default).
+    With `scaling="classic"`: `y = x * m` in training and `y = q * x` at inference. E[y] = x in the one, q x in the other.
+
+    Arguments:
+        input: floating-point or complex, any shape.
+        p: the probability that a unit is dropped, in [0, 1]. 0 returns `input` itself, 1 exact zeros.
+        training: whether to draw noise.
+        inplace: overwrite `input`.
+        broadcast_dims: axes along which one draw is shared, `(1,)` on `(B, T, C)` for one mask over all time steps.
+        scaling: "inverted" or "classic".
+        key: a 64-bit key, for a pure function of `(input, key)`.
+        generator: where to draw the key, if not from torch's default CPU generator.
+
+    Raises:
+        TypeError: an integer input, or a `p` that is no number.
+        ValueError: `p` outside [0, 1], an unknown `scaling`, an axis that `input` does not have.
+
+    Cost: the backward pass keeps 8 bytes, the key. Source: Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov 2014.
+
+    >>> dropout(torch.ones(2, 4), 0.5, key=7)
+    tensor([[0., 2., 2., 2.],
+            [2., 0., 2., 0.]])
+    >>> dropout(torch.ones(2, 4), 0.5, key=7, broadcast_dims=(0,))
+    tensor([[0., 2., 2., 2.],
+            [0., 2., 2., 2.]])
+    """
+    return thin(
+        "dropout",
+        input,
+        p,
+        training,
+        inplace,
+        broadcast_dims=broadcast_dims,
+        scaling=scaling,
+        key=key,
+        generator=generator,
+    )
+
+
+def gaussian_dropout(
+    input: Tensor,
+    p: float = 0.5,
+    training: bool = True,
+    inplace: bool = False,
+    *,
+    broadcast_dims: Sequence[int] = (),
+    key: int | Tensor | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Multiply by Gaussian noise with the first two moments of inverted dropout.
+
+    `y = x * n`, n ~ Normal(1, p / q) in training; `y = x` at inference.
+
+    Arguments:
+        input: floating-point or complex, any shape.
+        p: the drop probability of the Bernoulli dropout it stands for, in [0, 1]; the noise has standard deviation
+            sqrt(p / (1 - p)). At p = 1 the limit does not exist, and all is zero as in every other variant.
+        training, inplace, broadcast_dims, key, generator: as in `dropout`.
+
+    Raises: as `dropout`. Cost: the backward pass keeps 8 bytes. Source: Srivastava et al. 2014, section 10.
+
+    >>> gaussian_dropout(torch.ones(100_000), 0.2, key=7).std().item()  # doctest: +ELLIPSIS
+    0.5...
+    """
+    check(PROBABILITY, "gaussian_dropout", "p", p)
+    check_floating("gaussian_dropout", input)
+    if not training or p == 0:
+        return input
+    if p == 1:
+        output = drop(input, p)
+    else:
+        sigma = math.sqrt(p / (1.0 - p))
+        output = gaussian(input, sigma, broadcast_dims=broadcast_dims, key=key, generator=generator)
+    return input.copy_(output) if inplace else output
+
+
+class Dropout(Site, torch.nn.Dropout):
+    """Zero each unit with probability p in training; a drop-in for `torch.nn.Dropout`. See `dropout` for the formula.
+
+    Arguments: `p`, `inplace` as in torch; `broadcast_dims`, `scaling` as in `dropout`. All may be assigned later.
+
+    Shape: any; the output has the input's. `forward` takes `key=` and `generator=` as `dropout` does.
+
+    >>> layer = Dropout(0.5)
+    >>> layer(torch.ones(4), key=7)
+    tensor([0., 2., 2., 2.])
+    >>> layer.eval()(torch.ones(4))
+    tensor([1., 1., 1., 1.])
+    """
+
+    scaling = Checked(SCALING)
+
+    def __init__(
+        self, p: float = 0.5, inplace: bool = False, *, broadcast_dims: Sequence[int] = (), scaling: str = "inverted"
+    ) -> None:
+        super().__init__()
+        self.p, self.inplace, self.scaling = p, inplace, scaling
+        self.broadcast_dims = tuple(broadcast_dims)
+
+    def forward(
+        self, input: Tensor, *, key: int | Tensor | None = None, generator: torch.Generator | None = None
+    ) -> Tensor:
+        return thin(
+            type(self).__name__,
+            input,
+            self.p,
+            self.training,
+            self.inplace,
+            broadcast_dims=self.broadcast_dims,
+            scaling=self.scaling,
+            key=key,
+            generator=generator,
+        )
+
+
+class GaussianDropout(Site):
+    """Multiply by Normal(1, p / q) noise in training. See `gaussian_dropout` for the formula.
+
+    Arguments: `p`, the drop probability of the Bernoulli dropout it stands for; `inplace`; `broadcast_dims` as in
+    `dropout`. All may be assigned later.
+
+    Shape: any; the output has the input's. `forward` takes `key=` and `generator=`.
+
+    >>> GaussianDropout(0.2).eval()(torch.ones(2))
+    tensor([1., 1.])
+    """
+
+    def __init__(self, p: float = 0.5, inplace: bool = False, *, broadcast_dims: Sequence[int] = ()) -> None:
+        super().__init__()
+        self.p, self.inplace, self.broadcast_dims = p, inplace, tuple(broadcast_dims)
+
+    def forward(
+        self, input: Tensor, *, key: int | Tensor | None = None, generator: torch.Generator | None = None
+    ) -> Tensor:
+        return gaussian_dropout(
+            input,
+            self.p,
+            self.training,
+            self.inplace,
+            broadcast_dims=self.broadcast_dims,
+            key=key,
+            generator=generator,
+        )

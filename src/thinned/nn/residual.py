@@ -1,0 +1,118 @@
+"""Noise on residual branches: stochastic depth, which leaves whole blocks out."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..noise import PROBABILITY, SCALING, Choice, Integer, check
+from ..ops import check_floating
+from .site import Checked, Site, thin
+
+MODE = Choice(("row", "batch"))
+DEPTH = Integer(1, 2**31, "[1, 2**31)")
+
+
+def stochastic_depth(
+    input: Tensor,
+    p: float,
+    mode: str = "row",
+    training: bool = True,
+    *,
+    scaling: str = "inverted",
+    key: int | Tensor | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Drop a residual branch whole: `y = x + stochastic_depth(f(x), p)`.
+
+    `y[b] = f[b] * m[b] / q`, m ~ Bernoulli(q), in training; `y = f` at inference. The paper's own scaling is
+    `scaling="classic"`: `f * m` in training, `q * f` at inference.
+
+    Arguments:
+        input: the branch's output, `(B, ...)`.
+        p: the probability that the branch is dropped, in [0, 1].
+        mode: "row" draws for each sample, "batch" once for all.
+        training, scaling, key, generator: as in `dropout`.
+
+    Raises:
+        ValueError: a 0-dim input in row mode, an unknown `mode`, or as `dropout`.
+
+    Cost: one draw a row, whatever the row's size. Source: Huang, Sun, Liu, Sedra and Weinberger 2016.
+
+    >>> stochastic_depth(torch.ones(4, 2), 0.5, key=7)[:, 0]
+    tensor([0., 2., 2., 2.])
+    """
+    check(MODE, "stochastic_depth", "mode", mode)
+    check_floating("stochastic_depth", input)
+    rows = 1 if mode == "row" else 0
+    if input.ndim < rows:
+        raise ValueError(
+            "`stochastic_depth`: `input` must have a batch axis in row mode. Got a 0-dim tensor. Pass mode='batch'."
+        )
+    return thin(
+        "stochastic_depth",
+        input,
+        p,
+        training,
+        False,
+        broadcast_dims=range(rows, input.ndim),
+        scaling=scaling,
+        key=key,
+        generator=generator,
+    )
+
+
+drop_path = stochastic_depth
+
+
+def linear_decay(p: float, depth: int) -> list[float]:
+    """Drop probabilities that grow linearly over depth: block l of L has `p * l / L`, l = 1 .. L.
+
+    Early blocks make the features that all others use, so they are kept most. The expected number of kept blocks is
+    `L - p (L + 1) / 2`. (timm starts at 0 instead: `p * (l - 1) / (L - 1)`.)
+
+    Arguments:
+        p: the last block's drop probability, in [0, 1].
+        depth: how many blocks there are, at least 1.
+
+    Raises:
+        TypeError, ValueError: a bad `p` or `depth`.
+
+    Source: Huang et al. 2016, equation 4.
+
+    >>> linear_decay(0.5, 4)
+    [0.125, 0.25, 0.375, 0.5]
+    """
+    check(PROBABILITY, "linear_decay", "p", p)
+    check(DEPTH, "linear_decay", "depth", depth)
+    return [p * block / depth for block in range(1, depth + 1)]
+
+
+class StochasticDepth(Site):
+    """Drop a residual branch whole in training: `x + StochasticDepth(p)(f(x))`. See `stochastic_depth` for the formula.
+
+    Arguments: `p`; `mode` "row" or "batch"; `scaling` as in `dropout`. All may be assigned later.
+
+    Shape: `(B, ...)`; the output has the input's. `forward` takes `key=` and `generator=`.
+
+    >>> StochasticDepth(0.5)(torch.ones(4, 2), key=7)[:, 0]
+    tensor([0., 2., 2., 2.])
+    """
+
+    mode = Checked(MODE)
+    scaling = Checked(SCALING)
+
+    def __init__(self, p: float = 0.5, mode: str = "row", *, scaling: str = "inverted") -> None:
+        super().__init__()
+        self.p, self.mode, self.scaling = p, mode, scaling
+
+    def forward(
+        self, input: Tensor, *, key: int | Tensor | None = None, generator: torch.Generator | None = None
+    ) -> Tensor:
+        return stochastic_depth(
+            input, self.p, self.mode, self.training, scaling=self.scaling, key=key, generator=generator
+        )
+
+
+# timm's name for the same thing.
+DropPath = StochasticDepth

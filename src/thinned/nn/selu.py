@@ -1,0 +1,148 @@
+"""Noise for SELU networks: dropped units take the value at which SELU saturates, so that mean and variance survive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ..noise import PROBABILITY, check, realised
+from ..ops import check_floating, drop
+from .site import Site
+
+# -lambda * alpha of SELU (Klambauer et al. 2017).
+SELU_SATURATION = -1.7580993408473766
+
+
+def alpha_dropout(
+    input: Tensor,
+    p: float = 0.5,
+    training: bool = False,
+    inplace: bool = False,
+    *,
+    key: int | Tensor | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Dropout for SELU networks: dropped units take SELU's saturation value, and mean and variance stay.
+
+    `y = a * (x * m + s * (1 - m)) + b` with s = -1.7581, `a = (q + s^2 q p)^(-1/2)`, `b = -a p s`: an input of mean 0 and
+    variance 1 keeps both.
+
+    Arguments:
+        input: floating-point, any shape; meant to have mean 0 and variance 1.
+        p, inplace, key, generator: as in `dropout`. At p = 1 all is zero, as in torch.
+        training: False by default, as torch's function has it.
+
+    Raises: as `dropout`. Cost: as `dropout`. Source: Klambauer, Unterthiner, Mayr and Hochreiter 2017.
+
+    >>> x = torch.randn(100_000, generator=torch.Generator().manual_seed(0))
+    >>> round(alpha_dropout(x, 0.2, training=True, key=7).std().item(), 2)
+    1.0
+    """
+    return _alpha("alpha_dropout", input, p, training, inplace, (), key, generator)
+
+
+def feature_alpha_dropout(
+    input: Tensor,
+    p: float = 0.5,
+    training: bool = False,
+    inplace: bool = False,
+    *,
+    key: int | Tensor | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Alpha dropout of whole channels: one draw for each `(B, C)`, shared over every further axis.
+
+    Arguments:
+        input: `(B, C, ...)`, at least 2-D.
+        p, training, inplace, key, generator: as in `alpha_dropout`.
+
+    Raises: as `alpha_dropout`, and RuntimeError for an input of fewer than 2 axes.
+
+    >>> feature_alpha_dropout(torch.zeros(1, 4, 2), 0.5, training=True, key=7)[0, :, 0]
+    tensor([-0.7792,  0.7792,  0.7792,  0.7792])
+    """
+    check_floating("feature_alpha_dropout", input)
+    if input.ndim < 2:
+        raise RuntimeError(
+            f"feature_alpha_dropout: Feature dropout requires at least 2 dimensions in the input. Got {input.ndim}. "
+            "Use alpha_dropout."
+        )
+    return _alpha("feature_alpha_dropout", input, p, training, inplace, range(2, input.ndim), key, generator)
+
+
+def _alpha(
+    owner: str,
+    input: Tensor,
+    p: float,
+    training: bool,
+    inplace: bool,
+    broadcast_dims: Sequence[int],
+    key: int | Tensor | None,
+    generator: torch.Generator | None,
+) -> Tensor:
+    check(PROBABILITY, owner, "p", p)
+    check_floating(owner, input)
+    if not training or p == 0:
+        return input
+    if p == 1:
+        gain, shift, fill = 0.0, 0.0, 0.0
+    else:
+        gain, shift = alpha_affine(p)
+        fill = gain * SELU_SATURATION + shift
+    output = drop(
+        input, p, broadcast_dims=broadcast_dims, gain=gain, shift=shift, fill=fill, key=key, generator=generator
+    )
+    return input.copy_(output) if inplace else output
+
+
+def alpha_affine(p: float) -> tuple[float, float]:
+    """Alpha dropout's pair `(a, b)`: `a = (q + s^2 q p)^(-1/2)`, `b = -a p s`, for the realised p.
+
+    >>> [round(value, 4) for value in alpha_affine(0.5)]
+    [0.8864, 0.7792]
+    """
+    dropped = realised(p)
+    kept = 1.0 - dropped
+    a = (kept + SELU_SATURATION**2 * kept * dropped) ** -0.5
+    return a, -a * dropped * SELU_SATURATION
+
+
+class _SeluDropout(Site):
+    inplace: bool
+    function: ClassVar[Callable[..., Tensor]]
+
+    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
+        super().__init__()
+        self.p, self.inplace = p, inplace
+
+    def forward(
+        self, input: Tensor, *, key: int | Tensor | None = None, generator: torch.Generator | None = None
+    ) -> Tensor:
+        return self.function(input, self.p, self.training, self.inplace, key=key, generator=generator)
+
+
+class AlphaDropout(_SeluDropout, torch.nn.AlphaDropout):
+    """Dropout after SELU; a drop-in for `torch.nn.AlphaDropout`. See `alpha_dropout` for the formula.
+
+    Arguments: `p`, `inplace` as in torch; both may be assigned later. `forward` takes `key=` and `generator=`.
+
+    >>> AlphaDropout(0.5)(torch.zeros(3), key=7)
+    tensor([-0.7792,  0.7792,  0.7792])
+    """
+
+    function = staticmethod(alpha_dropout)
+
+
+class FeatureAlphaDropout(_SeluDropout, torch.nn.FeatureAlphaDropout):
+    """Alpha dropout of whole channels; a drop-in for `torch.nn.FeatureAlphaDropout`. See `feature_alpha_dropout`.
+
+    Arguments: `p`, `inplace` as in torch; both may be assigned later. `forward` takes `key=` and `generator=`.
+
+    >>> FeatureAlphaDropout(0.5)(torch.zeros(1, 3, 2), key=7)[..., 0]
+    tensor([[-0.7792,  0.7792,  0.7792]])
+    """
+
+    function = staticmethod(feature_alpha_dropout)

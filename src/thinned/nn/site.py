@@ -1,0 +1,86 @@
+"""What every layer shares: checked settings, one repr, and the two modes with the scaling between them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..noise import PROBABILITY, SCALING, Rule, check, realised
+from ..ops import check_floating, drop
+
+
+class Checked:
+    """A setting that obeys its rule at construction and on every later assignment."""
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return self if instance is None else instance.__dict__[self.name]
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        instance.__dict__[self.name] = check(self.rule, type(instance).__name__, self.name, value)
+
+
+class Site(torch.nn.Module):
+    """A place where noise sits. Every constructor argument is an attribute of the same name."""
+
+    p = Checked(PROBABILITY)
+
+    def extra_repr(self) -> str:
+        """`p`, then whatever differs from its default; the realised p where 16 bits round it visibly.
+
+        >>> import thinned.nn
+        >>> thinned.nn.Dropout(0.001, scaling="classic")
+        Dropout(p=0.001 (realised 0.00100708), scaling='classic')
+        """
+        parts = []
+        for name, parameter in inspect.signature(type(self)).parameters.items():
+            value = getattr(self, name)
+            if isinstance(parameter.annotation, str) and name in {"p", "dropout", "recurrent_dropout"}:
+                if name == "p" or value != parameter.default:
+                    parts.append(f"{name}={value}{_rounding(value)}")
+            elif value != parameter.default:
+                parts.append(f"{name}={value!r}")
+        return ", ".join(parts)
+
+
+def _rounding(p: float) -> str:
+    """Three digits are what people write, so a p that differs in them is said."""
+    return "" if f"{p:.3g}" == f"{realised(p):.3g}" else f" (realised {realised(p):.6g})"
+
+
+def thin(
+    owner: str,
+    input: Tensor,
+    p: float,
+    training: bool,
+    inplace: bool,
+    *,
+    broadcast_dims: Sequence[int] = (),
+    scaling: str = "inverted",
+    key: int | Tensor | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Bernoulli dropout in both modes; every zeroing variant is a choice of `broadcast_dims`.
+
+    Inverted: `x * m / q` in training and `x` at inference. Classic: `x * m` and `q * x`. m is 1 with probability
+    q = 1 - p, as 16 bits realise it.
+    """
+    check(PROBABILITY, owner, "p", p)
+    check(SCALING, owner, "scaling", scaling)
+    check_floating(owner, input)
+    classic = scaling == "classic"
+    if training:
+        gain = 1.0 if classic else None
+        output = drop(input, p, broadcast_dims=broadcast_dims, gain=gain, key=key, generator=generator)
+    else:
+        output = input * (1.0 - realised(p)) if classic else input
+    return input.copy_(output) if inplace and output is not input else output

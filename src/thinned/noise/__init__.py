@@ -1,0 +1,28 @@
+"""What the noise is: a pure function of (key, position). NumPy only."""
+
+from .argument import PROBABILITY, SCALING, UINT64, Choice, Integer, Rule, check
+from .law import VERSION, bernoulli, normal, realised, scale, threshold, uniform
+from .philox import fold_in, philox
+from .place import Placement, place, shared_axes
+
+__all__ = [
+    "PROBABILITY",
+    "SCALING",
+    "UINT64",
+    "VERSION",
+    "Choice",
+    "Integer",
+    "Placement",
+    "Rule",
+    "bernoulli",
+    "check",
+    "fold_in",
+    "normal",
+    "philox",
+    "place",
+    "realised",
+    "scale",
+    "shared_axes",
+    "threshold",
+    "uniform",
+]

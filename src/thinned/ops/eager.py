@@ -1,0 +1,92 @@
+"""The eager backend: masks and noise from plain torch integer arithmetic, on whatever device the tensor is.
+
+A key may carry leading axes of the input (`key.ndim` of them): every row then has a field of its own, and positions do
+not count along those axes. That is how `vmap(randomness="different")` arrives here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..noise.law import BERNOULLI_DOMAIN, LEVELS, UNIFORM_DOMAIN
+from ..noise.place import Placement
+from .philox import philox_words, signed
+
+_WIDE = {torch.float32, torch.float64, torch.complex64, torch.complex128}
+
+
+def drop(
+    x: Tensor, key: Tensor, threshold: int, scale: float, shift: float, fill: float, strides: Sequence[int], base: int
+) -> Tensor:
+    """`scale * x + shift` where kept and `fill` where dropped, computed in 32 bits at least and rounded once."""
+    y = _widened(x) * scale
+    if shift:
+        y += shift
+    if threshold >= LEVELS:
+        y.fill_(fill)
+    elif threshold > 0:
+        dropped = _field(x, key, strides, base, 8, BERNOULLI_DOMAIN, lambda words: _halves_below(words, threshold))
+        y.masked_fill_(dropped, fill)
+    return y.to(x.dtype)
+
+
+def gaussian(x: Tensor, key: Tensor, sigma: float, strides: Sequence[int], base: int) -> Tensor:
+    """`x * (1 + sigma * n)` with n standard normal, computed in 32 bits at least and rounded once."""
+    y = _widened(x)
+    factor = _field(x, key, strides, base, 4, UNIFORM_DOMAIN, _box_muller).mul_(sigma).add_(1.0)
+    return (y * factor.to(y.real.dtype if y.is_complex() else y.dtype)).to(x.dtype)
+
+
+def _widened(x: Tensor) -> Tensor:
+    if x.dtype in _WIDE:
+        return x
+    return x.to(torch.complex64 if x.is_complex() else torch.float32)
+
+
+def _field(
+    x: Tensor,
+    key: Tensor,
+    strides: Sequence[int],
+    base: int,
+    per_block: int,
+    domain: int,
+    law: Callable[[Tensor], Tensor],
+) -> Tensor:
+    """One value a draw, shape `(*key.shape, *noise_shape)`; `law` turns words `(4, *K, N)` into `(*K, N, per_block)`."""
+    rows = key.ndim
+    where = Placement(tuple(x.shape[rows:]), tuple(strides[rows:]), base % 2**64)
+    key = key.to(x.device).unsqueeze(-1)
+    count = math.prod(where.noise_shape)
+    if where.dense:
+        first, skipped = divmod(where.base, per_block)
+        block = torch.arange(-((skipped + count) // -per_block), device=x.device) + signed(first)
+        flat = law(philox_words(block, key, domain)).flatten(-2)[..., skipped : skipped + count]
+    else:
+        positions = torch.from_numpy(where.positions().ravel().view(np.int64)).to(x.device)
+        block = (positions >> per_block.bit_length() - 1) & (2**64 // per_block - 1)
+        lane = (positions & per_block - 1).expand(*key.shape[:-1], count).unsqueeze(-1)
+        flat = law(philox_words(block, key, domain)).gather(-1, lane).squeeze(-1)
+    return flat.reshape(*key.shape[:-1], *where.noise_shape)
+
+
+def _halves_below(words: Tensor, threshold: int) -> Tensor:
+    """Whether each 16-bit half-word, low before high, is below the threshold."""
+    below = torch.empty((*words.shape[1:], 4, 2), dtype=torch.bool, device=words.device)
+    by_word = words.movedim(0, -1)
+    torch.lt(by_word & 0xFFFF, threshold, out=below[..., 0])
+    torch.lt(by_word >> 16, threshold, out=below[..., 1])
+    return below.flatten(-2)
+
+
+def _box_muller(words: Tensor) -> Tensor:
+    """Four standard normals a block, in float64 where the device has it."""
+    real = torch.float32 if words.device.type == "mps" else torch.float64
+    unit = words.to(real).add_(0.5).mul_(2.0**-32)
+    radius, angle = (-2.0 * unit[0::2].log()).sqrt(), unit[1::2] * (2.0 * math.pi)
+    pairs = torch.stack((radius * angle.cos(), radius * angle.sin()), dim=1)
+    return pairs.flatten(0, 1).movedim(0, -1)
