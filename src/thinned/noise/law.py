@@ -74,7 +74,7 @@ def bernoulli(
     Raises:
         TypeError, ValueError: a bad `key` or `p`, or what `place` refuses.
 
-    Cost: about 5 ns a draw where positions are one run, 40 ns where they are not.
+    Cost: about 5 ns a draw where positions are one run, 90 ns where they are not.
 
     >>> bernoulli(7, 0.5, (2, 4))
     array([[...

@@ -18,6 +18,9 @@ FOLD_IN_DOMAIN = 0x464F4C44  # "FOLD": the counter word that keeps derived keys 
 
 _LOW = np.uint64(0xFFFFFFFF)
 _WORD = np.uint64(32)
+_FACTORS = np.array([MULTIPLIERS], dtype=np.uint64).T
+_STEPS = np.array([WEYL], dtype=np.uint64).T
+_CHUNK = 1 << 14  # counters whose working set stays in the cache of one core: an order faster than whole arrays
 
 
 def philox(counter: ArrayLike, key: int | NDArray[np.uint64]) -> NDArray[np.uint32]:
@@ -30,7 +33,7 @@ def philox(counter: ArrayLike, key: int | NDArray[np.uint64]) -> NDArray[np.uint
     Returns:
         The output words, uint32, shape `(..., 4)`.
 
-    Cost: about 6 ns a 32-bit word on one core. Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
+    Cost: about 7 ns a 32-bit word on one core. Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
     SC 2011.
 
     >>> [f"{word:08x}" for word in philox([0, 0, 0, 0], 0)]
@@ -38,13 +41,32 @@ def philox(counter: ArrayLike, key: int | NDArray[np.uint64]) -> NDArray[np.uint
     """
     words = np.asarray(counter, dtype=np.uint64)
     keys = np.asarray(key, dtype=np.uint64)
-    c0, c1, c2, c3 = (words[..., i] for i in range(4))
-    k0, k1 = keys & _LOW, keys >> _WORD
+    shape = np.broadcast_shapes(words.shape[:-1], keys.shape)
+    words = np.broadcast_to(words, (*shape, 4)).reshape(-1, 4)
+    keys = keys.reshape(1) if keys.size == 1 else np.broadcast_to(keys, shape).ravel()
+    output = np.empty(words.shape, dtype=np.uint32)
+    for start in range(0, len(words), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        output[part] = _encrypt(words[part].T, keys if keys.size == 1 else keys[part])
+    return output.reshape(*shape, 4)
+
+
+def _encrypt(words: NDArray[np.uint64], keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The ten rounds, for counters `(4, N)` and keys `(N,)` or `(1,)`: shape `(N, 4)`, where the upper halves are void."""
+    even, odd = words[0::2].copy(), words[1::2].copy()
+    round_key = np.stack((keys & _LOW, keys >> _WORD))
+    product = np.empty_like(even)
     for _ in range(ROUNDS):
-        product0, product1 = c0 * np.uint64(MULTIPLIERS[0]), c2 * np.uint64(MULTIPLIERS[1])
-        c0, c1, c2, c3 = (product1 >> _WORD) ^ c1 ^ k0, product1 & _LOW, (product0 >> _WORD) ^ c3 ^ k1, product0 & _LOW
-        k0, k1 = (k0 + np.uint64(WEYL[0])) & _LOW, (k1 + np.uint64(WEYL[1])) & _LOW
-    return np.stack(np.broadcast_arrays(c0, c1, c2, c3), axis=-1).astype(np.uint32)
+        # Word 0 takes the high half of word 2's product and word 2 that of word 0's: hence the flips. The low halves
+        # become the odd words; their upper bits are cut off when the next round has mixed them in.
+        np.multiply(even, _FACTORS, out=product)
+        np.right_shift(product[::-1], _WORD, out=even)
+        even ^= odd
+        even ^= round_key
+        even &= _LOW
+        odd, product = product[::-1], odd
+        round_key = (round_key + _STEPS) & _LOW
+    return np.stack((even[0], odd[0], even[1], odd[1]), axis=-1)
 
 
 def blocks(key: int | NDArray[np.uint64], block: ArrayLike, domain: int) -> NDArray[np.uint32]:
