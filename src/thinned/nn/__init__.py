@@ -2,19 +2,20 @@
 
 from . import functional
 from .activation import Dropout, GaussianDropout
-from .channel import (
-    Dropout1d,
-    Dropout2d,
-    Dropout3d,
-    SpatialDropout1d,
-    SpatialDropout2d,
-    SpatialDropout3d,
-)
+from .channel import Dropout1d, Dropout2d, Dropout3d, SpatialDropout1d, SpatialDropout2d, SpatialDropout3d
+from .recurrent import LockedDropout, VariationalDropout
 from .residual import DropPath, StochasticDepth, linear_decay
+from .rnn import GRU, LSTM, RNN
 from .selu import AlphaDropout, FeatureAlphaDropout
+from .weight import DropConnect, DropConnectLinear, drop_connect, remove_drop_connect
 
 __all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
     "AlphaDropout",
+    "DropConnect",
+    "DropConnectLinear",
     "DropPath",
     "Dropout",
     "Dropout1d",
@@ -22,10 +23,14 @@ __all__ = [
     "Dropout3d",
     "FeatureAlphaDropout",
     "GaussianDropout",
+    "LockedDropout",
     "SpatialDropout1d",
     "SpatialDropout2d",
     "SpatialDropout3d",
     "StochasticDepth",
+    "VariationalDropout",
+    "drop_connect",
     "functional",
     "linear_decay",
+    "remove_drop_connect",
 ]

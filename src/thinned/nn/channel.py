@@ -115,8 +115,8 @@ def _spatial(
 def _channel_axis(owner: str, axes: int, rank: int) -> int:
     """Which axis is the channel's, with torch's errors, warnings and readings of odd ranks.
 
-    torch's dropout2d reads a 3-D input as batched, its siblings read one axis less as unbatched; swapping `torch.nn` for
-    ours must not change which units share a draw.
+    torch's dropout2d reads a 3-D input as batched, its siblings read one axis less as unbatched; swapping `torch.nn`
+    for ours must not change which units share a draw.
     """
     if axes == 1:
         if rank not in (2, 3):
@@ -136,8 +136,8 @@ def _channel_axis(owner: str, axes: int, rank: int) -> int:
         raise RuntimeError(f"{owner}: Feature dropout needs a channel axis. Got a {rank}-D input. Use dropout.")
     if axes == 2 and rank == 3:
         warnings.warn(
-            "dropout2d: Received a 3-D input to dropout2d and assuming that channel-wise 1D dropout behavior is desired: "
-            "(B, C, L). For an image without a batch pass input[None]; for a sequence use dropout1d.",
+            "dropout2d: Received a 3-D input to dropout2d and assuming that channel-wise 1D dropout behavior is "
+            "desired: (B, C, L). For an image without a batch pass input[None]; for a sequence use dropout1d.",
             UserWarning,
             stacklevel=4,
         )

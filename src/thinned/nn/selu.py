@@ -27,8 +27,8 @@ def alpha_dropout(
 ) -> Tensor:
     """Dropout for SELU networks: dropped units take SELU's saturation value, and mean and variance stay.
 
-    `y = a * (x * m + s * (1 - m)) + b` with s = -1.7581, `a = (q + s^2 q p)^(-1/2)`, `b = -a p s`: an input of mean 0 and
-    variance 1 keeps both.
+    `y = a * (x * m + s * (1 - m)) + b` with s = -1.7581, `a = (q + s^2 q p)^(-1/2)`, `b = -a p s`: an input of mean 0
+    and variance 1 keeps both.
 
     Arguments:
         input: floating-point, any shape; meant to have mean 0 and variance 1.

@@ -35,26 +35,29 @@ class Site(torch.nn.Module):
     p = Checked(PROBABILITY)
 
     def extra_repr(self) -> str:
-        """`p`, then whatever differs from its default; the realised p where 16 bits round it visibly.
+        """`p`, then whatever differs from its default.
 
         >>> import thinned.nn
         >>> thinned.nn.Dropout(0.001, scaling="classic")
         Dropout(p=0.001 (realised 0.00100708), scaling='classic')
         """
-        parts = []
-        for name, parameter in inspect.signature(type(self)).parameters.items():
-            value = getattr(self, name)
-            if isinstance(parameter.annotation, str) and name in {"p", "dropout", "recurrent_dropout"}:
-                if name == "p" or value != parameter.default:
-                    parts.append(f"{name}={value}{_rounding(value)}")
-            elif value != parameter.default:
-                parts.append(f"{name}={value!r}")
-        return ", ".join(parts)
+        return settings(self, *inspect.signature(type(self)).parameters)
 
 
-def _rounding(p: float) -> str:
-    """Three digits are what people write, so a p that differs in them is said."""
-    return "" if f"{p:.3g}" == f"{realised(p):.3g}" else f" (realised {realised(p):.6g})"
+def settings(layer: torch.nn.Module, *names: str) -> str:
+    """Constructor arguments as text: `p` always, the others where they differ from their defaults.
+
+    A rate is followed by the realised one where 16 bits round it visibly: in the three digits that people write.
+    """
+    parameters = inspect.signature(type(layer)).parameters
+    parts = []
+    for name in names:
+        value = getattr(layer, name)
+        if name == "p" or value != parameters[name].default:
+            rule = getattr(getattr(type(layer), name, None), "rule", None)
+            rounded = rule is PROBABILITY and f"{value:.3g}" != f"{realised(value):.3g}"
+            parts.append(f"{name}={value!r}" + (f" (realised {realised(value):.6g})" if rounded else ""))
+    return ", ".join(parts)
 
 
 def thin(

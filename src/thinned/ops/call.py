@@ -28,14 +28,14 @@ def drop(
 ) -> Tensor:
     """Drop units by key: `gain * x + shift` where a unit is kept, `fill` where it is dropped.
 
-    Values are selected, never multiplied by a mask: a dropped inf or nan is gone. Half precision is scaled in float32 and
-    rounded once. The result has the input's layout; the mask depends on logical positions alone. Autograd keeps the key,
-    8 bytes, and nothing else.
+    Values are selected, never multiplied by a mask: a dropped inf or nan is gone. Half precision is scaled in float32
+    and rounded once. The result has the input's layout; the mask depends on logical positions alone. Autograd keeps the
+    key, 8 bytes, and nothing else.
 
     Arguments:
         input: floating-point or complex, any shape, any layout.
-        p: the probability that a unit is dropped, in [0, 1]. At 0 nothing is drawn and `input` itself comes back; at 1 all
-            is `fill`.
+        p: the probability that a unit is dropped, in [0, 1]. At 0 nothing is drawn and `input` itself comes back; at 1
+            all is `fill`.
         key: a 64-bit key, for a result that is a pure function of its arguments.
         generator: where to draw the key, if not from torch's default CPU generator.
         broadcast_dims: axes along which one draw is shared.

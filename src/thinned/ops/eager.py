@@ -57,7 +57,7 @@ def _field(
     domain: int,
     law: Callable[[Tensor], Tensor],
 ) -> Tensor:
-    """One value a draw, shape `(*key.shape, *noise_shape)`; `law` turns words `(4, *K, N)` into `(*K, N, per_block)`."""
+    """One value a draw, `(*key.shape, *noise_shape)`; `law` turns words `(4, *K, N)` into `(*K, N, per_block)`."""
     rows = key.ndim
     where = Placement(tuple(x.shape[rows:]), tuple(strides[rows:]), base % 2**64)
     key = key.to(x.device).unsqueeze(-1)

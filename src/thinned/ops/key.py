@@ -12,8 +12,8 @@ from .philox import signed
 def draw_key(generator: torch.Generator | None = None) -> Tensor:
     """A fresh 64-bit key as a 0-dim int64 tensor, drawn by one `torch.randint`.
 
-    The draw is from the CPU's default generator whatever device the data is on, so `torch.manual_seed`, `fork_rng`, the RNG
-    state that activation checkpointing saves, and `vmap(randomness=...)` mean for us what they mean for torch.
+    The draw is from the CPU's default generator whatever device the data is on, so `torch.manual_seed`, `fork_rng`, the
+    RNG state that activation checkpointing saves, and `vmap(randomness=...)` mean for us what they mean for torch.
 
     Arguments:
         generator: draw from this one instead, on its own device.
@@ -29,8 +29,8 @@ def as_key(key: int | Tensor | None, generator: torch.Generator | None = None) -
     """The key to use: `key` itself, as an int64 tensor, or a fresh one from `generator`.
 
     Raises:
-        TypeError, ValueError: `key` is neither an integer in [0, 2**64) nor a 0-dim int64 tensor with those bits, or `key`
-            and `generator` are both given.
+        TypeError, ValueError: `key` is neither an integer in [0, 2**64) nor a 0-dim int64 tensor with those bits, or
+            `key` and `generator` are both given.
     """
     if key is None:
         return draw_key(generator)

@@ -1,7 +1,7 @@
 """How noise meets a tensor: two torch operators, `thinned::drop` and `thinned::gaussian`.
 
-Both are affine in `x` once the key is fixed, so each is its own backward: the gradient, the tangent and the gradient of the
-gradient are the same operator on another tensor, without the constants. Only the key is saved.
+Both are affine in `x` once the key is fixed, so each is its own backward: the gradient, the tangent and the gradient of
+the gradient are the same operator on another tensor, without the constants. Only the key is saved.
 
 The autograd kernel is registered by hand because `torch.library.register_autograd` knows no forward mode: it returns a
 zero tangent in silence.
@@ -9,12 +9,12 @@ zero tangent in silence.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch._functorch.autograd_function import enable_single_level_autograd_function
+from torch._functorch.utils import enable_single_level_autograd_function
 from torch.autograd.forward_ad import _set_fwd_grad_enabled
 from torch.autograd.function import _SingleLevelFunction
 
@@ -33,11 +33,11 @@ def _register(
     `linear` turns the constants into those of the map's linear part.
     """
     _library.define(f"{name}(Tensor x, Tensor key, {arguments}, SymInt[] strides, SymInt base) -> Tensor")
-    operator = getattr(torch.ops.thinned, name).default
+    operator: Any = getattr(torch.ops.thinned, name).default
 
     class Apply(_SingleLevelFunction):
         @staticmethod
-        def forward(keyset: Any, x: Tensor, key: Tensor, *rest: Any) -> Tensor:
+        def forward(keyset: Any, x: Tensor, key: Tensor, *rest: Any) -> Any:
             with torch._C._AutoDispatchBelowAutograd(), torch.enable_grad(), _set_fwd_grad_enabled(True):
                 return operator.redispatch(keyset & torch._C._after_autograd_keyset, x, key, *rest)
 
@@ -54,15 +54,16 @@ def _register(
             return (None, operator(grad, key, *ctx.rest), *(None for _ in range(1 + len(ctx.rest))))
 
         @staticmethod
-        def jvp(ctx: Any, _: Any, tangent: Tensor, *__: Any) -> Tensor:
+        def jvp(ctx: Any, _: Any, tangent: Tensor, *__: Any) -> Any:
             (key,) = ctx.saved_tensors
             return operator(tangent, key, *ctx.rest)
 
-    Apply.__name__ = f"{name.capitalize()}Backward"
+    Apply.__name__ = name.capitalize()
+    apply: Any = Apply.apply  # type: ignore[attr-defined]
 
-    def autograd(keyset: Any, x: Tensor, key: Tensor, *rest: Any) -> Tensor:
+    def autograd(keyset: Any, x: Tensor, key: Tensor, *rest: Any) -> Any:
         with enable_single_level_autograd_function():
-            return Apply.apply(keyset, x, key, *rest)
+            return apply(keyset, x, key, *rest)
 
     def meta(x: Tensor, key: Tensor, *rest: Any) -> Tensor:
         return torch.empty_like(x)

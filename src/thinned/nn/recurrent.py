@@ -1,0 +1,118 @@
+"""Noise in recurrent networks: one mask for all time steps of a sequence ("locked" or "variational" dropout).
+
+A fresh mask at each step lets noise pile up along the sequence; a locked one thins the network once and runs the whole
+sequence through it (Gal and Ghahramani 2016).
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+
+from ..noise import PROBABILITY, SCALING, check
+from .site import Checked, Site, thin
+
+Sequences = TypeVar("Sequences", Tensor, PackedSequence)
+
+
+def locked_dropout(
+    input: Sequences,
+    p: float = 0.5,
+    training: bool = True,
+    batch_first: bool = False,
+    *,
+    scaling: str = "inverted",
+    key: int | Tensor | None = None,
+    generator: torch.Generator | None = None,
+) -> Sequences:
+    """Drop units for a whole sequence: one draw for each sample and feature, shared over time.
+
+    `y[t, b, c] = x[t, b, c] * m[b, c] / q`, m ~ Bernoulli(q), in training; `y = x` at inference.
+
+    Arguments:
+        input: `(T, B, C)`, `(B, T, C)` with `batch_first`, `(T, C)` without a batch, or a PackedSequence of any order,
+            which gets the masks that its padded form would.
+        p, training, scaling, key, generator: as in `dropout`.
+        batch_first: which axis of a 3-D tensor is time; a PackedSequence knows.
+
+    Raises:
+        ValueError: a tensor that is neither 2-D nor 3-D; else as `dropout`.
+
+    Source: Gal and Ghahramani 2016; the name is from Merity, Keskar and Socher 2017.
+
+    >>> locked_dropout(torch.ones(3, 1, 4), 0.5, key=7)[:, 0]
+    tensor([[0., 2., 2., 2.],
+            [0., 2., 2., 2.],
+            [0., 2., 2., 2.]])
+    """
+    if isinstance(input, PackedSequence):
+        padded = _padded(input)
+        data = locked_dropout(padded, p, training, scaling=scaling, key=key, generator=generator)
+        return input if data is padded else input._replace(data=data[_steps(input)])
+    check(PROBABILITY, "locked_dropout", "p", p)
+    if isinstance(input, Tensor) and input.ndim not in (2, 3):
+        raise ValueError(
+            f"`locked_dropout`: `input` must be (T, B, C), (B, T, C) or (T, C). Got {tuple(input.shape)}. "
+            "For other layouts use dropout with broadcast_dims."
+        )
+    time = 1 if batch_first and input.ndim == 3 else 0
+    return thin(
+        "locked_dropout",
+        input,
+        p,
+        training,
+        False,
+        broadcast_dims=(time,),
+        scaling=scaling,
+        key=key,
+        generator=generator,
+    )
+
+
+def _padded(packed: PackedSequence) -> Tensor:
+    """A packed sequence's data as `(T, B, C)` in the batch's original order, padding 0."""
+    return torch.nn.utils.rnn.pad_packed_sequence(packed)[0]
+
+
+def _steps(packed: PackedSequence) -> tuple[Tensor, Tensor]:
+    """Time and original batch index of every row of the packed data."""
+    sizes = packed.batch_sizes
+    time = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
+    row = torch.arange(len(time)) - torch.repeat_interleave(sizes.cumsum(0) - sizes, sizes)
+    device = packed.data.device
+    batch = row.to(device) if packed.sorted_indices is None else packed.sorted_indices[row.to(device)]
+    return time.to(device), batch
+
+
+class LockedDropout(Site):
+    """One dropout mask for all time steps of a sequence. See `locked_dropout` for the formula.
+
+    Arguments: `p`; `batch_first` as in torch's recurrent modules; `scaling` as in `dropout`. All may be assigned later.
+
+    Shape: `(T, B, C)`, `(B, T, C)`, `(T, C)` or a PackedSequence; the output is of the same kind. `forward` takes
+    `key=` and `generator=`.
+
+    >>> LockedDropout(0.5, batch_first=True)(torch.ones(1, 2, 4), key=7)
+    tensor([[[0., 2., 2., 2.],
+             [0., 2., 2., 2.]]])
+    """
+
+    scaling = Checked(SCALING)
+
+    def __init__(self, p: float = 0.5, batch_first: bool = False, *, scaling: str = "inverted") -> None:
+        super().__init__()
+        self.p, self.batch_first, self.scaling = p, batch_first, scaling
+
+    def forward(
+        self, input: Sequences, *, key: int | Tensor | None = None, generator: torch.Generator | None = None
+    ) -> Sequences:
+        return locked_dropout(
+            input, self.p, self.training, self.batch_first, scaling=self.scaling, key=key, generator=generator
+        )
+
+
+# The source texts' name; not Kingma's variational dropout, which learns its rates.
+VariationalDropout = LockedDropout

@@ -1,0 +1,270 @@
+"""Noise on weights: DropConnect, for any weight of any module.
+
+The noise is live inside the owner's forward only. A hook before it puts the thinned weight where the module looks for
+it, and one after it, run even when the forward raises, takes it away again. The parameter itself never moves: names in
+`state_dict`, optimisers, `.to()`, deepcopy and pickle see an ordinary module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..noise import SCALING, Choice, Integer, realised
+from ..ops import check_floating
+from .site import Checked, Site, settings, thin
+
+INFERENCE = Choice(("mean", "gaussian"))
+NODES = Integer(1, 128, "[1, 128]")
+
+Module = torch.nn.Module
+
+
+class DropConnect(Site):
+    """Thin a weight: each weight is dropped with probability p in training.
+
+    `W' = W * M / q`, M ~ Bernoulli(q), in training; `W' = W` at inference, the mean weights. With `scaling="classic"`:
+    `W * M` and `q W`.
+
+    Use `drop_connect` to attach one to a module. It can also be registered with `torch.nn.utils.parametrize`, which
+    then draws at every access to the weight instead of once a forward, and renames the parameter in `state_dict`.
+
+    Arguments: `p`; `broadcast_dims`, axes of the weight along which one draw is shared; `scaling` as in `dropout`.
+
+    Shape: any; the output has the weight's. `forward` takes `key=` and `generator=`.
+
+    Cost: the backward pass keeps 8 bytes. Source: Wan, Zeiler, Zhang, LeCun and Fergus 2013. The paper draws a mask for
+    each sample of a batch; one for each forward, as here, has the same mean and needs no memory of batch times weights.
+
+    >>> DropConnect(0.5)(torch.ones(2, 2), key=7)
+    tensor([[0., 2.],
+            [2., 2.]])
+    """
+
+    scaling = Checked(SCALING)
+
+    def __init__(self, p: float = 0.5, *, broadcast_dims: Sequence[int] = (), scaling: str = "inverted") -> None:
+        super().__init__()
+        self.p, self.broadcast_dims, self.scaling = p, tuple(broadcast_dims), scaling
+        self._weight: str | None = None  # the parameter of the module that `drop_connect` put this on
+
+    def forward(
+        self, weight: Tensor, *, key: int | Tensor | None = None, generator: torch.Generator | None = None
+    ) -> Tensor:
+        return thin(
+            type(self).__name__,
+            weight,
+            self.p,
+            self.training,
+            False,
+            broadcast_dims=self.broadcast_dims,
+            scaling=self.scaling,
+            key=key,
+            generator=generator,
+        )
+
+    # The hooks are bound methods, so that deepcopy and pickle take them along with the layer.
+    def _put(self, module: Module, inputs: Any) -> None:
+        # An instance attribute is found before `_parameters` is looked at, so it shadows the parameter.
+        assert self._weight is not None
+        module.__dict__[self._weight] = self(module._parameters[self._weight])
+        _refresh_flat_weights(module)
+
+    def _take(self, module: Module, inputs: Any, output: Any) -> None:
+        assert self._weight is not None
+        module.__dict__.pop(self._weight, None)
+        _refresh_flat_weights(module)
+
+
+def drop_connect(
+    module: Module,
+    name: str = "weight",
+    p: float = 0.5,
+    *,
+    broadcast_dims: Sequence[int] = (),
+    scaling: str = "inverted",
+) -> Module:
+    """Put DropConnect on one weight of a module, in place; the weight is thinned once for each forward call.
+
+    Outside the forward, and at inference, the attribute is the parameter itself. The layer is attached as the submodule
+    `<name>_drop_connect`, so `train()` and `eval()` reach it and its `p` may be assigned later; `state_dict` is
+    unchanged.
+
+    Arguments:
+        module: the weight's owner: Linear, Conv, Embedding, LSTM, any module that uses the weight in its own `forward`.
+        name: the parameter's name, such as "weight" or "weight_hh_l0". Call again for a further one.
+        p, broadcast_dims, scaling: as in `DropConnect`; `broadcast_dims=(1,)` on an embedding drops whole words.
+
+    Returns:
+        `module`.
+
+    Raises:
+        ValueError: the module has no such parameter, or DropConnect is on it already; a bad `p`.
+        TypeError: the parameter is no floating-point tensor.
+
+    Source: Wan et al. 2013; on the recurrent weights of an LSTM, Merity, Keskar and Socher 2017.
+
+    >>> layer = drop_connect(torch.nn.Linear(3, 2), p=0.5)
+    >>> sorted(layer.state_dict())
+    ['bias', 'weight']
+    >>> layer
+    Linear(
+      in_features=3, out_features=2, bias=True
+      (weight_drop_connect): DropConnect(p=0.5)
+    )
+    """
+    names = [key for key, value in module._parameters.items() if value is not None]
+    if name not in names:
+        raise ValueError(
+            f"`drop_connect`: `name` must be a parameter of {type(module).__name__}. Got {name!r}. "
+            f"It has {', '.join(map(repr, names)) or 'none of its own'}."
+        )
+    child = f"{name}_drop_connect"
+    if child in module._modules:
+        raise ValueError(
+            f"`drop_connect`: one DropConnect a weight. {type(module).__name__}.{name} has one. "
+            f"Assign its rate instead: module.{child}.p = {p!r}."
+        )
+    check_floating("drop_connect", module._parameters[name])
+    layer = DropConnect(p, broadcast_dims=broadcast_dims, scaling=scaling).train(module.training)
+    layer._weight = name
+    module.add_module(child, layer)
+    module.register_forward_pre_hook(layer._put)
+    module.register_forward_hook(layer._take, always_call=True)
+    return module
+
+
+def remove_drop_connect(module: Module, name: str = "weight") -> Module:
+    """Take DropConnect off a weight again; the module is as it was before `drop_connect`.
+
+    Raises:
+        ValueError: there is none on `name`.
+
+    >>> remove_drop_connect(drop_connect(torch.nn.Linear(3, 2)))
+    Linear(in_features=3, out_features=2, bias=True)
+    """
+    layer = module._modules.get(f"{name}_drop_connect")
+    if not isinstance(layer, DropConnect):
+        raise ValueError(
+            f"`remove_drop_connect`: {type(module).__name__}.{name} must have a DropConnect. It has none. "
+            "Name the weight that was given to `drop_connect`."
+        )
+    for hooks in (module._forward_pre_hooks, module._forward_hooks):
+        for handle, hook in list(hooks.items()):
+            if getattr(hook, "__self__", None) is layer:
+                del hooks[handle]
+                module._forward_hooks_always_called.pop(handle, None)
+    del module._modules[f"{name}_drop_connect"]
+    return module
+
+
+def _refresh_flat_weights(module: Module) -> None:
+    """torch's recurrent modules read their weights from a list made in advance."""
+    if isinstance(module, torch.nn.RNNBase):
+        module.__dict__["_flat_weights"] = [getattr(module, name) for name in module._flat_weights_names]
+
+
+class DropConnectLinear(Site, torch.nn.Linear):
+    """A linear layer with DropConnect on its weights, and the paper's inference if asked for.
+
+    Training: `y = a(x (W * M / q)^T + b)`. Inference, "mean": `y = a(x W^T + b)`. Inference, "gaussian": a unit's
+    input u is a sum of many independent terms, so it is taken as Normal with the moments that the masks give it,
+    `mean = x W^T + b` and `var = (p / q) x^2 (W^2)^T`, and `y = E[a(u)]`. For a convex `a` such as ReLU the mean rule
+    is too low (Jensen), most of all where the mean is near 0.
+
+    The paper estimates the expectation by sampling; here it is a Gauss-Hermite sum, the same integral without noise.
+
+    Arguments:
+        in_features, out_features, bias: as in `torch.nn.Linear`; so is `state_dict`.
+        p: the probability that a weight is dropped, in [0, 1].
+        activation: the elementwise `a`; it is inside the layer because its expectation is taken. None is the identity.
+        inference: "mean" or "gaussian".
+        nodes: terms of the Gauss-Hermite sum, 1 to 128; `a` is evaluated that many times.
+        scaling: as in `dropout`.
+
+    Shape: `(..., in_features)` to `(..., out_features)`.
+
+    Raises:
+        ValueError: a bad `p`, `inference`, `nodes` or `scaling`; "gaussian" without an activation, whose expectation
+            would be the mean rule.
+
+    Source: Wan et al. 2013, section 3.
+
+    >>> layer = DropConnectLinear(4, 2, p=0.5, activation=torch.relu, inference="gaussian").eval()
+    >>> x = torch.ones(4)
+    >>> mean, variance = layer.moments(x)
+    >>> bool((layer(x) >= mean.relu()).all())
+    True
+    """
+
+    scaling = Checked(SCALING)
+    inference = Checked(INFERENCE)
+    nodes = Checked(NODES)
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        p: float = 0.5,
+        *,
+        activation: Callable[[Tensor], Tensor] | None = None,
+        inference: str = "mean",
+        nodes: int = 64,
+        scaling: str = "inverted",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(in_features, out_features, bias, device=device, dtype=dtype)
+        self.p, self.inference, self.nodes, self.scaling = p, inference, nodes, scaling
+        self.activation = activation
+        if inference == "gaussian" and activation is None:
+            raise ValueError(
+                "`DropConnectLinear`: `activation` must be given when `inference` is 'gaussian'. Got None. "
+                "Pass the elementwise nonlinearity, such as torch.relu, and leave it out after the layer."
+            )
+
+    def forward(
+        self, input: Tensor, *, key: int | Tensor | None = None, generator: torch.Generator | None = None
+    ) -> Tensor:
+        if not self.training and self.inference == "gaussian":
+            return self._expected(*self.moments(input))
+        weight = thin(
+            type(self).__name__,
+            self.weight,
+            self.p,
+            self.training,
+            False,
+            scaling=self.scaling,
+            key=key,
+            generator=generator,
+        )
+        output = torch.nn.functional.linear(input, weight, self.bias)
+        return output if self.activation is None else self.activation(output)
+
+    def extra_repr(self) -> str:
+        ours = settings(self, "p", "activation", "inference", "nodes", "scaling")
+        return f"{torch.nn.Linear.extra_repr(self)}, {ours}"
+
+    def moments(self, input: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance of each unit's input over the masks, both `(..., out_features)`."""
+        dropped = realised(self.p)
+        kept = 1.0 - dropped
+        # Inverted training multiplies by m / q, classic by m: means 1 and q, variances p / q and p q.
+        mean_factor, variance_factor = (kept, dropped * kept) if self.scaling == "classic" else (1.0, dropped / kept)
+        mean = torch.nn.functional.linear(input, self.weight * mean_factor, self.bias)
+        return mean, torch.nn.functional.linear(input.square(), self.weight.square() * variance_factor)
+
+    def _expected(self, mean: Tensor, variance: Tensor) -> Tensor:
+        points, weights = np.polynomial.hermite_e.hermegauss(self.nodes)
+        weights = weights / weights.sum()
+        assert self.activation is not None
+        deviation = variance.clamp_min(torch.finfo(variance.dtype).tiny).sqrt()
+        total = torch.zeros_like(mean)
+        for point, weight in zip(points.tolist(), weights.tolist(), strict=True):
+            total = total + weight * self.activation(mean + point * deviation)
+        return total
