@@ -57,8 +57,8 @@ def place(
     Arguments:
         shape: the block's shape.
         broadcast_dims: axes along which one draw is shared; negative axes count from the end.
-        offset: where the block starts in the whole, one number an axis; all 0 by default. Along a shared axis it changes
-            nothing.
+        offset: where the block starts in the whole, one number an axis; all 0 by default. Along a shared axis it
+            changes nothing.
         global_shape: the whole's shape, for a block that is a shard of it; by default the block is the whole.
 
     Raises:
