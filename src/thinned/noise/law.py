@@ -28,7 +28,9 @@ def threshold(p: float) -> int:
     >>> threshold(0.5), threshold(1.0), threshold(1 - 1e-9)
     (32768, 65536, 65535)
     """
-    nearest = math.floor(LEVELS * p + 0.5)
+    scaled = LEVELS * p
+    whole = math.floor(scaled)
+    nearest = whole + (scaled - whole >= 0.5)  # each step exact, where adding 1/2 could round
     return nearest if p >= 1.0 else min(nearest, LEVELS - 1)
 
 
@@ -80,6 +82,7 @@ def bernoulli(
     array([[False,  True,  True,  True],
            [ True, False,  True, False]])
     """
+    check(UINT64, "bernoulli", "key", key)
     check(PROBABILITY, "bernoulli", "p", p)
     where = place(shape, broadcast_dims=broadcast_dims, offset=offset, global_shape=global_shape)
     kept = lanes(key, where, "<u2", BERNOULLI_DOMAIN) >= threshold(p)
@@ -101,6 +104,7 @@ def uniform(
     >>> float(uniform(7, ()))
     0.838472691248171
     """
+    check(UINT64, "uniform", "key", key)
     where = place(shape, broadcast_dims=broadcast_dims, offset=offset, global_shape=global_shape)
     values = _unit_interval(lanes(key, where, "<u4", UNIFORM_DOMAIN))
     return np.broadcast_to(values, where.shape).copy()
@@ -124,6 +128,7 @@ def normal(
     >>> normal(7, (3,)).shape
     (3,)
     """
+    check(UINT64, "normal", "key", key)
     where = place(shape, broadcast_dims=broadcast_dims, offset=offset, global_shape=global_shape)
     even = where.positions() & ~np.uint64(1)
     radius = np.sqrt(-2.0 * np.log(_unit_interval(_gather(key, even, "<u4", UNIFORM_DOMAIN))))
@@ -134,7 +139,6 @@ def normal(
 
 def lanes(key: int, where: Placement, lane: str, domain: int) -> NDArray[np.unsignedinteger]:
     """The raw lane of every draw, in `where.noise_shape`; `lane` is "<u2" (8 a block) or "<u4" (4 a block)."""
-    check(UINT64, "noise", "key", key)
     if not where.dense:
         return _gather(key, where.positions(), lane, domain)
     count = math.prod(where.noise_shape)
