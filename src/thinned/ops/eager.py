@@ -71,7 +71,7 @@ def _field(
         block = (positions >> per_block.bit_length() - 1) & (2**64 // per_block - 1)
         lane = (positions & per_block - 1).expand(*key.shape[:-1], count).unsqueeze(-1)
         flat = law(philox_words(block, key, domain)).gather(-1, lane).squeeze(-1)
-    return flat.reshape(*key.shape[:-1], *where.noise_shape)
+    return flat.reshape((*key.shape[:-1], *where.noise_shape))
 
 
 def _halves_below(words: Tensor, threshold: int) -> Tensor:

@@ -1,0 +1,128 @@
+"""Arguments, repr, copies and the table itself: what every variant promises about being configured."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import math
+import pickle
+from typing import Any
+
+import pytest
+import torch
+
+import thinned.nn
+from thinned.nn.variants import VARIANTS, Variant
+
+BAD = [
+    (math.nan, ValueError, "Got nan."),
+    (1.5, ValueError, "Got 1.5."),
+    (-0.1, ValueError, "Got -0.1."),
+    ("0.5", TypeError, "Got '0.5'. Pass the number 0.5, not text."),
+    (None, TypeError, "Got None. For no dropout, pass 0.0."),
+    (True, TypeError, "Got True."),
+    (20, ValueError, "Got 20. If 20 % was meant, pass 0.2."),
+]
+
+
+def build(variant: Variant, **rates: Any) -> torch.nn.Module:
+    """The variant's module with small sizes where it needs sizes."""
+    sizes = dict.fromkeys(("in_features", "out_features", "input_size", "hidden_size"), 3)
+    wanted = inspect.signature(variant.module).parameters
+    return variant.module(**{name: size for name, size in sizes.items() if name in wanted}, **rates)
+
+
+def rate_names(variant: Variant) -> list[str]:
+    wanted = inspect.signature(variant.module).parameters
+    return [name for name in ("p", "dropout", "recurrent_dropout") if name in wanted]
+
+
+@pytest.mark.parametrize(("value", "error", "text"), BAD)
+def test_a_bad_rate_is_refused_at_construction_and_on_assignment(
+    variant: Variant, value: Any, error: type[Exception], text: str
+) -> None:
+    for name in rate_names(variant):
+        wording = f"`{variant.name}`: `{name}` must be a number in [0, 1]. {text}"
+        with pytest.raises(error) as caught:
+            build(variant, **{name: value})
+        assert str(caught.value).startswith(wording)
+        layer = build(variant, **{name: 0.25})
+        with pytest.raises(error) as caught:
+            setattr(layer, name, value)
+        assert str(caught.value).startswith(wording)
+        assert getattr(layer, name) == 0.25
+
+
+def test_the_repr_shows_the_rate_and_what_differs_from_the_default(variant: Variant) -> None:
+    for name in rate_names(variant):
+        assert f"{name}=0.25" in repr(build(variant, **{name: 0.25}))
+    parameters = inspect.signature(variant.module).parameters
+    others = {"inplace": True, "scaling": "classic", "broadcast_dims": (0,), "batch_first": True, "mode": "batch"}
+    for name, value in others.items():
+        if name in parameters:
+            assert name not in repr(build(variant))
+            assert f"{name}={value!r}" in repr(build(variant, **{name: value}))
+
+
+def test_the_repr_says_when_sixteen_bits_round_p_visibly(keyed: Variant) -> None:
+    if keyed.law == "gaussian":
+        pytest.skip("no rounded rate of its own")
+    assert "p=0.001 (realised 0.00100708)" in repr(build(keyed, p=0.001))
+    assert "realised" not in repr(build(keyed, p=0.1))
+
+
+def test_copies_are_independent_and_equal(variant: Variant) -> None:
+    (name, *_) = rate_names(variant)
+    layer = build(variant, **{name: 0.25})
+    for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        assert repr(twin) == repr(layer)
+        setattr(twin, name, 0.75)
+        assert getattr(layer, name) == 0.25
+
+
+def test_an_integer_input_is_refused_at_every_p_and_in_every_mode(keyed: Variant) -> None:
+    x = torch.ones([4] * len(keyed.layout.split()), dtype=torch.int64)
+    for p in (0.0, 0.5, 1.0):
+        for training in (True, False):
+            with pytest.raises(TypeError, match=r"must be floating-point or complex. Got torch.int64. Convert it"):
+                keyed.module(p=p).train(training)(x)
+
+
+def test_a_new_rate_takes_effect_at_the_next_call(keyed: Variant) -> None:
+    layer = keyed.module(p=0.5)
+    x = torch.rand([4] * len(keyed.layout.split())) + 1
+    assert layer(x) is not x
+    setattr(layer, "p", 0.0)  # noqa: B010  mypy takes an unknown attribute of a module for a tensor
+    assert layer(x) is x
+
+
+def test_inplace_overwrites_the_input(variant: Variant) -> None:
+    if "inplace" not in inspect.signature(variant.module).parameters:
+        pytest.skip("no inplace argument")
+    x = torch.rand([4] * len(variant.layout.split())) + 1
+    expected = variant.module(p=0.5)(x.clone(), key=1)
+    assert variant.module(p=0.5, inplace=True)(x, key=1) is x
+    assert torch.equal(x, expected)
+    leaf = torch.ones_like(x, requires_grad=True)
+    with pytest.raises(RuntimeError, match="leaf"):
+        variant.module(p=0.5, inplace=True)(leaf)
+
+
+def test_every_name_and_alias_of_the_table_is_public(variant: Variant) -> None:
+    assert getattr(thinned.nn, variant.name) is variant.module
+    for alias in variant.aliases:
+        assert getattr(thinned.nn, alias) is variant.module
+
+
+def test_every_public_module_is_in_the_table() -> None:
+    modules = {
+        value for value in vars(thinned.nn).values() if isinstance(value, type) and issubclass(value, torch.nn.Module)
+    }
+    assert modules == {variant.module for variant in VARIANTS}
+
+
+def test_torch_s_class_is_a_base_where_torch_has_one(variant: Variant) -> None:
+    theirs = getattr(torch.nn, variant.name, None)
+    if theirs is None:
+        pytest.skip("torch has no such class")
+    assert issubclass(variant.module, theirs)  # type: ignore[arg-type]
