@@ -1,0 +1,48 @@
+"""Inverted dropout before a layer multiplies its pre-activation's second moment by 1/q, so depth L grows (1/q)^L.
+
+He's weights have variance gain^2 / n with gain^2 = 2. Mean and variance over weights and masks are known exactly:
+given the dropped input d, a pre-activation is Normal(0, gain^2 mean(d^2)), whose ReLU has second moment 1/2 and fourth
+moment 3/2 of the normal's powers. So over one layer of width n, E[S^2] / E[S]^2 grows by 1 + (5 + 6 p/q) / n, and
+the mean over networks has a standard error without approximation (docs/theory.md, "Initialisation and depth").
+"""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from thinned.nn import Dropout
+from thinned.noise import fold_in, realised
+
+NETWORKS, WIDTH, DEPTH = 60, 512, 8
+
+
+def second_moments(p: float, gain: float) -> torch.Tensor:
+    """Mean square of the last hidden layer of `NETWORKS` independent networks on an input of +1 and -1."""
+    generator = torch.Generator().manual_seed(4)
+    dropout = Dropout(p)
+    result = []
+    for network in range(NETWORKS):
+        h = torch.ones(WIDTH)
+        h[::2] = -1.0
+        for layer in range(DEPTH):
+            weight = torch.randn(WIDTH, WIDTH, generator=generator)
+            h = (weight @ dropout(h, key=fold_in(network, layer)) * (gain / math.sqrt(WIDTH))).relu()
+        result.append(h.square().mean())
+    return torch.stack(result).double()
+
+
+@pytest.mark.parametrize(
+    ("p", "corrected"), [(0.5, False), (0.5, True), (0.2, False), (0.2, True)], ids=lambda value: str(value)
+)
+def test_the_second_moment_grows_with_depth_unless_the_gain_is_corrected(p: float, corrected: bool) -> None:
+    q = 1 - realised(p)
+    moments = second_moments(p, math.sqrt(2 * q if corrected else 2.0))
+    growth = 1.0 if corrected else q**-DEPTH
+    ratio = p / q
+    relative = (1 + 5 / WIDTH) * (1 + ratio / WIDTH) * (1 + (5 + 6 * ratio) / WIDTH) ** (DEPTH - 1) - 1
+    error = 4 * math.sqrt(relative / NETWORKS)
+    assert error < 0.25
+    assert moments.mean().item() == pytest.approx(growth, rel=error)
