@@ -1,1 +1,31 @@
-"""thinned: the dropout toolkit for PyTorch."""
+"""thinned: the dropout toolkit for PyTorch.
+
+Every submodule is loaded when it is first used: `thinned.nn` needs torch, `thinned.noise` NumPy alone, and
+`thinned.study` the extra of that name.
+
+>>> import thinned
+>>> thinned.noise.fold_in(1, 2) == thinned.noise.fold_in(1, 2)
+True
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from . import nn, noise, ops, study
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "nn", "noise", "ops", "study"]
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in __all__:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}. It has {', '.join(__all__)}.")
+
+
+def __dir__() -> list[str]:
+    return __all__

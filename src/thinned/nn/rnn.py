@@ -8,7 +8,6 @@ inference, and with both rates 0, the call is torch's own.
 
 from __future__ import annotations
 
-from itertools import accumulate
 from typing import Any, cast
 
 import torch
@@ -122,17 +121,18 @@ class _LockedRNN(torch.nn.RNNBase):
         self, rows: Tensor, sizes: list[int], state: State, mask: Tensor, names: list[str], backwards: bool
     ) -> tuple[Tensor, State]:
         weights = {name.split("_l")[0]: getattr(self, name) for name in names}
-        projected = linear(rows, weights["weight_ih"], weights.get("bias_ih"))
+        # Split once: a slice a step would each have a backward pass over the whole.
+        projected = linear(rows, weights["weight_ih"], weights.get("bias_ih")).split(sizes)
         recurrent = [weights.get(name) for name in ("weight_hh", "bias_hh", "weight_hr")]
-        starts = [0, *accumulate(sizes)]
         outputs: dict[int, Tensor] = {}
         for step in reversed(range(len(sizes))) if backwards else range(len(sizes)):
             size = sizes[step]
             live = tuple(part[:size] for part in state)
-            new = self._cell(projected[starts[step] : starts[step + 1]], live[0] * mask[:size], live, recurrent)
+            new = self._cell(projected[step], live[0] * mask[:size], live, recurrent)
             outputs[step] = new[0]
             # Sequences that have ended, or that have not begun when running backwards, keep their state.
-            state = tuple(torch.cat((part, old[size:])) for part, old in zip(new, state, strict=True))
+            ended = len(state[0]) - size
+            state = tuple(torch.cat((part, old[size:])) for part, old in zip(new, state, strict=True)) if ended else new
         return torch.cat([outputs[step] for step in range(len(sizes))]), state
 
 
