@@ -68,6 +68,20 @@ class Probability:
 
 
 @dataclass(frozen=True, slots=True)
+class Deviation:
+    """A standard deviation: a finite number, not negative."""
+
+    text: str = "must be a finite number, 0 or more"
+
+    def fault(self, value: object) -> tuple[type[Exception], str] | None:
+        if isinstance(value, bool) or not isinstance(value, numbers.Real):
+            return TypeError, "Pass a float."
+        if 0.0 <= float(value) < math.inf:
+            return None
+        return ValueError, "It is the noise's standard deviation: 0.0 is no noise."
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
     """One of a few words."""
 
@@ -105,5 +119,6 @@ class Integer:
 
 
 PROBABILITY = Probability()
+DEVIATION = Deviation()
 SCALING = Choice(("inverted", "classic"))
 UINT64 = Integer(0, 2**64 - 1, "[0, 2**64)")

@@ -44,4 +44,5 @@ def as_key(key: int | Tensor | None, generator: torch.Generator | None = None) -
             )
         return key
     check(UINT64, "key", "key", key)
-    return torch.tensor(signed(int(key)), dtype=torch.int64)
+    # Never on torch's default device: a key made there under "meta" has no value, and on a GPU it costs a transfer.
+    return torch.tensor(signed(int(key)), dtype=torch.int64, device="cpu")

@@ -53,5 +53,5 @@ def _round_keys(key: Tensor) -> tuple[Tensor, ...]:
 
 
 def signed(value: int) -> int:
-    """The signed number with the bits of an unsigned 64-bit one."""
-    return value - 2**64 if value >= 2**63 else value
+    """The signed number with the low 64 bits of an unsigned one."""
+    return (value + 2**63) % 2**64 - 2**63
