@@ -1,0 +1,132 @@
+"""A figure as data (name, words, and how to draw it), turned into an inline SVG or a PNG.
+
+Drawing goes through matplotlib's objects, never through pyplot: nothing global is left behind, and equal records give
+equal bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+from markupsafe import Markup, escape
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from thinned.study.report.theme import LIGHT, SENTINEL, Colours, recolour
+
+WIDE, HIGH = 4.3, 3.1  # inches: at a phone's width the type stays near its nominal size
+DPI = 200
+SETTINGS: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so PNGs are the same on every machine
+    "font.size": 10.0,
+    "axes.labelsize": 10.0,
+    "axes.titlesize": 10.0,
+    "xtick.labelsize": 9.0,
+    "ytick.labelsize": 9.0,
+    "legend.fontsize": 9.0,
+    "text.parse_math": False,  # a target called "$" is a name, not a formula
+    "axes.unicode_minus": True,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "thinned",
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure that can be drawn. `title` says the finding, `caption` how to read it, `alt` what it shows."""
+
+    name: str
+    title: str
+    caption: str
+    alt: str
+    draw: Callable[[Figure, Colours], None]
+    size: tuple[float, float] = (WIDE, HIGH)
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A figure that these records cannot give, and why."""
+
+    name: str
+    title: str
+    reason: str
+
+
+def dress(axes: Axes, colours: Colours, *, x: str = "", y: str = "") -> None:
+    """The look shared by every plot: two quiet axes, a faint grid across, labels in ink."""
+    axes.set_facecolor("none")
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(colours.rule)
+    axes.grid(axis="y", color=colours.rule, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.tick_params(length=0, colors=colours.muted)
+    axes.set_xlabel(x, color=colours.ink)
+    axes.set_ylabel(y, color=colours.ink)
+
+
+def legend(figure: Figure, keys: Sequence[Artist], colours: Colours) -> None:
+    """The keys in one line above the plots, where they cover no data."""
+    figure.legend(
+        handles=list(keys),
+        loc="outside upper left",
+        ncols=len(keys),
+        frameon=False,
+        labelcolor=colours.ink,
+        handlelength=1.6,
+        handletextpad=0.5,
+        columnspacing=1.1,
+        borderpad=0,
+    )
+
+
+def png(picture: Picture) -> bytes:
+    """The picture in light colours with its title above it."""
+    with matplotlib.rc_context(SETTINGS):
+        width, _ = picture.size
+        figure = Figure(figsize=picture.size, layout="constrained", facecolor=LIGHT.panel)
+        title = textwrap.fill(picture.title, int(width * 12.2))
+        figure.set_figheight(picture.size[1] + 0.2 * (1 + title.count("\n")))
+        figure.suptitle(title, x=0.015, ha="left", fontsize=11, fontweight="bold", color=LIGHT.ink)
+        picture.draw(figure, LIGHT)
+        stream = io.BytesIO()
+        figure.savefig(stream, format="png", dpi=DPI, metadata={"Software": None, "Title": picture.title})
+    return stream.getvalue()
+
+
+def svg(picture: Picture) -> Markup:
+    """The picture as an inline SVG element in the page's colours and font, named for screen readers."""
+    with matplotlib.rc_context(SETTINGS):
+        figure = Figure(figsize=picture.size, layout="constrained", facecolor="none")
+        picture.draw(figure, SENTINEL)
+        stream = io.StringIO()
+        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    return Markup(_inline(stream.getvalue(), picture))  # matplotlib escapes its text
+
+
+def _inline(document: str, picture: Picture) -> str:
+    body = document[document.index("<svg") :]
+    body = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", body, flags=re.DOTALL)
+    body = re.sub(r"<defs>\s*</defs>", "", body)
+    body = re.sub(r"font: ([^;\"]*?)([\d.]+px) [^;\"]*", r"font: \1\2 var(--sans)", body)
+    # Ids: those that something refers to become the picture's own, the rest go.
+    used = set(re.findall(r"(?:href=\"|url\()#([\w-]+)", body))
+    body = re.sub(
+        r" id=\"([\w.-]+)\"", lambda found: f' id="{picture.name}-{found[1]}"' if found[1] in used else "", body
+    )
+    body = re.sub(r"(?:xlink:)?href=\"#", f'href="#{picture.name}-', body)
+    body = body.replace("url(#", f"url(#{picture.name}-")
+    box = re.search(r"viewBox=\"[^\"]*\"", body)
+    head = (
+        f'<svg {box[0] if box else ""} role="img" aria-labelledby="{picture.name}-title {picture.name}-desc">'
+        f'<title id="{picture.name}-title">{escape(picture.title)}</title>'
+        f'<desc id="{picture.name}-desc">{escape(picture.alt)}</desc>'
+    )
+    return recolour(head + body[body.index(">") + 1 :]).strip()

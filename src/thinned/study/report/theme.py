@@ -1,0 +1,89 @@
+"""One set of colour names, two sets of values: figures are drawn once in stand-in colours that become CSS variables.
+
+Blue against vermilion, with line styles that differ as well, stays apart for every common form of colour blindness.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+STEPS = 9  # of the ramp that heat maps use
+
+
+@dataclass(frozen=True)
+class Colours:
+    """A colour for each role on the page. `ramp` runs from near the paper to far from it, in dark and light alike."""
+
+    paper: str
+    panel: str
+    ink: str
+    muted: str
+    rule: str
+    plain: str  # p = 0
+    noisy: str  # the best p above 0
+    l2: str
+    dropped: str
+    good: str
+    bad: str
+    warn: str
+    ramp: tuple[str, ...]
+
+    def named(self) -> dict[str, str]:
+        """Every colour by its CSS variable's name."""
+        named = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "ramp"}
+        return named | {f"ramp{step}": colour for step, colour in enumerate(self.ramp)}
+
+    def css(self) -> str:
+        """The colours as CSS declarations."""
+        return "".join(f"--{name}:{colour};" for name, colour in self.named().items())
+
+    def on_ramp(self, step: int) -> str:
+        """The text colour that is legible on a step of the ramp."""
+        return self.ink if step < 5 else self.panel
+
+
+LIGHT = Colours(
+    paper="#f6f7f9",
+    panel="#ffffff",
+    ink="#171b21",
+    muted="#565f6b",
+    rule="#d5dae1",
+    plain="#b8480a",
+    noisy="#1767ad",
+    l2="#5d6470",
+    dropped="#f2b48c",
+    good="#14703e",
+    bad="#a8321f",
+    warn="#8a5a00",
+    ramp=("#f0f5fa", "#dfeaf5", "#cbddef", "#b2cde8", "#94b9de", "#4376a9", "#336596", "#235381", "#14406a"),
+)
+DARK = Colours(
+    paper="#0f1216",
+    panel="#171b21",
+    ink="#e8ebef",
+    muted="#a3adb9",
+    rule="#343b45",
+    plain="#ff9a5c",
+    noisy="#6cb4f5",
+    l2="#aab2bd",
+    dropped="#8a4a20",
+    good="#5fce92",
+    bad="#ff8d7a",
+    warn="#e8b64c",
+    ramp=("#1b2530", "#1f3042", "#233c55", "#284869", "#2e567f", "#6ba4da", "#83b6e6", "#9dc8f0", "#badaf8"),
+)
+
+# Stand-ins no figure would use by chance; matplotlib writes them into the SVG as they are, in lower case.
+STAND_INS = {name: f"#fe{index:02x}dc" for index, name in enumerate(LIGHT.named())}
+SENTINEL = replace(
+    LIGHT,
+    **{name: colour for name, colour in STAND_INS.items() if not name.startswith("ramp")},
+    ramp=tuple(STAND_INS[f"ramp{step}"] for step in range(STEPS)),
+)
+
+
+def recolour(svg: str) -> str:
+    """An SVG drawn in `SENTINEL`, with every stand-in replaced by its CSS variable."""
+    for name, colour in STAND_INS.items():
+        svg = svg.replace(colour, f"var(--{name})")
+    return svg
