@@ -53,6 +53,21 @@ def test_a_bad_rate_is_refused_at_construction_and_on_assignment(
         assert getattr(layer, name) == 0.25
 
 
+@pytest.mark.parametrize("value", [1, "1", None, (0.5,)])
+def test_axes_that_are_no_sequence_of_numbers_are_refused(keyed: Variant, value: Any) -> None:
+    if "broadcast_dims" not in inspect.signature(keyed.module).parameters:
+        pytest.skip("no broadcast_dims argument")
+    layer = keyed.module(broadcast_dims=(0,))
+    for attempt in (
+        lambda: keyed.module(broadcast_dims=value),
+        lambda: setattr(layer, "broadcast_dims", value),
+    ):
+        with pytest.raises(TypeError, match=f"`{keyed.name}`: `broadcast_dims` must be a sequence of axis numbers"):
+            attempt()
+    with pytest.raises(ValueError, match=r"axes must be in \[-2, 2\) for a 2-D input. Got 5"):
+        keyed.module(broadcast_dims=(5,))(torch.ones(2, 2))
+
+
 def test_the_repr_shows_the_rate_and_what_differs_from_the_default(variant: Variant) -> None:
     for name in rate_names(variant):
         assert f"{name}=0.25" in repr(build(variant, **{name: 0.25}))

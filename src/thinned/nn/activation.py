@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..noise import PROBABILITY, SCALING, check
+from ..noise import AXES, PROBABILITY, SCALING, check
 from ..ops import check_floating, drop, gaussian
 from .site import Checked, Site, thin
 
@@ -122,14 +122,14 @@ class Dropout(Site, torch.nn.Dropout):
     tensor([1., 1., 1., 1.])
     """
 
+    broadcast_dims = Checked(AXES)
     scaling = Checked(SCALING)
 
     def __init__(
         self, p: float = 0.5, inplace: bool = False, *, broadcast_dims: Sequence[int] = (), scaling: str = "inverted"
     ) -> None:
         super().__init__()
-        self.p, self.inplace, self.scaling = p, inplace, scaling
-        self.broadcast_dims = tuple(broadcast_dims)
+        self.p, self.inplace, self.broadcast_dims, self.scaling = p, inplace, broadcast_dims, scaling
 
     def forward(
         self, input: Tensor, *, key: int | Tensor | None = None, generator: torch.Generator | None = None
@@ -159,9 +159,11 @@ class GaussianDropout(Site):
     tensor([1., 1.])
     """
 
+    broadcast_dims = Checked(AXES)
+
     def __init__(self, p: float = 0.5, inplace: bool = False, *, broadcast_dims: Sequence[int] = ()) -> None:
         super().__init__()
-        self.p, self.inplace, self.broadcast_dims = p, inplace, tuple(broadcast_dims)
+        self.p, self.inplace, self.broadcast_dims = p, inplace, broadcast_dims
 
     def forward(
         self, input: Tensor, *, key: int | Tensor | None = None, generator: torch.Generator | None = None

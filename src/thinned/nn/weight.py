@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..noise import SCALING, Choice, Integer, realised
+from ..noise import AXES, SCALING, Choice, Integer, realised
 from ..ops import check_floating
 from .site import Checked, Site, settings, thin
 
@@ -45,11 +45,12 @@ class DropConnect(Site):
             [2., 2.]])
     """
 
+    broadcast_dims = Checked(AXES)
     scaling = Checked(SCALING)
 
     def __init__(self, p: float = 0.5, *, broadcast_dims: Sequence[int] = (), scaling: str = "inverted") -> None:
         super().__init__()
-        self.p, self.broadcast_dims, self.scaling = p, tuple(broadcast_dims), scaling
+        self.p, self.broadcast_dims, self.scaling = p, broadcast_dims, scaling
         self._weight: str | None = None  # the parameter of the module that `drop_connect` put this on
 
     def forward(

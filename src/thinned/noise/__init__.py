@@ -1,11 +1,12 @@
 """What the noise is: a pure function of (key, position). NumPy only."""
 
-from .argument import DEVIATION, PROBABILITY, SCALING, UINT64, Choice, Integer, Rule, check
+from .argument import AXES, DEVIATION, PROBABILITY, SCALING, UINT64, Choice, Integer, Rule, check
 from .law import VERSION, bernoulli, normal, realised, scale, threshold, uniform
 from .philox import fold_in, philox
 from .place import Placement, place, shared_axes
 
 __all__ = [
+    "AXES",
     "DEVIATION",
     "PROBABILITY",
     "SCALING",

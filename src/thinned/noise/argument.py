@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import numbers
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -118,6 +119,19 @@ class Integer:
         return ValueError, f"Reduce it into {self.range_text} first."
 
 
+@dataclass(frozen=True, slots=True)
+class Axes:
+    """Axis numbers of a tensor whose rank is not known yet."""
+
+    text: str = "must be a sequence of axis numbers"
+
+    def fault(self, value: object) -> tuple[type[Exception], str] | None:
+        if isinstance(value, Sequence) and all(isinstance(axis, numbers.Integral) for axis in value):
+            return None
+        return TypeError, "Pass a tuple of ints, such as (1,)."
+
+
+AXES = Axes()
 PROBABILITY = Probability()
 DEVIATION = Deviation()
 SCALING = Choice(("inverted", "classic"))

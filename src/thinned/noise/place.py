@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .argument import AXES, check
+
 
 @dataclass(frozen=True, slots=True)
 class Placement:
@@ -99,6 +101,7 @@ def place(
 
 def shared_axes(rank: int, broadcast_dims: Sequence[int]) -> frozenset[int]:
     """`broadcast_dims` as a set of non-negative axes of a tensor of this rank, or an error that names the axis."""
+    check(AXES, "place", "broadcast_dims", broadcast_dims)
     axes = [dim + rank if dim < 0 else dim for dim in broadcast_dims]
     for given, axis in zip(broadcast_dims, axes, strict=True):
         if not 0 <= axis < rank:
