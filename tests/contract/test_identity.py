@@ -39,17 +39,15 @@ def test_p_one_gives_exact_zeros_and_zero_gradients_whatever_the_input(keyed: Va
     assert torch.equal(x.grad, torch.zeros_like(x))
 
 
+@pytest.mark.having("scaling")
 def test_classic_evaluation_multiplies_by_the_keep_probability(keyed: Variant) -> None:
-    if "classic" not in keyed.scaling:
-        pytest.skip("this keyed has one scaling")
     x = torch.nan_to_num(sample(keyed), 0.0, 1.0)
     layer = keyed.module(p=0.25, scaling="classic").eval()
     torch.testing.assert_close(layer(x), 0.75 * x, rtol=0, atol=0)
 
 
+@pytest.mark.dropping
 def test_a_dropped_inf_or_nan_is_gone(keyed: Variant) -> None:
-    if keyed.law == "gaussian":
-        pytest.skip("Gaussian noise drops nothing")
     x = torch.full(sample(keyed).shape, float("nan"))
     y = keyed.module(p=0.5)(x, key=1)
     dropped = ~y.isnan()

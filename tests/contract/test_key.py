@@ -21,9 +21,8 @@ def shared_dims(variant: Variant) -> list[int]:
     return [layout.index(axis) for axis in variant.shared.split() if axis in layout]
 
 
+@pytest.mark.dropping
 def test_the_mask_is_the_oracle_s_on_the_axes_the_table_names(keyed: Variant) -> None:
-    if keyed.law == "gaussian":
-        pytest.skip("compared with a tolerance in tests/ops")
     x = torch.rand(axes(keyed), generator=torch.Generator().manual_seed(1)) + 1
     y = keyed.module(p=0.3)(x, key=99)
     fill = keyed.module(p=0.3)(torch.full_like(x, float("nan")), key=99).nan_to_num(nan=0.0).unique()
@@ -98,9 +97,8 @@ def test_only_a_key_is_kept_for_the_backward_pass(keyed: Variant) -> None:
     assert sum(tensor.nbytes for tensor in saved) == 8
 
 
+@pytest.mark.dropping
 def test_one_key_at_two_rates_gives_nested_masks(keyed: Variant) -> None:
-    if keyed.law == "gaussian":
-        pytest.skip("Gaussian noise drops nothing")
     x = torch.full(axes(keyed), float("nan"))
     light, heavy = (keyed.module(p=p)(x, key=11).isnan() for p in (0.2, 0.6))
     assert (light | ~heavy).all()
@@ -114,9 +112,8 @@ def test_the_backward_pass_is_the_same_map_on_the_gradient(keyed: Variant) -> No
     assert torch.autograd.gradgradcheck(lambda x: layer(x, key=8), (x,), fast_mode=True)
 
 
+@pytest.mark.having("scaling")
 def test_changing_the_scale_does_not_change_the_mask(keyed: Variant) -> None:
-    if "classic" not in keyed.scaling:
-        pytest.skip("this keyed has one scaling")
     x = torch.ones(axes(keyed))
     inverted = keyed.module(p=0.3)(x, key=2)
     classic = keyed.module(p=0.3, scaling="classic")(x, key=2)

@@ -60,10 +60,10 @@ def closed_form(law: str, scaling: str | None, p: float) -> tuple[float, float, 
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.8])
-@pytest.mark.parametrize(("variant", "scaling"), CASES, ids=lambda value: getattr(value, "name", value))
-def test_moments(variant: Variant, scaling: str | None, p: float) -> None:
-    y = draws(variant, p, scaling)
-    mean, variance, fourth = closed_form(variant.law, scaling, p if variant.law == "gaussian" else realised(p))
+@pytest.mark.parametrize(("row", "scaling"), CASES, ids=lambda value: getattr(value, "name", value))
+def test_moments(row: Variant, scaling: str | None, p: float) -> None:
+    y = draws(row, p, scaling)
+    mean, variance, fourth = closed_form(row.law, scaling, p if row.law == "gaussian" else realised(p))
     n = y.numel()
     assert abs(y.mean().item() - mean) < 4 * math.sqrt(variance / n)
     assert abs((y - mean).square().mean().item() - variance) < 4 * math.sqrt((fourth - variance**2) / n) + 1e-12
