@@ -39,7 +39,9 @@ def gaussian(x: Tensor, key: Tensor, sigma: float, strides: Sequence[int], base:
     """`x * (1 + sigma * n)` with n standard normal, computed in 32 bits at least and rounded once."""
     y = _widened(x)
     factor = _field(x, key, strides, base, 4, UNIFORM_DOMAIN, _box_muller).mul_(sigma).add_(1.0)
-    return (y * factor.to(y.real.dtype if y.is_complex() else y.dtype)).to(x.dtype)
+    factor = factor.to(y.real.dtype if y.is_complex() else y.dtype)
+    # Into x's own layout: a product of two takes, where axes have size 0 or 1, that of the other.
+    return torch.mul(y, factor, out=torch.empty_like(y)).to(x.dtype)
 
 
 def _widened(x: Tensor) -> Tensor:
