@@ -1,0 +1,48 @@
+"""`import thinned` and `import thinned.nn` need torch and NumPy: nothing that only an extra installs is imported."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
+
+
+def modules_of_extras() -> set[str]:
+    """The top-level modules of every distribution that an extra of pyproject.toml names."""
+    extras = tomllib.loads(PYPROJECT.read_text())["project"]["optional-dependencies"]
+    names = {re.split(r"[^\w.-]", requirement)[0] for extra in extras.values() for requirement in extra} - {"thinned"}
+    wanted = {re.sub(r"[-_.]+", "-", name).lower() for name in names}
+    return {
+        module
+        for module, distributions in packages_distributions().items()
+        if any(re.sub(r"[-_.]+", "-", name).lower() in wanted for name in distributions)
+    }
+
+
+def imported_by(statement: str) -> set[str]:
+    script = f"{statement}\nimport sys\nprint(*{{name.partition('.')[0] for name in sys.modules}})"
+    return set(
+        subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout.split()
+    )
+
+
+def test_extras_are_known() -> None:
+    assert {"pandas", "matplotlib", "sklearn", "typer", "rich", "pydantic", "pytest"} <= modules_of_extras()
+
+
+@pytest.mark.parametrize("statement", ["import thinned", "import thinned.nn", "import thinned; thinned.nn"])
+def test_import_is_lean(statement: str) -> None:
+    own = imported_by(statement)
+    assert "thinned" in own
+    assert not own & modules_of_extras()
+
+
+def test_a_heavy_import_is_noticed() -> None:
+    assert imported_by("import thinned, pandas") & modules_of_extras() >= {"pandas"}
