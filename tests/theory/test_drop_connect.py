@@ -32,7 +32,7 @@ def example() -> Tensor:
 
 
 def over_masks(made: DropConnectLinear, x: Tensor) -> Tensor:
-    """The layer's training output under `DRAWS` keys, `(DRAWS, OUTPUTS)`."""
+    """The layer's training output under `DRAWS` keys, `(DRAWS, ..., OUTPUTS)`."""
     outputs: Tensor = torch.vmap(lambda key: made.train()(x, key=key), chunk_size=2000)(torch.arange(DRAWS))
     return outputs
 
@@ -87,6 +87,21 @@ def test_units_are_independent_where_dropout_s_are_not(p: float) -> None:
     spread = product + covariance.square() + fourth_cumulant(dropped) * squares @ squares.T
     assert ((of_inputs - covariance).abs() < 4 * (spread / DRAWS).sqrt()).all()
     assert (covariance.abs() > 4 * (spread / DRAWS).sqrt())[apart].any()
+
+
+def test_one_mask_a_forward_makes_examples_covary() -> None:
+    """Cov(u_i(x), u_i(z)) = (p/q) sum_j w_ij^2 x_j z_j; the paper's mask for each example would make it 0."""
+    p = 0.5
+    made, x = layer(p), example()
+    z = x.flip(0) + x
+    u = over_masks(made, torch.stack((x, z)))
+    of_x, of_z = (u - u.mean(0)).unbind(1)
+    weights = made.weight.square()
+    covariance, first, second = (p / (1 - p) * weights @ product for product in (x * z, x * x, z * z))
+    squares = made.weight.pow(4) @ (x * z).square()
+    spread = first * second + covariance.square() + fourth_cumulant(p) * squares
+    assert (((of_x * of_z).mean(0) - covariance).abs() < 4 * (spread / DRAWS).sqrt()).all()
+    assert (covariance.abs() > 4 * (spread / DRAWS).sqrt()).all()
 
 
 def relu_closed_form(mean: Tensor, variance: Tensor) -> Tensor:
