@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.figure import FigureBase
 from matplotlib.ticker import PercentFormatter
 
 from thinned.study.report.frames import active, unit_means
@@ -37,7 +37,7 @@ def picture(activations: Activations | None) -> Picture | Missing:
     )
 
 
-def _draw(figure: Figure, colours: Colours, *, activations: Activations) -> None:
+def _draw(figure: FigureBase, colours: Colours, *, activations: Activations) -> None:
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.7))
     dress(left, colours, y="units active (% of layer)")
     dress(right, colours, x="mean activation of a unit", y="units (% of layer)")

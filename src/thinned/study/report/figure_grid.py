@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
+from matplotlib.figure import FigureBase
 from matplotlib.patches import Patch, Rectangle
 from numpy.typing import NDArray
 
@@ -71,15 +71,17 @@ def _cells(table: pd.DataFrame) -> Iterator[tuple[float, float, float]]:
 
 
 def steps(table: pd.DataFrame) -> NDArray[np.int_]:
-    """Each cell's step on the ramp, by its rank: one poor learning rate must not flatten all others.
+    """Each cell's step on the ramp: the last for the lowest value, the first at twice the median's distance from it.
 
-    `NEVER` and `DIVERGED` mark the cells that have no value.
+    Whatever is worse shares the first step: one poor learning rate must not flatten all others. `NEVER` and `DIVERGED`
+    mark the cells that have no value.
     """
     values = table.to_numpy(float)
-    order = np.unique(values[np.isfinite(values)])
-    ranks = np.searchsorted(order, values)
-    scaled = np.rint((STEPS - 1) * (1 - ranks / max(len(order) - 1, 1))).astype(int)
-    return np.where(np.isnan(values), NEVER, np.where(np.isinf(values), DIVERGED, scaled))
+    finite = values[np.isfinite(values)]
+    lowest, middle = (float(finite.min()), float(np.median(finite))) if finite.size else (0.0, 1.0)
+    distance = (np.where(np.isfinite(values), values, lowest) - lowest) / (2 * (middle - lowest) or 1.0)
+    codes = np.rint((STEPS - 1) * (1 - distance.clip(0, 1))).astype(int)
+    return np.where(np.isnan(values), NEVER, np.where(np.isinf(values), DIVERGED, codes))
 
 
 def _finding(picks: dict[float, float]) -> str:
@@ -98,7 +100,7 @@ def _finding(picks: dict[float, float]) -> str:
 
 
 def _draw(
-    figure: Figure,
+    figure: FigureBase,
     colours: Colours,
     *,
     table: pd.DataFrame,
@@ -121,9 +123,11 @@ def _draw(
             axes.add_patch(Rectangle(corner, 0.94, 0.92, fc="none", ec=colours.rule, hatch="////", linewidth=0))
             continue
         fill = colours.ramp[step] if step >= 0 else "none"
-        axes.add_patch(Rectangle(corner, 0.94, 0.92, facecolor=fill, linewidth=0))
-        if picked:
-            axes.add_patch(Rectangle(corner, 0.94, 0.92, fc="none", ec=colours.ink, linewidth=2.2, zorder=3))
+        if picked:  # paper between frame and fill keeps the frame visible on every step, in dark and light
+            axes.add_patch(Rectangle(corner, 0.94, 0.92, facecolor="none", edgecolor=colours.ink, linewidth=1.5))
+            axes.add_patch(Rectangle((column - 0.41, row - 0.36), 0.82, 0.72, facecolor=fill, linewidth=0))
+        else:
+            axes.add_patch(Rectangle(corner, 0.94, 0.92, facecolor=fill, linewidth=0))
         text = show(float(values[row, column]))
         weight, ink = ("bold" if picked else "normal"), colours.on_ramp(int(step))
         axes.text(column, row, text, ha="center", va="center_baseline", fontsize=size, color=ink, fontweight=weight)
@@ -133,7 +137,7 @@ def _draw(
     axes.set_yticks(range(rows), [f"{lr:g}" for lr in lrs])
     axes.tick_params(labelsize=max(size, 7))
     axes.set_title(label, color=colours.ink, loc="left")
-    keys = [Patch(facecolor="none", edgecolor=colours.ink, linewidth=2.2, label="chosen")]
+    keys = [Patch(facecolor="none", edgecolor=colours.ink, linewidth=1.5, label="chosen")]
     if np.isnan(values).any():
         keys.append(Patch(facecolor="none", edgecolor=colours.rule, hatch="////", linewidth=0, label="never run"))
     legend(figure, keys, colours)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import FigureBase
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
@@ -69,7 +69,7 @@ def picture(records: Records, units: Units, measure: Measure) -> Picture | Missi
         name=NAMES[measure],
         title=_gap_finding(shown) if measure == "error" else _turn_finding(shown),
         caption="How to read it: the shaded gap between validation (solid) and training (dashed) is overfitting; "
-        f"dropout is switched off for both; {band}.",
+        f"dropout is switched off for both; {band}.{_cut(shown)}",
         alt=f"Training and validation {what} by epoch. " + " ".join(_ends(arm) for arm in shown),
         draw=partial(_draw, shown=shown),
     )
@@ -109,7 +109,7 @@ def keys(colours: Colours) -> list[Artist]:
     ]
 
 
-def _draw(figure: Figure, colours: Colours, *, shown: list[Arm]) -> None:
+def _draw(figure: FigureBase, colours: Colours, *, shown: list[Arm]) -> None:
     plots = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
     measure, units = shown[0].measure, shown[0].units
     label = f"{units.name} {units.axis}" if measure == "error" else "NLL (nats a row)"
@@ -145,6 +145,11 @@ def _turn_finding(shown: list[Arm]) -> str:
     if turned:
         return f"Validation NLL rises again {' and '.join(turned)}"
     return "Validation NLL does not turn up again" + (", with or without dropout" if len(shown) == 2 else "")
+
+
+def _cut(shown: list[Arm]) -> str:
+    highest = max(float(arm.values(part).max()) for arm in shown for part in ("val", "train"))
+    return " The first epochs lie above the plot." if highest > ceiling(shown) else ""
 
 
 def _ends(arm: Arm) -> str:

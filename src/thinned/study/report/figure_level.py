@@ -6,7 +6,7 @@ from functools import partial
 from typing import Literal
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import FigureBase
 from matplotlib.lines import Line2D
 
 from thinned.study.record import Level
@@ -74,7 +74,7 @@ def panel(axes: Axes, records: Records, units: Units, colours: Colours, *, measu
             middle - factor * frame["test_error_low"].to_numpy(float),
             factor * frame["test_error_high"].to_numpy(float) - middle,
         ]
-        axes.errorbar(ps, middle, spread, fmt="none", ecolor=colours.noisy, elinewidth=1.6, capsize=3)
+        axes.errorbar(ps, middle, spread, fmt="none", color=colours.noisy, elinewidth=1.6, capsize=3)
     for p, value in zip(ps, middle, strict=True):
         axes.plot(p, value, "o", color=colours.noisy if p > 0 else colours.plain, markersize=6.5, markeredgewidth=0)
         if p == records.study.best_p:
@@ -93,7 +93,7 @@ def keys(records: Records, colours: Colours) -> list[Line2D]:
     return [ring, Line2D([], [], color=colours.l2, linestyle=(0, (5, 2)), linewidth=1.3, label=label)]
 
 
-def _draw(figure: Figure, colours: Colours, *, records: Records, units: Units, measure: Measure) -> None:
+def _draw(figure: FigureBase, colours: Colours, *, records: Records, units: Units, measure: Measure) -> None:
     axes = figure.subplots()
     label = f"{records.study.metric} {units.axis}" if measure == "error" else "test NLL (nats a row)"
     dress(axes, colours, x="dropout probability p", y=label)

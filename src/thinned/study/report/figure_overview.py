@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from matplotlib.figure import Figure
+from matplotlib.figure import FigureBase
 
 from thinned.study.report import figure_learning, figure_level
 from thinned.study.report.frames import levels
@@ -30,7 +30,7 @@ def picture(records: Records, units: Units, finding: str) -> Picture | Missing:
     )
 
 
-def _draw(figure: Figure, colours: Colours, *, records: Records, units: Units) -> None:
+def _draw(figure: FigureBase, colours: Colours, *, records: Records, units: Units) -> None:
     arms = figure_learning.arms(records, units, "error")
     *curves, by_p = figure.subplots(1, len(arms) + 1, width_ratios=[1.0] * len(arms) + [1.6])
     for column, (axes, arm) in enumerate(zip(curves, arms, strict=True)):

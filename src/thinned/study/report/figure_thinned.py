@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import FigureBase
 from matplotlib.patches import Patch, PathPatch
 from matplotlib.path import Path
 from numpy.typing import NDArray
@@ -91,7 +91,9 @@ def _strip(axes: Axes, cells: NDArray[np.int_], colours: Colours) -> None:
     axes.set_ylim(cells.shape[0], 0)
 
 
-def _draw(figure: Figure, colours: Colours, *, whole: NDArray[np.int_], thinned: NDArray[np.int_], p: float) -> None:
+def _draw(
+    figure: FigureBase, colours: Colours, *, whole: NDArray[np.int_], thinned: NDArray[np.int_], p: float
+) -> None:
     above, below = figure.subplots(2, 1, sharex=True, sharey=True)
     dress(above, colours, y="test row")
     dress(below, colours, x="hidden unit", y="test row")

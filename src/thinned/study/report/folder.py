@@ -52,9 +52,9 @@ def figures(records: Records) -> list[Picture | Missing]:
         figure_level.picture(records, units, "error"),
         figure_learning.picture(records, units, "nll"),
         figure_level.picture(records, units, "nll"),
-        figure_grid.picture(records, units),
         figure_activity.picture(records.activations),
         figure_thinned.picture(records.activations),
+        figure_grid.picture(records, units),
     ]
 
 

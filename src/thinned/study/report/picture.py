@@ -17,7 +17,8 @@ import matplotlib
 from markupsafe import Markup, escape
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from thinned.study.report.theme import LIGHT, SENTINEL, Colours, recolour
 
@@ -46,7 +47,7 @@ class Picture:
     title: str
     caption: str
     alt: str
-    draw: Callable[[Figure, Colours], None]
+    draw: Callable[[FigureBase, Colours], None]
     size: tuple[float, float] = (WIDE, HIGH)
 
 
@@ -72,7 +73,7 @@ def dress(axes: Axes, colours: Colours, *, x: str = "", y: str = "") -> None:
     axes.set_ylabel(y, color=colours.ink)
 
 
-def legend(figure: Figure, keys: Sequence[Artist], colours: Colours) -> None:
+def legend(figure: FigureBase, keys: Sequence[Artist], colours: Colours) -> None:
     """The keys in one line above the plots, where they cover no data."""
     figure.legend(
         handles=list(keys),
@@ -84,18 +85,21 @@ def legend(figure: Figure, keys: Sequence[Artist], colours: Colours) -> None:
         handletextpad=0.5,
         columnspacing=1.1,
         borderpad=0,
+        borderaxespad=0.7,
     )
 
 
 def png(picture: Picture) -> bytes:
     """The picture in light colours with its title above it."""
     with matplotlib.rc_context(SETTINGS):
-        width, _ = picture.size
-        figure = Figure(figsize=picture.size, layout="constrained", facecolor=LIGHT.panel)
-        title = textwrap.fill(picture.title, int(width * 12.2))
-        figure.set_figheight(picture.size[1] + 0.2 * (1 + title.count("\n")))
-        figure.suptitle(title, x=0.015, ha="left", fontsize=11, fontweight="bold", color=LIGHT.ink)
-        picture.draw(figure, LIGHT)
+        width, height = picture.size
+        title = textwrap.fill(picture.title, int(width * 10.4))
+        strip = 0.12 + 0.19 * (1 + title.count("\n"))
+        margins = ConstrainedLayoutEngine(w_pad=0.09, h_pad=0.06)
+        figure = Figure(figsize=(width, strip + height), layout=margins, facecolor=LIGHT.panel)
+        head, body = figure.subfigures(2, 1, height_ratios=(strip, height), squeeze=False)[:, 0]
+        head.text(0.1 / width, 0.1, title, va="bottom", fontsize=11, fontweight="bold", color=LIGHT.ink)
+        picture.draw(body, LIGHT)
         stream = io.BytesIO()
         figure.savefig(stream, format="png", dpi=DPI, metadata={"Software": None, "Title": picture.title})
     return stream.getvalue()

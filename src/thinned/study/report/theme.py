@@ -55,7 +55,7 @@ LIGHT = Colours(
     good="#14703e",
     bad="#a8321f",
     warn="#8a5a00",
-    ramp=("#f0f5fa", "#dfeaf5", "#cbddef", "#b2cde8", "#94b9de", "#4376a9", "#336596", "#235381", "#14406a"),
+    ramp=("#f0f5fa", "#dde9f4", "#c3d8ed", "#a0c1e2", "#719fcd", "#4376a9", "#336596", "#235381", "#14406a"),
 )
 DARK = Colours(
     paper="#0f1216",
@@ -70,7 +70,7 @@ DARK = Colours(
     good="#5fce92",
     bad="#ff8d7a",
     warn="#e8b64c",
-    ramp=("#1b2530", "#1f3042", "#233c55", "#284869", "#2e567f", "#6ba4da", "#83b6e6", "#9dc8f0", "#badaf8"),
+    ramp=("#1b2530", "#1f3042", "#233c55", "#2a4d71", "#366492", "#5f9ad1", "#80b4e5", "#9dc8f0", "#badaf8"),
 )
 
 # Stand-ins no figure would use by chance; matplotlib writes them into the SVG as they are, in lower case.
