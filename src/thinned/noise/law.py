@@ -46,6 +46,8 @@ def realised(p: float) -> float:
 def scale(p: float) -> float:
     """What survivors are multiplied by, so that the mean is kept: 65536 / (65536 - T), as float32; 0 at p = 1.
 
+    For the realised p the mean is exact but for the rounding of this number, 2**-24 of it at most.
+
     >>> scale(0.5)
     2.0
     """
