@@ -1,1 +1,30 @@
 """Which dropout, where, how much, at which learning rate: trained on your data, judged on rows that no choice has seen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .best import Predictor, load
+    from .dataset import Dataset, StudyError
+    from .run import Progress, run_study
+
+_HOMES = {
+    "Dataset": "dataset",
+    "Predictor": "best",
+    "Progress": "run",
+    "StudyError": "dataset",
+    "load": "best",
+    "run_study": "run",
+}
+
+__all__ = ["Dataset", "Predictor", "Progress", "StudyError", "load", "run_study"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load on first use: a process that only trains needs neither pandas nor scikit-learn."""
+    from importlib import import_module
+
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)

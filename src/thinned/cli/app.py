@@ -1,0 +1,36 @@
+"""The verbs, gathered."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from .study import EPILOG, study
+from .variants import variants
+
+app = typer.Typer(
+    help="The dropout toolkit for PyTorch.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+app.command(epilog=EPILOG)(study)
+app.command()(variants)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"thinned {version('thinned')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """The dropout toolkit for PyTorch."""

@@ -1,0 +1,77 @@
+"""What a study is about: one table of features, one target, and where they came from."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from .record import Task
+
+
+class StudyError(ValueError):
+    """What the caller can mend: a file, a column, an option or a folder. The message says how."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Rows to learn from.
+
+    `y` holds class numbers (int64, indices into `classes`) or target values (float64). `test` names the rows that the
+    data's authors set apart for testing, where they did. `pixels` are grey values in 0..255, scaled as one and not column by
+    column. `notes` are sentences for the report: what was left out, what was assumed.
+    """
+
+    title: str
+    source: str
+    task: Task
+    target: str
+    features: pd.DataFrame
+    y: NDArray[np.int64] | NDArray[np.float64]
+    classes: tuple[str | int | bool, ...] = ()
+    test: NDArray[np.int64] | None = None
+    pixels: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        return len(self.y)
+
+    def fingerprint(self) -> str:
+        """A digest of every value and name, by which a resumed study knows its data."""
+        digest = hashlib.sha256()
+        digest.update(repr((self.task, self.target, self.classes, list(self.features.columns))).encode())
+        digest.update(np.ascontiguousarray(self.y).tobytes())
+        if self.test is not None:
+            digest.update(self.test.tobytes())
+        if self.pixels:
+            digest.update(self.features.to_numpy().tobytes())
+        else:
+            digest.update(pd.util.hash_pandas_object(self.features, index=False).to_numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+
+def images(
+    title: str,
+    source: str,
+    pixels: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    test: NDArray[np.int64] | None = None,
+) -> Dataset:
+    """Grey images, one a row of `pixels` `(rows, height * width)`, with whole-number labels."""
+    names, codes = np.unique(labels, return_inverse=True)
+    columns = [f"pixel_{i}" for i in range(pixels.shape[1])]
+    return Dataset(
+        title=title,
+        source=source,
+        task="classification",
+        target="label",
+        features=pd.DataFrame(pixels, columns=columns, copy=False),
+        y=codes.astype(np.int64),
+        classes=tuple(int(name) for name in names),
+        test=test,
+        pixels=True,
+    )

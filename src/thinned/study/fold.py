@@ -1,0 +1,42 @@
+"""What one seed's trials train on: prepared arrays, on disk between the process that prepares them and those that train."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Training, validation and test rows as the network takes them.
+
+    `y_*` are class numbers (int64), or for regression standardised values (float32) with the training rows' `mean` and
+    `scale`. `outputs` is the number of classes, or 0 for regression.
+    """
+
+    x_train: NDArray[np.float32]
+    y_train: NDArray[np.int64] | NDArray[np.float32]
+    x_val: NDArray[np.float32]
+    y_val: NDArray[np.int64] | NDArray[np.float32]
+    x_test: NDArray[np.float32]
+    y_test: NDArray[np.int64] | NDArray[np.float32]
+    outputs: int
+    mean: float = 0.0
+    scale: float = 1.0
+
+    def save(self, path: Path) -> None:
+        np.savez(path, **{field.name: getattr(self, field.name) for field in fields(self)})
+
+    @classmethod
+    def load(cls, path: Path) -> Fold:
+        with np.load(path) as arrays:
+            found = dict(arrays)
+        scalars = {
+            "outputs": int(found.pop("outputs")),
+            "mean": float(found.pop("mean")),
+            "scale": float(found.pop("scale")),
+        }
+        return cls(**found, **scalars)

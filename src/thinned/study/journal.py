@@ -1,0 +1,107 @@
+"""What has finished, on disk: one file a trial, each written whole or not at all, so that a study can go on where it stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .dataset import StudyError
+from .trial import Config, Measured, Outcome, Score
+
+FOLDER = "journal"
+SETTINGS = "settings.json"
+_PARTS = ("train", "val", "test")
+
+
+class Journal:
+    """The finished trials of one study folder.
+
+    Arguments:
+        folder: the study's folder; made if need be.
+        settings: everything that decides the numbers. A folder holds trials of one setting only.
+
+    Raises StudyError: the folder belongs to something else, or to a study with other settings.
+    """
+
+    def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
+        self.folder = folder / FOLDER
+        settings = json.loads(json.dumps(settings))
+        path = self.folder / SETTINGS
+        if folder.exists() and not folder.is_dir():
+            raise StudyError(f"{folder}: `--out` must be a folder. This is a file. Name another with --out.")
+        if path.is_file():
+            _compare(folder, json.loads(path.read_text(encoding="utf-8")), settings)
+        elif folder.is_dir() and any(folder.iterdir()):
+            raise StudyError(
+                f"{folder}: `--out` must be a new or empty folder, or an earlier study's. Name another with --out."
+            )
+        else:
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                write(path, (json.dumps(settings, indent=1) + "\n").encode())
+            except OSError as error:
+                raise StudyError(
+                    f"{folder}: cannot be written to: {error.strerror}. Name another folder with --out."
+                ) from error
+
+    def read(self) -> dict[Config, Outcome]:
+        """Every finished trial."""
+        found = [_load(path) for path in sorted(self.folder.glob("*.npz"))]
+        return {outcome.config: outcome for outcome in found}
+
+    def add(self, outcome: Outcome) -> None:
+        """Keep a finished trial."""
+        path = self.folder / f"{outcome.config.name}.npz"
+        part = path.with_suffix(".part")
+        facts = {
+            "config": asdict(outcome.config),
+            "points": [asdict(point) for point in outcome.points],
+            "seconds": outcome.seconds,
+            **{part: {"error": getattr(outcome, part).error, "nll": getattr(outcome, part).nll} for part in _PARTS},
+        }
+        test = outcome.test
+        with part.open("wb") as stream:
+            np.savez(stream, facts=json.dumps(facts), error=test.row_error, nll=test.row_nll, sure=test.row_sure)
+        part.replace(path)
+
+
+def _load(path: Path) -> Outcome:
+    """A trial; of training and validation rows only the means were kept."""
+    with np.load(path) as arrays:
+        facts = json.loads(str(arrays["facts"]))
+        rows = (arrays["error"], arrays["nll"], arrays["sure"])
+    none = np.zeros(0)
+    return Outcome(
+        Config(**facts["config"]),
+        tuple(Measured(**point) for point in facts["points"]),
+        Score(**facts["train"], row_error=none, row_nll=none, row_sure=none),
+        Score(**facts["val"], row_error=none, row_nll=none, row_sure=none),
+        Score(facts["test"]["error"], facts["test"]["nll"], *rows),
+        facts["seconds"],
+    )
+
+
+def _compare(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
+    differing = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
+    if differing:
+        raise StudyError(
+            f"{folder} holds a study with other settings: "
+            + "; ".join(f"{name} was {_short(old.get(name))}, now {_short(new.get(name))}" for name in differing)
+            + ". Name another folder with --out, or remove this one."
+        )
+
+
+def _short(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def write(path: Path, content: bytes) -> None:
+    """Replace a file in one step: a reader, or the next run, sees the old one or the new one, never a part."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.write_bytes(content)
+    part.replace(path)

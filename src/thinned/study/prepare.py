@@ -1,0 +1,170 @@
+"""From columns to numbers: fitted on training rows by scikit-learn, kept as plain arrays and names.
+
+A fitted scikit-learn pipeline can only be saved as a pickle, and loading a pickle runs whatever it holds. So the numbers that
+the pipeline learnt are read out once, and training and prediction both apply these.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from .dataset import StudyError
+
+MISSING = ""  # the level of a text value that is not there
+MAX_LEVELS = 30  # further levels of a text column, the rarest, share one input
+PIXEL_SCALE = 255.0
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What was learnt from training rows.
+
+    Inputs, in order: each number column as `(value or fill - mean) / scale`; a 0/1 input for each number column that had
+    missing values; for each text column a 0/1 input a level, then one for the rare levels where there are any. A level that
+    training rows did not have counts as rare, or where nothing is rare, as all zeros.
+    """
+
+    columns: tuple[str, ...]
+    numbers: tuple[str, ...]
+    fill: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    gaps: NDArray[np.int64]  # which of `numbers` have an input for being missing
+    texts: tuple[str, ...]
+    levels: tuple[tuple[str, ...], ...]
+    rare: tuple[bool, ...]
+
+    @property
+    def inputs(self) -> int:
+        return len(self.numbers) + len(self.gaps) + sum(len(levels) for levels in self.levels) + sum(self.rare)
+
+    def __call__(self, frame: pd.DataFrame) -> NDArray[np.float32]:
+        """The network's inputs for `frame`, which must have `columns`; others are left aside.
+
+        Raises StudyError for a missing column or for text in a number column.
+        """
+        absent = [name for name in self.columns if name not in frame.columns]
+        if absent:
+            raise StudyError(
+                f"`predict`: the rows must have the columns that the network was trained on. Missing: {', '.join(absent)}."
+            )
+        values = numbers(frame, self.numbers)
+        missing = np.isnan(values)
+        parts = [(np.where(missing, self.fill, values) - self.mean) / self.scale, missing[:, self.gaps]]
+        for name, levels, rare in zip(self.texts, self.levels, self.rare, strict=True):
+            known = texts(frame, (name,)) == np.array(levels, dtype=object)
+            parts.append(known)
+            if rare:
+                parts.append(~known.any(axis=1, keepdims=True))
+        return np.concatenate(parts, axis=1, dtype=np.float32)
+
+
+def fit(frame: pd.DataFrame, pixels: bool = False) -> Preparation:
+    """Learn fills (medians), means, scales and levels from training rows; `pixels` are divided by 255 instead."""
+    columns = tuple(frame.columns)
+    if pixels:
+        zeros = np.zeros(len(columns))
+        scale = np.full(len(columns), PIXEL_SCALE)
+        return Preparation(columns, columns, zeros, zeros, scale, np.zeros(0, dtype=np.int64), (), (), ())
+    is_text = {name: _is_text(frame[name]) for name in columns}
+    number_names = tuple(name for name in columns if not is_text[name])
+    text_names = tuple(name for name in columns if is_text[name])
+    pipeline = transformer(number_names, text_names)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Skipping features without any observed values")
+        pipeline.fit(as_arrays(frame, number_names, text_names))
+    fill = mean = np.zeros(0)
+    scale = np.ones(0)
+    gaps = np.zeros(0, dtype=np.int64)
+    if number_names:
+        imputer, scaler = pipeline.named_transformers_["numbers"]
+        count = len(number_names)
+        fill, mean, scale = imputer.statistics_, scaler.mean_[:count], scaler.scale_[:count]
+        fill = np.nan_to_num(fill)  # a column without a single value
+        gaps = np.flatnonzero(np.isnan(numbers(frame, number_names)).any(axis=0))
+    levels: list[tuple[str, ...]] = []
+    rare: list[bool] = []
+    if text_names:
+        encoder = pipeline.named_transformers_["texts"]
+        for found, few in zip(encoder.categories_, encoder.infrequent_categories_, strict=True):
+            infrequent = set() if few is None else set(few)
+            levels.append(tuple(level for level in found if level not in infrequent))
+            rare.append(bool(infrequent))
+    return Preparation(columns, number_names, fill, mean, scale, gaps, text_names, tuple(levels), tuple(rare))
+
+
+def transformer(number_names: tuple[str, ...], text_names: tuple[str, ...]) -> ColumnTransformer:
+    """The scikit-learn pipeline whose numbers a `Preparation` holds."""
+    count = len(number_names)
+    return ColumnTransformer(
+        [
+            (
+                "numbers",
+                make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler()),
+                list(range(count)),
+            ),
+            (
+                "texts",
+                OneHotEncoder(
+                    max_categories=MAX_LEVELS,
+                    min_frequency=2,
+                    handle_unknown="infrequent_if_exist",
+                    sparse_output=False,
+                ),
+                list(range(count, count + len(text_names))),
+            ),
+        ]
+    )
+
+
+def as_arrays(frame: pd.DataFrame, number_names: tuple[str, ...], text_names: tuple[str, ...]) -> NDArray[np.object_]:
+    """The columns as the pipeline takes them: numbers first, then text, in one array."""
+    return np.concatenate([numbers(frame, number_names).astype(object), texts(frame, text_names)], axis=1)
+
+
+def numbers(frame: pd.DataFrame, names: tuple[str, ...]) -> NDArray[np.float64]:
+    """Number columns as float64, missing as nan, truth values as 0 and 1, dates as days since 1970."""
+    if not names:
+        return np.zeros((len(frame), 0))
+    part = frame[list(names)]
+    if all(isinstance(dtype, np.dtype) and dtype.kind in "iufb" for dtype in part.dtypes):
+        return part.to_numpy(dtype=np.float64)
+    return np.stack([_number(part[name]) for name in names], axis=1)
+
+
+def _number(column: pd.Series[Any]) -> NDArray[np.float64]:
+    if pd.api.types.is_datetime64_any_dtype(column):
+        stamp = column.dt.tz_localize(None) if column.dt.tz is not None else column
+        days = (stamp - pd.Timestamp(0)) / pd.Timedelta(days=1)
+        return days.to_numpy(dtype=np.float64)
+    try:
+        return pd.to_numeric(column).to_numpy(dtype=np.float64, na_value=np.nan)
+    except (ValueError, TypeError) as error:
+        raise StudyError(f"`predict`: column {column.name!r} must hold numbers, as in training. {error}.") from error
+
+
+def texts(frame: pd.DataFrame, names: tuple[str, ...]) -> NDArray[np.object_]:
+    """Text columns as `str`, missing as the level ''."""
+    found = np.empty((len(frame), len(names)), dtype=object)
+    for i, name in enumerate(names):
+        column = frame[name]
+        found[:, i] = [MISSING if absent else str(value) for value, absent in zip(column, column.isna(), strict=True)]
+    return found
+
+
+def _is_text(column: pd.Series[Any]) -> bool:
+    """Neither numbers, nor dates, nor empty: a column without a value is a number column that is always missing."""
+    kinds = pd.api.types
+    if kinds.is_numeric_dtype(column) or kinds.is_datetime64_any_dtype(column):
+        return False
+    return bool(column.notna().any())

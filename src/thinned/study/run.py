@@ -1,0 +1,239 @@
+"""A study from data to folder: split, search, train, judge, write."""
+
+from __future__ import annotations
+
+import platform
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import best, split
+from .dataset import Dataset, StudyError
+from .fold import Fold
+from .journal import Journal
+from .kept import Kept, keep
+from .plan import Candidate, Chooser, Plan, Seen
+from .pool import Pool
+from .prepare import Preparation, fit
+from .record import Study, Task
+from .results import conclude, write_results, write_trials
+from .source import open_data
+from .trial import Config, Outcome, Recipe, batch_size, run
+
+PS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
+LRS = (0.002, 0.004, 0.008)
+WEIGHT_DECAYS = (0.1, 1.0)
+EPOCHS, MIN_STEPS = 20, 400
+HIDDEN = (256, 256)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a study is: trials finished, trials expected (widening a grid adds some), and what goes on."""
+
+    done: int
+    total: int
+    doing: str
+
+
+def run_study(
+    data: str | Path | Dataset | None = None,
+    *,
+    target: str | None = None,
+    task: Task | None = None,
+    out: str | Path = "thinned-study",
+    seed: int = 0,
+    seeds: int = 5,
+    ps: Sequence[float] = PS,
+    lrs: Sequence[float] = LRS,
+    epochs: int | None = None,
+    hidden: Sequence[int] = HIDDEN,
+    train_rows: int | None = None,
+    jobs: int = 1,
+    watch: Callable[[Progress], None] = lambda progress: None,
+) -> Study:
+    """Find out whether dropout helps on some data, at which p, with a fair learning rate for each p.
+
+    Arguments:
+        data: a `.csv`, `.parquet` or `.npz` file, a folder of IDX images, or None for 5,000 MNIST digits.
+        target: the column to predict.
+        task: "classification" or "regression", if the target does not say.
+        out: the folder to write. If it holds the same study unfinished, that is continued.
+        seed: decides every split, initial weight, order and mask: the same seed gives the same numbers.
+        seeds: how often each p is trained in the end, on different training rows, weights and masks; at least 2.
+        ps: drop probabilities to try, in [0, 1). 0 is always among them.
+        lrs: learning rates to try, widened where the best is at an edge; one alone is taken as given.
+        epochs: passes over the training rows; None means 20, or what it takes to make 400 steps.
+        hidden: units of each hidden layer.
+        train_rows: how many rows to train on; None means 1,000 images, or 55 % of a table.
+        jobs: processes. The numbers do not depend on it. Above 1, a script needs `if __name__ == "__main__":`.
+        watch: called after every trial.
+
+    Returns what `study.json` in `out` holds; beside it lie `trials.csv`, `curves.csv`, `report.html`, and the chosen network
+    for `load`.
+
+    Raises:
+        StudyError: data, options or a folder that cannot be used. Nothing has been written then.
+        KeyboardInterrupt: Ctrl-C. What is finished is in `out`, and the same call goes on from there.
+    """
+    start = time.perf_counter()
+    out = Path(out)
+    _check(seed, seeds, ps, lrs, epochs, hidden, train_rows, jobs)
+    dataset = data if isinstance(data, Dataset) else open_data(None if data is None else Path(data), target, task)
+    size = split.sizes(dataset, train_rows)
+    batch = batch_size(size.train)
+    steps_an_epoch = -(-size.train // batch)
+    recipe = Recipe(seed, tuple(hidden), epochs or max(EPOCHS, -(-MIN_STEPS // steps_an_epoch)), batch)
+    plan = Plan(tuple(sorted({0.0, *map(float, ps)})), tuple(sorted(set(map(float, lrs)))), WEIGHT_DECAYS, seeds)
+    versions = {name: version(name) for name in ("thinned", "torch", "numpy", "scikit-learn")}
+    settings: dict[str, Any] = {
+        "data": dataset.title,
+        "data's fingerprint": dataset.fingerprint(),
+        "--seed": seed,
+        "--seeds": seeds,
+        "--p": plan.ps,
+        "--lr": plan.lrs,
+        "--epochs": recipe.epochs,
+        "--hidden": recipe.hidden,
+        "--train-rows": size.train,
+        **{f"{name}'s version": found for name, found in versions.items() if name in ("thinned", "torch")},
+    }
+    journal = Journal(out, settings)
+    finished = journal.read()
+
+    def facts(levels_seeds: int, complete: bool) -> Study:
+        return conclude(
+            dataset,
+            size,
+            Chooser(replace(plan, seeds=levels_seeds), _seen(finished)),
+            finished,
+            hidden=list(recipe.hidden),
+            seed=seed,
+            seconds=time.perf_counter() - start,
+            versions={**versions, "python": platform.python_version()},
+            complete=complete,
+        )
+
+    try:
+        with tempfile.TemporaryDirectory(prefix="thinned-study-") as scratch:
+            preparations = _prepare(dataset, size, seed, seeds, Path(scratch))
+            with Pool(Path(scratch), recipe, jobs) as pool:
+                while missing := Chooser(plan, _seen(finished)).missing():
+                    for outcome in pool.map(run, missing):
+                        journal.add(outcome)
+                        finished[outcome.config] = outcome
+                        total = max(Chooser(plan, _seen(finished)).outlook(), len(finished))
+                        watch(Progress(len(finished), total, outcome.config.name))
+                watch(Progress(len(finished), len(finished), "writing the report"))
+                study = facts(seeds, complete=True)
+                kept = _keep(pool, study, Chooser(plan, _seen(finished)), finished)
+            fold = Fold.load(Path(scratch) / "0.npz")
+    except KeyboardInterrupt:
+        done = Chooser(plan, _seen(finished)).seeds_done()
+        if done >= 2:
+            write_results(out, facts(done, complete=False))
+        write_trials(out, dataset.task, Chooser(plan, _seen(finished)), finished)
+        raise
+    best.save(out, dataset, preparations[0], kept[study.best_p], recipe, fold.mean, fold.scale)
+    write_trials(out, dataset.task, Chooser(plan, _seen(finished)), finished)
+    _write_activations(out, kept)
+    write_results(out, study)
+    from .report import write as write_report  # late: drawing needs matplotlib, which nothing above does
+
+    write_report(out)
+    return study
+
+
+def _check(
+    seed: int,
+    seeds: int,
+    ps: Sequence[float],
+    lrs: Sequence[float],
+    epochs: int | None,
+    hidden: Sequence[int],
+    train_rows: int | None,
+    jobs: int,
+) -> None:
+    rules = [
+        ("--seed", seed, 0 <= seed < 2**63, "a whole number, 0 or more"),
+        ("--seeds", seeds, seeds >= 2, "at least 2: one run cannot tell an effect from luck"),
+        *(("--p", p, 0 <= p < 1, "a drop probability in [0, 1)") for p in ps),
+        ("--p", list(ps), any(p > 0 for p in ps), "at least one rate above 0 to compare with 0"),
+        *(("--lr", lr, 0 < lr < float("inf"), "a positive number") for lr in lrs),
+        ("--lr", list(lrs), len(lrs) > 0, "at least one learning rate"),
+        ("--epochs", epochs, epochs is None or epochs >= 1, "at least 1"),
+        (
+            "--hidden",
+            list(hidden),
+            len(hidden) > 0 and all(n >= 1 for n in hidden),
+            "units of each hidden layer, 1 or more",
+        ),
+        ("--train-rows", train_rows, train_rows is None or train_rows >= 2, "at least 2"),
+        ("--jobs", jobs, jobs >= 1, "at least 1"),
+    ]
+    for name, value, holds, rule in rules:
+        if not holds:
+            hint = (
+                f" If {value:g} % was meant, pass {value / 100:g}."
+                if name == "--p" and isinstance(value, (int, float)) and 1 < value < 100
+                else ""
+            )
+            raise StudyError(f"`{name}` must be {rule}. Got {value}.{hint}")
+
+
+def _seen(finished: dict[Config, Outcome]) -> list[Seen]:
+    """Finished trials as a choice may see them: validation figures, nothing of the test rows."""
+    return [Seen(config, outcome.val.error, outcome.val.nll) for config, outcome in finished.items()]
+
+
+def _prepare(data: Dataset, size: split.Sizes, seed: int, seeds: int, folder: Path) -> list[Preparation]:
+    """Every seed's rows as the network takes them, each prepared from its own training rows alone."""
+    test = split.test_rows(data, size, seed)
+    preparations = []
+    for index in range(seeds):
+        rows = split.rows(data, size, test, seed, index)
+        preparation = fit(data.features.iloc[rows.train], data.pixels)
+        y, outputs, mean, scale = data.y, len(data.classes), 0.0, 1.0
+        if data.task == "regression":
+            mean, scale = float(y[rows.train].mean()), float(y[rows.train].std()) or 1.0
+            y = ((y - mean) / scale).astype(np.float32)
+        parts = {
+            f"{name}_{part}": value
+            for part, chosen in (("train", rows.train), ("val", rows.val), ("test", test))
+            for name, value in (("x", preparation(data.features.iloc[chosen])), ("y", y[chosen]))
+        }
+        Fold(**parts, outputs=outputs, mean=mean, scale=scale).save(folder / f"{index}.npz")
+        preparations.append(preparation)
+    return preparations
+
+
+def _keep(pool: Pool, study: Study, chooser: Chooser, finished: dict[Config, Outcome]) -> dict[float, Kept]:
+    """Seed 0's networks at p = 0 and at the best p above 0, by p."""
+    candidates = [Candidate("dropout", p, 0.0) for p in (0.0, chooser.p_above_zero())]
+    kept = {found.config.p: found for found in pool.map(keep, [c.at(chooser.lr(c), 0) for c in candidates])}
+    for found in kept.values():
+        before = finished[found.config].points[-1].val_nll
+        if found.val_nll != before:
+            raise StudyError(
+                f"{found.config.name} gave another network than before (validation NLL {found.val_nll} and {before}): its trial "
+                "was run on another machine or with other libraries. Remove the folder and run the study again."
+            )
+    return kept
+
+
+def _write_activations(out: Path, kept: dict[float, Kept]) -> None:
+    plain, noisy = kept[0.0], kept[max(kept)]
+    np.savez(
+        out / "activations.npz",
+        plain=plain.whole,
+        whole=noisy.whole,
+        thinned=noisy.thinned,
+        kept=noisy.mask,
+        p=np.float64(noisy.config.p),
+    )
