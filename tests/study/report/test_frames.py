@@ -136,7 +136,7 @@ def test_dropped_and_zero_are_told_apart(records: Records) -> None:
     found = records.activations
     assert found is not None
     whole, thinned = figure_thinned.codes(found)
-    part = slice(figure_thinned.ROWS), slice(figure_thinned.UNITS)
+    part = slice(figure_thinned.ROWS), figure_thinned.busiest_units(found)
     kept = found.kept[part]
     np.testing.assert_array_equal(thinned == figure_thinned.DROPPED, ~kept)
     np.testing.assert_array_equal(whole == figure_thinned.ZERO, found.whole[part] == 0)

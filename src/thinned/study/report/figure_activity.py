@@ -15,7 +15,6 @@ from thinned.study.report.theme import Colours
 from thinned.study.report.units import at, percent
 
 NAME = "activity"
-BINS = 24
 
 
 def picture(activations: Activations | None) -> Picture | Missing:
@@ -30,7 +29,8 @@ def picture(activations: Activations | None) -> Picture | Missing:
         name=NAME,
         title=f"{noisy} of hidden units are active with dropout, {plain} without",
         caption="How to read it: left, how many units of the first hidden layer are above zero for a test row; right, "
-        f"how strongly each unit fires, averaged over {rows} test rows. Dropout is switched off for both networks.",
+        f"how strongly each unit fires, averaged over {rows} test rows, strongest first. "
+        "Dropout is switched off for both networks.",
         alt=f"Active share: {plain} at p = 0 and {noisy} at {at(activations.p)}. "
         f"Mean activation: {means[0]} at p = 0 and {means[1]} at {at(activations.p)}.",
         draw=partial(_draw, activations=activations),
@@ -40,7 +40,7 @@ def picture(activations: Activations | None) -> Picture | Missing:
 def _draw(figure: FigureBase, colours: Colours, *, activations: Activations) -> None:
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.7))
     dress(left, colours, y="units active (% of layer)")
-    dress(right, colours, x="mean activation of a unit", y="units (% of layer)")
+    dress(right, colours, x="units, busiest first (% of layer)", y="mean activation")
     names = [at(0), at(activations.p)]
     arrays = [activations.plain, activations.whole]
     hues = [colours.plain, colours.noisy]
@@ -54,13 +54,12 @@ def _draw(figure: FigureBase, colours: Colours, *, activations: Activations) -> 
     left.set_xlim(-0.6, 1.6)
     left.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=""))
     left.margins(y=0.12)
-    top = max(float(unit_means(array).max()) for array in arrays)
-    edges = np.linspace(0, top or 1.0, BINS + 1)
     for array, hue, name, style in zip(arrays, hues, names, ["--", "-"], strict=True):
-        means = unit_means(array)
-        weights = np.full(means.shape, 1 / len(means))
-        right.hist(means, edges, weights=weights, histtype="stepfilled", color=hue, alpha=0.18, linewidth=0)
-        right.hist(means, edges, weights=weights, histtype="step", color=hue, lw=1.7, linestyle=style, label=name)
-    right.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=""))
-    right.set_xlim(0, edges[-1])
+        means = np.sort(unit_means(array))[::-1]
+        rank = (np.arange(len(means)) + 0.5) / len(means)
+        right.fill_between(rank, means, color=hue, alpha=0.14, linewidth=0)
+        right.plot(rank, means, color=hue, linewidth=1.8, linestyle=style, label=name)
+    right.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=""))
+    right.set_xlim(0, 1)
+    right.set_ylim(bottom=0)
     right.legend(frameon=False, labelcolor=colours.ink, loc="upper right", handlelength=1.6)

@@ -95,7 +95,9 @@ def panel(axes: Axes, arm: Arm, colours: Colours) -> None:
             )
         marker = "o" if len(epochs) == 1 else ""
         axes.plot(epochs, arm.values(part), color=colour, linestyle=style, linewidth=1.8, marker=marker)
-    heading = f"{at(arm.p)}\ngap {arm.gap}"
+    # a target's name can be too long for half a figure; the axis has it
+    size = arm.gap if arm.units.percent or arm.measure == "nll" else arm.units.number(float(arm.gaps.mean()))
+    heading = f"{at(arm.p)}\ngap {size}"
     axes.set_title(heading, color=colour, fontweight="bold", loc="left", pad=8)
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
 

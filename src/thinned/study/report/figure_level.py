@@ -67,7 +67,9 @@ def panel(axes: Axes, records: Records, units: Units, colours: Colours, *, measu
             axes.axhspan(factor * l2.test_error_low, factor * l2.test_error_high, color=colours.l2, alpha=0.18, lw=0)
         height = factor * (l2.test_error if measure == "error" else l2.test_nll)
         axes.axhline(height, color=colours.l2, linestyle=(0, (5, 2)), linewidth=1.3)
-    axes.plot(dots["p"], factor * dots[column], "o", color=colours.noisy, alpha=0.35, markersize=4, markeredgewidth=0)
+    span = max(ps.max() - ps.min(), 0.1)
+    beside = dots["p"] + 0.025 * span  # not on the interval's bar, which would hide them
+    axes.plot(beside, factor * dots[column], "o", color=colours.noisy, alpha=0.5, markersize=4, markeredgewidth=0)
     axes.plot(ps, middle, color=colours.noisy, linewidth=1.4)
     if measure == "error" and (frame["seeds"] > 1).any():
         spread = [
@@ -80,8 +82,7 @@ def panel(axes: Axes, records: Records, units: Units, colours: Colours, *, measu
         if p == records.study.best_p:
             axes.plot(p, value, "o", ms=13, markerfacecolor="none", markeredgecolor=colours.ink, markeredgewidth=1.3)
     axes.set_xticks(ps, [f"{p:g}" for p in ps])
-    margin = 0.07 * max(ps.max() - ps.min(), 0.1)
-    axes.set_xlim(ps.min() - margin, ps.max() + margin)
+    axes.set_xlim(ps.min() - 0.07 * span, ps.max() + 0.07 * span)
 
 
 def keys(records: Records, colours: Colours) -> list[Line2D]:

@@ -11,6 +11,7 @@ from matplotlib.patches import Patch, PathPatch
 from matplotlib.path import Path
 from numpy.typing import NDArray
 
+from thinned.study.report.frames import unit_means
 from thinned.study.report.picture import Missing, Picture, dress, legend
 from thinned.study.report.records import Activations
 from thinned.study.report.theme import STEPS, Colours
@@ -33,7 +34,7 @@ def picture(activations: Activations | None) -> Picture | Missing:
     return Picture(
         name=NAME,
         title=f"In training every row meets its own thinned network: {percent(share)} of units are dropped",
-        caption=f"How to read it: the first {units} of {activations.whole.shape[1]} units of the first hidden layer, "
+        caption=f"How to read it: the {units} busiest of {activations.whole.shape[1]} units of the first hidden layer, "
         f"for {rows} test rows of the {at(activations.p)} network. A dropped unit is switched off by the noise; "
         f"a blank unit is zero by itself (ReLU). {_scaling(activations)}",
         alt=f"Two maps of {rows} test rows by {units} hidden units. Above, dropout off: {percent((whole >= 0).mean())} "
@@ -49,8 +50,9 @@ def codes(activations: Activations) -> tuple[NDArray[np.int_], NDArray[np.int_]]
 
     Both maps share one scale, so that kept units show how far training scales them up.
     """
-    part = (slice(ROWS), slice(UNITS))
-    whole, thinned, kept = activations.whole[part], activations.thinned[part], activations.kept[part]
+    busiest = busiest_units(activations)
+    whole, thinned = (array[:ROWS, busiest] for array in (activations.whole, activations.thinned))
+    kept = activations.kept[:ROWS, busiest]
     top = float(np.quantile(np.abs(thinned[thinned != 0]), 0.95)) if np.any(thinned) else 1.0
 
     def step(values: NDArray[np.float32]) -> NDArray[np.int_]:
@@ -58,6 +60,11 @@ def codes(activations: Activations) -> tuple[NDArray[np.int_], NDArray[np.int_]]
         return np.where(values == 0, ZERO, shade.clip(FAINTEST, STEPS - 1))
 
     return step(whole), np.where(kept, step(thinned), DROPPED)
+
+
+def busiest_units(activations: Activations) -> NDArray[np.int_]:
+    """The units shown: the whole network's strongest on average. Many others are zero for every row."""
+    return np.argsort(-unit_means(activations.whole), kind="stable")[:UNITS]
 
 
 def _scaling(activations: Activations) -> str:
@@ -96,7 +103,7 @@ def _draw(
 ) -> None:
     above, below = figure.subplots(2, 1, sharex=True, sharey=True)
     dress(above, colours, y="test row")
-    dress(below, colours, x="hidden unit", y="test row")
+    dress(below, colours, x="hidden unit, busiest first", y="test row")
     for axes, cells, title in (
         (above, whole, "whole network (inference)"),
         (below, thinned, f"thinned network (training, {at(p)})"),

@@ -53,13 +53,18 @@ def levels(records: Records) -> pd.DataFrame:
 def grid(records: Records, measure: str = "val_error") -> pd.DataFrame:
     """Mean of `measure` over seeds: learning rates down (largest first), p across.
 
-    NaN where nothing was run, infinite where a run diverged.
+    A search may try a rate with fewer seeds than it then trains the chosen one with. So a p's cells are means over the
+    seeds that all of them have, where there is such a seed. NaN where nothing was run, infinite where a run diverged.
     """
     rows = records.trials[records.trials["arm"] == "dropout"]
-    table = rows.pivot_table(index="lr", columns="p", values=measure, aggfunc="mean")
-    lrs = sorted({*records.study.lrs, *rows["lr"]}, reverse=True)
     ps = sorted({*records.study.ps, *rows["p"]})
-    return table.reindex(index=lrs, columns=ps).astype(float)
+    columns = {}
+    for p in ps:
+        runs = rows[rows["p"] == p]
+        shared = set(runs["seed"]).intersection(*(set(cell) for _, cell in runs.groupby("lr")["seed"]))
+        columns[p] = (runs[runs["seed"].isin(shared)] if shared else runs).groupby("lr")[measure].mean()
+    lrs = sorted(set(rows["lr"]) or records.study.lrs, reverse=True)
+    return pd.DataFrame(columns, columns=ps, dtype=float).reindex(lrs)
 
 
 def active(array: NDArray[np.float32]) -> float:

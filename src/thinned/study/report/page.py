@@ -41,6 +41,7 @@ def page(records: Records, figures: Sequence[Picture | Missing], folder: Path) -
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["unbroken"] = unbroken
     study, units = records.study, Units.of(records.study)
     verdict = study.verdict if study.complete else "incomplete"
     config = folder / "config.toml"
@@ -64,12 +65,23 @@ def page(records: Records, figures: Sequence[Picture | Missing], folder: Path) -
     )
 
 
+def unbroken(sentence: str) -> str:
+    """The sentence with its numbers held together: no line ends between "p =" and its value or before a percent sign.
+
+    >>> unbroken("At p = 0.5: 3 %.") == "At p\\u00a0=\\u00a00.5: 3\\u00a0%."
+    True
+    """
+    return sentence.replace(" %", "\N{NO-BREAK SPACE}%").replace("p = ", "p\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}")
+
+
 def keys(records: Records, units: Units) -> list[Key]:
     """The four figures to read first, each as (without dropout, with dropout)."""
     study = records.study
-    calibration = "expected calibration error" if study.task == "classification" else "95 % intervals off coverage by"
+    calibration = (
+        "expected calibration error" if study.task == "classification" else "how far 95 % intervals' coverage is off"
+    )
 
-    percent = Units(True, "%", 1)
+    percent = Units(True, "%")
     levels = [level for level in (records.plain, records.noisy) if level]
 
     def key(label: str, values: list[float], number: Callable[[float], str], unit: str, note: str) -> Key:
@@ -142,7 +154,7 @@ def table(records: Records, units: Units) -> list[dict[str, str | bool]]:
             "error": units.number(level.test_error),
             "interval": interval,
             "nll": nats(level.test_nll),
-            "calibration": Units(True, "%", 1).number(level.test_calibration),
+            "calibration": Units(True, "%").number(level.test_calibration),
             "train": units.number(level.train_error),
             "gap": units.number(level.test_error - level.train_error),
             "chosen": level.arm == "dropout" and level.p == records.study.best_p,
@@ -159,8 +171,8 @@ def method(records: Records) -> list[str]:
         f"{study.rows_train:,} rows trained the networks, {study.rows_val:,} validation rows made every choice "
         f"(learning rate, weight decay, p), and {study.rows_test:,} test rows gave the results. "
         "No choice has seen a test row.",
-        f"{len(records.trials):,} trainings, {seeds}. Every p had the same learning rates to choose from, "
-        "so that no p is judged at a rate that suits another.",
+        f"{len(records.trials):,} trainings, {seeds}. Every p got its own learning rate, so that none is judged at one "
+        "that suits another.",
         "All errors and likelihoods are measured with dropout switched off, on the training rows too. "
         "p is the probability that a unit is dropped.",
     ]

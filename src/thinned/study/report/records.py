@@ -53,7 +53,7 @@ class Records:
         """The level that stands for dropout: the chosen p, or where validation chose p = 0, the best p above 0."""
         levels = [level for level in self.study.levels if level.arm == "dropout" and level.p > 0]
         chosen = [level for level in levels if level.p == self.study.best_p]
-        return chosen[0] if chosen else min(levels, key=lambda level: level.val_error, default=None)
+        return chosen[0] if chosen else min(levels, key=lambda x: (x.val_error, x.val_nll, x.p), default=None)
 
     def runs(self, level: Level) -> pd.DataFrame:
         """The trials behind a level: its arm and p, at the learning rate (and weight decay) that validation chose."""

@@ -1,4 +1,4 @@
-"""Numbers as a reader writes them: percent or the target's unit, a true minus, no more digits than the rows allow."""
+"""Numbers as a reader writes them: percent or the target's unit, a true minus sign."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from thinned.study.record import Study
 
 MINUS = "\N{MINUS SIGN}"
 DASH = "\N{EM DASH}"  # stands for "none"
+DECIMALS = 1  # of percent, as in the study's words
 LONGEST_UNIT = 24  # characters of a column's name that fit beside an axis
 
 
@@ -18,13 +19,13 @@ class Units:
 
     percent: bool
     unit: str
-    decimals: int
 
     @classmethod
     def of(cls, study: Study) -> Units:
-        """Percent with a second decimal only where one test row is worth less than 0.05 points."""
+        """Percent for classification, else the target's name, cut where it is too long for an axis."""
+        name = study.unit if len(study.unit) <= LONGEST_UNIT else study.unit[: LONGEST_UNIT - 1] + "…"
         percent = study.task == "classification"
-        return cls(percent, "%" if percent else study.unit, 1 if study.rows_test < 2000 else 2)
+        return cls(percent, "%" if percent else name)
 
     @property
     def factor(self) -> float:
@@ -37,9 +38,8 @@ class Units:
 
     @property
     def axis(self) -> str:
-        """The unit in brackets, short enough for an axis."""
-        unit = self.unit if len(self.unit) <= LONGEST_UNIT else self.unit[: LONGEST_UNIT - 1] + "…"
-        return f"({unit})"
+        """The unit in brackets."""
+        return f"({self.unit})"
 
     @property
     def gap_unit(self) -> str:
@@ -48,18 +48,18 @@ class Units:
 
     def number(self, value: float) -> str:
         """An error without its unit, as it stands in a table or a heat map's cell."""
-        return signed(value * 100, self.decimals) if self.percent else significant(value)
+        return signed(value * 100, DECIMALS) if self.percent else significant(value)
 
     def error(self, value: float) -> str:
         """
-        >>> Units(True, "%", 1).error(0.0384)
+        >>> Units(True, "%").error(0.0384)
         '3.8\N{NO-BREAK SPACE}%'
         """
         return f"{self.number(value)}\N{NO-BREAK SPACE}{self.unit}"
 
     def gap(self, value: float) -> str:
         """
-        >>> Units(True, "%", 1).gap(-0.0384)
+        >>> Units(True, "%").gap(-0.0384)
         '−3.8\N{NO-BREAK SPACE}points'
         """
         return f"{self.number(value)}\N{NO-BREAK SPACE}{self.gap_unit}"
