@@ -146,28 +146,30 @@ def _print(console: Console, found: Study, out: Path) -> None:
         return f"{100 * value:.1f}" if percent else f"{value:.4g}"
 
     table = Table(
-        title=f"{found.title}: {found.rows_train:,} training, {found.rows_test:,} test rows, {found.seeds} seeds"
+        title=f"{found.title}: {found.rows_train:,} training and {found.rows_test:,} test rows, {found.seeds} seeds",
+        caption="In brackets: 95 % intervals. L2: weight decay alone, without dropout.",
     )
-    for name in ("", "learning rate", f"{found.metric} ({found.unit})", "95 % interval", "NLL", "calibration error"):
+    for name in ("", "learning rate", f"{found.metric}, {found.unit}", "NLL", "calibration error"):
         table.add_column(name, justify="right")
     for level in found.levels:
         dropout = level.arm == "dropout"
         table.add_row(
-            f"p = {level.p:g}" if dropout else f"weight decay {level.weight_decay:g}",
+            f"p = {level.p:g}" if dropout else f"L2 {level.weight_decay:g}",
             f"{level.lr:g}",
-            error(level.test_error),
-            f"{error(level.test_error_low)} to {error(level.test_error_high)}",
+            f"{error(level.test_error)} ({error(level.test_error_low)} to {error(level.test_error_high)})",
             f"{level.test_nll:.3f}",
             f"{level.test_calibration:.3f}",
             style="bold" if dropout and level.p == found.best_p else None,
         )
     console.print(table)
-    console.print(f"Report: {out / 'report.html'}   every trial: {out / 'trials.csv'}", markup=False, highlight=False)
-    console.print("The chosen network:", markup=False)
-    console.print(
-        f"\n    from thinned.study import load\n\n    model = load({str(out)!r})\n    model.predict(X)  # X: a DataFrame with "
-        f"the study's {found.features} columns, or an array in their order\n",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
+    for line in (
+        f"Report: {out / 'report.html'}   every trial: {out / 'trials.csv'}",
+        f"The chosen network (p = {found.best_p:g}, learning rate {found.best_lr:g}) takes {found.features} columns:",
+        "",
+        "    from thinned.study import load",
+        "",
+        f"    model = load({str(out)!r})",
+        "    model.predict(X)  # a DataFrame with these columns, or an array in their order",
+        "",
+    ):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)

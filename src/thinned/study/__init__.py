@@ -1,4 +1,4 @@
-"""Which dropout, where, how much, at which learning rate: trained on your data, judged on rows that no choice has seen."""
+"""Which dropout, how much, at which learning rate: trained on your data, judged on rows that no choice has seen."""
 
 from __future__ import annotations
 

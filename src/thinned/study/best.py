@@ -1,4 +1,4 @@
-"""The trained network to take away: `best.safetensors` and `config.toml`, and `load`, which turns them into predictions.
+"""The network to take away: `best.safetensors` and `config.toml`, and `load`, which turns them into predictions.
 
 Both files are plain data: loading them runs no code that they bring.
 """
@@ -35,8 +35,8 @@ _ARRAYS = ("fill", "mean", "scale", "gaps")
 class Predictor:
     """A trained network with its preprocessing.
 
-    `X` is a DataFrame with the columns that the network was trained on (in any order; others are left aside), or an array
-    with these columns in their order. Values may be missing, and text may be new.
+    `X` is a DataFrame with the columns that the network was trained on (in any order; others are left aside), or an
+    array with these columns in their order. Values may be missing, and text may be new.
     """
 
     network: Network
@@ -50,8 +50,9 @@ class Predictor:
         """The most probable class of each row, or for regression its value, in the target's units."""
         output = self._output(X)
         if self.classes:
-            return np.array(self.classes)[output.argmax(dim=1).numpy()]
-        return output.squeeze(1).numpy() * self.scale + self.mean
+            return np.asarray(np.array(self.classes)[output.argmax(dim=1).numpy()])
+        value: NDArray[np.float64] = output.squeeze(1).numpy() * self.scale + self.mean
+        return value
 
     def predict_proba(self, X: pd.DataFrame | ArrayLike) -> NDArray[np.float64]:  # noqa: N803
         """Each class's probability, rows x classes in `classes`' order. Raises StudyError for regression."""
@@ -59,7 +60,8 @@ class Predictor:
             raise StudyError(
                 "`predict_proba`: only a classifier has class probabilities. This network predicts a number."
             )
-        return self._output(X).softmax(dim=1).numpy()
+        probability: NDArray[np.float64] = self._output(X).softmax(dim=1).numpy()
+        return probability
 
     def _output(self, X: pd.DataFrame | ArrayLike) -> torch.Tensor:  # noqa: N803
         columns = self.preparation.columns
@@ -72,7 +74,8 @@ class Predictor:
                 )
             X = pd.DataFrame(values, columns=list(columns))  # noqa: N806
         with torch.no_grad():
-            return self.network(torch.from_numpy(self.preparation(X))).double()
+            output: torch.Tensor = self.network(torch.from_numpy(self.preparation(X))).double()
+        return output
 
 
 def save(

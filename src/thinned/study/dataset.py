@@ -21,8 +21,8 @@ class Dataset:
     """Rows to learn from.
 
     `y` holds class numbers (int64, indices into `classes`) or target values (float64). `test` names the rows that the
-    data's authors set apart for testing, where they did. `pixels` are grey values in 0..255, scaled as one and not column by
-    column. `notes` are sentences for the report: what was left out, what was assumed.
+    data's authors set apart for testing, where they did. `pixels` are grey values in 0..255, scaled as one and not
+    column by column. `notes` are sentences for the report: what was left out, what was assumed.
     """
 
     title: str

@@ -1,9 +1,10 @@
-"""What one seed's trials train on: prepared arrays, on disk between the process that prepares them and those that train."""
+"""What one seed's trials train on: prepared arrays, on disk between the preparing and the training processes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,10 +34,6 @@ class Fold:
     @classmethod
     def load(cls, path: Path) -> Fold:
         with np.load(path) as arrays:
-            found = dict(arrays)
-        scalars = {
-            "outputs": int(found.pop("outputs")),
-            "mean": float(found.pop("mean")),
-            "scale": float(found.pop("scale")),
-        }
-        return cls(**found, **scalars)
+            found: dict[str, Any] = dict(arrays)
+        scalars = {"outputs": int(found["outputs"]), "mean": float(found["mean"]), "scale": float(found["scale"])}
+        return cls(**(found | scalars))

@@ -47,7 +47,7 @@ def _pair(folder: Path, part: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]
 
 
 def _read(folder: Path, name: str, axes: int) -> NDArray[np.uint8]:
-    """One file: two zero bytes, a type code, the number of axes, their sizes as big-endian 32-bit numbers, the bytes."""
+    """One file: two zero bytes, a type code, the number of axes, their sizes (32 bits, big-endian), the bytes."""
     found = [
         path for path in (folder / name, folder / f"{name}.gz", folder / name.replace("-idx", ".idx")) if path.is_file()
     ]

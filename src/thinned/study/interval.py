@@ -4,8 +4,8 @@ For values `v[s, i]` of S seeds on N common test rows, `v = mean + seed effect +
 
     se^2 = Var_s(mean_i v) / S + Var_i(mean_s v) / N
 
-Both terms hold a share `Var(rest) / (S N)`, which is therefore counted twice: a little conservative. The degrees of freedom
-are Satterthwaite's, between S - 1 (only seeds matter) and N - 1 (only rows do).
+Both terms hold a share `Var(rest) / (S N)`, which is therefore counted twice: a little conservative. The degrees of
+freedom are Satterthwaite's, between S - 1 (only seeds matter) and N - 1 (only rows do).
 """
 
 from __future__ import annotations
@@ -54,9 +54,11 @@ def interval(values: NDArray[np.float64]) -> Interval:
 
 
 def rms_influence(squares: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Values whose mean over rows is each seed's root mean square and whose spread is its sampling error (delta method).
+    """Values whose mean over rows is each seed's root mean square, and their spread its sampling error (delta method).
 
-    `r = sqrt(mean_i e_i)` has the influence values `r + (e_i - r^2) / (2 r)`, so `interval` serves RMSE and error alike.
+    `r = sqrt(mean_i e_i)` has the influence values `r + (e_i - r^2) / (2 r)`, so `interval` serves RMSE and error
+    alike.
     """
     root = np.sqrt(squares.mean(axis=1, keepdims=True))
-    return root + (squares - root**2) / (2 * np.where(root == 0, 1, root))
+    influence: NDArray[np.float64] = root + (squares - root**2) / (2 * np.where(root == 0, 1, root))
+    return influence

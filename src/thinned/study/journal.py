@@ -1,4 +1,4 @@
-"""What has finished, on disk: one file a trial, each written whole or not at all, so that a study can go on where it stopped."""
+"""What has finished: one file a trial, written whole or not at all, so that a study can go on where it stopped."""
 
 from __future__ import annotations
 

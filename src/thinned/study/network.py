@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -33,7 +34,7 @@ class Network(nn.Module):
     def __init__(self, inputs: int, hidden: Sequence[int], outputs: int, p: float) -> None:
         super().__init__()
         sizes = (inputs, *hidden, outputs)
-        self.linear = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False))
+        self.linear = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
         self.activation = nn.ReLU()
         self.dropout = nn.ModuleList(Dropout(p) for _ in hidden)
 

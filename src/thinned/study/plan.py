@@ -1,7 +1,7 @@
 """Which trials to run next, given those that have finished.
 
-1. Search: every p, and every weight decay of the L2 arm, at every learning rate, on the first seeds. Where the best rate is
-   the largest or smallest tried, the grid is widened by one, a few times at most; likewise the weight decay.
+1. Search: every p, and every weight decay of the L2 arm, at every learning rate, on the first seeds. Where the best
+   rate is the largest or smallest tried, the grid is widened by one, a few times at most; likewise the weight decay.
 2. Final: every p, and the best weight decay, at its best learning rate, on all seeds.
 
 Everything here is decided from `Seen`, which has no test figures: what cannot be seen cannot be chosen by.

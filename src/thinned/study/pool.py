@@ -24,8 +24,8 @@ Work = Callable[[Config, Fold, Recipe], T]
 class Pool:
     """Runs work on configurations, `jobs` at a time.
 
-    With one job everything runs in this process. With more, processes are spawned, not forked: torch's threads and a fork do
-    not mix. On an exception, Ctrl-C included, they are ended at once.
+    With one job everything runs in this process. With more, processes are spawned, not forked: torch's threads and a
+    fork do not mix. On an exception, Ctrl-C included, they are ended at once.
 
     Arguments:
         folds: the folder that holds `<seed>.npz` for every seed.

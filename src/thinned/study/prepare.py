@@ -1,7 +1,7 @@
 """From columns to numbers: fitted on training rows by scikit-learn, kept as plain arrays and names.
 
-A fitted scikit-learn pipeline can only be saved as a pickle, and loading a pickle runs whatever it holds. So the numbers that
-the pipeline learnt are read out once, and training and prediction both apply these.
+A fitted scikit-learn pipeline can only be saved as a pickle, and loading a pickle runs whatever it holds. So the
+numbers that the pipeline learnt are read out once, and training and prediction both apply these.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ PIXEL_SCALE = 255.0
 class Preparation:
     """What was learnt from training rows.
 
-    Inputs, in order: each number column as `(value or fill - mean) / scale`; a 0/1 input for each number column that had
-    missing values; for each text column a 0/1 input a level, then one for the rare levels where there are any. A level that
-    training rows did not have counts as rare, or where nothing is rare, as all zeros.
+    Inputs, in order: each number column as `(value or fill - mean) / scale`; a 0/1 input for each number column that
+    had missing values; for each text column a 0/1 input a level, then one for the rare levels where there are any. A
+    level that training rows did not have counts as rare, or where nothing is rare, as all zeros.
     """
 
     columns: tuple[str, ...]
@@ -56,7 +56,7 @@ class Preparation:
         absent = [name for name in self.columns if name not in frame.columns]
         if absent:
             raise StudyError(
-                f"`predict`: the rows must have the columns that the network was trained on. Missing: {', '.join(absent)}."
+                f"`predict`: `X` must have the columns that the network was trained on. Missing: {', '.join(absent)}."
             )
         values = numbers(frame, self.numbers)
         missing = np.isnan(values)
@@ -146,9 +146,9 @@ def _number(column: pd.Series[Any]) -> NDArray[np.float64]:
     if pd.api.types.is_datetime64_any_dtype(column):
         stamp = column.dt.tz_localize(None) if column.dt.tz is not None else column
         days = (stamp - pd.Timestamp(0)) / pd.Timedelta(days=1)
-        return days.to_numpy(dtype=np.float64)
+        return np.asarray(days, dtype=np.float64)
     try:
-        return pd.to_numeric(column).to_numpy(dtype=np.float64, na_value=np.nan)
+        return np.asarray(pd.to_numeric(column).to_numpy(dtype=np.float64, na_value=np.nan), dtype=np.float64)
     except (ValueError, TypeError) as error:
         raise StudyError(f"`predict`: column {column.name!r} must hold numbers, as in training. {error}.") from error
 

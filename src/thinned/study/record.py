@@ -23,8 +23,8 @@ class _Record(BaseModel):
 class Trial(_Record):
     """One training run. `error` is the misclassified fraction, or the root mean squared error in the target's units.
 
-    `calibration` is the expected calibration error over 15 bins, or, for regression, how far the 95 % prediction interval's
-    coverage is from 0.95. `nll` is in nats a row.
+    `calibration` is the expected calibration error over 15 bins, or, for regression, how far the 95 % prediction
+    interval's coverage is from 0.95. `nll` is in nats a row.
     """
 
     trial: str  # arm, p, lr, weight decay and seed in one word: the key by which a run is resumed

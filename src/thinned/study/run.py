@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import best, split
 from .dataset import Dataset, StudyError
@@ -27,10 +28,10 @@ from .source import open_data
 from .trial import Config, Outcome, Recipe, batch_size, run
 
 PS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
-LRS = (0.002, 0.004, 0.008)
-WEIGHT_DECAYS = (0.1, 1.0)
-EPOCHS, MIN_STEPS = 20, 400
-HIDDEN = (256, 256)
+LRS = (0.002, 0.006, 0.018)
+WEIGHT_DECAYS = (0.5, 2.0)
+EPOCHS, MIN_STEPS = 20, 200
+HIDDEN = (512, 512)
 
 
 @dataclass(frozen=True)
@@ -69,14 +70,14 @@ def run_study(
         seeds: how often each p is trained in the end, on different training rows, weights and masks; at least 2.
         ps: drop probabilities to try, in [0, 1). 0 is always among them.
         lrs: learning rates to try, widened where the best is at an edge; one alone is taken as given.
-        epochs: passes over the training rows; None means 20, or what it takes to make 400 steps.
+        epochs: passes over the training rows; None means 20, or what it takes to make 200 steps.
         hidden: units of each hidden layer.
         train_rows: how many rows to train on; None means 1,000 images, or 55 % of a table.
         jobs: processes. The numbers do not depend on it. Above 1, a script needs `if __name__ == "__main__":`.
         watch: called after every trial.
 
-    Returns what `study.json` in `out` holds; beside it lie `trials.csv`, `curves.csv`, `report.html`, and the chosen network
-    for `load`.
+    Returns what `study.json` in `out` holds; beside it lie `trials.csv`, `curves.csv`, `report.html`, and the chosen
+    network for `load`.
 
     Raises:
         StudyError: data, options or a folder that cannot be used. Nothing has been written then.
@@ -199,16 +200,16 @@ def _prepare(data: Dataset, size: split.Sizes, seed: int, seeds: int, folder: Pa
     for index in range(seeds):
         rows = split.rows(data, size, test, seed, index)
         preparation = fit(data.features.iloc[rows.train], data.pixels)
-        y, outputs, mean, scale = data.y, len(data.classes), 0.0, 1.0
+        y: NDArray[np.int64] | NDArray[np.float32]
         if data.task == "regression":
-            mean, scale = float(y[rows.train].mean()), float(y[rows.train].std()) or 1.0
-            y = ((y - mean) / scale).astype(np.float32)
-        parts = {
-            f"{name}_{part}": value
-            for part, chosen in (("train", rows.train), ("val", rows.val), ("test", test))
-            for name, value in (("x", preparation(data.features.iloc[chosen])), ("y", y[chosen]))
-        }
-        Fold(**parts, outputs=outputs, mean=mean, scale=scale).save(folder / f"{index}.npz")
+            mean, scale = float(data.y[rows.train].mean()), float(data.y[rows.train].std()) or 1.0
+            y = ((data.y - mean) / scale).astype(np.float32)
+        else:
+            mean, scale, y = 0.0, 1.0, data.y.astype(np.int64)
+        x_train, x_val, x_test = (preparation(data.features.iloc[part]) for part in (rows.train, rows.val, test))
+        Fold(x_train, y[rows.train], x_val, y[rows.val], x_test, y[test], len(data.classes), mean, scale).save(
+            folder / f"{index}.npz"
+        )
         preparations.append(preparation)
     return preparations
 
@@ -221,8 +222,8 @@ def _keep(pool: Pool, study: Study, chooser: Chooser, finished: dict[Config, Out
         before = finished[found.config].points[-1].val_nll
         if found.val_nll != before:
             raise StudyError(
-                f"{found.config.name} gave another network than before (validation NLL {found.val_nll} and {before}): its trial "
-                "was run on another machine or with other libraries. Remove the folder and run the study again."
+                f"{found.config.name} gave another network than before (NLL {found.val_nll}, was {before}): "
+                "its trial was run on another machine or with other libraries. Remove the folder and start again."
             )
     return kept
 

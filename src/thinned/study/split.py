@@ -1,4 +1,4 @@
-"""Which rows are for what: one test set for the whole study, and for each seed training and validation rows from the rest.
+"""Which rows are for what: one test set for the whole study; for each seed, training and validation rows of the rest.
 
 The draw depends on the seed alone, never on p or the learning rate, so trials of one seed are paired.
 """
@@ -39,10 +39,10 @@ class Rows:
 
 
 def sizes(data: Dataset, train_rows: int | None = None) -> Sizes:
-    """Images: 1,000 training rows. Tables: 55 % training, 20 % validation, 25 % test, with caps.
+    """How many rows each part gets. Tables: 55 % training, 20 % validation, 25 % test, with caps.
 
-    With `train_rows` given: that many, as many validation rows (at most 1,000 and a third of the rest), and what is left
-    as test rows.
+    With `train_rows` given, and for images, where it is 1,000: that many, as many validation rows (at most 1,000 and a
+    third of the rest), and what is left as test rows.
 
     Raises StudyError where the data have not enough rows for that.
     """
@@ -57,8 +57,8 @@ def sizes(data: Dataset, train_rows: int | None = None) -> Sizes:
     test = len(data.test) if data.test is not None else min(pool - wanted - val, MAX_TEST_ROWS)
     if wanted < 2 * classes or val < max(classes, 5) or test < max(classes, 5):
         raise StudyError(
-            f"`--train-rows`: {wanted} of {pool} rows must leave enough to choose and to test on, and be at least two a "
-            f"class. It would leave {max(val, 0)} validation and {max(test, 0)} test rows. Pass another number."
+            f"`--train-rows`: {wanted} of {pool} rows must leave enough to choose and to test on, and be at least two "
+            f"a class. It would leave {max(val, 0)} validation and {max(test, 0)} test rows. Pass another number."
         )
     return Sizes(wanted, val, test)
 

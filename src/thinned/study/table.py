@@ -6,6 +6,7 @@ import csv
 import difflib
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -68,14 +69,15 @@ def table(path: Path, target: str | None, task: Task | None = None) -> Dataset:
 
     if answer.nunique() == 1:
         raise StudyError(
-            f"{path}: the target {target!r} must have at least two different values. All {len(answer)} are {answer.iloc[0]!r}."
+            f"{path}: the target {target!r} must have two different values at least. All {len(answer)} are "
+            f"{answer.iloc[0]!r}."
         )
     decided = task or _task(answer)
     if task is None:
         other = "regression" if decided == "classification" else "classification"
         if pd.api.types.is_numeric_dtype(answer) and not pd.api.types.is_bool_dtype(answer):
             notes.append(f"{target} was read as {decided}; --task {other} reads it the other way.")
-    common = {
+    common: dict[str, Any] = {
         "title": path.name,
         "source": f"{len(frame):,} rows of {path}",
         "target": target,
@@ -164,8 +166,8 @@ def _check_column(path: Path, column: pd.Series) -> None:
     if 0 < stray.sum() <= STRAY * len(filled):
         first = stray[stray].index[0]
         raise StudyError(
-            f"{path}: column {column.name!r} holds numbers, but {int(stray.sum())} of its values are none, the first in row "
-            f"{int(first) + 1}: {column[first]!r}. Mend such rows, or leave the values empty: empty values are filled in."
+            f"{path}: column {column.name!r} holds numbers, but {int(stray.sum())} of its values are none, the first in "
+            f"row {int(first) + 1}: {column[first]!r}. Mend them, or leave them empty: empty values are filled in."
         )
 
 

@@ -137,8 +137,8 @@ def answer(
         )
     elif verdict == "hurts":
         words.append(
-            f"Dropout hurts here: {p}, the best rate on validation rows, raises {moved} on rows that took no part in the "
-            f"choice: by {speech.span(error)}."
+            f"Dropout hurts here: {p}, the best rate on validation rows, raises {moved} on rows that took no part in "
+            f"the choice: by {speech.span(error)}."
         )
     else:
         words.append(
@@ -153,10 +153,11 @@ def answer(
     )
     certain = {"helps": "lower", "hurts": "higher", "no difference": "not clearly different"}[judge(nll)]
     words.append(
-        f"The probabilities: NLL goes from {plain.test_nll:.3f} to {noisy.test_nll:.3f} nats a row, {certain} (difference "
-        f"{nll.value:+.3f}, 95 % interval {nll.low:+.3f} to {nll.high:+.3f}); "
+        f"The probabilities: NLL goes from {plain.test_nll:.3f} to {noisy.test_nll:.3f} nats a row, {certain} "
+        f"(difference {nll.value:+.3f}, 95 % interval {nll.low:+.3f} to {nll.high:+.3f}); "
         + (
-            f"the expected calibration error from {100 * plain.test_calibration:.1f} % to {100 * noisy.test_calibration:.1f} %."
+            f"the expected calibration error from {100 * plain.test_calibration:.1f} % to "
+            f"{100 * noisy.test_calibration:.1f} %."
             if speech.percent
             else f"the coverage of the 95 % prediction interval is off by {100 * plain.test_calibration:.1f} and "
             f"{100 * noisy.test_calibration:.1f} points."
@@ -168,11 +169,11 @@ def answer(
     )
     compared = {"helps": "lower", "hurts": "higher", "no difference": "not clearly different"}[judge(against_l2)]
     words.append(
-        f"Against weight decay alone, tuned as well ({l2.weight_decay:g}: {speech.metric} {speech.error(l2.test_error)}), {p} is "
+        f"Against weight decay alone, tuned as well ({speech.error(l2.test_error)} at {l2.weight_decay:g}), {p} is "
         f"{compared}: {_signed(speech, against_l2)}."
     )
     words.append(
-        f"Learning rates, weight decay and p were chosen on validation rows; the {rows_test:,} test rows took no part in any "
+        f"Learning rates, weight decay and p were chosen on validation rows; the {rows_test:,} test rows took part in no "
         f"choice. Each level was trained {seeds} times, on different training rows, initial weights and masks."
     )
     return verdict, [*words, *notes]
