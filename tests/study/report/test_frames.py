@@ -54,24 +54,34 @@ def test_the_l2_arm_is_not_mistaken_for_p_0(records: Records) -> None:
     assert records.l2 is not None
     assert set(records.runs(records.plain)["arm"]) == {"dropout"}
     assert set(records.runs(records.l2)["arm"]) == {"l2"}
-    rows = records.trials[(records.trials["arm"] == "dropout") & (records.trials["p"] == 0)]
-    for lr, part in rows.groupby("lr"):
-        assert grid(records)[0.0].loc[lr] == pytest.approx(part["val_error"].mean(), rel=1e-12)
+
+
+def test_the_grid_compares_rates_on_the_same_seeds(records: Records) -> None:
+    table = grid(records)
+    dropout = records.trials[records.trials["arm"] == "dropout"]
+    assert dropout.groupby(["p", "lr"]).size().nunique() > 1  # the chosen rates have more seeds than the others
+    for p in records.study.ps:
+        for lr, part in dropout[(dropout["p"] == p) & dropout["seed"].isin([0, 1])].groupby("lr"):
+            assert table[p].loc[lr] == pytest.approx(part["val_error"].mean(), rel=1e-12)
+        level = records.level(p)
+        assert level is not None
+        assert table[p].idxmin() == level.lr
 
 
 def test_the_grid_tells_never_run_from_diverged(records: Records) -> None:
-    table = grid(records)
-    assert table.shape == (len(records.study.lrs), len(records.study.ps))
-    assert table.notna().to_numpy().all()
-    corner = (records.trials["lr"] == 0.1) & (records.trials["p"] == 0.6)
-    assert np.isnan(grid(replace(records, trials=records.trials[~corner]))[0.6].loc[0.1])
-    trials = records.trials.copy()
-    trials.loc[trials.index[corner][0], "val_error"] = np.inf
-    diverged = grid(replace(records, trials=trials))
-    assert np.isinf(diverged[0.6].loc[0.1])
+    table, trials = grid(records), records.trials
+    lr = float(table.index[table[0.6].notna()][0])
+    cell = (trials["lr"] == lr) & (trials["p"] == 0.6) & (trials["arm"] == "dropout")
+    assert np.isfinite(table[0.6].loc[lr])
+    assert np.isnan(grid(replace(records, trials=trials[~cell]))[0.6].get(lr, np.nan))
+    broken = trials.copy()
+    broken.loc[trials.index[cell][0], "val_error"] = np.inf
+    diverged = grid(replace(records, trials=broken))
     codes = figure_grid.steps(diverged)
-    assert codes[0, 2] == figure_grid.DIVERGED
-    assert codes.ravel()[np.argmin(diverged.to_numpy())] == 8
+    assert np.isinf(diverged[0.6].loc[lr])
+    assert codes[list(table.index).index(lr), 2] == figure_grid.DIVERGED
+    assert codes.ravel()[np.nanargmin(diverged.to_numpy())] == 8
+    assert set(codes[table.isna().to_numpy()]) == {figure_grid.NEVER}
 
 
 def test_colours_of_the_grid_follow_the_values() -> None:
