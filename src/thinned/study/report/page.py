@@ -86,7 +86,10 @@ def keys(records: Records, units: Units) -> list[Key]:
 
     def key(label: str, values: list[float], number: Callable[[float], str], unit: str, note: str) -> Key:
         *before, last = [number(value) for value in values]
-        return Key(label, before[0] if before else "", f"{last}\N{NO-BREAK SPACE}{unit}", note)
+        first = before[0] if before else ""
+        if unit not in ("%", "points", "nats"):  # a target's name may be too long to stand beside the number
+            return Key(label, first, last, f"{unit}, {note}")
+        return Key(label, first, f"{last}\N{NO-BREAK SPACE}{unit}", note)
 
     if not levels:
         return []
