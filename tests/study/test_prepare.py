@@ -15,7 +15,7 @@ def mixed(rows: int = 60) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "age": np.where(rng.random(rows) < 0.2, np.nan, rng.normal(50, 10, rows)),
-            "town": rng.choice(["Ulm", "Bonn", "Kiel", None], rows),
+            "town": rng.choice(np.array(["Ulm", "Bonn", "Kiel", None], dtype=object), rows),
             "count": rng.integers(0, 9, rows),
             "smoker": rng.random(rows) < 0.5,
             "rare": ["a"] * (rows - 2) + ["b", "c"],

@@ -70,7 +70,7 @@ def table(path: Path, target: str | None, task: Task | None = None) -> Dataset:
     if answer.nunique() == 1:
         raise StudyError(
             f"{path}: the target {target!r} must have two different values at least. All {len(answer)} are "
-            f"{answer.iloc[0]!r}."
+            f"{answer.tolist()[0]!r}."
         )
     decided = task or _task(answer)
     if task is None:
@@ -91,7 +91,7 @@ def table(path: Path, target: str | None, task: Task | None = None) -> Dataset:
             raise StudyError(f"{path}: a regression target must be finite numbers. {target!r} has {bad!r}.")
         return Dataset(task="regression", y=values, **common)
     names, codes = np.unique(_labels(answer), return_inverse=True)
-    rare = [(name, int(n)) for name, n in zip(names, np.bincount(codes), strict=True) if n < MIN_CLASS_ROWS]
+    rare = [(name, int(n)) for name, n in zip(names.tolist(), np.bincount(codes), strict=True) if n < MIN_CLASS_ROWS]
     if rare:
         raise StudyError(
             f"{path}: every class of {target!r} needs at least {MIN_CLASS_ROWS} rows. {rare[0][0]!r} has {rare[0][1]}"
@@ -167,7 +167,7 @@ def _check_column(path: Path, column: pd.Series) -> None:
         first = stray[stray].index[0]
         raise StudyError(
             f"{path}: column {column.name!r} holds numbers, but {int(stray.sum())} of its values are none, the first in "
-            f"row {int(first) + 1}: {column[first]!r}. Mend them, or leave them empty: empty values are filled in."
+            f"row {int(first) + 1}: {column[first]!r}. Mend them, or leave them empty: gaps are filled."
         )
 
 

@@ -173,8 +173,8 @@ def answer(
         f"{compared}: {_signed(speech, against_l2)}."
     )
     words.append(
-        f"Learning rates, weight decay and p were chosen on validation rows; the {rows_test:,} test rows took part in no "
-        f"choice. Each level was trained {seeds} times, on different training rows, initial weights and masks."
+        f"Learning rates, weight decay and p were chosen on validation rows; the {rows_test:,} test rows took no "
+        f"part in any choice. Each level was trained {seeds} times, with other training rows, initial weights and masks."
     )
     return verdict, [*words, *notes]
 

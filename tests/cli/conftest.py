@@ -1,0 +1,71 @@
+"""Small real studies through the command line."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from sklearn.datasets import load_breast_cancer, load_diabetes
+from typer.testing import CliRunner, Result
+
+from thinned.cli.app import app
+
+SMALL = ["--hidden", "16", "--epochs", "6", "--seeds", "2", "--p", "0.3", "--lr", "0.01", "--jobs", "1"]
+Thinned = Callable[..., Result]
+
+
+@pytest.fixture(scope="session")
+def thinned() -> Thinned:
+    """Run the command in this process."""
+
+    def call(*arguments: str | Path) -> Result:
+        return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def tumours(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Breast cancer, with text, missing values and a level that is rare."""
+    frame = load_breast_cancer(as_frame=True).frame.iloc[:, [0, 1, 2, 3, 4, 30]]
+    frame["target"] = frame["target"].map({0: "malignant", 1: "benign"})
+    frame.insert(
+        0, "size", pd.cut(frame["mean radius"], [0, 12, 15, 20, 99], labels=["small", "middle", "large", "huge"])
+    )
+    frame.loc[::7, "mean texture"] = None
+    frame.loc[::11, "size"] = None
+    path = tmp_path_factory.mktemp("tumours") / "tumours.csv"
+    frame.to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture(scope="session")
+def classified(thinned: Thinned, tumours: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+    """A finished study of classes, with its learning rate searched."""
+    out = tmp_path_factory.mktemp("out") / "study"
+    options = [
+        "--hidden",
+        "16",
+        "--epochs",
+        "6",
+        "--seeds",
+        "3",
+        "--p",
+        "0.3",
+        "--lr",
+        "0.003",
+        "--lr",
+        "0.01",
+        "--jobs",
+        "1",
+    ]
+    return out, thinned("study", tumours, "--target", "target", "--out", out, *options)
+
+
+@pytest.fixture(scope="session")
+def regressed(thinned: Thinned, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+    """A finished study of numbers, from Parquet."""
+    folder = tmp_path_factory.mktemp("regressed")
+    load_diabetes(as_frame=True).frame.to_parquet(folder / "diabetes.parquet")
+    out = folder / "study"
+    return out, thinned("study", folder / "diabetes.parquet", "--target", "target", "--out", out, *SMALL)
