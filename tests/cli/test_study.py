@@ -77,13 +77,19 @@ def test_choices_follow_from_validation_columns_alone(classified: tuple[Path, Re
     out, _ = classified
     study = Study.model_validate_json((out / "study.json").read_text())
     trials = pd.read_csv(out / "trials.csv")
-    searched = trials[(trials["arm"] == "dropout") & (trials["seed"] < 2)]
-    figures = searched.groupby(["p", "lr"])[["val_error", "val_nll"]].mean().reset_index()
+
+    def ranked(rows: pd.DataFrame) -> list[float]:
+        means = rows.groupby("lr")[["val_error", "val_nll"]].mean().reset_index()
+        return [float(lr) for lr in means.sort_values(["val_error", "val_nll", "lr"])["lr"]]
+
     for level in study.levels[:-1]:
-        best = figures[figures["p"] == level.p].sort_values(["val_error", "val_nll", "lr"]).iloc[0]
-        assert level.lr == best["lr"]
-    ranked = sorted(study.levels[:-1], key=lambda level: (level.val_error, level.val_nll, level.p))
-    assert study.best_p == ranked[0].p
+        rows = trials[(trials["arm"] == "dropout") & (trials["p"] == level.p)]
+        finalists = ranked(rows[rows["seed"] < 2])[:2]
+        assert level.lr == ranked(rows[rows["lr"].isin(finalists)])[0]
+        assert rows[rows["lr"] == level.lr]["chosen_lr"].all()
+        assert not rows[rows["lr"] != level.lr]["chosen_lr"].any()
+    first = min(study.levels[:-1], key=lambda level: (level.val_error, level.val_nll, level.p))
+    assert study.best_p == first.p
 
 
 def test_the_chosen_network_predicts_the_same_in_another_process(

@@ -36,8 +36,8 @@ def test_search_uses_two_seeds_and_the_final_all() -> None:
     assert {config.seed for config in rounds[0]} == {0, 1}
     assert len(rounds[0]) == (3 + 2) * 3 * 2
     assert {config.seed for config in rounds[-1]} == {2, 3}
-    assert {config.lr for config in rounds[-1]} == {2.0}
-    assert len(rounds[-1]) == (3 + 1) * 2
+    assert {config.lr for config in rounds[-1]} == {1.0, 2.0}  # 4.0 is further from the best, 2.0
+    assert len(rounds[-1]) == (3 + 1) * 2 * 2
 
 
 def test_no_trial_is_run_twice() -> None:
@@ -64,6 +64,18 @@ def test_the_grid_is_widened_where_the_best_rate_is_at_its_edge(best: float, tri
 def test_each_p_gets_its_own_learning_rate() -> None:
     chooser, _ = finish(PLAN, lambda config: abs(config.lr - (1.0 if config.p == 0.5 else 2.0)))
     assert [chooser.lr(candidate) for candidate in chooser.dropout()] == [2.0, 2.0, 1.0]
+
+
+def test_all_seeds_decide_between_the_two_best_of_the_search() -> None:
+    def figure(config: Config) -> float:
+        lucky = config.lr == 2.0 and config.seed < 2  # the best on the search seeds, and the worst on the others
+        return 0.0 if lucky else {1.0: 0.2, 2.0: 0.9, 4.0: 0.1}[config.lr]
+
+    chooser, _ = finish(PLAN, figure)
+    candidate = Candidate("dropout", 0.2, 0.0)
+    assert chooser.finalists(candidate) == [2.0, 4.0]
+    assert chooser.lr(candidate) == 4.0
+    assert {config.lr for config in chooser.chosen()} == {4.0}
 
 
 def test_one_learning_rate_is_taken_as_given() -> None:

@@ -2,7 +2,8 @@
 
 1. Search: every p, and every weight decay of the L2 arm, at every learning rate, on the first seeds. Where the best
    rate is the largest or smallest tried, the grid is widened by one, a few times at most; likewise the weight decay.
-2. Final: every p, and the best weight decay, at its best learning rate, on all seeds.
+2. Final: every p, and the best weight decay, at its two best learning rates on all seeds; the better one is its own.
+   (Two seeds are enough to find the right region, and too few to tell neighbours apart.)
 
 Everything here is decided from `Seen`, which has no test figures: what cannot be seen cannot be chosen by.
 """
@@ -17,6 +18,7 @@ from .trial import Config
 
 SEARCH_SEEDS = 2
 WIDENINGS = 2
+FINALISTS = 2  # learning rates that go on to all seeds
 
 
 @dataclass(frozen=True)
@@ -63,37 +65,45 @@ class Chooser:
         wanted = self._search()
         if not self._open(wanted):
             wanted = [
-                candidate.at(self.lr(candidate), seed) for candidate in self.finals() for seed in range(self.plan.seeds)
+                config for candidate in self.finals() for config in self._final(candidate, range(self.plan.seeds))
             ]
         return sorted(self._open(wanted), key=lambda config: config.seed)
 
     def outlook(self) -> int:
         """How many trials the whole study will have, as far as can be told: widening may add some."""
-        search = len(self._search())
-        return search + (len(self.plan.ps) + 1) * (self.plan.seeds - len(self.search_seeds))
+        finalists = min(FINALISTS, len(self.plan.lrs))
+        return len(self._search()) + (len(self.plan.ps) + 1) * finalists * (self.plan.seeds - len(self.search_seeds))
 
     def finals(self) -> list[Candidate]:
         """The candidates that are run on all seeds, once the search is over: each p, and the chosen weight decay."""
         return [*self.dropout(), Candidate("l2", 0.0, self.weight_decay())]
 
     def chosen(self) -> set[Config]:
-        """Every trial at the learning rate that its search has settled on so far."""
-        settled = [c for c in self._candidates() if self.tried(c) == self._ladder_of_lr(c)]
-        return {candidate.at(self.lr(candidate), seed) for candidate in settled for seed in range(self.plan.seeds)}
+        """Every trial at the learning rate that was settled on for its final candidate; none while that is open."""
+        if self.seeds_done() < self.plan.seeds:
+            return set()
+        return {
+            candidate.at(self.lr(candidate), seed) for candidate in self.finals() for seed in range(self.plan.seeds)
+        }
 
     def seeds_done(self) -> int:
-        """On how many seeds, from the first, every final candidate has been run: 0 while the search goes on."""
+        """On how many seeds, from the first, every final trial has been run: 0 while the search goes on."""
         if self._open(self._search()):
             return 0
-        configs = {seed: [c.at(self.lr(c), seed) for c in self.finals()] for seed in range(self.plan.seeds)}
-        return next((seed for seed in range(self.plan.seeds) if self._open(configs[seed])), self.plan.seeds)
+        finals = self.finals()
+        whole = (not self._open(c for f in finals for c in self._final(f, [seed])) for seed in range(self.plan.seeds))
+        return next((seed for seed, done in enumerate(whole) if not done), self.plan.seeds)
 
     def dropout(self) -> list[Candidate]:
         return [Candidate("dropout", p, 0.0) for p in self.plan.ps]
 
     def lr(self, candidate: Candidate) -> float:
-        """The learning rate with the least validation error on the search seeds; ties by NLL, then the smaller one."""
-        return min(self.tried(candidate), key=lambda lr: (*self._mean(candidate, lr, self.search_seeds), lr))
+        """Of the two finalists, the learning rate with the least validation error over all seeds."""
+        return self._ranked(candidate, self.finalists(candidate), range(self.plan.seeds))[0]
+
+    def finalists(self, candidate: Candidate) -> list[float]:
+        """The learning rates with the least validation error on the search seeds, best first."""
+        return self._ranked(candidate, self.tried(candidate), self.search_seeds)[:FINALISTS]
 
     def weight_decay(self) -> float:
         """The L2 arm's strength, chosen likewise, each at its own learning rate."""
@@ -141,8 +151,15 @@ class Chooser:
 
         return ladder(self.plan.weight_decays, figure)
 
+    def _final(self, candidate: Candidate, seeds: Sequence[int]) -> list[Config]:
+        return [candidate.at(lr, seed) for lr in self.finalists(candidate) for seed in seeds]
+
     def _best(self, candidate: Candidate) -> tuple[float, float]:
-        return self._mean(candidate, self.lr(candidate), self.search_seeds)
+        return self._mean(candidate, self.finalists(candidate)[0], self.search_seeds)
+
+    def _ranked(self, candidate: Candidate, lrs: Sequence[float], seeds: Sequence[int]) -> list[float]:
+        """Least validation error first; ties by NLL, then the smaller rate."""
+        return sorted(lrs, key=lambda lr: (*self._mean(candidate, lr, seeds), lr))
 
     def _mean(self, candidate: Candidate, lr: float, seeds: Sequence[int]) -> tuple[float, float]:
         found = [self.seen[candidate.at(lr, seed)] for seed in seeds]

@@ -30,7 +30,7 @@ from .trial import Config, Outcome, Recipe, batch_size, run
 PS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 LRS = (0.002, 0.006, 0.018)
 WEIGHT_DECAYS = (0.5, 2.0)
-EPOCHS, MIN_STEPS = 20, 200
+EPOCHS, MIN_STEPS = 15, 150
 HIDDEN = (512, 512)
 
 
@@ -70,7 +70,7 @@ def run_study(
         seeds: how often each p is trained in the end, on different training rows, weights and masks; at least 2.
         ps: drop probabilities to try, in [0, 1). 0 is always among them.
         lrs: learning rates to try, widened where the best is at an edge; one alone is taken as given.
-        epochs: passes over the training rows; None means 20, or what it takes to make 200 steps.
+        epochs: passes over the training rows; None means 15, or what it takes to make 150 steps.
         hidden: units of each hidden layer.
         train_rows: how many rows to train on; None means 1,000 images, or 55 % of a table.
         jobs: processes. The numbers do not depend on it. Above 1, a script needs `if __name__ == "__main__":`.
@@ -139,7 +139,7 @@ def run_study(
         done = Chooser(plan, _seen(finished)).seeds_done()
         if done >= 2:
             write_results(out, facts(done, complete=False))
-        write_trials(out, dataset.task, Chooser(plan, _seen(finished)), finished)
+        write_trials(out, dataset.task, Chooser(replace(plan, seeds=max(done, 2)), _seen(finished)), finished)
         raise
     best.save(out, dataset, preparations[0], kept[study.best_p], recipe, fold.mean, fold.scale)
     write_trials(out, dataset.task, Chooser(plan, _seen(finished)), finished)

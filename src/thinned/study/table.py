@@ -166,8 +166,8 @@ def _check_column(path: Path, column: pd.Series) -> None:
     if 0 < stray.sum() <= STRAY * len(filled):
         first = stray[stray].index[0]
         raise StudyError(
-            f"{path}: column {column.name!r} holds numbers, but {int(stray.sum())} of its values are none, the first in "
-            f"row {int(first) + 1}: {column[first]!r}. Mend them, or leave them empty: gaps are filled."
+            f"{path}: column {column.name!r} holds numbers, but {int(stray.sum())} of its values are none, the first "
+            f"in row {int(first) + 1}: {column[first]!r}. Mend them, or leave them empty: gaps are filled."
         )
 
 

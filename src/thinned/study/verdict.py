@@ -174,7 +174,7 @@ def answer(
     )
     words.append(
         f"Learning rates, weight decay and p were chosen on validation rows; the {rows_test:,} test rows took no "
-        f"part in any choice. Each level was trained {seeds} times, with other training rows, initial weights and masks."
+        f"part in any choice. Each level was trained {seeds} times, with other training rows, weights and masks."
     )
     return verdict, [*words, *notes]
 
