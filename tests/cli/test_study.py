@@ -22,6 +22,7 @@ from thinned.study.record import Point, Study, Trial
 
 Thinned = Callable[..., Result]
 SMALL = ["--hidden", "16", "--epochs", "6", "--seeds", "2", "--p", "0.3", "--lr", "0.01", "--jobs", "1"]
+LONGER = ["--seeds", "4", "--epochs", "25"]  # enough that Ctrl-C comes in the middle
 COMMAND = [sys.executable, "-c", "from thinned.cli import main; main()"]
 
 
@@ -179,7 +180,7 @@ def test_without_dropout_can_win(thinned: Thinned, tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def uninterrupted(thinned: Thinned, tumours: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("uninterrupted") / "study"
-    assert thinned("study", tumours, "--target", "target", "--out", out, *SMALL, "--seeds", "4").exit_code == 0
+    assert thinned("study", tumours, "--target", "target", "--out", out, *SMALL, *LONGER).exit_code == 0
     return out
 
 
@@ -189,7 +190,7 @@ def test_ctrl_c_keeps_what_is_finished_and_the_same_command_goes_on(
 ) -> None:
     """Stopped with two processes and finished with two: the same numbers as in one process and in one go."""
     out = tmp_path / "study"
-    options = ["study", str(tumours), "--target", "target", "--out", str(out), *SMALL, "--seeds", "4", "--jobs", "2"]
+    options = ["study", str(tumours), "--target", "target", "--out", str(out), *SMALL, *LONGER, "--jobs", "2"]
     process = subprocess.Popen(
         [*COMMAND, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
@@ -227,7 +228,7 @@ def test_another_seed_gives_other_numbers(thinned: Thinned, tumours: Path, tmp_p
 
 def test_a_finished_study_is_not_run_again(thinned: Thinned, tumours: Path, uninterrupted: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in uninterrupted.glob("journal/*.npz")}
-    result = thinned("study", tumours, "--target", "target", "--out", uninterrupted, *SMALL, "--seeds", "4")
+    result = thinned("study", tumours, "--target", "target", "--out", uninterrupted, *SMALL, *LONGER)
     assert result.exit_code == 0
     assert before == {path: path.stat().st_mtime_ns for path in uninterrupted.glob("journal/*.npz")}
 
@@ -236,10 +237,10 @@ def test_other_settings_or_data_in_the_same_folder_are_refused(
     thinned: Thinned, tumours: Path, uninterrupted: Path, tmp_path: Path
 ) -> None:
     before = (uninterrupted / "trials.csv").read_bytes()
-    arguments = ["--target", "target", "--out", uninterrupted, *SMALL, "--seeds", "4"]
+    arguments = ["--target", "target", "--out", uninterrupted, *SMALL, *LONGER]
     result = thinned("study", tumours, *arguments, "--epochs", "7", "--p", "0.4")
     assert result.exit_code == 2
-    assert "--epochs was 6, now 7" in said(result)
+    assert "--epochs was 25, now 7" in said(result)
     assert "--p was 0.0 0.3, now 0.0 0.3 0.4" in said(result)
     assert "--out" in said(result)
     changed = tumours.read_text().replace("17.99", "17.98", 1)

@@ -52,7 +52,9 @@ def conclude(
         "l2 nll": difference(noisy, l2, "nll"),
     }
     speech = Speech(data.task, data.target)
-    verdict, words = answer(speech, best_p, levels, differences, seeds, size.test, data.notes)
+    verdict, words = answer(
+        speech, best_p, levels, differences, len(chooser.plan.lrs) > 1, seeds, size.test, data.notes
+    )
     classification = data.task == "classification"
     return Study(
         title=data.title,

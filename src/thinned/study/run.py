@@ -28,9 +28,9 @@ from .source import open_data
 from .trial import Config, Outcome, Recipe, batch_size, run
 
 PS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
-LRS = (0.002, 0.006, 0.018)
+LRS = (0.004, 0.008, 0.016)
 WEIGHT_DECAYS = (0.5, 2.0)
-EPOCHS, MIN_STEPS = 15, 150
+EPOCHS, MIN_STEPS = 15, 300
 HIDDEN = (512, 512)
 
 
@@ -70,7 +70,7 @@ def run_study(
         seeds: how often each p is trained in the end, on different training rows, weights and masks; at least 2.
         ps: drop probabilities to try, in [0, 1). 0 is always among them.
         lrs: learning rates to try, widened where the best is at an edge; one alone is taken as given.
-        epochs: passes over the training rows; None means 15, or what it takes to make 150 steps.
+        epochs: passes over the training rows; None means 15, or what it takes to make 300 steps.
         hidden: units of each hidden layer.
         train_rows: how many rows to train on; None means 1,000 images, or 55 % of a table.
         jobs: processes. The numbers do not depend on it. Above 1, a script needs `if __name__ == "__main__":`.

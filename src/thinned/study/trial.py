@@ -153,8 +153,8 @@ def train(config: Config, fold: Fold, recipe: Recipe) -> tuple[Network, list[Mea
 
 
 def batch_size(rows: int) -> int:
-    """About ten steps an epoch: a tenth of the training rows, between 16 and 128."""
-    return min(max(rows // 10, 16), 128)
+    """About twenty steps an epoch: a twentieth of the training rows, between 16 and 128."""
+    return min(max(rows // 20, 16), 128)
 
 
 def _loss(output: Tensor, y: Tensor) -> Tensor:

@@ -101,6 +101,7 @@ def answer(
     best_p: float,
     levels: Mapping[str, Level],
     differences: Mapping[str, Difference],
+    searched: bool,
     seeds: int,
     rows_test: int,
     notes: tuple[str, ...],
@@ -109,6 +110,7 @@ def answer(
 
     Arguments:
         levels: "plain" (p = 0), "noisy" (the chosen p, or the best above 0 where 0 was chosen), "l2".
+        searched: whether learning rates were compared, not one given.
         differences: "error", "nll" (noisy minus plain) and "l2" (noisy minus L2, error).
     """
     plain, noisy, l2 = levels["plain"], levels["noisy"], levels["l2"]
@@ -116,7 +118,7 @@ def answer(
     verdict = judge(error)
     p = f"p = {noisy.p:g}"
     moved = f"the {speech.metric} from {speech.error(plain.test_error)} to {speech.error(noisy.test_error)}"
-    share = f", {100 * abs(error.value) / plain.test_error:.0f} % of it" if plain.test_error else ""
+    share = f", a relative {100 * abs(error.value) / plain.test_error:.0f} %" if plain.test_error else ""
     words: list[str] = []
     if best_p == 0:
         words.append("Use no dropout here: p = 0 had the lowest validation error of all rates.")
@@ -163,18 +165,24 @@ def answer(
             f"{100 * noisy.test_calibration:.1f} points."
         )
     )
-    relation = "the same as" if noisy.lr == plain.lr else "lower than" if noisy.lr < plain.lr else "higher than"
-    words.append(
-        f"Each rate got its own learning rate: {noisy.lr:g} at {p}, {relation} the {plain.lr:g} without dropout."
-    )
+    if searched:
+        relation = "the same as" if noisy.lr == plain.lr else "lower than" if noisy.lr < plain.lr else "higher than"
+        words.append(
+            f"Each rate got its own learning rate: {noisy.lr:g} at {p}, {relation} the {plain.lr:g} without dropout."
+        )
+    else:
+        words.append(
+            f"All were trained at the learning rate that was given, {plain.lr:g}, which need not suit each of them."
+        )
     compared = {"helps": "lower", "hurts": "higher", "no difference": "not clearly different"}[judge(against_l2)]
     words.append(
         f"Against weight decay alone, tuned as well ({speech.error(l2.test_error)} at {l2.weight_decay:g}), {p} is "
         f"{compared}: {_signed(speech, against_l2)}."
     )
     words.append(
-        f"Learning rates, weight decay and p were chosen on validation rows; the {rows_test:,} test rows took no "
-        f"part in any choice. Each level was trained {seeds} times, with other training rows, weights and masks."
+        f"{'Learning rates, weight' if searched else 'Weight'} decay and p were chosen on validation rows; the "
+        f"{rows_test:,} test rows took no part in any choice. Each level was trained {seeds} times, with other training "
+        "rows, weights and masks."
     )
     return verdict, [*words, *notes]
 
