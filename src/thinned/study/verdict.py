@@ -181,8 +181,8 @@ def answer(
     )
     words.append(
         f"{'Learning rates, weight' if searched else 'Weight'} decay and p were chosen on validation rows; the "
-        f"{rows_test:,} test rows took no part in any choice. Each level was trained {seeds} times, with other training "
-        "rows, weights and masks."
+        f"{rows_test:,} test rows took no part in any choice. Each level was trained {seeds} times, with other "
+        "training rows, weights and masks."
     )
     return verdict, [*words, *notes]
 
