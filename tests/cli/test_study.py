@@ -80,17 +80,19 @@ def test_choices_follow_from_validation_columns_alone(classified: tuple[Path, Re
     trials = pd.read_csv(out / "trials.csv")
 
     def ranked(rows: pd.DataFrame) -> list[float]:
-        means = rows.groupby("lr")[["val_error", "val_nll"]].mean().reset_index()
-        return [float(lr) for lr in means.sort_values(["val_error", "val_nll", "lr"])["lr"]]
+        means = rows.groupby("lr")[["val_loss", "val_nll"]].mean().reset_index()
+        return [float(lr) for lr in means.sort_values(["val_loss", "val_nll", "lr"])["lr"]]
 
-    for level in study.levels[:-1]:
-        rows = trials[(trials["arm"] == "dropout") & (trials["p"] == level.p)]
-        finalists = ranked(rows[rows["seed"] < 2])[:2]
-        assert level.lr == ranked(rows[rows["lr"].isin(finalists)])[0]
+    for level in study.levels:
+        rows = trials[
+            (trials["arm"] == level.arm) & (trials["p"] == level.p) & (trials["weight_decay"] == level.weight_decay)
+        ]
+        assert level.lr == ranked(rows[rows["seed"] < 2])[0]
         assert rows[rows["lr"] == level.lr]["chosen_lr"].all()
         assert not rows[rows["lr"] != level.lr]["chosen_lr"].any()
-    first = min(study.levels[:-1], key=lambda level: (level.val_error, level.val_nll, level.p))
-    assert study.best_p == first.p
+    levels = [level for level in study.levels if level.arm != "l2"]
+    first = min(levels, key=lambda level: (level.val_loss, level.val_nll, level.p, level.p_input))
+    assert (study.best_p, study.best_p_input, study.best_lr) == (first.p, first.p_input, first.lr)
 
 
 def test_the_chosen_network_predicts_the_same_in_another_process(
@@ -118,9 +120,8 @@ def test_the_chosen_network_reaches_the_error_that_its_trial_says(
     wrong = (predictor.predict(frame) != frame["target"]).mean()
     study = Study.model_validate_json((out / "study.json").read_text())
     trials = pd.read_csv(out / "trials.csv")
-    row = trials[
-        (trials["p"] == study.best_p) & trials["chosen_lr"] & (trials["seed"] == 0) & (trials["arm"] == "dropout")
-    ]
+    chosen = (trials["p"] == study.best_p) & (trials["p_input"] == study.best_p_input) & (trials["arm"] != "l2")
+    row = trials[chosen & trials["chosen_lr"] & (trials["seed"] == 0)]
     parts = [("train_error", study.rows_train), ("val_error", study.rows_val), ("test_error", study.rows_test)]
     assert wrong * len(frame) == pytest.approx(sum(float(row[name].iloc[0]) * rows for name, rows in parts))
 

@@ -1,7 +1,7 @@
 """The order of trials, on made-up figures: what is decided, when, and from what."""
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 
@@ -28,7 +28,7 @@ def distance(lr: float) -> Figure:
 
 
 def test_a_choice_sees_validation_figures_only() -> None:
-    assert [field.name for field in fields(Seen)] == ["config", "error", "nll"]
+    assert [field.name for field in fields(Seen)] == ["config", "loss", "nll"]
 
 
 def test_search_uses_two_seeds_and_the_final_all() -> None:
@@ -36,8 +36,8 @@ def test_search_uses_two_seeds_and_the_final_all() -> None:
     assert {config.seed for config in rounds[0]} == {0, 1}
     assert len(rounds[0]) == (3 + 2) * 3 * 2
     assert {config.seed for config in rounds[-1]} == {2, 3}
-    assert {config.lr for config in rounds[-1]} == {1.0, 2.0}  # 4.0 is further from the best, 2.0
-    assert len(rounds[-1]) == (3 + 1) * 2 * 2
+    assert {config.lr for config in rounds[-1]} == {2.0}
+    assert len(rounds[-1]) == (3 + 1) * 2
 
 
 def test_no_trial_is_run_twice() -> None:
@@ -66,16 +66,32 @@ def test_each_p_gets_its_own_learning_rate() -> None:
     assert [chooser.lr(candidate) for candidate in chooser.dropout()] == [2.0, 2.0, 1.0]
 
 
-def test_all_seeds_decide_between_the_two_best_of_the_search() -> None:
-    def figure(config: Config) -> float:
-        lucky = config.lr == 2.0 and config.seed < 2  # the best on the search seeds, and the worst on the others
-        return 0.0 if lucky else {1.0: 0.2, 2.0: 0.9, 4.0: 0.1}[config.lr]
+INPUTS = replace(PLAN, p_input=0.1)
 
-    chooser, _ = finish(PLAN, figure)
-    candidate = Candidate("dropout", 0.2, 0.0)
-    assert chooser.finalists(candidate) == [2.0, 4.0]
+
+def test_inputs_are_tried_once_the_best_p_is_known_and_above_0() -> None:
+    chooser, rounds = finish(INPUTS, lambda config: abs(config.p - 0.2) + abs(config.lr - 4.0) - config.p_input)
+    candidate = Candidate("input", 0.2, 0.0, 0.1)
+    assert {config.p_input for batch in rounds[:-3] for config in batch} == {0.0}
+    assert {(config.arm, config.p, config.p_input) for batch in rounds[-3:] for config in batch} == {
+        ("input", 0.2, 0.1)
+    }
+    assert chooser.finals()[-1] == candidate == chooser.best()
+    assert chooser.tried(candidate) == [1.0, 2.0, 4.0, 8.0]
     assert chooser.lr(candidate) == 4.0
-    assert {config.lr for config in chooser.chosen()} == {4.0}
+    assert {config.seed for config in rounds[-1]} == {2, 3}
+    assert chooser.p() == 0.2
+
+
+def test_inputs_that_do_worse_are_not_chosen() -> None:
+    chooser, _ = finish(INPUTS, lambda config: abs(config.p - 0.2) + config.p_input)
+    assert chooser.best() == Candidate("dropout", 0.2, 0.0)
+
+
+def test_inputs_are_left_alone_where_no_dropout_is_best() -> None:
+    chooser, rounds = finish(INPUTS, lambda config: config.p - config.p_input)
+    assert {config.p_input for batch in rounds for config in batch} == {0.0}
+    assert chooser.best() == Candidate("dropout", 0.0, 0.0)
 
 
 def test_one_learning_rate_is_taken_as_given() -> None:

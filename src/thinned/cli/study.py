@@ -141,6 +141,7 @@ def _print(console: Console, found: Study, out: Path) -> None:
     for sentence in found.words:
         console.print(sentence, markup=False, highlight=False)
     percent = found.task == "classification"
+    best = (found.best_p, found.best_p_input)
 
     def error(value: float) -> str:
         return f"{100 * value:.1f}" if percent else f"{value:.4g}"
@@ -152,19 +153,22 @@ def _print(console: Console, found: Study, out: Path) -> None:
     for name in ("", "learning rate", f"{found.metric}, {found.unit}", "NLL", "calibration error"):
         table.add_column(name, justify="right")
     for level in found.levels:
-        dropout = level.arm == "dropout"
+        dropout = level.arm != "l2"
+        inputs = f", inputs {level.p_input:g}" if level.p_input else ""
         table.add_row(
-            f"p = {level.p:g}" if dropout else f"L2 {level.weight_decay:g}",
+            f"p = {level.p:g}{inputs}" if dropout else f"L2 {level.weight_decay:g}",
             f"{level.lr:g}",
             f"{error(level.test_error)} ({error(level.test_error_low)} to {error(level.test_error_high)})",
             f"{level.test_nll:.3f}",
             f"{level.test_calibration:.3f}",
-            style="bold" if dropout and level.p == found.best_p else None,
+            style="bold" if dropout and (level.p, level.p_input) == best else None,
         )
     console.print(table)
+    inputs = f", inputs {found.best_p_input:g}" if found.best_p_input else ""
     for line in (
         f"Report: {out / 'report.html'}   every trial: {out / 'trials.csv'}",
-        f"The chosen network (p = {found.best_p:g}, learning rate {found.best_lr:g}) takes {found.features} columns:",
+        f"The chosen network (p = {found.best_p:g}{inputs}, learning rate {found.best_lr:g}), "
+        f"which takes {found.features} columns:",
         "",
         "    from thinned.study import load",
         "",

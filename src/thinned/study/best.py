@@ -91,7 +91,7 @@ def save(
         "target": {"name": data.target, "classes": list(data.classes)}
         if data.classes
         else {"name": data.target, "mean": mean, "scale": scale, "sigma": kept.sigma},
-        "network": {"hidden": list(recipe.hidden), "p": config.p, "activation": "relu"},
+        "network": {"hidden": list(recipe.hidden), "p": config.p, "p_input": config.p_input, "activation": "relu"},
         "training": {
             "optimiser": "AdamW",
             "lr": config.lr,
@@ -139,7 +139,8 @@ def load(folder: str | Path) -> Predictor:
             rare=tuple(item["rare"] for item in inputs["texts"]),
         )
         classes = tuple(target.get("classes", ()))
-        network = Network(preparation.inputs, facts["network"]["hidden"], len(classes) or 1, facts["network"]["p"])
+        shape = facts["network"]
+        network = Network(preparation.inputs, shape["hidden"], len(classes) or 1, shape["p"], shape["p_input"])
         prefix = "network."
         network.load_state_dict(
             {name.removeprefix(prefix): torch.from_numpy(a) for name, a in arrays.items() if name.startswith(prefix)}

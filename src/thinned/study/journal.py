@@ -16,6 +16,7 @@ from .trial import Config, Measured, Outcome, Score
 FOLDER = "journal"
 SETTINGS = "settings.json"
 _PARTS = ("train", "val", "test")
+_MEANS = ("error", "nll", "loss")
 
 
 class Journal:
@@ -62,7 +63,7 @@ class Journal:
             "config": asdict(outcome.config),
             "points": [asdict(point) for point in outcome.points],
             "seconds": outcome.seconds,
-            **{part: {"error": getattr(outcome, part).error, "nll": getattr(outcome, part).nll} for part in _PARTS},
+            **{part: {name: getattr(getattr(outcome, part), name) for name in _MEANS} for part in _PARTS},
         }
         test = outcome.test
         with part.open("wb") as stream:
@@ -81,7 +82,7 @@ def _load(path: Path) -> Outcome:
         tuple(Measured(**point) for point in facts["points"]),
         Score(**facts["train"], row_error=none, row_nll=none, row_sure=none),
         Score(**facts["val"], row_error=none, row_nll=none, row_sure=none),
-        Score(facts["test"]["error"], facts["test"]["nll"], *rows),
+        Score(**facts["test"], row_error=rows[0], row_nll=rows[1], row_sure=rows[2]),
         facts["seconds"],
     )
 

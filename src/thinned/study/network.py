@@ -1,4 +1,4 @@
-"""The network under study: a multilayer perceptron with dropout after each hidden activation."""
+"""The network under study: a multilayer perceptron, dropout after each hidden activation, and on the input if asked."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from ..nn import Dropout
 
 
 class Network(nn.Module):
-    """Linear, ReLU, dropout for each hidden layer, and a last Linear: no dropout on the input or the output.
+    """Linear, ReLU, dropout for each hidden layer, and a last Linear: never dropout on the output.
 
     Arguments:
         inputs, outputs: numbers of features and of classes (1 for regression).
         hidden: units a hidden layer.
         p: the probability that a hidden unit is dropped.
+        p_input: the probability that an input is dropped.
 
     >>> Network(784, (256,), 10, p=0.5)
     Network(
@@ -28,18 +29,24 @@ class Network(nn.Module):
       (dropout): ModuleList(
         (0): Dropout(p=0.5)
       )
+      (input_dropout): Dropout(p=0.0)
     )
     """
 
-    def __init__(self, inputs: int, hidden: Sequence[int], outputs: int, p: float) -> None:
+    def __init__(self, inputs: int, hidden: Sequence[int], outputs: int, p: float, p_input: float = 0.0) -> None:
         super().__init__()
         sizes = (inputs, *hidden, outputs)
         self.linear = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
         self.activation = nn.ReLU()
         self.dropout = nn.ModuleList(Dropout(p) for _ in hidden)
+        self.input_dropout = Dropout(p_input)
 
     def forward(self, x: Tensor, keys: Sequence[int] | None = None) -> Tensor:
-        """Logits `(B, classes)` or values `(B, 1)`; `keys`, one a hidden layer, make the masks of a training step."""
+        """Logits `(B, classes)` or values `(B, 1)`.
+
+        `keys` make the masks of a training step: one a hidden layer, then the input's.
+        """
+        x = self.input_dropout(x, key=None if keys is None else keys[-1])
         for layer, dropout in enumerate(self.dropout):
             x = self.activation(self.linear[layer](x))
             x = dropout(x, key=None if keys is None else keys[layer])

@@ -2,8 +2,8 @@
 
 1. Search: every p, and every weight decay of the L2 arm, at every learning rate, on the first seeds. Where the best
    rate is the largest or smallest tried, the grid is widened by one, a few times at most; likewise the weight decay.
-2. Final: every p, and the best weight decay, at its two best learning rates on all seeds; the better one is its own.
-   (Two seeds are enough to find the right region, and too few to tell neighbours apart.)
+2. Final: every p, and the best weight decay, at its best learning rate, on all seeds.
+3. Inputs: where the best p is above 0, the same search and final for dropping inputs as well.
 
 Everything here is decided from `Seen`, which has no test figures: what cannot be seen cannot be chosen by.
 """
@@ -18,15 +18,18 @@ from .trial import Config
 
 SEARCH_SEEDS = 2
 WIDENINGS = 2
-FINALISTS = 2  # learning rates that go on to all seeds
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What a choice may depend on."""
+    """What a choice may depend on: a trial's figures on validation rows.
+
+    `loss` is the squared error of the prediction, for classes the Brier score. It decides because two seeds are few:
+    it follows the error, and scatters less, since it is not a count of rows.
+    """
 
     config: Config
-    error: float  # on validation rows
+    loss: float
     nll: float
 
 
@@ -37,19 +40,24 @@ class Candidate:
     arm: Arm
     p: float
     weight_decay: float
+    p_input: float = 0.0
 
     def at(self, lr: float, seed: int) -> Config:
-        return Config(self.arm, self.p, lr, self.weight_decay, seed)
+        return Config(self.arm, self.p, lr, self.weight_decay, seed, self.p_input)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The grid. One learning rate only means that it is given, and neither searched nor widened."""
+    """The grid. One learning rate only means that it is given, and neither searched nor widened.
+
+    `p_input` is the rate at which inputs are dropped in the third stage; at 0 there is none.
+    """
 
     ps: tuple[float, ...]
     lrs: tuple[float, ...]
     weight_decays: tuple[float, ...]
     seeds: int
+    p_input: float = 0.0
 
 
 class Chooser:
@@ -58,84 +66,95 @@ class Chooser:
     def __init__(self, plan: Plan, seen: Iterable[Seen]) -> None:
         self.plan = plan
         self.seen = {item.config: item for item in seen}
+        self.seeds = range(plan.seeds)
         self.search_seeds = range(min(SEARCH_SEEDS, plan.seeds))
 
     def missing(self) -> list[Config]:
         """The next round's trials, in the order to run them; none when the study is complete."""
-        wanted = self._search()
-        if not self._open(wanted):
-            wanted = [
-                config for candidate in self.finals() for config in self._final(candidate, range(self.plan.seeds))
-            ]
-        return sorted(self._open(wanted), key=lambda config: config.seed)
+        stages = (
+            self._search,
+            lambda: [config for candidate in self._main() for config in self._final(candidate)],
+            lambda: [config for candidate in self._inputs() for config in self._searched(candidate)],
+            lambda: [config for candidate in self._inputs() for config in self._final(candidate)],
+        )
+        for stage in stages:
+            if wanted := self._open(stage()):
+                return sorted(wanted, key=lambda config: config.seed)
+        return []
 
     def outlook(self) -> int:
         """How many trials the whole study will have, as far as can be told: widening may add some."""
-        finalists = min(FINALISTS, len(self.plan.lrs))
-        return len(self._search()) + (len(self.plan.ps) + 1) * finalists * (self.plan.seeds - len(self.search_seeds))
+        later = self.plan.seeds - len(self.search_seeds)
+        inputs = len(self.plan.lrs) * len(self.search_seeds) + later if self.plan.p_input else 0
+        return len(self._search()) + (len(self.plan.ps) + 1) * later + inputs
 
     def finals(self) -> list[Candidate]:
-        """The candidates that are run on all seeds, once the search is over: each p, and the chosen weight decay."""
-        return [*self.dropout(), Candidate("l2", 0.0, self.weight_decay())]
+        """The candidates that were run on all seeds: each p, the chosen weight decay, and inputs dropped as well."""
+        done = [candidate for candidate in self._inputs() if not self._open(self._searched(candidate))]
+        return [*self._main(), *(candidate for candidate in done if not self._open(self._final(candidate)))]
 
     def chosen(self) -> set[Config]:
         """Every trial at the learning rate that was settled on for its final candidate; none while that is open."""
         if self.seeds_done() < self.plan.seeds:
             return set()
-        return {
-            candidate.at(self.lr(candidate), seed) for candidate in self.finals() for seed in range(self.plan.seeds)
-        }
+        return {config for candidate in self.finals() for config in self._final(candidate)}
 
     def seeds_done(self) -> int:
-        """On how many seeds, from the first, every final trial has been run: 0 while the search goes on."""
+        """On how many seeds, from the first, every p and weight decay has been run: 0 while the search goes on."""
         if self._open(self._search()):
             return 0
-        finals = self.finals()
-        whole = (not self._open(c for f in finals for c in self._final(f, [seed])) for seed in range(self.plan.seeds))
-        return next((seed for seed, done in enumerate(whole) if not done), self.plan.seeds)
+        finals = [candidate.at(self.lr(candidate), seed) for seed in self.seeds for candidate in self._main()]
+        return min((config.seed for config in self._open(finals)), default=self.plan.seeds)
 
     def dropout(self) -> list[Candidate]:
-        return [Candidate("dropout", p, 0.0) for p in self.plan.ps]
+        return [self.at(p) for p in self.plan.ps]
+
+    def at(self, p: float) -> Candidate:
+        """The dropout arm at p."""
+        return Candidate("dropout", p, 0.0)
 
     def lr(self, candidate: Candidate) -> float:
-        """Of the two finalists, the learning rate with the least validation error over all seeds."""
-        return self._ranked(candidate, self.finalists(candidate), range(self.plan.seeds))[0]
-
-    def finalists(self, candidate: Candidate) -> list[float]:
-        """The learning rates with the least validation error on the search seeds, best first."""
-        return self._ranked(candidate, self.tried(candidate), self.search_seeds)[:FINALISTS]
+        """The learning rate with the least validation loss on the search seeds; ties by NLL, then the smaller one."""
+        return min(self.tried(candidate), key=lambda lr: (*self._mean(candidate, lr, self.search_seeds), lr))
 
     def weight_decay(self) -> float:
         """The L2 arm's strength, chosen likewise, each at its own learning rate."""
         return min(self._weight_decays(), key=lambda decay: (*self._best(Candidate("l2", 0.0, decay)), decay))
 
     def p(self) -> float:
-        """The rate with the least validation error over all seeds, 0 among them; ties by NLL, then the smaller rate."""
-        return self._least(self.plan.ps)
+        """The rate with the least validation loss over all seeds, 0 among them; ties by NLL, then the smaller rate."""
+        return self._least(self.dropout()).p
 
     def p_above_zero(self) -> float:
         """The best rate that is dropout at all: what to compare with where `p` is 0."""
-        return self._least([p for p in self.plan.ps if p > 0])
+        return self._least([candidate for candidate in self.dropout() if candidate.p > 0]).p
+
+    def best(self) -> Candidate:
+        """The network to take away: the best p, with inputs dropped as well where that does better still."""
+        return self._least([candidate for candidate in self.finals() if candidate.arm != "l2"])
 
     def tried(self, candidate: Candidate) -> list[float]:
         """The learning rates whose search is finished, smallest first."""
         return [lr for lr in self._ladder_of_lr(candidate) if not self._open(self._at(candidate, lr))]
 
-    def _least(self, ps: Sequence[float]) -> float:
-        seeds = range(self.plan.seeds)
-        by_p = {p: Candidate("dropout", p, 0.0) for p in ps}
-        return min(ps, key=lambda p: (*self._mean(by_p[p], self.lr(by_p[p]), seeds), p))
+    def _main(self) -> list[Candidate]:
+        return [*self.dropout(), Candidate("l2", 0.0, self.weight_decay())]
 
-    def _candidates(self) -> list[Candidate]:
-        return [*self.dropout(), *(Candidate("l2", 0.0, decay) for decay in self._weight_decays())]
+    def _inputs(self) -> list[Candidate]:
+        """The candidate that drops inputs as well, once the best p is known and above 0."""
+        if not self.plan.p_input or self.seeds_done() < self.plan.seeds or self.p() == 0:
+            return []
+        return [Candidate("input", self.p(), 0.0, self.plan.p_input)]
+
+    def _least(self, candidates: Sequence[Candidate]) -> Candidate:
+        return min(candidates, key=lambda c: (*self._mean(c, self.lr(c), self.seeds), c.p, c.p_input))
 
     def _search(self) -> list[Config]:
-        return [
-            config
-            for candidate in self._candidates()
-            for lr in self._ladder_of_lr(candidate)
-            for config in self._at(candidate, lr)
-        ]
+        decays = [Candidate("l2", 0.0, decay) for decay in self._weight_decays()]
+        return [config for candidate in [*self.dropout(), *decays] for config in self._searched(candidate)]
+
+    def _searched(self, candidate: Candidate) -> list[Config]:
+        return [config for lr in self._ladder_of_lr(candidate) for config in self._at(candidate, lr)]
 
     def _ladder_of_lr(self, candidate: Candidate) -> list[float]:
         def figure(lr: float) -> tuple[float, float] | None:
@@ -146,24 +165,19 @@ class Chooser:
     def _weight_decays(self) -> list[float]:
         def figure(decay: float) -> tuple[float, float] | None:
             candidate = Candidate("l2", 0.0, decay)
-            configs = [config for lr in self._ladder_of_lr(candidate) for config in self._at(candidate, lr)]
-            return None if self._open(configs) else self._best(candidate)
+            return None if self._open(self._searched(candidate)) else self._best(candidate)
 
         return ladder(self.plan.weight_decays, figure)
 
-    def _final(self, candidate: Candidate, seeds: Sequence[int]) -> list[Config]:
-        return [candidate.at(lr, seed) for lr in self.finalists(candidate) for seed in seeds]
+    def _final(self, candidate: Candidate) -> list[Config]:
+        return [candidate.at(self.lr(candidate), seed) for seed in self.seeds]
 
     def _best(self, candidate: Candidate) -> tuple[float, float]:
-        return self._mean(candidate, self.finalists(candidate)[0], self.search_seeds)
-
-    def _ranked(self, candidate: Candidate, lrs: Sequence[float], seeds: Sequence[int]) -> list[float]:
-        """Least validation error first; ties by NLL, then the smaller rate."""
-        return sorted(lrs, key=lambda lr: (*self._mean(candidate, lr, seeds), lr))
+        return self._mean(candidate, self.lr(candidate), self.search_seeds)
 
     def _mean(self, candidate: Candidate, lr: float, seeds: Sequence[int]) -> tuple[float, float]:
         found = [self.seen[candidate.at(lr, seed)] for seed in seeds]
-        return sum(item.error for item in found) / len(found), sum(item.nll for item in found) / len(found)
+        return sum(item.loss for item in found) / len(found), sum(item.nll for item in found) / len(found)
 
     def _at(self, candidate: Candidate, lr: float) -> list[Config]:
         return [candidate.at(lr, seed) for seed in self.search_seeds]

@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 Task = Literal["classification", "regression"]
-Arm = Literal["dropout", "l2"]
+Arm = Literal["dropout", "l2", "input"]
 
 SCHEMA = 1
 
@@ -28,8 +28,9 @@ class Trial(_Record):
     """
 
     trial: str  # arm, p, lr, weight decay and seed in one word: the key by which a run is resumed
-    arm: Arm  # "l2" has p = 0 and a weight decay above 0
+    arm: Arm  # "l2" has p = 0 and a weight decay above 0, "input" the best p and a p_input above 0
     p: float
+    p_input: float  # the probability that an input is dropped
     lr: float
     weight_decay: float
     seed: int
@@ -39,6 +40,7 @@ class Trial(_Record):
     train_nll: float
     val_error: float
     val_nll: float
+    val_loss: float  # what choices go by: the mean squared error of the prediction, for classes the Brier score
     test_error: float
     test_nll: float
     test_calibration: float
@@ -58,10 +60,11 @@ class Point(_Record):
 
 
 class Level(_Record):
-    """One p (or the L2 arm), at its chosen learning rate, summed up over seeds; intervals are 95 %."""
+    """One p (or another arm), at its chosen learning rate, summed up over seeds; intervals are 95 %."""
 
     arm: Arm
     p: float
+    p_input: float
     lr: float
     weight_decay: float
     seeds: int
@@ -74,6 +77,7 @@ class Level(_Record):
     train_nll: float
     val_error: float
     val_nll: float
+    val_loss: float
 
 
 class Difference(_Record):
@@ -106,8 +110,9 @@ class Study(_Record):
     ps: list[float]
     lrs: list[float]
     best_p: float  # by validation
+    best_p_input: float  # of the chosen network: 0 unless dropping inputs as well did better on validation rows
     best_lr: float
-    levels: list[Level]  # one a p in `ps`' order, then the L2 arm's
+    levels: list[Level]  # one a p in `ps`' order, then the L2 arm's, then the input arm's where there is one
     differences: list[Difference]  # best p against 0, best p against L2
     verdict: Literal["helps", "no difference", "hurts"]
     words: list[str]  # the answer, a sentence each, most important first

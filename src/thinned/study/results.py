@@ -42,6 +42,7 @@ def conclude(
     finals = {candidate: runs(candidate) for candidate in chooser.finals()}
     by_p = {candidate.p: found for candidate, found in finals.items() if candidate.arm == "dropout"}
     l2 = next(found for candidate, found in finals.items() if candidate.arm == "l2")
+    inputs = next((found for candidate, found in finals.items() if candidate.arm == "input"), None)
     best_p = chooser.p()
     plain, noisy = by_p[0.0], by_p[best_p or chooser.p_above_zero()]
     levels = {"plain": plain.level(), "noisy": noisy.level(), "l2": l2.level()}
@@ -51,6 +52,11 @@ def conclude(
         "l2": difference(noisy, l2, "error"),
         "l2 nll": difference(noisy, l2, "nll"),
     }
+    if inputs is not None:
+        levels["inputs"] = inputs.level()
+        differences["inputs"] = difference(inputs, noisy, "error")
+        differences["inputs plain"] = difference(inputs, plain, "error")
+        differences["inputs plain nll"] = difference(inputs, plain, "nll")
     speech = Speech(data.task, data.target)
     verdict, words = answer(
         speech, best_p, levels, differences, len(chooser.plan.lrs) > 1, seeds, size.test, data.notes
@@ -74,7 +80,8 @@ def conclude(
         ps=list(chooser.plan.ps),
         lrs=sorted({config.lr for config in finished}),
         best_p=best_p,
-        best_lr=chooser.lr(Candidate("dropout", best_p, 0.0)),
+        best_p_input=chooser.best().p_input,
+        best_lr=chooser.lr(chooser.best()),
         levels=[found.level() for found in finals.values()],
         differences=list(differences.values()),
         verdict=verdict,
@@ -94,7 +101,7 @@ def write_trials(folder: Path, task: Task, chooser: Chooser, finished: Mapping[C
     """Write `trials.csv` and `curves.csv`, in an order that does not depend on which trial finished first."""
     chosen = chooser.chosen()
     trials, points = [], []
-    for config in sorted(finished, key=lambda c: (c.arm, c.p, c.weight_decay, c.lr, c.seed)):
+    for config in sorted(finished, key=lambda c: (c.arm, c.p, c.p_input, c.weight_decay, c.lr, c.seed)):
         outcome = finished[config]
         trials.append(
             Trial(
@@ -106,6 +113,7 @@ def write_trials(folder: Path, task: Task, chooser: Chooser, finished: Mapping[C
                 train_nll=outcome.train.nll,
                 val_error=outcome.val.error,
                 val_nll=outcome.val.nll,
+                val_loss=outcome.val.loss,
                 test_error=outcome.test.error,
                 test_nll=outcome.test.nll,
                 test_calibration=calibration(outcome.test, task),

@@ -30,6 +30,7 @@ from .trial import Config, Outcome, Recipe, batch_size, run
 PS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 LRS = (0.004, 0.008, 0.016)
 WEIGHT_DECAYS = (0.5, 2.0)
+P_INPUT = 0.2  # the rate at which inputs are dropped as well, once the best p is known (Srivastava et al. 2014)
 EPOCHS, MIN_STEPS = 15, 300
 HIDDEN = (512, 512)
 
@@ -91,7 +92,9 @@ def run_study(
     batch = batch_size(size.train)
     steps_an_epoch = -(-size.train // batch)
     recipe = Recipe(seed, tuple(hidden), epochs or max(EPOCHS, -(-MIN_STEPS // steps_an_epoch)), batch)
-    plan = Plan(tuple(sorted({0.0, *map(float, ps)})), tuple(sorted(set(map(float, lrs)))), WEIGHT_DECAYS, seeds)
+    plan = Plan(
+        tuple(sorted({0.0, *map(float, ps)})), tuple(sorted(set(map(float, lrs)))), WEIGHT_DECAYS, seeds, P_INPUT
+    )
     versions = {name: version(name) for name in ("thinned", "torch", "numpy", "scikit-learn")}
     settings: dict[str, Any] = {
         "data": dataset.title,
@@ -133,7 +136,8 @@ def run_study(
                         watch(Progress(len(finished), total, outcome.config.name))
                 watch(Progress(len(finished), len(finished), "writing the report"))
                 study = facts(seeds, complete=True)
-                kept = _keep(pool, study, Chooser(plan, _seen(finished)), finished)
+                chooser = Chooser(plan, _seen(finished))
+                kept = _keep(pool, chooser, finished)
             fold = Fold.load(Path(scratch) / "0.npz")
     except KeyboardInterrupt:
         done = Chooser(plan, _seen(finished)).seeds_done()
@@ -141,9 +145,9 @@ def run_study(
             write_results(out, facts(done, complete=False))
         write_trials(out, dataset.task, Chooser(replace(plan, seeds=max(done, 2)), _seen(finished)), finished)
         raise
-    best.save(out, dataset, preparations[0], kept[study.best_p], recipe, fold.mean, fold.scale)
+    best.save(out, dataset, preparations[0], kept[chooser.best()], recipe, fold.mean, fold.scale)
     write_trials(out, dataset.task, Chooser(plan, _seen(finished)), finished)
-    _write_activations(out, kept)
+    _write_activations(out, kept[chooser.at(0.0)], kept[chooser.at(chooser.p_above_zero())])
     write_results(out, study)
     from .report import write as write_report  # late: drawing needs matplotlib, which nothing above does
 
@@ -190,7 +194,7 @@ def _check(
 
 def _seen(finished: dict[Config, Outcome]) -> list[Seen]:
     """Finished trials as a choice may see them: validation figures, nothing of the test rows."""
-    return [Seen(config, outcome.val.error, outcome.val.nll) for config, outcome in finished.items()]
+    return [Seen(config, outcome.val.loss, outcome.val.nll) for config, outcome in finished.items()]
 
 
 def _prepare(data: Dataset, size: split.Sizes, seed: int, seeds: int, folder: Path) -> list[Preparation]:
@@ -214,10 +218,12 @@ def _prepare(data: Dataset, size: split.Sizes, seed: int, seeds: int, folder: Pa
     return preparations
 
 
-def _keep(pool: Pool, study: Study, chooser: Chooser, finished: dict[Config, Outcome]) -> dict[float, Kept]:
-    """Seed 0's networks at p = 0 and at the best p above 0, by p."""
-    candidates = [Candidate("dropout", p, 0.0) for p in (0.0, chooser.p_above_zero())]
-    kept = {found.config.p: found for found in pool.map(keep, [c.at(chooser.lr(c), 0) for c in candidates])}
+def _keep(pool: Pool, chooser: Chooser, finished: dict[Config, Outcome]) -> dict[Candidate, Kept]:
+    """Seed 0's networks at p = 0, at the best p above 0, and the chosen one."""
+    candidates = {chooser.at(p) for p in (0.0, chooser.p_above_zero())} | {chooser.best()}
+    configs = {candidate.at(chooser.lr(candidate), 0): candidate for candidate in candidates}
+    order = sorted(configs, key=lambda config: config.name)
+    kept = {configs[found.config]: found for found in pool.map(keep, order)}
     for found in kept.values():
         before = finished[found.config].points[-1].val_nll
         if found.val_nll != before:
@@ -228,8 +234,7 @@ def _keep(pool: Pool, study: Study, chooser: Chooser, finished: dict[Config, Out
     return kept
 
 
-def _write_activations(out: Path, kept: dict[float, Kept]) -> None:
-    plain, noisy = kept[0.0], kept[max(kept)]
+def _write_activations(out: Path, plain: Kept, noisy: Kept) -> None:
     np.savez(
         out / "activations.npz",
         plain=plain.whole,

@@ -36,10 +36,12 @@ class Config:
     lr: float
     weight_decay: float
     seed: int
+    p_input: float = 0.0
 
     @property
     def name(self) -> str:
-        return f"{self.arm}-p{self.p:g}-lr{self.lr:g}-wd{self.weight_decay:g}-seed{self.seed}"
+        inputs = f"-in{self.p_input:g}" if self.p_input else ""
+        return f"{self.arm}-p{self.p:g}{inputs}-lr{self.lr:g}-wd{self.weight_decay:g}-seed{self.seed}"
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,9 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Score:
-    """A network on some rows: their mean error and NLL, and what each row contributes.
+    """A network on some rows: their mean error, NLL and squared error, and what each row contributes.
+
+    `loss` is the squared error of the prediction: for classes, of the vector of probabilities (Brier 1950).
 
     `row_error` is 0 or 1, or a squared error in the target's units. `row_nll` is in nats. `row_sure` is the
     probability of the predicted class, or whether the value lies in the 95 % prediction interval.
@@ -62,6 +66,7 @@ class Score:
 
     error: float
     nll: float
+    loss: float
     row_error: NDArray[np.float64]
     row_nll: NDArray[np.float64]
     row_sure: NDArray[np.float64]
@@ -113,9 +118,9 @@ def train(config: Config, fold: Fold, recipe: Recipe) -> tuple[Network, list[Mea
     key = fold_in(recipe.key, config.seed)
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(fold_in(key, _INIT))
-        network = Network(fold.x_train.shape[1], recipe.hidden, max(fold.outputs, 1), config.p)
+        network = Network(fold.x_train.shape[1], recipe.hidden, max(fold.outputs, 1), config.p, config.p_input)
     order = torch.Generator().manual_seed(fold_in(key, _ORDER))
-    layer_keys = [fold_in(fold_in(key, _MASKS), layer) for layer in range(len(recipe.hidden))]
+    layer_keys = [fold_in(fold_in(key, _MASKS), layer) for layer in range(len(recipe.hidden) + 1)]
     weights = [p for p in network.parameters() if p.ndim > 1]
     biases = [p for p in network.parameters() if p.ndim == 1]
     optimiser = torch.optim.AdamW(
@@ -136,7 +141,7 @@ def train(config: Config, fold: Fold, recipe: Recipe) -> tuple[Network, list[Mea
         for rows in torch.randperm(len(x), generator=order).split(recipe.batch):
             for group in optimiser.param_groups:
                 group["lr"] = config.lr * min((step + 1) / (WARM_UP * total), (1 - step / total) / (1 - WARM_UP), 1.0)
-            keys = [fold_in(layer, step) for layer in layer_keys] if config.p else None
+            keys = [fold_in(layer, step) for layer in layer_keys] if config.p or config.p_input else None
             optimiser.zero_grad()
             loss = _loss(network(x[rows], keys), y[rows])
             loss.backward()
@@ -186,12 +191,15 @@ def score(network: Network, x: Tensor, y: Tensor, fold: Fold, sigma: float) -> S
         row_error = (guess != y).double()
         row_nll = functional.nll_loss(log_probability, y, reduction="none")
         error = row_error.mean().item()
+        wrong = log_probability.exp() - functional.one_hot(y, fold.outputs)
+        loss = wrong.square().sum(dim=1).nan_to_num(nan=2.0).mean().item()
     else:
         residual = output.squeeze(1) - y
         row_error = (residual * fold.scale).square().nan_to_num(nan=(WORST_NLL * fold.scale) ** 2)
         row_nll = (residual / sigma).square() / 2 + np.log(sigma * fold.scale) + np.log(2 * np.pi) / 2
         sure = (residual.abs() <= 1.959964 * sigma).double()
         error = row_error.mean().sqrt().item()
+        loss = row_error.mean().item()
     row_nll = row_nll.nan_to_num(nan=WORST_NLL, posinf=WORST_NLL)
     sure = sure.nan_to_num(nan=1.0)
-    return Score(error, row_nll.mean().item(), row_error.numpy(), row_nll.numpy(), sure.numpy())
+    return Score(error, row_nll.mean().item(), loss, row_error.numpy(), row_nll.numpy(), sure.numpy())

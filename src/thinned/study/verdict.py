@@ -41,6 +41,7 @@ class Runs:
         return Level(
             arm=config.arm,
             p=config.p,
+            p_input=config.p_input,
             lr=config.lr,
             weight_decay=config.weight_decay,
             seeds=len(self.outcomes),
@@ -53,11 +54,13 @@ class Runs:
             train_nll=mean("train", "nll"),
             val_error=mean("val", "error"),
             val_nll=mean("val", "nll"),
+            val_loss=mean("val", "loss"),
         )
 
     def name(self) -> str:
         config = self.outcomes[0].config
-        return "L2" if config.arm == "l2" else f"p = {config.p:g}"
+        inputs = f", inputs {config.p_input:g}" if config.p_input else ""
+        return "L2" if config.arm == "l2" else f"p = {config.p:g}{inputs}"
 
 
 def difference(first: Runs, second: Runs, metric: Literal["error", "nll"]) -> Difference:
@@ -109,9 +112,11 @@ def answer(
     """The verdict and its sentences, most important first.
 
     Arguments:
-        levels: "plain" (p = 0), "noisy" (the chosen p, or the best above 0 where 0 was chosen), "l2".
+        levels: "plain" (p = 0), "noisy" (the chosen p, or the best above 0 where 0 was chosen), "l2", and where
+            dropping inputs as well was tried, "inputs".
         searched: whether learning rates were compared, not one given.
-        differences: "error", "nll" (noisy minus plain) and "l2" (noisy minus L2, error).
+        differences: "error", "nll" (noisy minus plain), "l2" and "l2 nll" (noisy minus L2), "inputs" (inputs minus
+            noisy) and "inputs plain" (inputs minus plain).
     """
     plain, noisy, l2 = levels["plain"], levels["noisy"], levels["l2"]
     error, nll, against_l2 = differences["error"], differences["nll"], differences["l2"]
@@ -121,7 +126,7 @@ def answer(
     share = f", a relative {100 * abs(error.value) / plain.test_error:.0f} %" if plain.test_error else ""
     words: list[str] = []
     if best_p == 0:
-        words.append("Use no dropout here: p = 0 had the lowest validation error of all rates.")
+        words.append("Use no dropout here: of all rates, p = 0 predicted the validation rows best.")
         if verdict == "hurts":
             words.append(f"The best rate above 0, {p}, raises {moved}: by {speech.span(error)}.")
         elif verdict == "no difference":
@@ -147,16 +152,19 @@ def answer(
             f"No clear difference here: {p}, the best rate on validation rows, changes {moved}, which is within noise: "
             f"{_signed(speech, error)}."
         )
+    if "inputs" in levels:
+        words.append(_inputs(speech, levels["inputs"], plain, differences))
     before, after = plain.test_error - plain.train_error, noisy.test_error - noisy.train_error
     trend = "shrinks" if after < before else "grows"
     words.append(
         f"The gap between train and test error {trend} from {_gap(speech, before)} to {_gap(speech, after)} "
         f"(train error {speech.error(plain.train_error)} and {speech.error(noisy.train_error)})."
     )
-    certain = {"helps": "lower", "hurts": "higher", "no difference": "not clearly different"}[judge(nll)]
+    change = {"helps": "lower", "hurts": "higher", "no difference": "not clearly different"}
+    l2_nll = f"NLL is {noisy.test_nll:.3f} against {l2.test_nll:.3f}, {change[judge(differences['l2 nll'])]}"
     words.append(
-        f"The probabilities: NLL goes from {plain.test_nll:.3f} to {noisy.test_nll:.3f} nats a row, {certain} "
-        f"(difference {nll.value:+.3f}, 95 % interval {nll.low:+.3f} to {nll.high:+.3f}); "
+        f"The probabilities: NLL goes from {plain.test_nll:.3f} to {noisy.test_nll:.3f} nats a row, "
+        f"{change[judge(nll)]} (difference {nll.value:+.3f}, 95 % interval {nll.low:+.3f} to {nll.high:+.3f}); "
         + (
             f"the expected calibration error from {100 * plain.test_calibration:.1f} % to "
             f"{100 * noisy.test_calibration:.1f} %."
@@ -174,10 +182,9 @@ def answer(
         words.append(
             f"All were trained at the learning rate that was given, {plain.lr:g}, which need not suit each of them."
         )
-    compared = {"helps": "lower", "hurts": "higher", "no difference": "not clearly different"}[judge(against_l2)]
     words.append(
         f"Against weight decay alone, tuned as well ({speech.error(l2.test_error)} at {l2.weight_decay:g}), {p} is "
-        f"{compared}: {_signed(speech, against_l2)}."
+        f"{change[judge(against_l2)]}: {_signed(speech, against_l2)}. {l2_nll}."
     )
     words.append(
         f"{'Learning rates, weight' if searched else 'Weight'} decay and p were chosen on validation rows; the "
@@ -185,6 +192,24 @@ def answer(
         "training rows, weights and masks."
     )
     return verdict, [*words, *notes]
+
+
+def _inputs(speech: Speech, level: Level, plain: Level, differences: Mapping[str, Difference]) -> str:
+    """What dropping inputs as well does."""
+    found, whole = differences["inputs"], differences["inputs plain"]
+    start = f"Dropping inputs as well (each with probability {level.p_input:g})"
+    now = speech.error(level.test_error)
+    if judge(found) == "helps":
+        step = f"{start} lowers it further, to {now}: by {speech.span(found)}."
+    elif judge(found) == "hurts":
+        step = f"{start} raises it again, to {now}: by {speech.span(found)}."
+    else:
+        step = f"{start} gives {now}, not clearly different from that: {_signed(speech, found)}."
+    clear = "" if judge(whole) != "no difference" else ", not clearly different"
+    return (
+        f"{step} Against no dropout at all the two together make {_signed(speech, whole)}{clear}, and NLL "
+        f"{level.test_nll:.3f} in place of {plain.test_nll:.3f}."
+    )
 
 
 def _gap(speech: Speech, value: float) -> str:

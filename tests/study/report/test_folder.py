@@ -158,7 +158,7 @@ def test_a_diverged_run_is_shown_as_such(digits: Path, tmp_path: Path) -> None:
     folder = copy(digits, tmp_path)
     trials = pd.read_csv(folder / "trials.csv")
     worst = trials[(trials["p"] == 0.6) & ~trials["chosen_lr"]].index[0]
-    trials.loc[worst, ["val_error", "val_nll", "test_error", "test_nll"]] = np.nan
+    trials.loc[worst, ["val_error", "val_nll", "val_loss", "test_error", "test_nll"]] = np.nan
     trials.to_csv(folder / "trials.csv", index=False)
     assert "∞: a run diverged." in html_of(folder)
 

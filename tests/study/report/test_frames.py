@@ -62,7 +62,7 @@ def test_the_grid_compares_rates_on_the_same_seeds(records: Records) -> None:
     assert dropout.groupby(["p", "lr"]).size().nunique() > 1  # the chosen rates have more seeds than the others
     for p in records.study.ps:
         for lr, part in dropout[(dropout["p"] == p) & dropout["seed"].isin([0, 1])].groupby("lr"):
-            assert table[p].loc[lr] == pytest.approx(part["val_error"].mean(), rel=1e-12)
+            assert table[p].loc[lr] == pytest.approx(part["val_loss"].mean(), rel=1e-12)
         level = records.level(p)
         assert level is not None
         assert table[p].idxmin() == level.lr
@@ -75,7 +75,7 @@ def test_the_grid_tells_never_run_from_diverged(records: Records) -> None:
     assert np.isfinite(table[0.6].loc[lr])
     assert np.isnan(grid(replace(records, trials=trials[~cell]))[0.6].get(lr, np.nan))
     broken = trials.copy()
-    broken.loc[trials.index[cell][0], "val_error"] = np.inf
+    broken.loc[trials.index[cell][0], "val_loss"] = np.inf
     diverged = grid(replace(records, trials=broken))
     codes = figure_grid.steps(diverged)
     assert np.isinf(diverged[0.6].loc[lr])
@@ -91,7 +91,7 @@ def test_colours_of_the_grid_follow_the_values() -> None:
 
 def test_where_validation_chose_p_0_the_best_other_p_stands_for_dropout(records: Records) -> None:
     plain = replace(records, study=records.study.model_copy(update={"best_p": 0.0}))
-    best = min((x for x in records.study.levels if x.p > 0), key=lambda x: x.val_error)
+    best = min((x for x in records.study.levels if x.p > 0), key=lambda x: x.val_loss)
     assert plain.noisy == best
 
 

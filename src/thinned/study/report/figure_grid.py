@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -24,13 +23,13 @@ NEVER, DIVERGED = -1, -2
 
 def picture(records: Records, units: Units) -> Picture | Missing:
     """The map of learning rate against p."""
-    measure = deciding(records)
-    table = grid(records, measure)
+    table = grid(records)
     if table.isna().to_numpy().all():
         return Missing(NAME, "Learning rate against p", "no run has finished yet.")
     picks, codes = chosen(records), steps(table)
-    what = f"validation {units.name} {units.axis}" if measure == "val_error" else "validation NLL (nats a row)"
-    show = units.number if measure == "val_error" else nats
+    # What choices went by: the squared error of the prediction, which for classes is the Brier score.
+    what = "validation Brier score" if units.percent else f"validation mean squared error ({units.unit} squared)"
+    show = nats if units.percent else units.number
     cells = "; ".join(
         f"{at(p)}, learning rate {lr:g}: {show(value)}" for lr, p, value in _cells(table) if not np.isnan(value)
     )
@@ -50,17 +49,6 @@ def picture(records: Records, units: Units) -> Picture | Missing:
 def chosen(records: Records) -> dict[float, float]:
     """The chosen learning rate by p."""
     return {level.p: level.lr for level in records.study.levels if level.arm == "dropout"}
-
-
-def deciding(records: Records) -> str:
-    """The validation measure that the chosen rates are best by: NLL where it explains more of them than the error."""
-
-    def explained(measure: str) -> int:
-        values = {(lr, p): value for lr, p, value in _cells(grid(records, measure)) if not np.isnan(value)}
-        lowest = {p: min(value for (_, other), value in values.items() if other == p) for _, p in values}
-        return sum(values.get((lr, p), math.nan) == lowest.get(p) for p, lr in chosen(records).items())
-
-    return "val_nll" if explained("val_nll") > explained("val_error") else "val_error"
 
 
 def _cells(table: pd.DataFrame) -> Iterator[tuple[float, float, float]]:

@@ -33,8 +33,12 @@ def picture(records: Records, units: Units, measure: Measure) -> Picture | Missi
 
     points = "; ".join(f"{at(level.p)}: {show(level)}" for level in study.levels if level.arm == "dropout")
     reference = f" Weight decay {l2.weight_decay:g}: {show(l2)}." if l2 else ""
+    inputs = records.inputs
+    if inputs:
+        reference += f" {at(inputs.p)} and inputs {inputs.p_input:g}: {show(inputs)}."
     bars = ", bars are 95 % intervals" if measure == "error" and (frame["seeds"] > 1).any() else ""
     line = f" The grey {'band' if measure == 'error' else 'line'} is the weight decay arm." if l2 else ""
+    line += f" The diamond drops inputs as well, at {inputs.p_input:g}." if inputs else ""
     pair = [show(level) for level in (records.plain, records.noisy) if level]
     if len(pair) < 2:
         finding = f"{name} at {at(frame['p'].iloc[0])}: {pair[0]}"
@@ -60,7 +64,7 @@ def panel(axes: Axes, records: Records, units: Units, colours: Colours, *, measu
     """The plot itself, also used in the overview."""
     factor = units.factor if measure == "error" else 1.0
     column = f"test_{measure}"
-    frame, dots, l2 = levels(records), seeds(records), records.l2
+    frame, dots, l2, inputs = levels(records), seeds(records), records.l2, records.inputs
     ps, middle = frame["p"].to_numpy(float), factor * frame[column].to_numpy(float)
     if l2:
         if measure == "error" and l2.seeds > 1:
@@ -81,17 +85,24 @@ def panel(axes: Axes, records: Records, units: Units, colours: Colours, *, measu
         axes.plot(p, value, "o", color=colours.noisy if p > 0 else colours.plain, markersize=6.5, markeredgewidth=0)
         if p == records.study.best_p:
             axes.plot(p, value, "o", ms=13, markerfacecolor="none", markeredgecolor=colours.ink, markeredgewidth=1.3)
+    if inputs:
+        height = factor * (inputs.test_error if measure == "error" else inputs.test_nll)
+        axes.plot(inputs.p, height, "D", color=colours.noisy, markersize=6, markeredgewidth=0)
     axes.set_xticks(ps, [f"{p:g}" for p in ps])
     axes.set_xlim(ps.min() - 0.07 * span, ps.max() + 0.07 * span)
 
 
 def keys(records: Records, colours: Colours) -> list[Line2D]:
-    """What the ring and the grey line mean."""
+    """What the ring, the diamond and the grey line mean."""
     ring = Line2D([], [], linestyle="", marker="o", ms=10, mfc="none", mec=colours.ink, mew=1.3, label="chosen p")
-    if not records.l2:
-        return [ring]
-    label = f"L2 only (decay {records.l2.weight_decay:g})"
-    return [ring, Line2D([], [], color=colours.l2, linestyle=(0, (5, 2)), linewidth=1.3, label=label)]
+    found = [ring]
+    if records.inputs:
+        label = f"inputs dropped too ({records.inputs.p_input:g})"
+        found.append(Line2D([], [], linestyle="", marker="D", ms=6, color=colours.noisy, mew=0, label=label))
+    if records.l2:
+        label = f"L2 only (decay {records.l2.weight_decay:g})"
+        found.append(Line2D([], [], color=colours.l2, linestyle=(0, (5, 2)), linewidth=1.3, label=label))
+    return found
 
 
 def _draw(figure: FigureBase, colours: Colours, *, records: Records, units: Units, measure: Measure) -> None:

@@ -50,7 +50,7 @@ def levels(records: Records) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(Level.model_fields)).sort_values("p").reset_index(drop=True)
 
 
-def grid(records: Records, measure: str = "val_error") -> pd.DataFrame:
+def grid(records: Records, measure: str = "val_loss") -> pd.DataFrame:
     """Mean of `measure` over seeds: learning rates down (largest first), p across.
 
     A search may try a rate with fewer seeds than it then trains the chosen one with. So a p's cells are means over the

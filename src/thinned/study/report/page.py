@@ -149,8 +149,8 @@ def table(records: Records, units: Units) -> list[dict[str, str | bool]]:
         whole = level.seeds > 1 or level.test_error_low < level.test_error_high
         interval = f"{units.number(level.test_error_low)} to {units.number(level.test_error_high)}" if whole else DASH
         return {
-            "arm": "dropout" if level.arm == "dropout" and level.p > 0 else "plain" if level.arm == "dropout" else "L2",
-            "p": f"{level.p:g}",
+            "arm": "L2" if level.arm == "l2" else "dropout" if level.p > 0 else "plain",
+            "p": f"{level.p:g}" + (f", inputs {level.p_input:g}" if level.p_input else ""),
             "lr": f"{level.lr:g}",
             "decay": f"{level.weight_decay:g}",
             "seeds": str(level.seeds),
@@ -160,7 +160,8 @@ def table(records: Records, units: Units) -> list[dict[str, str | bool]]:
             "calibration": Units(True, "%").number(level.test_calibration),
             "train": units.number(level.train_error),
             "gap": units.number(level.test_error - level.train_error),
-            "chosen": level.arm == "dropout" and level.p == records.study.best_p,
+            "chosen": level.arm != "l2"
+            and (level.p, level.p_input) == (records.study.best_p, records.study.best_p_input),
         }
 
     return [row(level) for level in records.study.levels]

@@ -49,11 +49,16 @@ class Records:
         return next((level for level in self.study.levels if level.arm == "l2"), None)
 
     @property
+    def inputs(self) -> Level | None:
+        """The arm that drops inputs as well, if the study has one."""
+        return next((level for level in self.study.levels if level.arm == "input"), None)
+
+    @property
     def noisy(self) -> Level | None:
         """The level that stands for dropout: the chosen p, or where validation chose p = 0, the best p above 0."""
         levels = [level for level in self.study.levels if level.arm == "dropout" and level.p > 0]
         chosen = [level for level in levels if level.p == self.study.best_p]
-        return chosen[0] if chosen else min(levels, key=lambda x: (x.val_error, x.val_nll, x.p), default=None)
+        return chosen[0] if chosen else min(levels, key=lambda x: (x.val_loss, x.val_nll, x.p), default=None)
 
     def runs(self, level: Level) -> pd.DataFrame:
         """The trials behind a level: its arm and p, at the learning rate (and weight decay) that validation chose."""
