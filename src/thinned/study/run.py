@@ -140,6 +140,7 @@ def run_study(
                 kept = _keep(pool, chooser, finished)
             fold = Fold.load(Path(scratch) / "0.npz")
     except KeyboardInterrupt:
+        finished.update(journal.read())  # the signal may have come between keeping a trial and counting it
         done = Chooser(plan, _seen(finished)).seeds_done()
         if done >= 2:
             write_results(out, facts(done, complete=False))

@@ -97,10 +97,10 @@ def keys(records: Records, colours: Colours) -> list[Line2D]:
     ring = Line2D([], [], linestyle="", marker="o", ms=10, mfc="none", mec=colours.ink, mew=1.3, label="chosen p")
     found = [ring]
     if records.inputs:
-        label = f"inputs dropped too ({records.inputs.p_input:g})"
+        label = f"inputs too ({records.inputs.p_input:g})"
         found.append(Line2D([], [], linestyle="", marker="D", ms=6, color=colours.noisy, mew=0, label=label))
     if records.l2:
-        label = f"L2 only (decay {records.l2.weight_decay:g})"
+        label = f"L2 ({records.l2.weight_decay:g})"
         found.append(Line2D([], [], color=colours.l2, linestyle=(0, (5, 2)), linewidth=1.3, label=label))
     return found
 

@@ -144,13 +144,15 @@ def missing(records: Records) -> list[str]:
 
 def table(records: Records, units: Units) -> list[dict[str, str | bool]]:
     """One row a level, numbers as text."""
+    inputs = f"{records.inputs.p_input:g}" if records.inputs else ""
+    names = {"dropout": "dropout", "l2": "L2", "input": f"+ inputs {inputs}"}
 
     def row(level: Level) -> dict[str, str | bool]:
         whole = level.seeds > 1 or level.test_error_low < level.test_error_high
         interval = f"{units.number(level.test_error_low)} to {units.number(level.test_error_high)}" if whole else DASH
         return {
-            "arm": "L2" if level.arm == "l2" else "dropout" if level.p > 0 else "plain",
-            "p": f"{level.p:g}" + (f", inputs {level.p_input:g}" if level.p_input else ""),
+            "arm": names[level.arm] if level.p > 0 or level.arm == "l2" else "plain",
+            "p": f"{level.p:g}",
             "lr": f"{level.lr:g}",
             "decay": f"{level.weight_decay:g}",
             "seeds": str(level.seeds),
