@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SETUP := pyproject.toml constraints.txt
 
-.PHONY: study test check format clean
+.PHONY: study test lint check format clean
 
 study: $(VENV)/study.stamp ## the main job: which dropout rate, on real digits
 	$(BIN)/thinned study
@@ -12,11 +12,12 @@ study: $(VENV)/study.stamp ## the main job: which dropout rate, on real digits
 test: $(VENV)/dev.stamp ## the tests, doc examples included
 	$(BIN)/python -m pytest -n auto
 
-check: $(VENV)/dev.stamp ## format, lint, types, tests, doc examples
+lint: $(VENV)/dev.stamp ## format, lint, types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n auto
+
+check: lint test ## all that a change must pass
 
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff format .

@@ -4,7 +4,8 @@ Both are affine in `x` once the key is fixed, so each is its own backward: the g
 the gradient are the same operator on another tensor, without the constants. Only the key is saved.
 
 The autograd kernel is registered by hand because `torch.library.register_autograd` knows no forward mode: it returns a
-zero tangent in silence.
+zero tangent in silence. A single-level function is what a dispatcher kernel needs: `torch.func`'s levels come through
+the dispatcher one by one, and an ordinary `autograd.Function` would start at the outermost again.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ def _register(
     class Apply(_SingleLevelFunction):
         @staticmethod
         def forward(keyset: Any, x: Tensor, key: Tensor, *rest: Any) -> Any:
+            # Below this level's autograd; the levels of torch.func underneath need both modes on to record their own.
             with torch._C._AutoDispatchBelowAutograd(), torch.enable_grad(), _set_fwd_grad_enabled(True):
                 return operator.redispatch(keyset & torch._C._after_autograd_keyset, x, key, *rest)
 
