@@ -84,6 +84,27 @@ def test_the_repr_says_when_sixteen_bits_round_p_visibly(keyed: Variant) -> None
     assert "realised" not in repr(build(keyed, p=0.1))
 
 
+def test_the_repr_of_other_settings() -> None:
+    assert "realised" not in repr(thinned.nn.GaussianDropout(0.001))  # its noise takes p as it is
+    assert "dropout=0.001 (realised 0.00100708)" in repr(thinned.nn.LSTM(3, 5, dropout=0.001))
+    assert "nonlinearity='relu'" in repr(thinned.nn.RNN(3, 5, nonlinearity="relu"))
+    layer = thinned.nn.DropConnectLinear(3, 5, activation=torch.relu, inference="gaussian", nodes=8)
+    assert all(text in repr(layer) for text in ("activation=", "inference='gaussian'", "nodes=8"))
+
+
+def test_a_user_s_subclass_with_another_constructor_has_a_repr(variant: Variant) -> None:
+    (name, *_) = rate_names(variant)
+    base: Any = variant.module
+
+    class Mine(base):  # type: ignore[misc]
+        def __init__(self, config: dict[str, Any]) -> None:
+            super().__init__(**config)
+
+    sizes = {key: value for key, value in vars(build(variant)).items() if key in ("in_features", "out_features")}
+    sizes |= {key: 3 for key in ("input_size", "hidden_size") if key in inspect.signature(base).parameters}
+    assert f"{name}=0.25" in repr(Mine({**sizes, name: 0.25}))
+
+
 def test_copies_are_independent_and_equal(variant: Variant) -> None:
     (name, *_) = rate_names(variant)
     layer = build(variant, **{name: 0.25})

@@ -168,6 +168,20 @@ def test_packed_and_padded_sequences_get_the_same_noise(kind: str, recurrent: fl
     torch.testing.assert_close(state, padded_state)
 
 
+@pytest.mark.parametrize("recurrent", [0.0, 0.3])
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
+def test_sequences_of_any_order_and_length_get_the_noise_of_the_padded_batch(kind: str, recurrent: float) -> None:
+    layer = getattr(nn, kind)(3, 4, dropout=0.4, recurrent_dropout=recurrent)
+    lengths = [2, 4, 3]
+    packed = pack_sequence(sequences(lengths, 3), enforce_sorted=False)
+    torch.manual_seed(3)
+    output = pad_packed_sequence(layer(packed)[0])[0]
+    torch.manual_seed(3)
+    padded, _ = layer(pad_packed_sequence(packed)[0])
+    for row, length in enumerate(lengths):
+        torch.testing.assert_close(output[:length, row], padded[:length, row])
+
+
 def test_input_dropout_is_locked_over_time_and_fresh_for_each_layer() -> None:
     layer = nn.RNN(6, 6, 2, nonlinearity="relu", dropout=0.5)
     with torch.no_grad():
@@ -201,3 +215,7 @@ def test_bad_shapes_are_torch_s_errors() -> None:
         nn.LSTM(3, 4, dropout=0.5)(torch.rand(5, 2, 2))
     with pytest.raises(RuntimeError, match="Expected hidden"):
         nn.GRU(3, 4, dropout=0.5)(torch.rand(5, 2, 3), torch.zeros(1, 3, 4))
+    with pytest.raises(ValueError, match="Expected input to be 2D or 3D, got 1D"):
+        nn.LSTM(3, 4, dropout=0.5)(torch.rand(3))
+    with pytest.raises(RuntimeError, match="sequence length to be larger than 0"):
+        nn.LSTM(3, 4, recurrent_dropout=0.5)(torch.rand(0, 2, 3))

@@ -267,3 +267,28 @@ def test_gaussian_inference_has_the_masks_moments(scaling: str) -> None:
     expected = outputs.relu()
     # The Normal is an approximation for 40 terms: its own error is added to the sampling error.
     assert ((layer.eval()(x) - expected.mean(0)).abs() < 4 * expected.std(0) / 4000**0.5 + 0.01 * variance.sqrt()).all()
+
+
+def test_a_weight_that_would_never_be_read_through_the_layer_is_refused() -> None:
+    attention = torch.nn.MultiheadAttention(8, 2)
+    with pytest.raises(ValueError, match=r"must use the weight in its own forward\. Got attention's output layer"):
+        drop_connect(attention.out_proj)
+    drop_connect(attention, "in_proj_weight", 0.5)
+    x = torch.rand(5, 2, 8)
+    assert not torch.equal(attention(x, x, x)[0], attention(x, x, x)[0])
+
+
+def test_a_parameter_that_was_moved_away_is_a_clear_error() -> None:
+    linear = torch.nn.utils.parametrizations.weight_norm(drop_connect(torch.nn.Linear(3, 2)))
+    with pytest.raises(RuntimeError, match=r"Linear.weight must still be a parameter"):
+        linear(torch.rand(1, 3))
+
+
+def test_gaussian_inference_at_p_one_is_the_mean_and_a_late_switch_is_checked() -> None:
+    layer = DropConnectLinear(4, 2, p=1.0, activation=torch.relu, inference="gaussian").eval()
+    x = torch.rand(3, 4)
+    torch.testing.assert_close(layer(x), torch.relu(torch.nn.functional.linear(x, layer.weight, layer.bias)))
+    plain = DropConnectLinear(4, 2).eval()
+    plain.inference = "gaussian"
+    with pytest.raises(ValueError, match="`activation` must be given"):
+        plain(x)

@@ -1,5 +1,6 @@
 """What a table's target is taken for."""
 
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -82,3 +83,35 @@ def test_numbers_with_a_few_unreadable_rows_are_no_text_column(tmp_path: Path) -
         StudyError, match="column 'x' holds numbers, but 1 of its values are none, the first in row 50: '4o'"
     ):
         table(path, "t")
+
+
+@pytest.mark.parametrize(
+    ("column", "text"),
+    [
+        ({"t": [0.0, 1.0] * 24 + [0.0, np.inf]}, "column 't' has 1 infinite values, the first in row 50"),
+        ({"x": [1e300] + [1.0] * 49}, r"values must lie within 1e\+30 of 0. Column 'x' has 1e\+300 in row 1"),
+        (
+            {"x": [[1, 2]] * 50},
+            r"column 'x' must hold one real number or one text a row. It holds \[1, 2\]|array\(\[1, 2\]",
+        ),
+    ],
+)
+def test_values_that_cannot_be_learnt_from_are_refused(tmp_path: Path, column: dict[str, Any], text: str) -> None:
+    pd.DataFrame({"x": range(50), "t": [0, 1] * 25, **column}).to_parquet(tmp_path / "data.parquet")
+    with pytest.raises(StudyError, match=text):
+        table(tmp_path / "data.parquet", "t")
+
+
+def test_files_that_are_not_what_their_names_say_are_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "one.npy", np.arange(9))
+    (tmp_path / "one.npy").rename(tmp_path / "one.npz")
+    with pytest.raises(StudyError, match="must be an archive of arrays"):
+        table(tmp_path / "one.npz", "y")
+    packed = bytearray(gzip.compress(b"x,t\n" + b"1,2\n" * 500))
+    packed[20:30] = bytes(10)
+    (tmp_path / "data.csv.gz").write_bytes(packed)
+    with pytest.raises(StudyError, match="could not be read"):
+        table(tmp_path / "data.csv.gz", "t")
+    np.savez(tmp_path / "complex.npz", x=np.ones(50) * 1j, y=np.arange(50) % 2)
+    with pytest.raises(StudyError, match="It holds complex numbers"):
+        table(tmp_path / "complex.npz", "y")

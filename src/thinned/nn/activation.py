@@ -159,6 +159,7 @@ class GaussianDropout(Site):
     tensor([1., 1.])
     """
 
+    rounds_p = False  # the noise's width is p's own, not that of its 16 bits
     broadcast_dims = Checked(AXES)
 
     def __init__(self, p: float = 0.5, inplace: bool = False, *, broadcast_dims: Sequence[int] = ()) -> None:

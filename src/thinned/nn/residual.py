@@ -10,7 +10,7 @@ from ..ops import check_floating
 from .site import Checked, Site, thin
 
 MODE = Choice(("row", "batch"))
-DEPTH = Integer(1, 2**31, "[1, 2**31)")
+DEPTH = Integer(1, 2**31 - 1, "[1, 2**31)")
 
 
 def stochastic_depth(

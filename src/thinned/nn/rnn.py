@@ -30,17 +30,21 @@ class _LockedRNN(torch.nn.RNNBase):
     recurrent_dropout = Checked(PROBABILITY)
 
     def extra_repr(self) -> str:
-        ours = settings(self, "recurrent_dropout")
-        return super().extra_repr() + (f", {ours}" if ours else "")
+        theirs = super().extra_repr().replace(f"dropout={self.dropout}", settings(self, "dropout"))
+        names = ("nonlinearity", "recurrent_dropout") if self.mode.startswith("RNN") else ("recurrent_dropout",)
+        ours = settings(self, *names)
+        return theirs + (f", {ours}" if ours else "")
 
     def _cell(self, projected: Tensor, thinned: Tensor, state: State, weights: list[Tensor | None]) -> State:
         """The next state from the input's share of the gates, the masked h, the state, and (w_hh, b_hh, w_hr)."""
         raise NotImplementedError
 
     def forward(self, input: Any, hx: Any = None) -> Any:
-        if not self.training or self.dropout == self.recurrent_dropout == 0.0:
-            return super().forward(input, hx)
         packed = isinstance(input, PackedSequence)
+        # Without noise, and for shapes that torch refuses, the call is torch's.
+        odd = not packed and (input.ndim not in (2, 3) or 0 in input.shape)
+        if odd or not self.training or self.dropout == self.recurrent_dropout == 0.0:
+            return super().forward(input, hx)
         unbatched = not packed and input.ndim == 2
         sequence = input.unsqueeze(0 if self.batch_first else 1) if unbatched else input
         state = self._first_state(sequence, hx, unbatched)
@@ -247,7 +251,7 @@ class RNN(_LockedRNN, torch.nn.RNN):
     `nonlinearity` is "tanh" or "relu", as in torch.
 
     >>> RNN(3, 5, nonlinearity="relu", recurrent_dropout=0.1)
-    RNN(3, 5, recurrent_dropout=0.1)
+    RNN(3, 5, nonlinearity='relu', recurrent_dropout=0.1)
     """
 
     def __init__(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -41,23 +41,32 @@ class Site(torch.nn.Module):
         >>> thinned.nn.Dropout(0.001, scaling="classic")
         Dropout(p=0.001 (realised 0.00100708), scaling='classic')
         """
-        return settings(self, *inspect.signature(type(self)).parameters)
+        return settings(self, *_parameters(self))
 
 
 def settings(layer: torch.nn.Module, *names: str) -> str:
     """Constructor arguments as text: `p` always, the others where they differ from their defaults.
 
     A rate is followed by the realised one where 16 bits round it visibly: in the three digits that people write.
+    Gaussian noise takes p as it is.
     """
-    parameters = inspect.signature(type(layer)).parameters
+    parameters = _parameters(layer)
     parts = []
     for name in names:
         value = getattr(layer, name)
         if name == "p" or value != parameters[name].default:
             rule = getattr(getattr(type(layer), name, None), "rule", None)
-            rounded = rule is PROBABILITY and f"{value:.3g}" != f"{realised(value):.3g}"
+            rounded = (
+                rule is PROBABILITY and getattr(layer, "rounds_p", True) and f"{value:.3g}" != f"{realised(value):.3g}"
+            )
             parts.append(f"{name}={value!r}" + (f" (realised {realised(value):.6g})" if rounded else ""))
     return ", ".join(parts)
+
+
+def _parameters(layer: torch.nn.Module) -> Mapping[str, inspect.Parameter]:
+    """The constructor's parameters of the class of ours that the layer is, or that a user derived its class from."""
+    ours = next(kind for kind in type(layer).__mro__ if kind.__module__.startswith(__package__))
+    return inspect.signature(ours).parameters
 
 
 def thin(

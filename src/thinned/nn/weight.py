@@ -8,7 +8,7 @@ it, and one after it, run even when the forward raises, takes it away again. The
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -71,13 +71,19 @@ class DropConnect(Site):
     # The hooks are bound methods, so that deepcopy and pickle take them along with the layer.
     def _put(self, module: Module, inputs: Any) -> None:
         # An instance attribute is found before `_parameters` is looked at, so it shadows the parameter.
-        assert self._weight is not None
-        module.__dict__[self._weight] = self(module._parameters[self._weight])
+        name = cast(str, self._weight)
+        weight = module._parameters.get(name)
+        if weight is None:
+            raise RuntimeError(
+                f"`drop_connect`: {type(module).__name__}.{name} must still be a parameter. It is none: weight_norm, "
+                "parametrize or a replica has moved it. Use drop_connect on what holds the parameter now, or register "
+                "DropConnect with torch.nn.utils.parametrize."
+            )
+        module.__dict__[name] = self(weight)
         _refresh_flat_weights(module)
 
     def _take(self, module: Module, inputs: Any, output: Any) -> None:
-        assert self._weight is not None
-        module.__dict__.pop(self._weight, None)
+        module.__dict__.pop(cast(str, self._weight), None)
         _refresh_flat_weights(module)
 
 
@@ -91,7 +97,8 @@ def drop_connect(
 ) -> Module:
     """Put DropConnect on one weight of a module, in place; the weight is thinned once for each forward call.
 
-    Outside the forward, and at inference, the attribute is the parameter itself. The layer is attached as the submodule
+    Outside the forward, and at inference, the attribute is the parameter itself. Like a module's own state, this is for
+    one thread at a time, and a forward must not call itself. The layer is attached as the submodule
     `<name>_drop_connect`, so `train()` and `eval()` reach it and its `p` may be assigned later; `state_dict` is
     unchanged.
 
@@ -104,7 +111,8 @@ def drop_connect(
         `module`.
 
     Raises:
-        ValueError: the module has no such parameter, or DropConnect is on it already; a bad `p`.
+        ValueError: the module has no such parameter, DropConnect is on it already, or it is attention's output layer,
+            whose weight is read without calling it; a bad `p`.
         TypeError: the parameter is no floating-point tensor.
 
     Source: Wan et al. 2013; on the recurrent weights of an LSTM, Merity, Keskar and Socher 2017.
@@ -123,6 +131,11 @@ def drop_connect(
         raise ValueError(
             f"`drop_connect`: `name` must be a parameter of {type(module).__name__}. Got {name!r}. "
             f"It has {', '.join(map(repr, names)) or 'none of its own'}."
+        )
+    if isinstance(module, torch.nn.modules.linear.NonDynamicallyQuantizableLinear):
+        raise ValueError(
+            "`drop_connect`: `module` must use the weight in its own forward. Got attention's output layer, whose "
+            "weight MultiheadAttention reads without calling it. Use 'in_proj_weight' of the attention itself."
         )
     child = f"{name}_drop_connect"
     if child in module._modules:
@@ -226,11 +239,7 @@ class DropConnectLinear(Site, torch.nn.Linear):
         super().__init__(in_features, out_features, bias, device=device, dtype=dtype)
         self.p, self.inference, self.nodes, self.scaling = p, inference, nodes, scaling
         self.activation = activation
-        if inference == "gaussian" and activation is None:
-            raise ValueError(
-                "`DropConnectLinear`: `activation` must be given when `inference` is 'gaussian'. Got None. "
-                "Pass the elementwise nonlinearity, such as torch.relu, and leave it out after the layer."
-            )
+        self._check_activation()
 
     def forward(
         self, input: Tensor, *, key: int | Tensor | None = None, generator: torch.Generator | None = None
@@ -250,6 +259,13 @@ class DropConnectLinear(Site, torch.nn.Linear):
         output = torch.nn.functional.linear(input, weight, self.bias)
         return output if self.activation is None else self.activation(output)
 
+    def _check_activation(self) -> None:
+        if self.inference == "gaussian" and self.activation is None:
+            raise ValueError(
+                "`DropConnectLinear`: `activation` must be given when `inference` is 'gaussian'. Got None. "
+                "Pass the elementwise nonlinearity, such as torch.relu, and leave it out after the layer."
+            )
+
     def extra_repr(self) -> str:
         ours = settings(self, "p", "activation", "inference", "nodes", "scaling")
         return f"{torch.nn.Linear.extra_repr(self)}, {ours}"
@@ -259,16 +275,19 @@ class DropConnectLinear(Site, torch.nn.Linear):
         dropped = realised(self.p)
         kept = 1.0 - dropped
         # Inverted training multiplies by m / q, classic by m: means 1 and q, variances p / q and p q.
-        mean_factor, variance_factor = (kept, dropped * kept) if self.scaling == "classic" else (1.0, dropped / kept)
+        # At p = 1 inference keeps the mean weights, as everywhere, and there is no spread to speak of.
+        spread = dropped / kept if kept else 0.0
+        mean_factor, variance_factor = (kept, dropped * kept) if self.scaling == "classic" else (1.0, spread)
         mean = torch.nn.functional.linear(input, self.weight * mean_factor, self.bias)
         return mean, torch.nn.functional.linear(input.square(), self.weight.square() * variance_factor)
 
     def _expected(self, mean: Tensor, variance: Tensor) -> Tensor:
         points, weights = np.polynomial.hermite_e.hermegauss(self.nodes)
         weights = weights / weights.sum()
-        assert self.activation is not None
+        self._check_activation()
+        activation = cast(Callable[[Tensor], Tensor], self.activation)
         deviation = variance.clamp_min(torch.finfo(variance.dtype).tiny).sqrt()
         total = torch.zeros_like(mean)
         for point, weight in zip(points.tolist(), weights.tolist(), strict=True):
-            total = total + weight * self.activation(mean + point * deviation)
+            total = total + weight * activation(mean + point * deviation)
         return total

@@ -116,7 +116,7 @@ class Integer:
             return TypeError, "Pass an int."
         if self.low <= int(value) <= self.high:
             return None
-        return ValueError, f"Reduce it into {self.range_text} first."
+        return ValueError, f"Pass a number in {self.range_text}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,8 @@ class Axes:
     text: str = "must be a sequence of axis numbers"
 
     def fault(self, value: object) -> tuple[type[Exception], str] | None:
-        if isinstance(value, Sequence) and all(isinstance(axis, numbers.Integral) for axis in value):
+        axes = value if isinstance(value, Sequence) and not isinstance(value, (str, bytes)) else [None]
+        if all(isinstance(axis, numbers.Integral) and not isinstance(axis, bool) for axis in axes):
             return None
         return TypeError, "Pass a tuple of ints, such as (1,)."
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import difflib
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,8 @@ SUFFIXES = (".csv", ".csv.gz", ".parquet", ".npz")
 MIN_ROWS = 40  # fewer cannot be split into training, validation and test rows that mean anything
 MIN_CLASS_ROWS = 4  # one for each of the three, and one to spare
 MAX_LEVELS = 20  # a whole-number target with more values than this is a quantity, not a class
-STRAY = (
-    0.1  # a text column with fewer values than this share that are no numbers is a number column with unreadable rows
-)
+LARGEST = 1e30  # networks compute in float32, and squares of values must fit in it
+STRAY = 0.1  # a text column in which fewer values than this share are no numbers is a number column with faults
 
 
 def table(path: Path, target: str | None, task: Task | None = None) -> Dataset:
@@ -64,8 +64,8 @@ def table(path: Path, target: str | None, task: Task | None = None) -> Dataset:
         raise StudyError(f"{path}: there must be a column besides the target {target!r}. There is none.")
     if len(frame) < MIN_ROWS:
         raise StudyError(f"{path}: a study needs at least {MIN_ROWS} rows with a target. Got {len(frame)}.")
-    for name in features.columns:
-        _check_column(path, features[name])
+    for name in frame.columns:
+        _check_column(path, frame[name])
 
     if answer.nunique() == 1:
         raise StudyError(
@@ -122,6 +122,7 @@ def _read(path: Path) -> pd.DataFrame:
         OSError,
         EOFError,
         csv.Error,
+        zlib.error,
         zipfile.BadZipFile,
     ) as error:  # pandas' and pyarrow's are ValueErrors
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -130,7 +131,10 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def _read_npz(path: Path) -> pd.DataFrame:
-    with np.load(path, allow_pickle=False) as arrays:
+    arrays = np.load(path, allow_pickle=False)
+    if isinstance(arrays, np.ndarray):
+        raise StudyError(f"{path}: must be an archive of arrays, as np.savez writes. It is one array, as of np.save.")
+    with arrays:
         found = {name: arrays[name] for name in arrays.files}
     shapes = {name: values.shape for name, values in found.items()}
     lengths = {values.shape[0] for values in found.values() if values.ndim}
@@ -148,15 +152,30 @@ def _read_npz(path: Path) -> pd.DataFrame:
 
 
 def _check_column(path: Path, column: pd.Series) -> None:
+    """Refuse what cannot be learnt from: nested, complex, infinite, huge or unreadable values."""
     if pd.api.types.is_bool_dtype(column) or isinstance(column.dtype, pd.CategoricalDtype):
         return
+    nested = column.map(lambda value: isinstance(value, (list, dict, set, tuple, np.ndarray)))
+    if nested.any() or pd.api.types.is_complex_dtype(column):
+        found = repr(column[nested].iloc[0]) if nested.any() else "complex numbers"
+        raise StudyError(
+            f"{path}: column {column.name!r} must hold one real number or one text a row. It holds {found}. "
+            "Spread it over columns of its own."
+        )
     if pd.api.types.is_numeric_dtype(column):
-        infinite = np.isinf(column.to_numpy(dtype=np.float64, na_value=np.nan))
+        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+        infinite = np.isinf(values)
         if infinite.any():
             row = int(np.flatnonzero(infinite)[0]) + 1
             raise StudyError(
                 f"{path}: column {column.name!r} has {int(infinite.sum())} infinite values, the first in row {row}. "
                 "Mend them, or leave them empty: empty values are filled in."
+            )
+        if (np.abs(values) > LARGEST).any():
+            row = int(np.flatnonzero(np.abs(values) > LARGEST)[0]) + 1
+            raise StudyError(
+                f"{path}: values must lie within {LARGEST:g} of 0. Column {column.name!r} has {values[row - 1]:g} in "
+                f"row {row}. Scale the column, or leave the value empty."
             )
         return
     filled = column.dropna()
