@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -10,10 +11,10 @@ def variants() -> None:
     """Print every form of dropout: where its noise sits, which axes share a draw, its law, its scaling, its paper."""
     from ..nn.variants import VARIANTS
 
-    table = Table(show_lines=False)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), collapse_padding=True, pad_edge=False)
     for name in ("name", "where", "shared axes", "law", "scaling", "paper"):
-        table.add_column(name, overflow="fold")
+        table.add_column(name, no_wrap=name == "name", overflow="fold", min_width=10 if name != "shared axes" else 6)
     for row in VARIANTS:
-        name = row.name + (f" ({', '.join(row.aliases)})" if row.aliases else "")
+        name = "\n".join((row.name, *(f"  {alias}" for alias in row.aliases)))
         table.add_row(name, row.where, row.shared, row.law, row.scaling, row.paper)
     Console().print(table)
