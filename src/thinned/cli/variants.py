@@ -11,7 +11,7 @@ def variants() -> None:
     """Print every form of dropout: where its noise sits, which axes share a draw, its law, its scaling, its paper."""
     from ..nn.variants import VARIANTS
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     whole = ("where", "law", "paper")  # words that 80 columns have room for
     for name in ("name", "where", "shared axes", "law", "scaling", "paper"):
         table.add_column(name, no_wrap=name == "name", overflow="fold", min_width=10 if name in whole else None)
