@@ -36,9 +36,14 @@ def test_every_dtype_and_layout_has_the_same_mask(keyed: Variant, dtype: torch.d
     x = torch.rand(axes(keyed), generator=torch.Generator().manual_seed(1)) + 1
     layer = keyed.module(p=0.4)
     reference = layer(x, key=5)
-    y = layer(x.to(dtype), key=5)
+    rounded = x.to(dtype)
+    y = layer(rounded, key=5)
     assert y.dtype == dtype
-    torch.testing.assert_close(y.float(), reference, rtol=2e-2, atol=2e-2)
+    # Half precision is the float32 result rounded once; float64 differs from it by float32's own rounding.
+    if dtype == torch.float64:
+        torch.testing.assert_close(y.float(), reference)
+    else:
+        assert torch.equal(y, layer(rounded.float(), key=5).to(dtype))
     order = list(reversed(range(x.ndim)))
     strided = x.permute(order).contiguous().permute(order)
     assert not strided.is_contiguous()

@@ -81,7 +81,8 @@ def run_study(
     network for `load`.
 
     Raises:
-        StudyError: data, options or a folder that cannot be used. Nothing has been written then.
+        StudyError: data, options or a folder that cannot be used, and nothing has been written; or trials in the folder
+            that were run elsewhere and cannot be repeated here.
         KeyboardInterrupt: Ctrl-C. What is finished is in `out`, and the same call goes on from there.
     """
     start = time.perf_counter()
@@ -147,7 +148,7 @@ def run_study(
         write_trials(out, dataset.task, Chooser(replace(plan, seeds=max(done, 2)), _seen(finished)), finished)
         raise
     best.save(out, dataset, preparations[0], kept[chooser.best()], recipe, fold.mean, fold.scale)
-    write_trials(out, dataset.task, Chooser(plan, _seen(finished)), finished)
+    write_trials(out, dataset.task, chooser, finished)
     _write_activations(out, kept[chooser.at(0.0)], kept[chooser.at(chooser.p_above_zero())])
     write_results(out, study)
     from .report import write as write_report  # late: drawing needs matplotlib, which nothing above does
