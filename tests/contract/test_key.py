@@ -89,7 +89,7 @@ def test_vmap_randomness_means_what_it_means_for_torch(keyed: Variant) -> None:
         torch.vmap(layer)(x)
 
 
-def test_only_a_key_is_kept_for_the_backward_pass(keyed: Variant) -> None:
+def test_only_the_key_and_the_law_are_kept_for_the_backward_pass(keyed: Variant) -> None:
     saved: list[torch.Tensor] = []
 
     def pack(tensor: torch.Tensor) -> torch.Tensor:
@@ -99,7 +99,7 @@ def test_only_a_key_is_kept_for_the_backward_pass(keyed: Variant) -> None:
     x = torch.randn([40, *axes(keyed)[1:]], requires_grad=True)
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         keyed.module(p=0.5)(x)
-    assert sum(tensor.nbytes for tensor in saved) == 8
+    assert 8 <= sum(tensor.nbytes for tensor in saved) <= 40
 
 
 @pytest.mark.dropping

@@ -112,7 +112,8 @@ def test_backward_three_times(maps: tuple[Map, Map], x: Tensor) -> None:
 @pytest.mark.parametrize("shape", [(8,), (300, 400)])
 @pytest.mark.parametrize("operator", [drop, gaussian])
 def test_only_the_key_is_saved(operator: Callable[..., Tensor], shape: tuple[int, ...]) -> None:
-    """8 bytes, whatever the size, in the forward pass and in a backward pass that is to be differentiated again."""
+    """And the law: 40 bytes at most, whatever the size, in the forward pass and in a backward pass that is to be
+    differentiated again."""
     saved: list[Tensor] = []
 
     def pack(tensor: Tensor) -> Tensor:
@@ -124,8 +125,9 @@ def test_only_the_key_is_saved(operator: Callable[..., Tensor], shape: tuple[int
     with saved_tensors_hooks(pack, lambda tensor: tensor):
         output = operator(x, 0.5, key=KEY)
         torch.autograd.grad(output, x, incoming, create_graph=True)
-    assert [tensor.nbytes for tensor in saved] == [8, 8]
-    assert all(tensor.item() == KEY - 2**64 for tensor in saved)
+    keys = [tensor for tensor in saved if tensor.dtype == torch.int64]
+    assert [tensor.item() for tensor in keys] == [KEY - 2**64] * 2
+    assert sum(tensor.nbytes for tensor in saved) <= 2 * 40
 
 
 def test_gradient_is_the_operator_on_the_gradient() -> None:

@@ -61,7 +61,8 @@ def all_mantissas(dtype: torch.dtype) -> tuple[Tensor, float]:
 
 def keep_all(x: Tensor, p: float) -> Tensor:
     """What drop makes of survivors, for all units at once."""
-    output: Tensor = torch.ops.thinned.drop(x, torch.tensor(1), 0, scale(p), 0.0, 0.0, [1], 0)
+    law = torch.tensor([0.0, scale(p), 0.0, 0.0], dtype=torch.float64)
+    output: Tensor = torch.ops.thinned.drop(x, torch.tensor(1), law, False, [1], 0)
     return output
 
 

@@ -12,14 +12,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..noise import AXES, PROBABILITY, SCALING, check
-from ..ops import check_floating, drop, gaussian
-from .site import Checked, Site, thin
+from ..noise import AXES, PROBABILITY, SCALING
+from ..ops import Rate, as_rate, check_floating, drop, gaussian, is_zero
+from .site import Checked, Site, rate, thin
 
 
 def dropout(
     input: Tensor,
-    p: float = 0.5,
+    p: Rate = 0.5,
     training: bool = True,
     inplace: bool = False,
     *,
@@ -48,8 +48,8 @@ def dropout(
         TypeError: an integer input, or a `p` that is no number.
         ValueError: `p` outside [0, 1], an unknown `scaling`, an axis that `input` does not have.
 
-    Cost: the backward pass keeps 8 bytes, the key. Source: Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov
-    2014.
+    Cost: the backward pass keeps 40 bytes at most, the key and the law. Source: Srivastava, Hinton, Krizhevsky,
+    Sutskever and Salakhutdinov 2014.
 
     >>> dropout(torch.ones(2, 4), 0.5, key=7)
     tensor([[0., 2., 2., 2.],
@@ -73,7 +73,7 @@ def dropout(
 
 def gaussian_dropout(
     input: Tensor,
-    p: float = 0.5,
+    p: Rate = 0.5,
     training: bool = True,
     inplace: bool = False,
     *,
@@ -91,16 +91,19 @@ def gaussian_dropout(
             sqrt(p / (1 - p)). At p = 1 the limit does not exist, and all is zero as in every other variant.
         training, inplace, broadcast_dims, key, generator: as in `dropout`.
 
-    Raises: as `dropout`. Cost: the backward pass keeps 8 bytes. Source: Srivastava et al. 2014, section 10.
+    Raises: as `dropout`. Cost: the backward pass keeps 16 bytes. Source: Srivastava et al. 2014, section 10.
 
     >>> round(gaussian_dropout(torch.ones(100_000), 0.2, key=7).std().item(), 2)
     0.5
     """
-    check(PROBABILITY, "gaussian_dropout", "p", p)
+    p = as_rate(PROBABILITY, "gaussian_dropout", "p", p)
     check_floating("gaussian_dropout", input)
-    if not training or p == 0:
+    if not training or is_zero(p):
         return input
-    if p == 1:
+    if isinstance(p, Tensor):
+        # Infinite at p = 1, which the operator takes for zeros.
+        output = gaussian(input, (p / (1.0 - p)).sqrt(), broadcast_dims=broadcast_dims, key=key, generator=generator)
+    elif p == 1:
         output = drop(input, p)
     else:
         sigma = math.sqrt(p / (1.0 - p))
@@ -137,7 +140,7 @@ class Dropout(Site, torch.nn.Dropout):
         return thin(
             type(self).__name__,
             input,
-            self.p,
+            rate(self),
             self.training,
             self.inplace,
             broadcast_dims=self.broadcast_dims,
@@ -171,7 +174,7 @@ class GaussianDropout(Site):
     ) -> Tensor:
         return gaussian_dropout(
             input,
-            self.p,
+            rate(self),
             self.training,
             self.inplace,
             broadcast_dims=self.broadcast_dims,

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from ..noise import SCALING
-from ..ops import check_floating
-from .site import Checked, Site, thin
+from ..ops import Rate, check_floating
+from .site import Checked, Site, rate, thin
 
 
 def dropout1d(
     input: Tensor,
-    p: float = 0.5,
+    p: Rate = 0.5,
     training: bool = True,
     inplace: bool = False,
     *,
@@ -47,7 +47,7 @@ def dropout1d(
 
 def dropout2d(
     input: Tensor,
-    p: float = 0.5,
+    p: Rate = 0.5,
     training: bool = True,
     inplace: bool = False,
     *,
@@ -73,7 +73,7 @@ def dropout2d(
 
 def dropout3d(
     input: Tensor,
-    p: float = 0.5,
+    p: Rate = 0.5,
     training: bool = True,
     inplace: bool = False,
     *,
@@ -100,7 +100,7 @@ def _spatial(
     owner: str,
     axes: int,
     input: Tensor,
-    p: float,
+    p: Rate,
     training: bool,
     inplace: bool,
     scaling: str,
@@ -157,7 +157,7 @@ class _ChannelDropout(Site):
         self, input: Tensor, *, key: int | Tensor | None = None, generator: torch.Generator | None = None
     ) -> Tensor:
         return self.function(
-            input, self.p, self.training, self.inplace, scaling=self.scaling, key=key, generator=generator
+            input, rate(self), self.training, self.inplace, scaling=self.scaling, key=key, generator=generator
         )
 
 

@@ -12,15 +12,16 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from ..noise import PROBABILITY, SCALING, check
-from .site import Checked, Site, thin
+from ..noise import PROBABILITY, SCALING
+from ..ops import Rate, as_rate
+from .site import Checked, Site, rate, thin
 
 Sequences = TypeVar("Sequences", Tensor, PackedSequence)
 
 
 def locked_dropout(
     input: Sequences,
-    p: float = 0.5,
+    p: Rate = 0.5,
     training: bool = True,
     batch_first: bool = False,
     *,
@@ -52,7 +53,7 @@ def locked_dropout(
         padded = _padded(input)
         data = locked_dropout(padded, p, training, scaling=scaling, key=key, generator=generator)
         return input if data is padded else input._replace(data=data[_steps(input)])
-    check(PROBABILITY, "locked_dropout", "p", p)
+    p = as_rate(PROBABILITY, "locked_dropout", "p", p)
     if isinstance(input, Tensor) and input.ndim not in (2, 3):
         raise ValueError(
             f"`locked_dropout`: `input` must be (T, B, C), (B, T, C) or (T, C). Got {tuple(input.shape)}. "
@@ -110,7 +111,7 @@ class LockedDropout(Site):
         self, input: Sequences, *, key: int | Tensor | None = None, generator: torch.Generator | None = None
     ) -> Sequences:
         return locked_dropout(
-            input, self.p, self.training, self.batch_first, scaling=self.scaling, key=key, generator=generator
+            input, rate(self), self.training, self.batch_first, scaling=self.scaling, key=key, generator=generator
         )
 
 

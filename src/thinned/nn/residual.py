@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from ..noise import PROBABILITY, SCALING, Choice, Integer, check
-from ..ops import check_floating
-from .site import Checked, Site, thin
+from ..ops import Rate, check_floating
+from .site import Checked, Site, rate, thin
 
 MODE = Choice(("row", "batch"))
 DEPTH = Integer(1, 2**31 - 1, "[1, 2**31)")
@@ -15,7 +15,7 @@ DEPTH = Integer(1, 2**31 - 1, "[1, 2**31)")
 
 def stochastic_depth(
     input: Tensor,
-    p: float,
+    p: Rate,
     mode: str = "row",
     training: bool = True,
     *,
@@ -110,7 +110,7 @@ class StochasticDepth(Site):
         self, input: Tensor, *, key: int | Tensor | None = None, generator: torch.Generator | None = None
     ) -> Tensor:
         return stochastic_depth(
-            input, self.p, self.mode, self.training, scaling=self.scaling, key=key, generator=generator
+            input, rate(self), self.mode, self.training, scaling=self.scaling, key=key, generator=generator
         )
 
 

@@ -15,10 +15,9 @@ from torch import _VF, Tensor
 from torch.nn.functional import linear
 from torch.nn.utils.rnn import PackedSequence
 
-from ..noise import PROBABILITY
-from ..ops import drop
+from ..ops import drop, is_zero
 from .recurrent import locked_dropout
-from .site import Checked, settings
+from .site import CheckedRate, rate, settings
 
 State = tuple[Tensor, ...]  # (h,), or (h, c) in an LSTM
 
@@ -26,8 +25,8 @@ State = tuple[Tensor, ...]  # (h,), or (h, c) in an LSTM
 class _LockedRNN(torch.nn.RNNBase):
     """What LSTM, GRU and RNN share: which layer gets which noise. A subclass gives one step of its cell."""
 
-    dropout = Checked(PROBABILITY)
-    recurrent_dropout = Checked(PROBABILITY)
+    dropout = CheckedRate()
+    recurrent_dropout = CheckedRate()
 
     def extra_repr(self) -> str:
         theirs = super().extra_repr().replace(f"dropout={self.dropout}", settings(self, "dropout"))
@@ -41,9 +40,12 @@ class _LockedRNN(torch.nn.RNNBase):
 
     def forward(self, input: Any, hx: Any = None) -> Any:
         packed = isinstance(input, PackedSequence)
-        # Without noise, and for shapes that torch refuses, the call is torch's.
         odd = not packed and (input.ndim not in (2, 3) or 0 in input.shape)
-        if odd or not self.training or self.dropout == self.recurrent_dropout == 0.0:
+        between, recurrent = (rate(self, "dropout"), rate(self, "recurrent_dropout")) if self.training else (0.0, 0.0)
+        quiet = is_zero(between) and is_zero(recurrent)
+        # Without noise, and for shapes that torch refuses, the call is torch's; not in a traced graph, of which torch's
+        # forward would make the rate a part.
+        if odd or (quiet and not torch.compiler.is_compiling()):
             return super().forward(input, hx)
         unbatched = not packed and input.ndim == 2
         sequence = input.unsqueeze(0 if self.batch_first else 1) if unbatched else input
@@ -51,11 +53,11 @@ class _LockedRNN(torch.nn.RNNBase):
         if not packed and self.batch_first:
             sequence = sequence.transpose(0, 1)
         directions = 2 if self.bidirectional else 1
-        layer = self._stepwise if self.recurrent_dropout else self._fused
+        layer = self._fused if is_zero(recurrent) else self._stepwise
         last = []
         for number in range(self.num_layers):
             rows = slice(number * directions, (number + 1) * directions)
-            sequence = locked_dropout(sequence, self.dropout)
+            sequence = locked_dropout(sequence, between)
             names = self._all_weights[rows]
             sequence, ends = layer(sequence, tuple(part[rows] for part in state), names)
             last.append(ends)
@@ -109,7 +111,7 @@ class _LockedRNN(torch.nn.RNNBase):
         for direction, direction_names in enumerate(names):
             first = tuple(part[direction] for part in state)
             # The mask is kept, B x H for the whole sequence: recomputing it at each step would cost more than it saves.
-            mask = drop(torch.ones_like(first[0]), self.recurrent_dropout)
+            mask = drop(torch.ones_like(first[0]), rate(self, "recurrent_dropout"))
             if packed and sequence.sorted_indices is not None:
                 mask = mask[sequence.sorted_indices]
             output, end = self._scan(rows, sizes, first, mask, direction_names, backwards=direction == 1)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar, overload
 
 import torch
 from torch import Tensor
 
-from ..noise import PROBABILITY, check, realised
-from ..ops import check_floating, drop
-from .site import Site
+from ..noise import PROBABILITY
+from ..ops import Rate, as_rate, check_floating, drop, is_zero, realised
+from .site import Site, rate
 
 # -lambda * alpha of SELU (Klambauer et al. 2017).
 SELU_SATURATION = -1.7580993408473766
@@ -18,7 +19,7 @@ SELU_SATURATION = -1.7580993408473766
 
 def alpha_dropout(
     input: Tensor,
-    p: float = 0.5,
+    p: Rate = 0.5,
     training: bool = False,
     inplace: bool = False,
     *,
@@ -46,7 +47,7 @@ def alpha_dropout(
 
 def feature_alpha_dropout(
     input: Tensor,
-    p: float = 0.5,
+    p: Rate = 0.5,
     training: bool = False,
     inplace: bool = False,
     *,
@@ -76,37 +77,42 @@ def feature_alpha_dropout(
 def _alpha(
     owner: str,
     input: Tensor,
-    p: float,
+    p: Rate,
     training: bool,
     inplace: bool,
     broadcast_dims: Sequence[int],
     key: int | Tensor | None,
     generator: torch.Generator | None,
 ) -> Tensor:
-    check(PROBABILITY, owner, "p", p)
+    p = as_rate(PROBABILITY, owner, "p", p)
     check_floating(owner, input)
-    if not training or p == 0:
+    if not training or is_zero(p):
         return input
-    if p == 1:
-        gain, shift, fill = 0.0, 0.0, 0.0
-    else:
-        gain, shift = alpha_affine(p)
-        fill = gain * SELU_SATURATION + shift
+    gain, shift = alpha_affine(p)
+    fill = gain * SELU_SATURATION + shift
     output = drop(
         input, p, broadcast_dims=broadcast_dims, gain=gain, shift=shift, fill=fill, key=key, generator=generator
     )
     return input.copy_(output) if inplace else output
 
 
-def alpha_affine(p: float) -> tuple[float, float]:
-    """Alpha dropout's pair `(a, b)`: `a = (q + s^2 q p)^(-1/2)`, `b = -a p s`, for the realised p.
+@overload
+def alpha_affine(p: float) -> tuple[float, float]: ...
+@overload
+def alpha_affine(p: Tensor) -> tuple[Tensor, Tensor]: ...
+def alpha_affine(p: Rate) -> tuple[Rate, Rate]:
+    """Alpha dropout's pair `(a, b)`: `a = (q + s^2 q p)^(-1/2)`, `b = -a p s`, for the realised p; 0 and 0 at p = 1.
 
     >>> [round(value, 4) for value in alpha_affine(0.5)]
     [0.8864, 0.7792]
     """
     dropped = realised(p)
     kept = 1.0 - dropped
-    a = (kept + SELU_SATURATION**2 * kept * dropped) ** -0.5
+    variance: Any = kept + SELU_SATURATION**2 * kept * dropped
+    if isinstance(p, Tensor):
+        a: Rate = torch.where(p < 1.0, 1.0 / variance.sqrt(), 0.0)
+    else:
+        a = 1.0 / math.sqrt(variance) if p < 1.0 else 0.0
     return a, -a * dropped * SELU_SATURATION
 
 
@@ -121,7 +127,7 @@ class _SeluDropout(Site):
     def forward(
         self, input: Tensor, *, key: int | Tensor | None = None, generator: torch.Generator | None = None
     ) -> Tensor:
-        return self.function(input, self.p, self.training, self.inplace, key=key, generator=generator)
+        return self.function(input, rate(self), self.training, self.inplace, key=key, generator=generator)
 
 
 class AlphaDropout(_SeluDropout, torch.nn.AlphaDropout):

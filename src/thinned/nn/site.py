@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ..noise import PROBABILITY, SCALING, Rule, check, realised
-from ..ops import check_floating, drop
+from ..ops import Rate, as_rate, check_floating, drop
+from ..ops import realised as realised_rate
 
 
 class Checked:
@@ -29,10 +30,42 @@ class Checked:
         instance.__dict__[self.name] = check(self.rule, type(instance).__name__, self.name, value)
 
 
+class CheckedRate(Checked):
+    """A probability, kept as a number and, beside it, as data: a tensor that a traced graph takes as an input.
+
+    The tensor is a plain attribute, neither in `state_dict` nor moved by `.to()`. A layer that is built with 0 has None
+    there, so that traced graphs leave its noise out, until its rate is first assigned.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(PROBABILITY)
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        built = self.name in instance.__dict__
+        super().__set__(instance, value)
+        # Of one axis: torch.compile takes a 0-dim float64 tensor for a number first, and traces twice. A new tensor
+        # for a new rate, since a copy of the layer may hold the old one.
+        with torch.inference_mode(False):
+            data = torch.tensor([float(value)], dtype=torch.float64, device="cpu") if built or value else None
+        instance.__dict__[f"_{self.name}_data"] = data
+
+
+def rate(layer: torch.nn.Module, name: str = "p") -> Rate:
+    """The layer's rate for the call under way: the number, or the data beside it while a graph is traced.
+
+    The number would be part of the graph, which would then be compiled again for every new one.
+    """
+    if not torch.compiler.is_compiling():
+        number: float = getattr(layer, name)
+        return number
+    data: Tensor | None = layer.__dict__[f"_{name}_data"]
+    return 0.0 if data is None else data
+
+
 class Site(torch.nn.Module):
     """A place where noise sits. Every constructor argument is an attribute of the same name."""
 
-    p = Checked(PROBABILITY)
+    p = CheckedRate()
 
     def extra_repr(self) -> str:
         """`p`, then whatever differs from its default.
@@ -72,7 +105,7 @@ def _parameters(layer: torch.nn.Module) -> Mapping[str, inspect.Parameter]:
 def thin(
     owner: str,
     input: Tensor,
-    p: float,
+    p: Rate,
     training: bool,
     inplace: bool,
     *,
@@ -86,7 +119,7 @@ def thin(
     Inverted: `x * m / q` in training and `x` at inference. Classic: `x * m` and `q * x`. m is 1 with probability
     q = 1 - p, as 16 bits realise it.
     """
-    check(PROBABILITY, owner, "p", p)
+    p = as_rate(PROBABILITY, owner, "p", p)
     check(SCALING, owner, "scaling", scaling)
     check_floating(owner, input)
     classic = scaling == "classic"
@@ -94,5 +127,5 @@ def thin(
         gain = 1.0 if classic else None
         output = drop(input, p, broadcast_dims=broadcast_dims, gain=gain, key=key, generator=generator)
     else:
-        output = input * (1.0 - realised(p)) if classic else input
+        output = input * (1.0 - realised_rate(p)) if classic else input
     return input.copy_(output) if inplace and output is not input else output

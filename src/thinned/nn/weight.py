@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..noise import AXES, SCALING, Choice, Integer, realised
-from ..ops import check_floating
-from .site import Checked, Site, settings, thin
+from ..noise import AXES, SCALING, Choice, Integer
+from ..ops import Rate, check_floating, realised
+from .site import Checked, Site, rate, settings, thin
 
 INFERENCE = Choice(("mean", "gaussian"))
 NODES = Integer(1, 128, "[1, 128]")
@@ -37,8 +37,9 @@ class DropConnect(Site):
 
     Shape: any; the output has the weight's. `forward` takes `key=` and `generator=`.
 
-    Cost: the backward pass keeps 8 bytes. Source: Wan, Zeiler, Zhang, LeCun and Fergus 2013. The paper draws a mask for
-    each sample of a batch; one for each forward, as here, has the same mean and needs no memory of batch times weights.
+    Cost: the backward pass keeps 40 bytes at most. Source: Wan, Zeiler, Zhang, LeCun and Fergus 2013. The paper draws a
+    mask for each sample of a batch; one for each forward, as here, has the same mean and needs no memory of batch times
+    weights.
 
     >>> DropConnect(0.5)(torch.ones(2, 2), key=7)
     tensor([[0., 2.],
@@ -59,7 +60,7 @@ class DropConnect(Site):
         return thin(
             type(self).__name__,
             weight,
-            self.p,
+            rate(self),
             self.training,
             False,
             broadcast_dims=self.broadcast_dims,
@@ -249,7 +250,7 @@ class DropConnectLinear(Site, torch.nn.Linear):
         weight = thin(
             type(self).__name__,
             self.weight,
-            self.p,
+            rate(self),
             self.training,
             False,
             scaling=self.scaling,
@@ -272,11 +273,14 @@ class DropConnectLinear(Site, torch.nn.Linear):
 
     def moments(self, input: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance of each unit's input over the masks, both `(..., out_features)`."""
-        dropped = realised(self.p)
+        dropped = realised(rate(self))
         kept = 1.0 - dropped
         # Inverted training multiplies by m / q, classic by m: means 1 and q, variances p / q and p q.
         # At p = 1 inference keeps the mean weights, as everywhere, and there is no spread to speak of.
-        spread = dropped / kept if kept else 0.0
+        if isinstance(kept, Tensor):
+            spread: Rate = torch.where(kept > 0.0, dropped / kept, 0.0)
+        else:
+            spread = dropped / kept if kept else 0.0
         mean_factor, variance_factor = (kept, dropped * kept) if self.scaling == "classic" else (1.0, spread)
         mean = torch.nn.functional.linear(input, self.weight * mean_factor, self.bias)
         return mean, torch.nn.functional.linear(input.square(), self.weight.square() * variance_factor)

@@ -2,5 +2,6 @@
 
 from .call import check_floating, drop, gaussian
 from .key import as_key, draw_key
+from .law import Rate, as_rate, is_zero, realised
 
-__all__ = ["as_key", "check_floating", "draw_key", "drop", "gaussian"]
+__all__ = ["Rate", "as_key", "as_rate", "check_floating", "draw_key", "drop", "gaussian", "is_zero", "realised"]

@@ -7,35 +7,36 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..noise import DEVIATION, PROBABILITY, check, place, scale, threshold
-from . import operator  # noqa: F401  defines torch.ops.thinned
+from ..noise import DEVIATION, PROBABILITY, place
+from . import law, operator  # noqa: F401  operator defines torch.ops.thinned
 from .key import as_key
+from .law import Rate, as_rate, is_zero
 from .philox import signed
 
 
 def drop(
     input: Tensor,
-    p: float,
+    p: Rate,
     *,
     key: int | Tensor | None = None,
     generator: torch.Generator | None = None,
     broadcast_dims: Sequence[int] = (),
     offset: Sequence[int] | None = None,
     global_shape: Sequence[int] | None = None,
-    gain: float | None = None,
-    shift: float = 0.0,
-    fill: float = 0.0,
+    gain: Rate | None = None,
+    shift: Rate = 0.0,
+    fill: Rate = 0.0,
 ) -> Tensor:
     """Drop units by key: `gain * x + shift` where a unit is kept, `fill` where it is dropped.
 
     Values are selected, never multiplied by a mask: a dropped inf or nan is gone. Half precision is scaled in float32
     and rounded once. The result has the input's layout; the mask depends on logical positions alone. Autograd keeps the
-    key, 8 bytes, and nothing else.
+    key and the law, 40 bytes, and nothing else.
 
     Arguments:
         input: floating-point or complex, any shape, any layout.
         p: the probability that a unit is dropped, in [0, 1]. At 0 nothing is drawn and `input` itself comes back; at 1
-            all is `fill`.
+            all is `fill`. A tensor of one number may stand for it, with which a compiled graph serves every p.
         key: a 64-bit key, for a result that is a pure function of its arguments.
         generator: where to draw the key, if not from torch's default CPU generator.
         broadcast_dims: axes along which one draw is shared.
@@ -52,21 +53,25 @@ def drop(
     >>> drop(torch.ones(8), 0.5, key=7)
     tensor([0., 2., 2., 2., 2., 0., 2., 0.])
     """
-    check(PROBABILITY, "drop", "p", p)
+    p = as_rate(PROBABILITY, "drop", "p", p)
     check_floating("drop", input)
-    if p == 0:
+    if is_zero(p):
         return input
     where = place(input.shape, broadcast_dims=broadcast_dims, offset=offset, global_shape=global_shape)
-    constants = (threshold(p), scale(p) if gain is None else gain, shift, fill)
     result: Tensor = torch.ops.thinned.drop(
-        input, as_key(key, generator), *constants, [signed(step) for step in where.strides], signed(where.base)
+        input,
+        as_key(key, generator),
+        law.bernoulli(p, gain, shift, fill),
+        False,
+        [signed(step) for step in where.strides],
+        signed(where.base),
     )
     return result
 
 
 def gaussian(
     input: Tensor,
-    sigma: float,
+    sigma: Rate,
     *,
     key: int | Tensor | None = None,
     generator: torch.Generator | None = None,
@@ -84,13 +89,18 @@ def gaussian(
     >>> bool((gaussian(torch.ones(8), 0.5, key=7) == gaussian(torch.ones(8), 0.5, key=7)).all())
     True
     """
-    check(DEVIATION, "gaussian", "sigma", sigma)
+    sigma = as_rate(DEVIATION, "gaussian", "sigma", sigma)
     check_floating("gaussian", input)
-    if sigma == 0:
+    if is_zero(sigma):
         return input
     where = place(input.shape, broadcast_dims=broadcast_dims, offset=offset, global_shape=global_shape)
     result: Tensor = torch.ops.thinned.gaussian(
-        input, as_key(key, generator), float(sigma), [signed(step) for step in where.strides], signed(where.base)
+        input,
+        as_key(key, generator),
+        law.gaussian(sigma),
+        False,
+        [signed(step) for step in where.strides],
+        signed(where.base),
     )
     return result
 

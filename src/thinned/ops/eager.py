@@ -36,7 +36,9 @@ def drop(
 
 
 def gaussian(x: Tensor, key: Tensor, sigma: float, strides: Sequence[int], base: int) -> Tensor:
-    """`x * (1 + sigma * n)` with n standard normal, computed in 32 bits at least and rounded once."""
+    """`x * (1 + sigma * n)` with n standard normal, computed in 32 bits at least and rounded once; 0 at infinity."""
+    if sigma == math.inf:
+        return torch.zeros_like(x)
     y = _widened(x)
     factor = _field(x, key, strides, base, 4, UNIFORM_DOMAIN, _box_muller).mul_(sigma).add_(1.0)
     factor = factor.to(y.real.dtype if y.is_complex() else y.dtype)
