@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -41,7 +42,7 @@ def field(variant: Variant, draws: int, dtype: torch.dtype = torch.float32) -> T
     return torch.ones([draws if axis == first else 2 if axis in shared else 1 for axis in layout], dtype=dtype)
 
 
-def run(module: torch.nn.Module, *inputs: Tensor, **arguments: Any) -> Tensor:
+def run(module: Callable[..., Any], *inputs: Tensor, **arguments: Any) -> Tensor:
     """The output; of a recurrent module, that of every step."""
     output = module(*inputs, **arguments)
     result: Tensor = output[0] if isinstance(output, tuple) else output
