@@ -57,6 +57,19 @@ def test_positions_are_row_major_in_the_noise_shape(cut: tuple[Axes, Axes, Axes,
     assert np.array_equal(np.broadcast_to(where.positions(), shape), np.broadcast_to(numbers[inside], shape))
 
 
+@settings(max_examples=100, deadline=None, derandomize=True, database=None)
+@given(cut=cuts(), data=st.data())
+def test_a_strided_block_lies_where_a_strided_slice_does(
+    cut: tuple[Axes, Axes, Axes, Axes], data: st.DataObject
+) -> None:
+    whole, _, start, shared = cut
+    step = tuple(data.draw(st.integers(1, size)) for size in whole)
+    inside = tuple(slice(first, None, each) for first, each in zip(start, step, strict=True))
+    expected = np.broadcast_to(place(whole, broadcast_dims=shared).positions(), whole)[inside]
+    where = place(expected.shape, broadcast_dims=shared, offset=start, step=step, global_shape=whole)
+    assert np.array_equal(np.broadcast_to(where.positions(), expected.shape), expected)
+
+
 def test_shared_axes_share_one_draw() -> None:
     mask = bernoulli(3, 0.5, (4, 6, 5), broadcast_dims=(0, -1))
     assert (mask == mask[:1, :, :1]).all()
@@ -78,6 +91,9 @@ def test_the_end_of_the_field_is_within_reach() -> None:
     [
         ({"shape": (2, 3), "offset": (0,)}, "one number for each of the 2 axes"),
         ({"shape": (2, 3), "global_shape": (2, 3, 4)}, "one number for each of the 2 axes"),
+        ({"shape": (2, 3), "step": (2,)}, "one number for each of the 2 axes"),
+        ({"shape": (2,), "step": (2,)}, r"Got \[0, 3\) on axis 0 of size 2, in steps of 2"),
+        ({"shape": (2,), "step": (0,)}, "in steps of 0"),
         ({"shape": (2, 3), "offset": (0, 1)}, r"Got \[1, 4\) on axis 1 of size 3"),
         ({"shape": (2, 3), "offset": (-1, 0)}, r"Got \[-1, 1\) on axis 0 of size 2"),
         ({"shape": (2, 3), "global_shape": (1, 3)}, r"Got \[0, 2\) on axis 0 of size 1"),

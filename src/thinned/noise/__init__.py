@@ -2,6 +2,7 @@
 
 from .argument import AXES, DEVIATION, PROBABILITY, SCALING, UINT64, Choice, Integer, Rule, check
 from .law import VERSION, bernoulli, normal, realised, scale, threshold, uniform
+from .part import Part, Rows, locate
 from .philox import fold_in, philox
 from .place import Placement, place, shared_axes
 
@@ -14,11 +15,14 @@ __all__ = [
     "VERSION",
     "Choice",
     "Integer",
+    "Part",
     "Placement",
+    "Rows",
     "Rule",
     "bernoulli",
     "check",
     "fold_in",
+    "locate",
     "normal",
     "philox",
     "place",

@@ -52,6 +52,7 @@ def place(
     *,
     broadcast_dims: Sequence[int] = (),
     offset: Sequence[int] | None = None,
+    step: Sequence[int] | None = None,
     global_shape: Sequence[int] | None = None,
 ) -> Placement:
     """Compile "a block of this shape, here, with these axes shared" into strides.
@@ -61,6 +62,7 @@ def place(
         broadcast_dims: axes along which one draw is shared; negative axes count from the end.
         offset: where the block starts in the whole, one number an axis; all 0 by default. Along a shared axis it
             changes nothing.
+        step: how far apart in the whole two neighbours of the block lie, one number an axis; all 1 by default.
         global_shape: the whole's shape, for a block that is a shard of it; by default the block is the whole.
 
     Raises:
@@ -71,32 +73,36 @@ def place(
     (0, 1)
     >>> place((2, 3), offset=(2, 0), global_shape=(4, 3)).base
     6
+    >>> place((2, 3), offset=(1, 0), step=(2, 1), global_shape=(4, 3)).strides
+    (6, 1)
     """
     sizes = tuple(shape)
     rank = len(sizes)
     whole = sizes if global_shape is None else tuple(global_shape)
     start = (0,) * rank if offset is None else tuple(offset)
-    if len(whole) != rank or len(start) != rank:
+    apart = (1,) * rank if step is None else tuple(step)
+    if len(whole) != rank or len(start) != rank or len(apart) != rank:
         raise ValueError(
-            f"`place`: `offset` and `global_shape` must have one number for each of the {rank} axes of {sizes}. "
-            f"Got {start} and {whole}. Name every axis, shared ones too."
+            f"`place`: `offset`, `step` and `global_shape` must have one number for each of the {rank} axes of "
+            f"{sizes}. Got {start}, {apart} and {whole}. Name every axis, shared ones too."
         )
-    for axis, (size, first, limit) in enumerate(zip(sizes, start, whole, strict=True)):
-        if first < 0 or first + size > limit:
+    for axis, (size, first, each, limit) in enumerate(zip(sizes, start, apart, whole, strict=True)):
+        end = first + (size - 1) * each + 1 if size else first
+        if first < 0 or each < 1 or end > limit:
             raise ValueError(
-                f"`place`: the block must lie inside `global_shape`. Got [{first}, {first + size}) on axis {axis} of "
-                f"size {limit}. Check `offset`."
+                f"`place`: the block must lie inside `global_shape`. Got [{first}, {end}) on axis {axis} of "
+                f"size {limit}, in steps of {each}. Check `offset` and `step`."
             )
     shared = shared_axes(rank, broadcast_dims)
-    strides = [0] * rank
-    step = 1
+    strides, base, unit = [0] * rank, 0, 1
     for axis in reversed(range(rank)):
         if axis not in shared:
-            strides[axis] = step
-            step *= whole[axis]
-    if step > 2**64:
-        raise ValueError(f"`place`: a noise field has at most 2**64 draws. Got {step}. Share more axes.")
-    return Placement(sizes, tuple(strides), sum(a * b for a, b in zip(start, strides, strict=True)))
+            strides[axis] = unit * apart[axis]
+            base += unit * start[axis]
+            unit *= whole[axis]
+    if unit > 2**64:
+        raise ValueError(f"`place`: a noise field has at most 2**64 draws. Got {unit}. Share more axes.")
+    return Placement(sizes, tuple(strides), base)
 
 
 def shared_axes(rank: int, broadcast_dims: Sequence[int]) -> frozenset[int]:
