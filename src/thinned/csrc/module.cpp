@@ -1,0 +1,134 @@
+// The Python module `thinned._kernel`: addresses, sizes and strides in, nothing out. Built against the stable ABI, so
+// that one binary serves every Python from 3.11 on, and, knowing no framework, every torch.
+#define PY_SSIZE_T_CLEAN
+#define Py_LIMITED_API 0x030B0000
+#include <Python.h>
+
+#include "job.hpp"
+
+namespace {
+
+using thinned::Axis;
+using thinned::Job;
+
+// From this many elements on other Python threads may run meanwhile.
+constexpr int64_t RELEASE = 16384;
+// From this size on an output can't stay in the caches: write around them.
+constexpr int64_t STREAM_BYTES = 32 << 20;
+
+constexpr int64_t ITEM_SIZE[] = {4, 8, 2, 2};
+
+uint64_t bits(PyObject* number) { return PyLong_AsUnsignedLongLongMask(number); }
+void* address(PyObject* number) { return reinterpret_cast<void*>(static_cast<uintptr_t>(bits(number))); }
+
+bool count_is(Py_ssize_t count, Py_ssize_t expected, const char* name) {
+    if (count == expected) return true;
+    PyErr_Format(PyExc_TypeError, "%s takes %zd arguments. Got %zd.", name, expected, count);
+    return false;
+}
+
+// run_<instruction set>(form, type, out, in, residual, sizes, out_strides, in_strides, residual_strides, noise_strides, base, key,
+//     threshold, scale, shift, fill, threads) -> threads used
+//
+// An address of 0 stands for an absent `in` or `residual`; strides are counted in elements, those of the noise in
+// positions modulo 2**64, as are `base` and `key`. `out` may be `in`, or must not overlap it.
+template <int SET>
+PyObject* run(PyObject*, PyObject* const* args, Py_ssize_t count) {
+    if (!count_is(count, 17, "run")) return nullptr;
+    Job job;
+    job.form = static_cast<thinned::Form>(PyLong_AsLong(args[0]));
+    const long type = PyLong_AsLong(args[1]);
+    job.out = address(args[2]);
+    job.in = address(args[3]);
+    job.residual = address(args[4]);
+    PyObject* const sizes = args[5];
+    const Py_ssize_t rank = PyTuple_Size(sizes);
+    for (int a = 6; a < 10 && !PyErr_Occurred(); ++a)
+        if (PyTuple_Size(args[a]) != rank && !PyErr_Occurred())
+            PyErr_SetString(PyExc_ValueError, "run: sizes and strides must be tuples of one length.");
+    if (PyErr_Occurred()) return nullptr;
+    if (type < 0 || type > 3 || rank >= thinned::MAX_RANK) {
+        PyErr_Format(PyExc_ValueError, "run: type must be in [0, 3] and rank below %d. Got %ld and %zd.",
+                     thinned::MAX_RANK, type, rank);
+        return nullptr;
+    }
+    job.type = static_cast<thinned::Type>(type);
+    job.rank = static_cast<int>(rank);
+    for (Py_ssize_t d = 0; d < rank; ++d)
+        job.axis[d] = {static_cast<int64_t>(bits(PyTuple_GetItem(sizes, d))),
+                       static_cast<int64_t>(bits(PyTuple_GetItem(args[6], d))),
+                       static_cast<int64_t>(bits(PyTuple_GetItem(args[7], d))),
+                       static_cast<int64_t>(bits(PyTuple_GetItem(args[8], d))), bits(PyTuple_GetItem(args[9], d))};
+    job.base = bits(args[10]);
+    job.key = bits(args[11]);
+    job.threshold = static_cast<uint32_t>(bits(args[12]));
+    job.scale = PyFloat_AsDouble(args[13]);
+    job.shift = PyFloat_AsDouble(args[14]);
+    job.fill = PyFloat_AsDouble(args[15]);
+    const int threads = static_cast<int>(PyLong_AsLong(args[16]));
+    if (PyErr_Occurred()) return nullptr;
+
+    const int64_t elements = job.count();
+    job.stream = job.out != job.in && elements * ITEM_SIZE[type] >= STREAM_BYTES;
+    thinned::arrange(job);
+    int used;
+    if (elements < RELEASE) {
+        used = thinned::run(job, thinned::INSTRUCTION_SETS[SET].kernel, 1);
+    } else {
+        Py_BEGIN_ALLOW_THREADS
+        used = thinned::run(job, thinned::INSTRUCTION_SETS[SET].kernel, threads);
+        Py_END_ALLOW_THREADS
+    }
+    return PyLong_FromLong(used);
+}
+
+// fold_in(key, number) -> key
+PyObject* fold_in(PyObject*, PyObject* const* args, Py_ssize_t count) {
+    if (!count_is(count, 2, "fold_in")) return nullptr;
+    const uint64_t key = bits(args[0]), number = bits(args[1]);
+    return PyErr_Occurred() ? nullptr : PyLong_FromUnsignedLongLong(thinned::fold_in(key, number));
+}
+
+// instruction_sets() -> the names of those that this machine and build have, fastest first
+PyObject* instruction_sets(PyObject*, PyObject*) {
+    PyObject* const names = PyList_New(0);
+    for (int set = 0; names && set < thinned::SETS; ++set) {
+        if (!thinned::supported(thinned::INSTRUCTION_SETS[set].name)) continue;
+        PyObject* const name = PyUnicode_FromString(thinned::INSTRUCTION_SETS[set].name);
+        const int failed = name ? PyList_Append(names, name) : -1;
+        Py_XDECREF(name);
+        if (failed) {
+            Py_DECREF(names);
+            return nullptr;
+        }
+    }
+    PyObject* const fixed = names ? PyList_AsTuple(names) : nullptr;
+    Py_XDECREF(names);
+    return fixed;
+}
+
+// pool() -> whose threads large calls use: "openmp", the process's own, or "none"
+PyObject* pool(PyObject*, PyObject*) { return PyUnicode_FromString(thinned::pool()); }
+
+template <class F>
+PyCFunction fast(F function) {
+    return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
+}
+
+PyMethodDef methods[] = {
+#if defined(THINNED_X86)
+    {"run_avx512", fast(run<0>), METH_FASTCALL, nullptr},
+    {"run_avx2", fast(run<1>), METH_FASTCALL, nullptr},
+#endif
+    {"run_portable", fast(run<thinned::SETS - 1>), METH_FASTCALL, nullptr},
+    {"fold_in", fast(fold_in), METH_FASTCALL, nullptr},
+    {"instruction_sets", instruction_sets, METH_NOARGS, nullptr},
+    {"pool", pool, METH_NOARGS, nullptr},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+PyModuleDef module = {PyModuleDef_HEAD_INIT, "_kernel", nullptr, -1, methods, nullptr, nullptr, nullptr, nullptr};
+
+}  // namespace
+
+PyMODINIT_FUNC PyInit__kernel() { return PyModule_Create(&module); }

@@ -1,0 +1,71 @@
+"""The compiled CPU kernel: whether it is here, which instruction set it uses, and why.
+
+The kernel knows addresses, sizes and strides and nothing of any framework (`csrc/`). Without it, where no compiler was
+found at installation, everything works in plain array arithmetic with the same bits, and says so once.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from typing import Any
+
+VARIABLE = "THINNED_KERNEL"
+OFF = "off"
+DROP, ADD, MASK, WORDS = range(4)  # the forms, as csrc/job.hpp numbers them
+TYPES = {"float32": 0, "float64": 1, "bfloat16": 2, "float16": 3}
+
+module: Any = None
+missing = ""
+try:
+    from thinned import _kernel as module  # type: ignore[attr-defined,no-redef]
+except ImportError as error:
+    missing = f"it was not built with this installation ({error})"
+
+# What this machine and build have, fastest first.
+instruction_sets: tuple[str, ...] = module.instruction_sets() if module else ()
+
+
+class Kernel:
+    """The kernel as it is used: `run` (csrc/module.cpp lists its arguments) on one instruction set, or None and why.
+
+    Arguments:
+        choice: an instruction set by name, "off" for none, None for the fastest.
+
+    Raises:
+        ValueError: `choice` is not one that this machine and build have.
+
+    >>> Kernel("off").run is None
+    True
+    """
+
+    def __init__(self, choice: str | None = None) -> None:
+        if choice not in (None, OFF, *instruction_sets):
+            have = ", ".join((*instruction_sets, OFF))
+            raise ValueError(
+                f"`{VARIABLE}` must be one of those that this machine and build have: {have}. Got {choice!r}. "
+                "Unset it for the fastest."
+            )
+        self.run: Any = None
+        self.instruction_set: str | None = None
+        self.reason = f"{VARIABLE}={choice}" if choice else missing or "the fastest that this machine has"
+        if module and choice != OFF:
+            self.instruction_set = choice or instruction_sets[0]
+            self.run = getattr(module, f"run_{self.instruction_set}")
+
+
+kernel = Kernel(os.environ.get(VARIABLE))
+_announced = os.environ.get(VARIABLE) == OFF  # whoever switched it off knows
+
+
+def announce() -> None:
+    """Say once that plain array arithmetic takes the kernel's place, and why."""
+    global _announced
+    if not _announced:
+        _announced = True
+        warnings.warn(
+            f"thinned: the compiled CPU kernel is not used: {kernel.reason}. Masks are the same, about 50 times slower. "
+            "With a C++ compiler on the machine, reinstall thinned; `thinned doctor` tells more.",
+            RuntimeWarning,
+            stacklevel=3,
+        )
