@@ -22,7 +22,9 @@ T = TypeVar("T")
 
 PATIENCE = 120.0  # seconds, for a machine that is busy with other things: a group that works needs about one
 _server = multiprocessing.get_context("forkserver")
-_server.set_forkserver_preload(["pytest", "thinned.nn", "torch.distributed.tensor.parallel", "torch.distributed.fsdp"])
+_server.set_forkserver_preload(
+    ["pytest", "thinned.nn", "torch.distributed.fsdp", "torch.distributed.tensor.parallel", "torch._dynamo.testing"]
+)
 
 
 def in_processes(world: int, work: Callable[..., T], *arguments: Any) -> list[T]:

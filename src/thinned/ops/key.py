@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+
 import torch
 from torch import Tensor
 
 from ..noise import UINT64, check
+from .fold import fold_in
 from .philox import signed
+
+_DISTRIBUTED = torch.distributed.is_available()  # torch can be built without
 
 
 def draw_key(generator: torch.Generator | None = None) -> Tensor:
@@ -15,14 +20,26 @@ def draw_key(generator: torch.Generator | None = None) -> Tensor:
     The draw is from the CPU's default generator whatever device the data is on, so `torch.manual_seed`, `fork_rng`, the
     RNG state that activation checkpointing saves, and `vmap(randomness=...)` mean for us what they mean for torch.
 
+    Where torch.distributed runs more than one process, the number drawn is folded with the process's rank, so that
+    ranks of one seed differ. A compiled graph has the rank of the time when it was traced.
+
     Arguments:
-        generator: draw from this one instead, on its own device.
+        generator: draw from this one instead, on its own device; the rank plays no part.
 
     >>> torch.equal(draw_key(torch.Generator().manual_seed(1)), draw_key(torch.Generator().manual_seed(1)))
     True
     """
     device = torch.device("cpu") if generator is None else generator.device
-    return torch.randint(-(2**63), 2**63 - 1, (), dtype=torch.int64, device=device, generator=generator)
+    key = torch.randint(-(2**63), 2**63 - 1, (), dtype=torch.int64, device=device, generator=generator)
+    rank = _rank() if generator is None else None
+    return key if rank is None else fold_in(key, rank)
+
+
+def _rank() -> int | None:
+    """This process's rank, None where there is no other process."""
+    if not (_DISTRIBUTED and torch.distributed.is_initialized()) or torch.distributed.get_world_size() == 1:
+        return None
+    return torch.distributed.get_rank()
 
 
 def as_key(key: int | Tensor | None, generator: torch.Generator | None = None) -> Tensor:
@@ -46,3 +63,25 @@ def as_key(key: int | Tensor | None, generator: torch.Generator | None = None) -
     check(UINT64, "key", "key", key)
     # Never on torch's default device: a key made there under "meta" has no value, and on a GPU it costs a transfer.
     return torch.tensor(signed(int(key)), dtype=torch.int64, device="cpu")
+
+
+def as_number(key: int | Tensor | None, generator: torch.Generator | None = None) -> int:
+    """`as_key` as a number, for a backend that keeps no tensor: modulo 2**64 it is the key."""
+    if key is None and generator is None:
+        # `draw_key`'s own draw, into a tensor that is there already: half the cost of a small layer's call.
+        return int(_cell.tensor.random_(-(2**63), 2**63 - 1).item())
+    if isinstance(key, Tensor) or generator is not None:
+        return int(as_key(key, generator).item())
+    check(UINT64, "key", "key", key)
+    return int(key)  # type: ignore[arg-type]
+
+
+class _Cell(threading.local):
+    """A tensor for one number, one a thread."""
+
+    def __init__(self) -> None:
+        with torch.inference_mode(False):
+            self.tensor = torch.empty((), dtype=torch.int64, device="cpu")
+
+
+_cell = _Cell()

@@ -1,0 +1,54 @@
+"""Child keys of keys that are tensors: the operator `thinned::fold_in`.
+
+An operator, since a key that torch.compile or torch.func.vmap is at work on has no value in Python to fold.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import noise
+from .philox import signed
+
+_library = torch.library.Library("thinned", "FRAGMENT")
+_library.define("fold_in(Tensor key, SymInt n) -> Tensor")
+
+
+def fold_in(key: Tensor, n: int) -> Tensor:
+    """`thinned.noise.fold_in` of every key in a tensor.
+
+    Arguments:
+        key: int64, the bits of unsigned keys, any shape.
+        n: which child, in [0, 2**64).
+
+    Returns:
+        int64, of `key`'s shape, on its device.
+
+    Cost: keys are few, so it is a loop in Python, and a wait for the device if they are not on the CPU.
+
+    >>> fold_in(torch.tensor(0), 1).item() % 2**64 == noise.fold_in(0, 1)
+    True
+    """
+    child: Tensor = torch.ops.thinned.fold_in(key, signed(n))
+    return child
+
+
+def _kernel(key: Tensor, n: int) -> Tensor:
+    children = [signed(noise.fold_in(parent % 2**64, n % 2**64)) for parent in key.flatten().tolist()]
+    return torch.tensor(children, dtype=torch.int64, device=key.device).reshape(key.shape)
+
+
+def _meta(key: Tensor, n: int) -> Tensor:
+    return torch.empty_like(key, memory_format=torch.contiguous_format)
+
+
+def _vmap(info: Any, in_dims: tuple[Any, ...], key: Tensor, n: int) -> tuple[Tensor, int]:
+    return fold_in(key, n), in_dims[0]
+
+
+_library.impl("fold_in", _kernel, "CompositeExplicitAutograd")
+torch.library.register_fake("thinned::fold_in", _meta, lib=_library)
+torch.library.register_vmap("thinned::fold_in", _vmap, lib=_library)
