@@ -8,13 +8,14 @@ from torch import Tensor
 from torch.library import opcheck
 
 from thinned.noise import fold_in as reference
-from thinned.ops.fold import fold_in
+from thinned.ops.fold import fold_in, fold_number
 from thinned.ops.philox import signed
 
 
 def test_vectors() -> None:
     for key, n, child in read.children():
         assert fold_in(torch.tensor(signed(key)), n).item() == signed(child)
+        assert fold_number(key, n) == child
 
 
 def test_opcheck() -> None:

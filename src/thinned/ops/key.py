@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..noise import UINT64, check
-from .fold import fold_in
+from .fold import fold_in, fold_number
 from .philox import signed
 
 _DISTRIBUTED = torch.distributed.is_available()  # torch can be built without
@@ -69,7 +69,9 @@ def as_number(key: int | Tensor | None, generator: torch.Generator | None = None
     """`as_key` as a number, for a backend that keeps no tensor: modulo 2**64 it is the key."""
     if key is None and generator is None:
         # `draw_key`'s own draw, into a tensor that is there already: half the cost of a small layer's call.
-        return int(_cell.tensor.random_(-(2**63), 2**63 - 1).item())
+        number = int(_cell.tensor.random_(-(2**63), 2**63 - 1).item())
+        rank = _rank()
+        return number if rank is None else fold_number(number % 2**64, rank)
     if isinstance(key, Tensor) or generator is not None:
         return int(as_key(key, generator).item())
     check(UINT64, "key", "key", key)
