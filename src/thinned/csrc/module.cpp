@@ -4,6 +4,8 @@
 #define Py_LIMITED_API 0x030B0000
 #include <Python.h>
 
+#include <initializer_list>
+
 #include "job.hpp"
 
 namespace {
@@ -27,8 +29,8 @@ bool count_is(Py_ssize_t count, Py_ssize_t expected, const char* name) {
     return false;
 }
 
-// run_<instruction set>(form, type, out, in, residual, sizes, out_strides, in_strides, residual_strides, noise_strides, base, key,
-//     threshold, scale, shift, fill, threads) -> threads used
+// run_<instruction set>(form, type, out, in, residual, sizes, out_strides, in_strides, residual_strides, threads,
+//     key, threshold, scale, shift, fill, noise_strides, base) -> threads used
 //
 // An address of 0 stands for an absent `in` or `residual`; strides are counted in elements, those of the noise in
 // positions modulo 2**64, as are `base` and `key`. `out` may be `in`, or must not overlap it.
@@ -43,8 +45,8 @@ PyObject* run(PyObject*, PyObject* const* args, Py_ssize_t count) {
     job.residual = address(args[4]);
     PyObject* const sizes = args[5];
     const Py_ssize_t rank = PyTuple_Size(sizes);
-    for (int a = 6; a < 10 && !PyErr_Occurred(); ++a)
-        if (PyTuple_Size(args[a]) != rank && !PyErr_Occurred())
+    for (const int a : {6, 7, 8, 15})
+        if (!PyErr_Occurred() && PyTuple_Size(args[a]) != rank && !PyErr_Occurred())
             PyErr_SetString(PyExc_ValueError, "run: sizes and strides must be tuples of one length.");
     if (PyErr_Occurred()) return nullptr;
     if (type < 0 || type > 3 || rank >= thinned::MAX_RANK) {
@@ -58,14 +60,14 @@ PyObject* run(PyObject*, PyObject* const* args, Py_ssize_t count) {
         job.axis[d] = {static_cast<int64_t>(bits(PyTuple_GetItem(sizes, d))),
                        static_cast<int64_t>(bits(PyTuple_GetItem(args[6], d))),
                        static_cast<int64_t>(bits(PyTuple_GetItem(args[7], d))),
-                       static_cast<int64_t>(bits(PyTuple_GetItem(args[8], d))), bits(PyTuple_GetItem(args[9], d))};
-    job.base = bits(args[10]);
-    job.key = bits(args[11]);
-    job.threshold = static_cast<uint32_t>(bits(args[12]));
-    job.scale = PyFloat_AsDouble(args[13]);
-    job.shift = PyFloat_AsDouble(args[14]);
-    job.fill = PyFloat_AsDouble(args[15]);
-    const int threads = static_cast<int>(PyLong_AsLong(args[16]));
+                       static_cast<int64_t>(bits(PyTuple_GetItem(args[8], d))), bits(PyTuple_GetItem(args[15], d))};
+    const int threads = static_cast<int>(PyLong_AsLong(args[9]));
+    job.key = bits(args[10]);
+    job.threshold = static_cast<uint32_t>(bits(args[11]));
+    job.scale = PyFloat_AsDouble(args[12]);
+    job.shift = PyFloat_AsDouble(args[13]);
+    job.fill = PyFloat_AsDouble(args[14]);
+    job.base = bits(args[16]);
     if (PyErr_Occurred()) return nullptr;
 
     const int64_t elements = job.count();

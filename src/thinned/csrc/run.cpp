@@ -22,11 +22,13 @@ constexpr int64_t ALIGNMENT = 1024;  // elements: threads meet at cache lines an
 
 // OpenMP's entry point, as gcc's, clang's and Intel's runtimes all export it.
 using Parallel = void (*)(void (*)(void*), void*, unsigned, unsigned);
-using ThreadNumber = int (*)();
+using Number = int (*)();
 
 struct OpenMP {
     Parallel parallel = nullptr;
-    ThreadNumber thread_number = nullptr;
+    Number thread_number = nullptr, team_size = nullptr;
+
+    explicit operator bool() const { return parallel && thread_number && team_size; }
 };
 
 #if defined(__linux__)
@@ -44,11 +46,12 @@ OpenMP find() {
             if (!library) return 0;
             OpenMP& openmp = *static_cast<OpenMP*>(data);
             openmp.parallel = reinterpret_cast<Parallel>(dlsym(library, "GOMP_parallel"));
-            openmp.thread_number = reinterpret_cast<ThreadNumber>(dlsym(library, "omp_get_thread_num"));
-            return openmp.parallel && openmp.thread_number ? 1 : 0;
+            openmp.thread_number = reinterpret_cast<Number>(dlsym(library, "omp_get_thread_num"));
+            openmp.team_size = reinterpret_cast<Number>(dlsym(library, "omp_get_num_threads"));
+            return openmp ? 1 : 0;
         },
         &found);
-    return found.parallel && found.thread_number ? found : OpenMP();
+    return found ? found : OpenMP();
 }
 #else
 OpenMP find() { return OpenMP(); }
@@ -59,22 +62,26 @@ OpenMP openmp() {
     static std::mutex one_at_a_time;
     static OpenMP found;
     const std::lock_guard<std::mutex> guard(one_at_a_time);
-    if (!found.parallel) found = find();
+    if (!found) found = find();
     return found;
 }
 
 struct Team {
     const Job* job;
     Kernel kernel;
-    ThreadNumber thread_number;
+    OpenMP openmp;
     int64_t count, part;
+    int size;
 };
 
+// The team may be smaller than was asked for (OMP_THREAD_LIMIT, OMP_DYNAMIC, a parallel region around us): then its
+// threads do several parts.
 void work(void* data) {
-    const Team& team = *static_cast<const Team*>(data);
-    const int64_t begin = team.thread_number() * team.part;
-    const int64_t end = begin + team.part < team.count ? begin + team.part : team.count;
-    if (begin < end) team.kernel(*team.job, begin, end);
+    Team& team = *static_cast<Team*>(data);
+    const int size = team.openmp.team_size(), number = team.openmp.thread_number();
+    if (!number) team.size = size;
+    for (int64_t begin = number * team.part; begin < team.count; begin += size * team.part)
+        team.kernel(*team.job, begin, begin + team.part < team.count ? begin + team.part : team.count);
 }
 
 }  // namespace
@@ -89,21 +96,21 @@ bool supported(const char* name) {
     return !std::strcmp(name, "portable");
 }
 
-const char* pool() { return openmp().parallel ? "openmp" : "none"; }
+const char* pool() { return openmp() ? "openmp" : "none"; }
 
 int run(const Job& job, Kernel kernel, int threads) {
     const int64_t count = job.count();
     const int64_t useful = count / GRAIN;
     if (threads > useful) threads = static_cast<int>(useful);
     const OpenMP team_of = threads > 1 ? openmp() : OpenMP();
-    if (!team_of.parallel) {
+    if (!team_of) {
         if (count) kernel(job, 0, count);
         return 1;
     }
     const int64_t part = (count / threads / ALIGNMENT + 1) * ALIGNMENT;
-    Team team = {&job, kernel, team_of.thread_number, count, part};
+    Team team = {&job, kernel, team_of, count, part, 1};
     team_of.parallel(work, &team, static_cast<unsigned>(threads), 0);
-    return threads;
+    return team.size;
 }
 
 uint64_t fold_in(uint64_t key, uint64_t number) {

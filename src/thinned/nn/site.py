@@ -119,13 +119,21 @@ def thin(
     Inverted: `x * m / q` in training and `x` at inference. Classic: `x * m` and `q * x`. m is 1 with probability
     q = 1 - p, as 16 bits realise it.
     """
-    p = as_rate(PROBABILITY, owner, "p", p)
-    check(SCALING, owner, "scaling", scaling)
-    check_floating(owner, input)
     classic = scaling == "classic"
+    if not classic and scaling != "inverted":
+        check(SCALING, owner, "scaling", scaling)
     if training:
-        gain = 1.0 if classic else None
-        output = drop(input, p, broadcast_dims=broadcast_dims, gain=gain, key=key, generator=generator)
-    else:
-        output = input * (1.0 - realised_rate(p)) if classic else input
+        return drop(
+            input,
+            p,
+            broadcast_dims=broadcast_dims,
+            gain=1.0 if classic else None,
+            key=key,
+            generator=generator,
+            out=input if inplace else None,
+            owner=owner,
+        )
+    p = as_rate(PROBABILITY, owner, "p", p)
+    check_floating(owner, input)
+    output = input * (1.0 - realised_rate(p)) if classic else input
     return input.copy_(output) if inplace and output is not input else output

@@ -43,6 +43,8 @@ class Probability:
     text: str = "must be a number in [0, 1]"
 
     def fault(self, value: object) -> tuple[type[Exception], str] | None:
+        if type(value) is float and 0.0 <= value <= 1.0:  # first, because every call of a layer asks
+            return None
         if isinstance(value, bool) or not isinstance(value, numbers.Real):
             return TypeError, self._instead_of(value)
         number = float(value)

@@ -72,11 +72,11 @@ def drop(
     if kernel.run is None or not _aligned(array, result, residual):
         if kernel.run is None:
             announce()
-        wide = array.astype(np.float64 if array.dtype == np.float64 else np.float32)
+        wide: type[np.floating[Any]] = np.float64 if array.dtype == np.float64 else np.float32
         kept = bernoulli(
             int(key), p, array.shape, broadcast_dims=broadcast_dims, offset=offset, global_shape=global_shape
         )
-        dropped = np.where(kept, wide * wide.dtype.type(scale(p)), wide.dtype.type(0)).astype(array.dtype)
+        dropped = np.where(kept, np.multiply(array, scale(p), dtype=wide), 0).astype(array.dtype)
         result[...] = dropped if residual is None else residual + dropped
         return result
     kernel.run(
@@ -89,14 +89,14 @@ def drop(
         _steps(result),
         _steps(array),
         _steps(array if residual is None else residual),
-        where.strides,
-        where.base,
+        threads,
         int(key),
         threshold(p),
         scale(p),
         0.0,
         0.0,
-        threads,
+        where.strides,
+        where.base,
     )
     return result
 

@@ -18,7 +18,7 @@ TYPES = {"float32": 0, "float64": 1, "bfloat16": 2, "float16": 3}
 module: Any = None
 missing = ""
 try:
-    from thinned import _kernel as module  # type: ignore[attr-defined,no-redef]
+    from thinned import _kernel as module  # type: ignore[no-redef]
 except ImportError as error:
     missing = f"it was not built with this installation ({error})"
 
@@ -64,7 +64,7 @@ def announce() -> None:
     if not _announced:
         _announced = True
         warnings.warn(
-            f"thinned: the compiled CPU kernel is not used: {kernel.reason}. Masks are the same, about 50 times slower. "
+            f"thinned: the compiled CPU kernel is not used: {kernel.reason}. Masks are the same, 50 times slower. "
             "With a C++ compiler on the machine, reinstall thinned; `thinned doctor` tells more.",
             RuntimeWarning,
             stacklevel=3,

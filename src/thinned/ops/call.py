@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..noise import DEVIATION, PROBABILITY, place
-from . import law, operator  # noqa: F401  operator defines torch.ops.thinned
-from .key import as_key
+from ..noise import AXES, DEVIATION, PROBABILITY, Placement, check, place, scale, threshold
+from . import cpu, law, operator  # noqa: F401  operator defines torch.ops.thinned
+from .key import as_number, key_for
 from .law import Rate, as_rate, is_zero
 from .philox import signed
 
@@ -26,12 +28,15 @@ def drop(
     gain: Rate | None = None,
     shift: Rate = 0.0,
     fill: Rate = 0.0,
+    residual: Tensor | None = None,
+    out: Tensor | None = None,
+    owner: str = "drop",
 ) -> Tensor:
     """Drop units by key: `gain * x + shift` where a unit is kept, `fill` where it is dropped.
 
     Values are selected, never multiplied by a mask: a dropped inf or nan is gone. Half precision is scaled in float32
     and rounded once. The result has the input's layout; the mask depends on logical positions alone. Autograd keeps the
-    key and the law, 40 bytes, and nothing else.
+    key and a few numbers, no tensor of the input's size.
 
     Arguments:
         input: floating-point or complex, any shape, any layout.
@@ -43,30 +48,72 @@ def drop(
         offset, global_shape: where `input` lies in a larger tensor, for shards that must agree on one mask.
         gain: what survivors are multiplied by; by default `thinned.noise.scale(p)`, which keeps the mean.
         shift, fill: alpha dropout's constants.
+        residual: added to the rounded result, in the same pass where shapes and types agree.
+        out: where to write, of the input's shape and type. `input` itself overwrites it, as torch's in-place operations
+            do; another tensor serves where no gradient is wanted.
+        owner: whose arguments these are, for errors.
 
     Raises:
         TypeError: an integer or boolean input, or a `p` or `key` of the wrong type.
         ValueError: `p` outside [0, 1], or what `thinned.noise.place` refuses.
+        RuntimeError: an `out` that autograd can't follow.
 
-    Cost: about 6 ns an element on one CPU core, and again in the backward pass.
+    Cost: about 0.2 ns a float32 on one CPU core with AVX-512 and as much in the backward pass (docs/performance.md),
+    6 ns where there is no compiled kernel for it.
 
     >>> drop(torch.ones(8), 0.5, key=7)
     tensor([0., 2., 2., 2., 2., 0., 2., 0.])
     """
-    p = as_rate(PROBABILITY, "drop", "p", p)
-    check_floating("drop", input)
+    # The short way, for what training does all the time; its order of questions is that of their cost.
+    if type(p) is float and 0.0 < p <= 1.0 and not torch.compiler.is_compiling() and cpu.plain(input, residual, out):
+        if broadcast_dims:
+            check(AXES, owner, "broadcast_dims", broadcast_dims)  # 1.0 and True would find the place of 1
+        where = _placed(
+            input.shape, tuple(broadcast_dims), offset and tuple(offset), global_shape and tuple(global_shape)
+        )
+        level, mean_gain = _law(p)
+        law_of_p: Any = (level, mean_gain if gain is None else gain, shift, fill)  # numbers, since p is one
+        return cpu.thin(input, residual, out, (as_number(key, generator), *law_of_p, where.strides, where.base))
+    p = as_rate(PROBABILITY, owner, "p", p)
+    check_floating(owner, input)
     if is_zero(p):
-        return input
+        return _finish(input, input, residual, out)
     where = place(input.shape, broadcast_dims=broadcast_dims, offset=offset, global_shape=global_shape)
     result: Tensor = torch.ops.thinned.drop(
         input,
-        as_key(key, generator),
+        key_for(input, key, generator),
         law.bernoulli(p, gain, shift, fill),
         False,
         [signed(step) for step in where.strides],
         signed(where.base),
     )
-    return result
+    return _finish(input, result, residual, out)
+
+
+@lru_cache(maxsize=1024)
+def _placed(
+    shape: tuple[int, ...],
+    broadcast_dims: tuple[int, ...],
+    offset: tuple[int, ...] | None,
+    global_shape: tuple[int, ...] | None,
+) -> Placement:
+    """`place`, which costs more than a small tensor's dropout; the calls of a model are few and alike."""
+    return place(shape, broadcast_dims=broadcast_dims, offset=offset, global_shape=global_shape)
+
+
+@lru_cache(maxsize=1024)
+def _law(p: float) -> tuple[int, float]:
+    return threshold(p), scale(p)
+
+
+def _finish(input: Tensor, result: Tensor, residual: Tensor | None, out: Tensor | None) -> Tensor:
+    if residual is not None:
+        result = residual + result
+    if out is None or out is result:
+        return result
+    if out is not input and torch.is_grad_enabled() and result.requires_grad:
+        raise RuntimeError("`drop`: `out` can't have a gradient. Got an input that asks for one. Leave `out` away.")
+    return out.copy_(result)
 
 
 def gaussian(
@@ -96,7 +143,7 @@ def gaussian(
     where = place(input.shape, broadcast_dims=broadcast_dims, offset=offset, global_shape=global_shape)
     result: Tensor = torch.ops.thinned.gaussian(
         input,
-        as_key(key, generator),
+        key_for(input, key, generator),
         law.gaussian(sigma),
         False,
         [signed(step) for step in where.strides],

@@ -65,6 +65,16 @@ def as_key(key: int | Tensor | None, generator: torch.Generator | None = None) -
     return torch.tensor(signed(int(key)), dtype=torch.int64, device="cpu")
 
 
+def key_for(input: Tensor, key: int | Tensor | None, generator: torch.Generator | None) -> Tensor:
+    """`as_key` for the noise on `input`: where that is a DTensor, all ranks of its mesh get one key."""
+    chosen = as_key(key, generator)
+    if type(input) is Tensor or type(input) is torch.nn.Parameter or not _DISTRIBUTED:
+        return chosen
+    from . import dtensor  # takes half a second the first time, and teaches the operators what to do with a DTensor
+
+    return dtensor.agreed(chosen, input) if key is None else chosen
+
+
 def as_number(key: int | Tensor | None, generator: torch.Generator | None = None) -> int:
     """`as_key` as a number, for a backend that keeps no tensor: modulo 2**64 it is the key."""
     if key is None and generator is None:

@@ -20,7 +20,7 @@ from torch._functorch.utils import enable_single_level_autograd_function
 from torch.autograd.forward_ad import _set_fwd_grad_enabled
 from torch.autograd.function import _SingleLevelFunction
 
-from . import eager
+from . import cpu, eager
 from .law import deviation, numbers
 
 _library = torch.library.Library("thinned", "DEF")
@@ -99,6 +99,10 @@ def _register(name: str, kernel: Callable[..., Tensor]) -> None:
     torch.library.register_vmap(f"thinned::{name}", vmap, lib=_library)
 
 
+def _drop_cpu(x: Tensor, key: Tensor, law: Tensor, linear: bool, strides: Sequence[int], base: int) -> Tensor:
+    return cpu.drop(x, key, *numbers(law, linear), strides, base)
+
+
 def _drop(x: Tensor, key: Tensor, law: Tensor, linear: bool, strides: Sequence[int], base: int) -> Tensor:
     return eager.drop(x, key, *numbers(law, linear), strides, base)
 
@@ -108,4 +112,5 @@ def _gaussian(x: Tensor, key: Tensor, law: Tensor, linear: bool, strides: Sequen
 
 
 _register("drop", _drop)
+_library.impl("drop", _drop_cpu, "CPU")
 _register("gaussian", _gaussian)

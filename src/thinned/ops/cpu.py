@@ -1,0 +1,159 @@
+"""The CPU backend: the compiled kernel, straight from a tensor's address.
+
+`drop` is the operator's CPU kernel. `thin` is a shorter way to the same result for tensors that nothing but autograd
+watches: it goes around torch's dispatcher, which costs more than the work on ten thousand elements.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from ..noise.kernel import ADD, DROP, TYPES, announce, kernel
+from . import eager
+from .philox import signed
+
+_TYPES = {getattr(torch, name): number for name, number in TYPES.items()}
+
+
+# Looked up once: a small layer's call asks all of these.
+_keys = torch._C._dispatch_keys
+_dispatch_modes = torch._C._len_torch_dispatch_stack
+_transform = torch._C._functorch.peek_interpreter_stack
+_function_mode = torch._C._is_torch_function_mode_enabled
+_trace = torch._C._get_tracing_state
+_threads = torch.get_num_threads
+
+# All that torch would do with a strided tensor in this process's memory. Any further key is something else to do:
+# another device or layout, a pending negation, a batch of an outer vmap, a fake.
+with torch.inference_mode():
+    _PLAIN_KEYS = {_keys(torch.empty(0, device="cpu")).raw_repr()}
+with torch.inference_mode(False):
+    _PLAIN_KEYS.add(_keys(torch.empty(0, device="cpu")).raw_repr())
+
+
+def drop(
+    x: Tensor, key: Tensor, threshold: int, scale: float, shift: float, fill: float, strides: Sequence[int], base: int
+) -> Tensor:
+    """`eager.drop`, by the compiled kernel wherever it can: not for complex numbers, nor keys on another device."""
+    if kernel.run is None:
+        announce()
+    if kernel.run is None or x.dtype not in _TYPES or key.device.type != "cpu":
+        return eager.drop(x, key, threshold, scale, shift, fill, strides, base)
+    law = (threshold, scale, shift, fill)
+    y = torch.empty_like(x)
+    rows = itertools.product(*map(range, key.shape))
+    for row, number in zip(rows, key.flatten().tolist(), strict=True):
+        _run(y[row], x[row], None, (number, *law, tuple(strides[key.ndim :]), base))
+    return y
+
+
+def plain(x: Tensor, residual: Tensor | None = None, out: Tensor | None = None) -> bool:
+    """Whether `thin` may do this call: only autograd watches it (no mode, transform, trace or subclass), and the kernel
+    knows its types and layouts. Any other call goes through torch's dispatcher."""
+    kind = type(x)
+    return (
+        (kind is Tensor or kind is torch.nn.Parameter)
+        and _keys(x).raw_repr() in _PLAIN_KEYS
+        and x.dtype in _TYPES
+        and kernel.run is not None
+        and not _dispatch_modes()
+        and _transform() is None
+        and forward_ad._current_level < 0
+        and not _function_mode()
+        and _trace() is None
+        and (residual is None or (residual.shape == x.shape and residual.dtype == x.dtype and plain(residual)))
+        and (out is None or (residual is None and _overwrites(x, out)))
+    )
+
+
+def _overwrites(x: Tensor, out: Tensor) -> bool:
+    """Whether the kernel may write there: torch refuses, resizes or records in the other cases."""
+    recorded = torch.is_grad_enabled() and x.requires_grad
+    return out is x and x.is_contiguous() and not x.is_inference() and not (recorded and (x.is_leaf or x._is_view()))
+
+
+# A key, the threshold, scale, shift and fill, then the noise's strides and base.
+Numbers = tuple[int, int, float, float, float, tuple[int, ...], int]
+
+
+def thin(x: Tensor, residual: Tensor | None, out: Tensor | None, numbers: Numbers) -> Tensor:
+    """`drop` of what is plain, differentiable: `residual + drop(x)`, in place where `out` is `x`.
+
+    Nothing of the tensors is kept for the backward pass: the numbers are.
+    """
+    if torch.is_grad_enabled() and (x.requires_grad or (residual is not None and residual.requires_grad)):
+        result: Tensor = _apply(x, residual, out, numbers)
+        return result
+    y = torch.empty_like(x) if out is None else out
+    _run(y, x, residual, numbers)
+    if out is not None:
+        torch.autograd.graph.increment_version(out)
+    return y
+
+
+class _Thin(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, residual: Tensor | None, out: Tensor | None, numbers: Numbers) -> Tensor:
+        ctx.numbers = numbers
+        if out is not None:
+            ctx.mark_dirty(x)
+        y = torch.empty_like(x) if out is None else x
+        _run(y, x, residual, numbers)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+        needs_x, needs_residual, *_ = ctx.needs_input_grad
+        ours = _linear(grad, ctx.numbers) if needs_x else None
+        return ours, grad if needs_residual else None, None, None
+
+
+def _linear(x: Tensor, numbers: Numbers) -> Tensor:
+    """The map without its constants, of any tensor: a gradient may be a batch of them, or on its way to a graph."""
+    key, threshold, scale, shift, fill, strides, base = numbers
+    if plain(x):
+        return thin(x, None, None, (key, threshold, scale, 0.0, 0.0, strides, base) if shift or fill else numbers)
+    result: Tensor = torch.ops.thinned.drop(
+        x,
+        torch.tensor(signed(key), device="cpu"),
+        torch.tensor((threshold, scale, 0.0, 0.0), dtype=torch.float64, device="cpu"),
+        True,
+        [signed(step) for step in strides],
+        signed(base),
+    )
+    return result
+
+
+# `Function.apply` without its questions about torch.func, which `plain` has asked.
+_apply: Any = super(torch.autograd.Function, _Thin).apply
+
+
+def _run(y: Tensor, x: Tensor, residual: Tensor | None, numbers: Numbers) -> None:
+    steps = x.stride()
+    if 0 in steps and x is not y:
+        # The gradient of a sum is one number seen many times: the kernel's fast loop wants real ones.
+        x = x.contiguous()
+        steps = x.stride()
+    if residual is None:
+        form, address, residual_steps = DROP, 0, steps
+    else:
+        form, address, residual_steps = ADD, residual.data_ptr(), residual.stride()
+    kernel.run(
+        form,
+        _TYPES[x.dtype],
+        y.data_ptr(),
+        x.data_ptr(),
+        address,
+        x.shape,
+        y.stride(),
+        steps,
+        residual_steps,
+        _threads(),
+        *numbers,
+    )
