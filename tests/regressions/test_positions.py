@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -160,6 +163,23 @@ def test_threads_do_not_change_a_mask(keyed: Variant) -> None:
         y = keyed.module(p=0.3)(leaf, key=KEY)
         results.append((y.detach(), torch.autograd.grad(y, leaf, x)[0]))
     assert all(torch.equal(a, b) for result in results[1:] for a, b in zip(result, results[0], strict=True))
+
+
+FEWER_THREADS = """
+import numpy, torch
+from thinned.noise import bernoulli
+from thinned.ops import drop
+torch.set_num_threads(2)
+x = torch.ones(2**20 + 13)
+torch.full_like(x, 7)  # memory that is not zero, for whoever leaves a part of it as it was
+assert numpy.array_equal(drop(x, 0.3, key=5).numpy() != 0, bernoulli(5, 0.3, x.shape))
+"""
+
+
+def test_fewer_threads_than_asked_for_do_all_of_the_work() -> None:
+    """AiDotNet: some of a mask is never generated. OpenMP may start fewer threads than it is asked to."""
+    limited = os.environ | {"OMP_THREAD_LIMIT": "1"}
+    subprocess.run([sys.executable, "-c", FEWER_THREADS], env=limited, check=True)
 
 
 def test_a_large_field_is_the_oracle_s_in_every_thread_s_part() -> None:
