@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from importlib import import_module
 from typing import Any
 
 VARIABLE = "THINNED_KERNEL"
@@ -18,7 +19,7 @@ TYPES = {"float32": 0, "float64": 1, "bfloat16": 2, "float16": 3}
 module: Any = None
 missing = ""
 try:
-    from thinned import _kernel as module  # type: ignore[no-redef]
+    module = import_module("thinned._kernel")
 except ImportError as error:
     missing = f"it was not built with this installation ({error})"
 
