@@ -5,20 +5,29 @@ Streams (`thinned.nn.stream`) hand such keys to the operators; the operators kno
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
-from ..noise import Part, Rows
+from ..noise import Part, Rows, locate
 
 Parts = tuple[Part | Rows, ...]
+Location = tuple[int | Tensor, Sequence[int] | None, Sequence[int] | None, Sequence[int] | None]
 
 
 class Placed(NamedTuple):
-    """A 0-dim int64 key, and the parts of a batch, the outermost first, that its tensor is."""
+    """A key, as a number or a 0-dim int64 tensor, and the parts of a batch, the outermost first, that its tensor is."""
 
-    key: Tensor
+    key: int | Tensor
     parts: Parts = ()
+
+    def located(self, shape: Sequence[int], batch_dim: int | None, *given: Sequence[int] | None) -> Location:
+        """The key, and `place`'s `offset`, `step` and `global_shape` for a tensor of this shape: the given, if any."""
+        if not self.parts or batch_dim is None or any(given):
+            offset, step, global_shape = given
+            return self.key, offset, step, global_shape
+        return self.key, *locate(shape, self.parts, batch_dim)
 
 
 class Source(Protocol):
