@@ -47,7 +47,8 @@ struct Isa {
         THINNED_INLINE void operator()(Register lanes, const float* in, float* out) const {
             const __mmask32 kept = _mm512_cmpge_epu16_mask(lanes, threshold);
             const __m512 a = _mm512_maskz_mul_ps(static_cast<__mmask16>(kept), scale, _mm512_loadu_ps(in));
-            const __m512 b = _mm512_maskz_mul_ps(static_cast<__mmask16>(kept >> 16), scale, _mm512_loadu_ps(in + 16));
+            const __mmask16 upper = static_cast<__mmask16>(_kshiftri_mask32(kept, 16));
+            const __m512 b = _mm512_maskz_mul_ps(upper, scale, _mm512_loadu_ps(in + 16));
             if (STREAM) {
                 _mm512_stream_ps(out, a);
                 _mm512_stream_ps(out + 16, b);
