@@ -120,11 +120,9 @@ def sums_to_be_made() -> None:
     for mesh in meshes():
         for kind in ("sum", "avg", "max"):
             share = DTensor.from_local(WHOLE * (1 + dist.get_rank()), mesh, [Partial(kind)] * mesh.ndim)
-            found = drop(share, 0.5, key=7, shift=0.25, fill=-1.0)
+            found = drop(share, 0.5, key=7, law="alpha")
             assert isinstance(found, DTensor)
-            torch.testing.assert_close(
-                found.full_tensor(), drop(share.full_tensor(), 0.5, key=7, shift=0.25, fill=-1.0)
-            )
+            torch.testing.assert_close(found.full_tensor(), drop(share.full_tensor(), 0.5, key=7, law="alpha"))
             for operator in OPERATORS:
                 x = spread(WHOLE, mesh, *[Replicate()] * mesh.ndim)
                 (gradient,) = torch.autograd.grad(operator(x, 0.5, key=7), x, share)

@@ -13,11 +13,13 @@ from torch.func import grad, hessian, jacfwd, jacrev, jvp, vjp
 from thinned.noise import bernoulli, normal, scale
 from thinned.noise.kernel import kernel
 from thinned.ops import drop, gaussian
+from thinned.ops.law import numbers
 
 Map = Callable[[Tensor], Tensor]
 KEY = 2**63 + 11
 MASK = torch.from_numpy(bernoulli(KEY, 0.4, (3, 4), broadcast_dims=(1,)))
 NOISE = torch.from_numpy(normal(KEY, (3, 4)))
+ALPHA = numbers("alpha", 0.4)
 # Each operator next to its formula with the noise written out.
 MAPS: dict[str, tuple[Map, Map]] = {
     "drop": (
@@ -25,12 +27,12 @@ MAPS: dict[str, tuple[Map, Map]] = {
         lambda x: torch.where(MASK, x * scale(0.4), 0.0),
     ),
     "drop with constants": (
-        lambda x: drop(x, 0.4, key=KEY, broadcast_dims=(1,), gain=0.7, shift=0.2, fill=-1.1),
-        lambda x: torch.where(MASK, x * 0.7 + 0.2, -1.1),
+        lambda x: drop(x, 0.4, key=KEY, broadcast_dims=(1,), law="alpha"),
+        lambda x: torch.where(MASK, x * ALPHA[1] + ALPHA[2], ALPHA[3]),
     ),
     "drop of everything": (
-        lambda x: drop(x, 1.0, key=KEY, fill=0.5),
-        lambda x: torch.where(torch.tensor(False), x, 0.5),
+        lambda x: drop(x, 1.0, key=KEY, law="alpha"),
+        lambda x: torch.where(torch.tensor(False), x, 0.0),
     ),
     "gaussian": (lambda x: gaussian(x, 0.3, key=KEY), lambda x: x * (1 + 0.3 * NOISE)),
 }

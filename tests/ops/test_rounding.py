@@ -10,6 +10,7 @@ from torch import Tensor
 
 from thinned.noise import bernoulli, realised, scale
 from thinned.ops import drop, gaussian
+from thinned.ops.law import numbers
 
 pytestmark = pytest.mark.filterwarnings("ignore:ComplexHalf support is experimental:UserWarning")
 
@@ -95,29 +96,31 @@ def test_half_precision_keeps_the_mean(dtype: torch.dtype, p: float) -> None:
 
 @pytest.mark.parametrize("dtype", [d for d in DTYPES if d not in HALF[2:]], ids=str)
 @pytest.mark.parametrize("poison", [math.inf, -math.inf, math.nan])
-@pytest.mark.parametrize("fill", [0.0, -1.5])
-def test_dropped_inf_and_nan_are_gone(dtype: torch.dtype, poison: float, fill: float) -> None:
+@pytest.mark.parametrize("law", ["inverted", "alpha"])
+def test_dropped_inf_and_nan_are_gone(dtype: torch.dtype, poison: float, law: str) -> None:
     x = torch.full((64,), poison, dtype=torch.float64).to(wide(dtype)).to(dtype).requires_grad_()
     kept = torch.from_numpy(bernoulli(5, 0.5, (64,)))
-    output = drop(x, 0.5, key=5, fill=fill)
+    output = drop(x, 0.5, key=5, law=law)
+    fill = torch.tensor(numbers(law, 0.5)[3], dtype=torch.float64).to(dtype).to(wide(dtype))
     (gradient,) = torch.autograd.grad(output, x, torch.full_like(x, poison))
     wide_output, wide_gradient = output.detach().to(wide(dtype)), gradient.to(wide(dtype))
     assert (wide_output[~kept] == fill).all()
     assert (wide_gradient[~kept] == 0).all()
     assert not torch.isfinite(wide_output[kept]).any()
-    everything = drop(x, 1.0, key=5, fill=fill)
+    everything = drop(x, 1.0, key=5, law=law)
     (gradient,) = torch.autograd.grad(everything, x, torch.full_like(x, poison))
-    assert (everything.detach().to(wide(dtype)) == fill).all()
+    assert (everything.detach().to(wide(dtype)) == 0).all()
     assert (gradient.to(wide(dtype)) == 0).all()
 
 
 def test_shift_and_fill() -> None:
     kept = torch.from_numpy(bernoulli(5, 0.5, (40,)))
     x = torch.linspace(-1, 1, 40).requires_grad_()
-    output = drop(x, 0.5, key=5, gain=0.75, shift=0.25, fill=-1.25)
-    assert torch.equal(output, torch.where(kept, x * 0.75 + 0.25, torch.tensor(-1.25)))
+    output = drop(x, 0.5, key=5, law="alpha")
+    _, gain, shift, fill = numbers("alpha", 0.5)
+    assert torch.equal(output, torch.where(kept, x * gain + shift, torch.tensor(fill)))
     (gradient,) = torch.autograd.grad(output.sum(), x)
-    assert torch.equal(gradient, torch.where(kept, 0.75, 0.0))
+    assert torch.equal(gradient, torch.where(kept, torch.tensor(gain), 0.0))
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)

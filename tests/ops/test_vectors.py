@@ -8,8 +8,9 @@ import torch
 from tests.vectors import read
 
 from thinned.noise import bernoulli, normal, place
-from thinned.ops import drop, gaussian, law
+from thinned.ops import drop, gaussian
 from thinned.ops.philox import signed
+from thinned.ops.rate import packed
 
 
 @pytest.mark.parametrize("case", read.masks(), ids=str)
@@ -38,8 +39,8 @@ def test_keys_of_leading_axes_give_every_row_its_own_field(
     block = read.Block(broadcast_dims=shared, offset=(start, 0, 0), global_shape=(9, *shape[1:]))
     x = torch.ones(2, 2, *shape, dtype=torch.float64)
     strides = [0, 0, *where.strides]
-    dropped = torch.ops.thinned.drop(x, keys, law.bernoulli(0.5, None, 0.0, 0.0), False, strides, where.base)
-    noisy = torch.ops.thinned.gaussian(x, keys, law.gaussian(1.0), False, strides, where.base)
+    dropped = torch.ops.thinned.drop(x, keys, packed("inverted", 0.5, "drop"), False, strides, where.base)
+    noisy = torch.ops.thinned.gaussian(x, keys, torch.tensor([1.0], dtype=torch.float64), False, strides, where.base)
     for row in np.ndindex(2, 2):
         key = int(keys[row]) % 2**64
         assert np.array_equal(dropped[row].numpy() != 0, bernoulli(key, 0.5, shape, **block))

@@ -6,14 +6,13 @@ torch's stands, and is one of its subclasses, so that tools which look for torch
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from ..noise import AXES, PROBABILITY, SCALING
-from ..ops import Rate, as_rate, check_floating, drop, gaussian, is_zero
+from ..ops import Rate, as_rate, check_floating, deviation, drop, gaussian, is_zero
 from .site import Checked, Site, rate, thin
 
 
@@ -100,13 +99,10 @@ def gaussian_dropout(
     check_floating("gaussian_dropout", input)
     if not training or is_zero(p):
         return input
-    if isinstance(p, Tensor):
-        # Infinite at p = 1, which the operator takes for zeros.
-        output = gaussian(input, (p / (1.0 - p)).sqrt(), broadcast_dims=broadcast_dims, key=key, generator=generator)
-    elif p == 1:
+    if not isinstance(p, Tensor) and p == 1:
         output = drop(input, p)
     else:
-        sigma = math.sqrt(p / (1.0 - p))
+        sigma = deviation(p, "gaussian_dropout")
         output = gaussian(input, sigma, broadcast_dims=broadcast_dims, key=key, generator=generator)
     return input.copy_(output) if inplace else output
 

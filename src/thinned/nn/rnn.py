@@ -15,7 +15,7 @@ from torch import _VF, Tensor
 from torch.nn.functional import linear
 from torch.nn.utils.rnn import PackedSequence
 
-from ..ops import drop, is_zero
+from ..ops import drop, is_zero, tracing
 from .recurrent import locked_dropout
 from .site import CheckedRate, rate, settings
 
@@ -45,7 +45,7 @@ class _LockedRNN(torch.nn.RNNBase):
         quiet = is_zero(between) and is_zero(recurrent)
         # Without noise, and for shapes that torch refuses, the call is torch's; not in a traced graph, of which torch's
         # forward would make the rate a part.
-        if odd or (quiet and not torch.compiler.is_compiling()):
+        if odd or (quiet and not tracing()):
             return super().forward(input, hx)
         unbatched = not packed and input.ndim == 2
         sequence = input.unsqueeze(0 if self.batch_first else 1) if unbatched else input

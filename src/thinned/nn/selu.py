@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, overload
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from ..noise import PROBABILITY
-from ..ops import Rate, as_rate, check_floating, drop, is_zero, realised
+from ..ops import Rate, as_rate, check_floating, drop, is_zero
+from ..ops.law import SELU_SATURATION, alpha_affine
 from .site import Site, rate
 
-# -lambda * alpha of SELU (Klambauer et al. 2017).
-SELU_SATURATION = -1.7580993408473766
+__all__ = [
+    "SELU_SATURATION",
+    "AlphaDropout",
+    "FeatureAlphaDropout",
+    "alpha_affine",
+    "alpha_dropout",
+    "feature_alpha_dropout",
+]
 
 
 def alpha_dropout(
@@ -88,32 +94,8 @@ def _alpha(
     check_floating(owner, input)
     if not training or is_zero(p):
         return input
-    gain, shift = alpha_affine(p)
-    fill = gain * SELU_SATURATION + shift
-    output = drop(
-        input, p, broadcast_dims=broadcast_dims, gain=gain, shift=shift, fill=fill, key=key, generator=generator
-    )
+    output = drop(input, p, broadcast_dims=broadcast_dims, law="alpha", key=key, generator=generator)
     return input.copy_(output) if inplace else output
-
-
-@overload
-def alpha_affine(p: float) -> tuple[float, float]: ...
-@overload
-def alpha_affine(p: Tensor) -> tuple[Tensor, Tensor]: ...
-def alpha_affine(p: Rate) -> tuple[Rate, Rate]:
-    """Alpha dropout's pair `(a, b)`: `a = (q + s^2 q p)^(-1/2)`, `b = -a p s`, for the realised p; 0 and 0 at p = 1.
-
-    >>> [round(value, 4) for value in alpha_affine(0.5)]
-    [0.8864, 0.7792]
-    """
-    dropped = realised(p)
-    kept = 1.0 - dropped
-    variance: Any = kept + SELU_SATURATION**2 * kept * dropped
-    if isinstance(p, Tensor):
-        a: Rate = torch.where(p < 1.0, 1.0 / variance.sqrt(), 0.0)
-    else:
-        a = 1.0 / math.sqrt(variance) if p < 1.0 else 0.0
-    return a, -a * dropped * SELU_SATURATION
 
 
 class _SeluDropout(Site):

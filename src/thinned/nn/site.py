@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..noise import PROBABILITY, SCALING, Rule, check, realised
-from ..ops import Rate, as_rate, check_floating, drop
+from ..ops import Rate, as_rate, check_floating, drop, tracing
 from ..ops import realised as realised_rate
 
 
@@ -55,7 +55,7 @@ def rate(layer: torch.nn.Module, name: str = "p") -> Rate:
 
     The number would be part of the graph, which would then be compiled again for every new one.
     """
-    if not torch.compiler.is_compiling():
+    if not tracing():
         number: float = getattr(layer, name)
         return number
     data: Tensor | None = layer.__dict__[f"_{name}_data"]
@@ -127,7 +127,7 @@ def thin(
             input,
             p,
             broadcast_dims=broadcast_dims,
-            gain=1.0 if classic else None,
+            law=scaling,
             key=key,
             generator=generator,
             out=input if inplace else None,

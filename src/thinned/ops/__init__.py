@@ -2,6 +2,18 @@
 
 from .call import check_floating, drop, gaussian
 from .key import as_key, draw_key
-from .law import Rate, as_rate, is_zero, realised
+from .rate import Rate, as_rate, deviation, is_zero, realised, tracing
 
-__all__ = ["Rate", "as_key", "as_rate", "check_floating", "draw_key", "drop", "gaussian", "is_zero", "realised"]
+__all__ = [
+    "Rate",
+    "as_key",
+    "as_rate",
+    "check_floating",
+    "deviation",
+    "draw_key",
+    "drop",
+    "gaussian",
+    "is_zero",
+    "realised",
+    "tracing",
+]

@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..noise import AXES, DEVIATION, PROBABILITY, Placement, check, place, scale, threshold
-from . import cpu, law, operator  # noqa: F401  operator defines torch.ops.thinned
+from ..noise import AXES, DEVIATION, PROBABILITY, Placement, check, place
+from . import cpu, operator  # noqa: F401  operator defines torch.ops.thinned
 from .key import as_number, key_for
-from .law import Rate, as_rate, is_zero
+from .law import LAW, numbers
 from .philox import signed
+from .rate import Rate, as_rate, is_zero, packed
 
 
 def drop(
@@ -25,14 +26,12 @@ def drop(
     broadcast_dims: Sequence[int] = (),
     offset: Sequence[int] | None = None,
     global_shape: Sequence[int] | None = None,
-    gain: Rate | None = None,
-    shift: Rate = 0.0,
-    fill: Rate = 0.0,
+    law: str = "inverted",
     residual: Tensor | None = None,
     out: Tensor | None = None,
     owner: str = "drop",
 ) -> Tensor:
-    """Drop units by key: `gain * x + shift` where a unit is kept, `fill` where it is dropped.
+    """Drop units by key: `gain * x + shift` where a unit is kept, `fill` where it is dropped, as p and the law have it.
 
     Values are selected, never multiplied by a mask: a dropped inf or nan is gone. Half precision is scaled in float32
     and rounded once. The result has the input's layout; the mask depends on logical positions alone. Autograd keeps the
@@ -41,13 +40,13 @@ def drop(
     Arguments:
         input: floating-point or complex, any shape, any layout.
         p: the probability that a unit is dropped, in [0, 1]. At 0 nothing is drawn and `input` itself comes back; at 1
-            all is `fill`. A tensor of one number may stand for it, with which a compiled graph serves every p.
+            all is 0. A tensor of one number may stand for it, with which a compiled graph serves every p.
         key: a 64-bit key, for a result that is a pure function of its arguments.
         generator: where to draw the key, if not from torch's default CPU generator.
         broadcast_dims: axes along which one draw is shared.
         offset, global_shape: where `input` lies in a larger tensor, for shards that must agree on one mask.
-        gain: what survivors are multiplied by; by default `thinned.noise.scale(p)`, which keeps the mean.
-        shift, fill: alpha dropout's constants.
+        law: "inverted", which multiplies survivors by `thinned.noise.scale(p)` and so keeps the mean, "classic", which
+            leaves them as they are, or "alpha", alpha dropout's; the first two fill with 0.
         residual: added to the rounded result, in the same pass where shapes and types agree.
         out: where to write, of the input's shape and type. `input` itself overwrites it, as torch's in-place operations
             do; another tensor serves where no gradient is wanted.
@@ -71,10 +70,9 @@ def drop(
         where = _placed(
             input.shape, tuple(broadcast_dims), offset and tuple(offset), global_shape and tuple(global_shape)
         )
-        level, mean_gain = _law(p)
-        law_of_p: Any = (level, mean_gain if gain is None else gain, shift, fill)  # numbers, since p is one
-        return cpu.thin(input, residual, out, (as_number(key, generator), *law_of_p, where.strides, where.base))
+        return cpu.thin(input, residual, out, (as_number(key, generator), *_numbers(law, p), where.strides, where.base))
     p = as_rate(PROBABILITY, owner, "p", p)
+    check(LAW, owner, "law", law)
     check_floating(owner, input)
     if is_zero(p):
         return _finish(input, input, residual, out)
@@ -82,7 +80,7 @@ def drop(
     result: Tensor = torch.ops.thinned.drop(
         input,
         key_for(input, key, generator),
-        law.bernoulli(p, gain, shift, fill),
+        packed(law, p, owner),
         False,
         [signed(step) for step in where.strides],
         signed(where.base),
@@ -102,8 +100,8 @@ def _placed(
 
 
 @lru_cache(maxsize=1024)
-def _law(p: float) -> tuple[int, float]:
-    return threshold(p), scale(p)
+def _numbers(law: str, p: float) -> tuple[Any, ...]:
+    return numbers(check(LAW, "drop", "law", law), p)
 
 
 def _finish(input: Tensor, result: Tensor, residual: Tensor | None, out: Tensor | None) -> Tensor:
@@ -144,7 +142,7 @@ def gaussian(
     result: Tensor = torch.ops.thinned.gaussian(
         input,
         key_for(input, key, generator),
-        law.gaussian(sigma),
+        sigma if isinstance(sigma, Tensor) else torch.tensor([sigma], dtype=torch.float64, device="cpu"),
         False,
         [signed(step) for step in where.strides],
         signed(where.base),

@@ -2,7 +2,7 @@
 
 Both are affine in `x` once the key is fixed, so each is its own backward: the gradient, the tangent and the gradient of
 the gradient are the linear part of the same operator on another tensor. Only the key and the law are saved. The law,
-that is p, comes as a small CPU tensor (`law.py`), so that a graph takes any p.
+that is p, comes as a small CPU tensor (`rate.py`), so that a graph takes any p.
 
 The autograd kernel is registered by hand because `torch.library.register_autograd` knows no forward mode: it returns a
 zero tangent in silence. A single-level function is what a dispatcher kernel needs: `torch.func`'s levels come through
@@ -11,6 +11,7 @@ the dispatcher one by one, and an ordinary `autograd.Function` would start at th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,8 +21,9 @@ from torch._functorch.utils import enable_single_level_autograd_function
 from torch.autograd.forward_ad import _set_fwd_grad_enabled
 from torch.autograd.function import _SingleLevelFunction
 
+from ..noise import DEVIATION, check
 from . import cpu, eager
-from .law import deviation, numbers
+from .rate import unpacked
 
 _library = torch.library.Library("thinned", "DEF")
 
@@ -100,15 +102,18 @@ def _register(name: str, kernel: Callable[..., Tensor]) -> None:
 
 
 def _drop_cpu(x: Tensor, key: Tensor, law: Tensor, linear: bool, strides: Sequence[int], base: int) -> Tensor:
-    return cpu.drop(x, key, *numbers(law, linear), strides, base)
+    return cpu.drop(x, key, *unpacked(law, linear), strides, base)
 
 
 def _drop(x: Tensor, key: Tensor, law: Tensor, linear: bool, strides: Sequence[int], base: int) -> Tensor:
-    return eager.drop(x, key, *numbers(law, linear), strides, base)
+    return eager.drop(x, key, *unpacked(law, linear), strides, base)
 
 
 def _gaussian(x: Tensor, key: Tensor, law: Tensor, linear: bool, strides: Sequence[int], base: int) -> Tensor:
-    return eager.gaussian(x, key, deviation(law), strides, base)
+    sigma = law.item()
+    if sigma != math.inf:  # what p = 1 stands for
+        check(DEVIATION, "gaussian", "sigma", sigma)
+    return eager.gaussian(x, key, sigma, strides, base)
 
 
 _register("drop", _drop)
