@@ -40,7 +40,7 @@ class Block(torch.nn.Module):
         self.up = torch.nn.Linear(8, 12)
         self.inner = nn.GaussianDropout(0.2)
         self.alpha = nn.AlphaDropout(0.1)
-        self.down = torch.nn.Linear(12, 8)
+        self.down = nn.DropConnectLinear(12, 8, p=0.2)
         self.last = nn.Dropout(0.5, broadcast_dims=(1,))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -54,8 +54,7 @@ def block(split: Callable[[Block], None] = lambda model: None) -> Block:
     torch.manual_seed(SEED)
     model = Block()
     split(model)
-    for linear in (model.up, model.down):
-        nn.drop_connect(linear, p=0.2)
+    nn.drop_connect(model.up, p=0.2)
     return model
 
 
@@ -81,7 +80,7 @@ def alone(x: Tensor, rank: int, seed: int = SEED) -> Trained:
         drawn = int(torch.randint(-(2**63), 2**63 - 1, (), dtype=torch.int64)) % 2**64
         return args, {**kwargs, "key": fold_in(drawn, rank)}
 
-    kinds = nn.Dropout | nn.GaussianDropout | nn.AlphaDropout | nn.DropConnect
+    kinds = nn.Dropout | nn.GaussianDropout | nn.AlphaDropout | nn.DropConnect | nn.DropConnectLinear
     layers = [layer for layer in model.modules() if isinstance(layer, kinds)]
     assert len(layers) == 6
     for layer in layers:

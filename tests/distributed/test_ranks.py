@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -57,9 +58,9 @@ def test_one_process_draws_as_it_does_without_a_group() -> None:
 
 def asked_for() -> list[Tensor]:
     own = torch.Generator().manual_seed(0)
-    return [
-        operator(torch.ones(64), 0.5, **source) for operator in OPERATORS for source in ({"key": 7}, {"generator": own})
-    ]
+    torch.manual_seed(0)
+    sources: list[dict[str, Any]] = [{"key": 7}, {"generator": own}, {"generator": torch.default_generator}]
+    return [operator(torch.ones(64), 0.5, **source) for operator in OPERATORS for source in sources]
 
 
 def test_a_key_or_a_generator_that_is_given_is_never_folded() -> None:
