@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from ..noise import AXES, DEVIATION, PROBABILITY, Placement, check, place
-from . import cpu, operator  # noqa: F401  operator defines torch.ops.thinned
+from . import cpu, operator, placed  # noqa: F401  operator defines torch.ops.thinned
 from .key import as_number, key_for
 from .law import LAW, numbers
 from .philox import signed
+from .placed import Placed
 from .rate import Rate, as_rate, is_zero, packed
 
 
@@ -21,11 +22,13 @@ def drop(
     input: Tensor,
     p: Rate,
     *,
-    key: int | Tensor | None = None,
+    key: int | Tensor | Placed | None = None,
     generator: torch.Generator | None = None,
     broadcast_dims: Sequence[int] = (),
     offset: Sequence[int] | None = None,
+    step: Sequence[int] | None = None,
     global_shape: Sequence[int] | None = None,
+    batch_dim: int | None = 0,
     law: str = "inverted",
     residual: Tensor | None = None,
     out: Tensor | None = None,
@@ -44,7 +47,9 @@ def drop(
         key: a 64-bit key, for a result that is a pure function of its arguments.
         generator: where to draw the key, if not from torch's default CPU generator.
         broadcast_dims: axes along which one draw is shared.
-        offset, global_shape: where `input` lies in a larger tensor, for shards that must agree on one mask.
+        offset, step, global_shape: where `input` lies in a larger tensor, for shards that must agree on one mask; as in
+            `thinned.noise.place`.
+        batch_dim: which axis of `input` a stream's microbatches and ranks divide; None for a weight, which has none.
         law: "inverted", which multiplies survivors by `thinned.noise.scale(p)` and so keeps the mean, "classic", which
             leaves them as they are, or "alpha", alpha dropout's; the first two fill with 0.
         residual: added to the rounded result, in the same pass where shapes and types agree.
@@ -63,12 +68,20 @@ def drop(
     >>> drop(torch.ones(8), 0.5, key=7)
     tensor([0., 2., 2., 2., 2., 0., 2., 0.])
     """
+    if key is None and placed.ambient is not None and generator is None:
+        key = placed.ambient.draw(input)
+    if isinstance(key, Placed):
+        key, offset, step, global_shape = key.located(input.shape, batch_dim, offset, step, global_shape)
     # The short way, for what training does all the time; its order of questions is that of their cost.
-    if type(p) is float and 0.0 < p <= 1.0 and not torch.compiler.is_compiling() and cpu.plain(input, residual, out):
+    if type(p) is float and 0.0 < p <= 1.0 and not torch.compiler.is_compiling() and cpu.able(input, residual, out):
         if broadcast_dims:
             check(AXES, owner, "broadcast_dims", broadcast_dims)  # 1.0 and True would find the place of 1
         where = _placed(
-            input.shape, tuple(broadcast_dims), offset and tuple(offset), global_shape and tuple(global_shape)
+            input.shape,
+            tuple(broadcast_dims),
+            offset and tuple(offset),
+            step and tuple(step),
+            global_shape and tuple(global_shape),
         )
         return cpu.thin(input, residual, out, (as_number(key, generator), *_numbers(law, p), where.strides, where.base))
     p = as_rate(PROBABILITY, owner, "p", p)
@@ -76,13 +89,13 @@ def drop(
     check_floating(owner, input)
     if is_zero(p):
         return _finish(input, input, residual, out)
-    where = place(input.shape, broadcast_dims=broadcast_dims, offset=offset, global_shape=global_shape)
+    where = place(input.shape, broadcast_dims=broadcast_dims, offset=offset, step=step, global_shape=global_shape)
     result: Tensor = torch.ops.thinned.drop(
         input,
         key_for(input, key, generator),
         packed(law, p, owner),
         False,
-        [signed(step) for step in where.strides],
+        [signed(stride) for stride in where.strides],
         signed(where.base),
     )
     return _finish(input, result, residual, out)
@@ -93,10 +106,11 @@ def _placed(
     shape: tuple[int, ...],
     broadcast_dims: tuple[int, ...],
     offset: tuple[int, ...] | None,
+    step: tuple[int, ...] | None,
     global_shape: tuple[int, ...] | None,
 ) -> Placement:
     """`place`, which costs more than a small tensor's dropout; the calls of a model are few and alike."""
-    return place(shape, broadcast_dims=broadcast_dims, offset=offset, global_shape=global_shape)
+    return place(shape, broadcast_dims=broadcast_dims, offset=offset, step=step, global_shape=global_shape)
 
 
 @lru_cache(maxsize=1024)
@@ -118,11 +132,13 @@ def gaussian(
     input: Tensor,
     sigma: Rate,
     *,
-    key: int | Tensor | None = None,
+    key: int | Tensor | Placed | None = None,
     generator: torch.Generator | None = None,
     broadcast_dims: Sequence[int] = (),
     offset: Sequence[int] | None = None,
+    step: Sequence[int] | None = None,
     global_shape: Sequence[int] | None = None,
+    batch_dim: int | None = 0,
 ) -> Tensor:
     """Multiply by keyed Gaussian noise of mean 1: `x * (1 + sigma * n)`, n standard normal.
 
@@ -134,17 +150,21 @@ def gaussian(
     >>> bool((gaussian(torch.ones(8), 0.5, key=7) == gaussian(torch.ones(8), 0.5, key=7)).all())
     True
     """
+    if key is None and placed.ambient is not None and generator is None:
+        key = placed.ambient.draw(input)
+    if isinstance(key, Placed):
+        key, offset, step, global_shape = key.located(input.shape, batch_dim, offset, step, global_shape)
     sigma = as_rate(DEVIATION, "gaussian", "sigma", sigma)
     check_floating("gaussian", input)
     if is_zero(sigma):
         return input
-    where = place(input.shape, broadcast_dims=broadcast_dims, offset=offset, global_shape=global_shape)
+    where = place(input.shape, broadcast_dims=broadcast_dims, offset=offset, step=step, global_shape=global_shape)
     result: Tensor = torch.ops.thinned.gaussian(
         input,
         key_for(input, key, generator),
         sigma if isinstance(sigma, Tensor) else torch.tensor([sigma], dtype=torch.float64, device="cpu"),
         False,
-        [signed(step) for step in where.strides],
+        [signed(stride) for stride in where.strides],
         signed(where.base),
     )
     return result

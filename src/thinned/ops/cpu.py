@@ -53,29 +53,44 @@ def drop(
     return y
 
 
-def plain(x: Tensor, residual: Tensor | None = None, out: Tensor | None = None) -> bool:
-    """Whether `thin` may do this call: only autograd watches it (no mode, transform, trace or subclass), and the kernel
-    knows its types and layouts. Any other call goes through torch's dispatcher."""
+def able(x: Tensor, residual: Tensor | None = None, out: Tensor | None = None) -> bool:
+    """Whether `thin` may do this call: only autograd watches it (no mode, transform or trace), and the kernel knows its
+    types and layouts. Any other call goes through torch's dispatcher."""
+    return (
+        _plain(x)
+        and kernel.run is not None
+        and not _dispatch_modes()
+        and _transform() is None
+        and not _function_mode()
+        and _trace() is None
+        and (residual is None or _alike(x, residual))
+        and (out is None or _writable(x, residual, out))
+    )
+
+
+def _plain(x: Tensor) -> bool:
     kind = type(x)
     return (
         (kind is Tensor or kind is torch.nn.Parameter)
         and _keys(x).raw_repr() in _PLAIN_KEYS
         and x.dtype in _TYPES
-        and kernel.run is not None
-        and not _dispatch_modes()
-        and _transform() is None
         and forward_ad._current_level < 0
-        and not _function_mode()
-        and _trace() is None
-        and (residual is None or (residual.shape == x.shape and residual.dtype == x.dtype and plain(residual)))
-        and (out is None or (residual is None and _overwrites(x, out)))
     )
 
 
-def _overwrites(x: Tensor, out: Tensor) -> bool:
-    """Whether the kernel may write there: torch refuses, resizes or records in the other cases."""
-    recorded = torch.is_grad_enabled() and x.requires_grad
-    return out is x and x.is_contiguous() and not x.is_inference() and not (recorded and (x.is_leaf or x._is_view()))
+def _alike(x: Tensor, other: Tensor) -> bool:
+    return _plain(other) and other.shape == x.shape and other.dtype == x.dtype
+
+
+def _writable(x: Tensor, residual: Tensor | None, out: Tensor) -> bool:
+    """Whether the kernel may write there itself: in the other cases torch refuses, resizes or records."""
+    recorded = torch.is_grad_enabled() and (x.requires_grad or out.requires_grad)
+    if not out.is_contiguous() or out.is_inference():
+        return False
+    if out is x:
+        return residual is None and not (recorded and (x.is_leaf or x._is_view()))
+    apart = out.untyped_storage().data_ptr() != x.untyped_storage().data_ptr()
+    return residual is None and apart and not recorded and _alike(x, out)
 
 
 # A key, the threshold, scale, shift and fill, then the noise's strides and base.
@@ -83,7 +98,7 @@ Numbers = tuple[int, int, float, float, float, tuple[int, ...], int]
 
 
 def thin(x: Tensor, residual: Tensor | None, out: Tensor | None, numbers: Numbers) -> Tensor:
-    """`drop` of what is plain, differentiable: `residual + drop(x)`, in place where `out` is `x`.
+    """`drop` of what it is able to do, differentiable: `residual + drop(x)`, in place where `out` is `x`.
 
     Nothing of the tensors is kept for the backward pass: the numbers are.
     """
@@ -117,7 +132,7 @@ class _Thin(torch.autograd.Function):
 def _linear(x: Tensor, numbers: Numbers) -> Tensor:
     """The map without its constants, of any tensor: a gradient may be a batch of them, or on its way to a graph."""
     key, threshold, scale, shift, fill, strides, base = numbers
-    if plain(x):
+    if _plain(x):
         return thin(x, None, None, (key, threshold, scale, 0.0, 0.0, strides, base) if shift or fill else numbers)
     result: Tensor = torch.ops.thinned.drop(
         x,
@@ -130,7 +145,7 @@ def _linear(x: Tensor, numbers: Numbers) -> Tensor:
     return result
 
 
-# `Function.apply` without its questions about torch.func, which `plain` has asked.
+# `Function.apply` without its questions about torch.func, which `able` has asked.
 _apply: Any = super(torch.autograd.Function, _Thin).apply
 
 
