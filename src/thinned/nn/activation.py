@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..noise import AXES, PROBABILITY, SCALING
 from ..ops import Rate, as_rate, check_floating, deviation, drop, gaussian, is_zero
-from .site import Checked, Site, rate, thin
+from .site import Checked, Site, own_key, rate, thin
 
 
 def dropout(
@@ -100,7 +100,7 @@ def gaussian_dropout(
     if not training or is_zero(p):
         return input
     if not isinstance(p, Tensor) and p == 1:
-        output = drop(input, p)
+        output = drop(input, p, key=key, generator=generator)
     else:
         sigma = deviation(p, "gaussian_dropout")
         output = gaussian(input, sigma, broadcast_dims=broadcast_dims, key=key, generator=generator)
@@ -141,7 +141,7 @@ class Dropout(Site, torch.nn.Dropout):
             self.inplace,
             broadcast_dims=self.broadcast_dims,
             scaling=self.scaling,
-            key=key,
+            key=own_key(self, input, key, generator),
             generator=generator,
         )
 
@@ -174,6 +174,6 @@ class GaussianDropout(Site):
             self.training,
             self.inplace,
             broadcast_dims=self.broadcast_dims,
-            key=key,
+            key=own_key(self, input, key, generator),
             generator=generator,
         )

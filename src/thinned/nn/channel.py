@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..noise import SCALING
 from ..ops import Rate, check_floating
-from .site import Checked, Site, rate, thin
+from .site import Checked, Site, own_key, rate, thin
 
 
 def dropout1d(
@@ -156,6 +156,7 @@ class _ChannelDropout(Site):
     def forward(
         self, input: Tensor, *, key: int | Tensor | None = None, generator: torch.Generator | None = None
     ) -> Tensor:
+        key = own_key(self, input, key, generator)
         return self.function(
             input, rate(self), self.training, self.inplace, scaling=self.scaling, key=key, generator=generator
         )

@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from ..noise import PROBABILITY, SCALING
 from ..ops import Rate, as_rate
-from .site import Checked, Site, rate, thin
+from .site import Checked, Site, own_key, rate, thin
 
 Sequences = TypeVar("Sequences", Tensor, PackedSequence)
 
@@ -59,7 +59,8 @@ def locked_dropout(
             f"`locked_dropout`: `input` must be (T, B, C), (B, T, C) or (T, C). Got {tuple(input.shape)}. "
             "For other layouts use dropout with broadcast_dims."
         )
-    time = 1 if batch_first and input.ndim == 3 else 0
+    batched = input.ndim == 3
+    time = 1 if batch_first and batched else 0
     return thin(
         "locked_dropout",
         input,
@@ -70,6 +71,7 @@ def locked_dropout(
         scaling=scaling,
         key=key,
         generator=generator,
+        batch_dim=1 - time if batched else None,
     )
 
 
@@ -110,6 +112,7 @@ class LockedDropout(Site):
     def forward(
         self, input: Sequences, *, key: int | Tensor | None = None, generator: torch.Generator | None = None
     ) -> Sequences:
+        key = own_key(self, input, key, generator)
         return locked_dropout(
             input, rate(self), self.training, self.batch_first, scaling=self.scaling, key=key, generator=generator
         )

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..noise import PROBABILITY, SCALING, Choice, Integer, check
 from ..ops import Rate, check_floating
-from .site import Checked, Site, rate, thin
+from .site import Checked, Site, own_key, rate, thin
 
 MODE = Choice(("row", "batch"))
 DEPTH = Integer(1, 2**31 - 1, "[1, 2**31)")
@@ -109,6 +109,7 @@ class StochasticDepth(Site):
     def forward(
         self, input: Tensor, *, key: int | Tensor | None = None, generator: torch.Generator | None = None
     ) -> Tensor:
+        key = own_key(self, input, key, generator)
         return stochastic_depth(
             input, rate(self), self.mode, self.training, scaling=self.scaling, key=key, generator=generator
         )

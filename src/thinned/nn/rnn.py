@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from ..ops import drop, is_zero, tracing
 from .recurrent import locked_dropout
-from .site import CheckedRate, rate, settings
+from .site import CheckedRate, own_key, rate, settings
 
 State = tuple[Tensor, ...]  # (h,), or (h, c) in an LSTM
 
@@ -27,6 +27,12 @@ class _LockedRNN(torch.nn.RNNBase):
 
     dropout = CheckedRate()
     recurrent_dropout = CheckedRate()
+
+    @property
+    def _noises(self) -> tuple[str, ...]:
+        """The names of the fields of noise, after those of the weights."""
+        inputs = (f"dropout_l{number}" for number in range(self.num_layers))
+        return *inputs, *(f"recurrent_dropout_{_suffix(names)}" for names in self._all_weights)
 
     def extra_repr(self) -> str:
         theirs = super().extra_repr().replace(f"dropout={self.dropout}", settings(self, "dropout"))
@@ -57,7 +63,8 @@ class _LockedRNN(torch.nn.RNNBase):
         last = []
         for number in range(self.num_layers):
             rows = slice(number * directions, (number + 1) * directions)
-            sequence = locked_dropout(sequence, between)
+            key = own_key(self, sequence, None, None, f"dropout_l{number}")
+            sequence = locked_dropout(sequence, between, self.training, key=key)
             names = self._all_weights[rows]
             sequence, ends = layer(sequence, tuple(part[rows] for part in state), names)
             last.append(ends)
@@ -111,7 +118,8 @@ class _LockedRNN(torch.nn.RNNBase):
         for direction, direction_names in enumerate(names):
             first = tuple(part[direction] for part in state)
             # The mask is kept, B x H for the whole sequence: recomputing it at each step would cost more than it saves.
-            mask = drop(torch.ones_like(first[0]), rate(self, "recurrent_dropout"))
+            key = own_key(self, sequence, None, None, f"recurrent_dropout_{_suffix(direction_names)}")
+            mask = drop(torch.ones_like(first[0]), rate(self, "recurrent_dropout"), key=key)
             if packed and sequence.sorted_indices is not None:
                 mask = mask[sequence.sorted_indices]
             output, end = self._scan(rows, sizes, first, mask, direction_names, backwards=direction == 1)
@@ -140,6 +148,11 @@ class _LockedRNN(torch.nn.RNNBase):
             ended = len(state[0]) - size
             state = tuple(torch.cat((part, old[size:])) for part, old in zip(new, state, strict=True)) if ended else new
         return torch.cat([outputs[step] for step in range(len(sizes))]), state
+
+
+def _suffix(names: list[str]) -> str:
+    """Which layer and direction these weights are of: "l0", or "l1_reverse"."""
+    return names[0].removeprefix("weight_ih_")
 
 
 def _permuted(part: Tensor, order: Tensor | None) -> Tensor:

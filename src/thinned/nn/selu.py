@@ -11,7 +11,7 @@ from torch import Tensor
 from ..noise import PROBABILITY
 from ..ops import Rate, as_rate, check_floating, drop, is_zero
 from ..ops.law import SELU_SATURATION, alpha_affine
-from .site import Site, rate
+from .site import Site, own_key, rate
 
 __all__ = [
     "SELU_SATURATION",
@@ -109,6 +109,7 @@ class _SeluDropout(Site):
     def forward(
         self, input: Tensor, *, key: int | Tensor | None = None, generator: torch.Generator | None = None
     ) -> Tensor:
+        key = own_key(self, input, key, generator)
         return self.function(input, rate(self), self.training, self.inplace, key=key, generator=generator)
 
 

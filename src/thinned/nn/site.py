@@ -66,6 +66,7 @@ class Site(torch.nn.Module):
     """A place where noise sits. Every constructor argument is an attribute of the same name."""
 
     p = CheckedRate()
+    _noises = ("",)  # the names of a layer's fields of noise; "" where there is one
 
     def extra_repr(self) -> str:
         """`p`, then whatever differs from its default.
@@ -75,6 +76,21 @@ class Site(torch.nn.Module):
         Dropout(p=0.001 (realised 0.00100708), scaling='classic')
         """
         return settings(self, *_parameters(self))
+
+
+def seat_attribute(noise: str) -> str:
+    """Where a layer in an active stream has the seat of one of its noises (`seat.py`)."""
+    return f"_seat_{noise}" if noise else "_seat"
+
+
+def own_key(
+    layer: torch.nn.Module, input: Any, key: int | Tensor | None, generator: torch.Generator | None, noise: str = ""
+) -> Any:
+    """The call's key if it has one, else what an active stream has for the layer, else None."""
+    seat = layer.__dict__.get(seat_attribute(noise))
+    if seat is None or key is not None or generator is not None or not layer.training:
+        return key
+    return seat.draw(input)
 
 
 def settings(layer: torch.nn.Module, *names: str) -> str:
@@ -113,6 +129,7 @@ def thin(
     scaling: str = "inverted",
     key: int | Tensor | None = None,
     generator: torch.Generator | None = None,
+    batch_dim: int | None = 0,
 ) -> Tensor:
     """Bernoulli dropout in both modes; every zeroing variant is a choice of `broadcast_dims`.
 
@@ -130,6 +147,7 @@ def thin(
             law=scaling,
             key=key,
             generator=generator,
+            batch_dim=batch_dim,
             out=input if inplace else None,
             owner=owner,
         )

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..noise import AXES, SCALING, Choice, Integer
 from ..ops import Rate, check_floating, realised
-from .site import Checked, Site, rate, settings, thin
+from .site import Checked, Site, own_key, rate, settings, thin
 
 INFERENCE = Choice(("mean", "gaussian"))
 NODES = Integer(1, 128, "[1, 128]")
@@ -65,8 +65,9 @@ class DropConnect(Site):
             False,
             broadcast_dims=self.broadcast_dims,
             scaling=self.scaling,
-            key=key,
+            key=own_key(self, weight, key, generator),
             generator=generator,
+            batch_dim=None,
         )
 
     # The hooks are bound methods, so that deepcopy and pickle take them along with the layer.
@@ -254,8 +255,9 @@ class DropConnectLinear(Site, torch.nn.Linear):
             self.training,
             False,
             scaling=self.scaling,
-            key=key,
+            key=own_key(self, input, key, generator),
             generator=generator,
+            batch_dim=None,
         )
         output = torch.nn.functional.linear(input, weight, self.bias)
         return output if self.activation is None else self.activation(output)

@@ -1,0 +1,340 @@
+"""Streams: while one is active, the noise of a model is a function of (seed, site, step) and global position alone."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.parallel import DataParallel
+
+from ..noise import UINT64, VERSION, Integer, Part, Rows, check, fold_in
+from ..ops import placed
+from ..ops.philox import signed
+from ..ops.placed import Parts
+from . import segment
+from .names import Module, named_modules, site_number, sites, unreached, unwrapped
+from .recompute import Ledger
+from .seat import Seat, folded
+from .site import seat_attribute
+
+COUNT = Integer(1, 2**63 - 1, "[1, 2**63)")
+AXIS = Integer(0, 63, "[0, 64)")
+SAVED = "_thinned_stream"  # under which a model's state_dict holds the stream, if asked to
+
+_active: list[Stream] = []
+
+
+class Stream:
+    """A model's noise by (seed, site, step). `stream` makes one; see there."""
+
+    def __init__(
+        self,
+        model: Module,
+        seed: int,
+        *,
+        part: tuple[int, int] | None = None,
+        interleaved: bool = False,
+        in_state_dict: bool = False,
+    ) -> None:
+        self.model = model
+        self._seed, self._steps = int(check(UINT64, "stream", "seed", seed)), 0
+        self._parts: Parts = () if part is None else (_equal_part("stream", *part, 0, interleaved),)
+        self._in_state_dict = in_state_dict
+        self._ledger = Ledger()
+        self._seats: list[Seat] = []
+        self._taken: list[tuple[Module, str]] = []
+        self._hooks: list[Any] = []
+        self._forget()
+
+    @property
+    def seed(self) -> int:
+        return self._seed
+
+    @property
+    def steps(self) -> int:
+        """How many steps are over: the number of the present one."""
+        return self._steps
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """The names of the sites while the stream is active, "" for calls that belong to no module."""
+        return tuple(seat.name for seat in self._seats)
+
+    def key(self, site: str, call: int = 0) -> int:
+        """The key that a site has in this step: `fold_in(fold_in(seed, site), step)`.
+
+        In a site's further calls of one step (`call` = 1, 2, ...) it is `fold_in(that, call)`.
+        """
+        key = fold_in(fold_in(self._seed, site_number(site)), self._steps)
+        return fold_in(key, call) if call else key
+
+    def step(self) -> None:
+        """Go on to the next step, in which every site has another key. Call it when the optimiser has stepped."""
+        self._go_to(self._seed, self._steps + 1)
+
+    @contextmanager
+    def part(self, index: int, count: int, *, dim: int = 0, interleaved: bool = False) -> Iterator[None]:
+        """Say that inputs are part `index` of `count` equal parts of the batch: a microbatch, or a rank's share.
+
+        Parts nest: inside, the whole is the part that was said outside. Every part of a step counts the calls of a site
+        from where the part outside had got to.
+
+        Arguments:
+            index, count: which part, 0 to `count - 1`, of how many.
+            dim: the axis that was split; 0 is the batch, which each layer knows by itself where it has another place.
+            interleaved: the part has every `count`-th row from `index` on, as torch's DistributedSampler deals them
+                out, instead of a run of neighbours.
+
+        Raises:
+            TypeError, ValueError: a number that is no such part.
+        """
+        with self._within(_equal_part("part", index, count, dim, interleaved)):
+            yield
+
+    @contextmanager
+    def rows(self, rows: range, total: int, *, dim: int = 0) -> Iterator[None]:
+        """Say which rows of the batch inputs are: `rows(range(48, 50), 50)` for the last two of 50. See `part`.
+
+        Arguments:
+            rows: the rows, by their numbers in the whole; with a positive step.
+            total: how many rows the whole has.
+            dim: as in `part`.
+
+        Raises:
+            TypeError, ValueError: no such rows. Later, from a layer, if its input has another number of rows.
+        """
+        if not isinstance(rows, range) or rows.step < 1:
+            kind = ValueError if isinstance(rows, range) else TypeError
+            raise kind(f"`rows`: `rows` must be a range with a positive step. Got {rows!r}. Pass range(start, stop).")
+        check(COUNT, "rows", "total", total)
+        check(AXIS, "rows", "dim", dim)
+        if rows.start < 0 or (rows and rows[-1] >= total):
+            raise ValueError(f"`rows`: `rows` must be numbers in [0, {total}). Got {rows!r}. Pass the whole's `total`.")
+        with self._within(Rows(rows.start, rows.step, len(rows), total, dim)):
+            yield
+
+    def state_dict(self) -> dict[str, int]:
+        """All that another process needs to go on from here: seed, step and the version of the noise."""
+        return {"seed": self._seed, "step": self._steps, "version": VERSION}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Go to the seed and the step of a `state_dict`.
+
+        Raises:
+            ValueError: a `state_dict` of another version of the noise, or none at all.
+        """
+        missing = {"seed", "step", "version"} - set(state)
+        if missing:
+            raise ValueError(
+                f"`stream`: `state` must have seed, step and version. Got none of {', '.join(sorted(missing))}. Pass "
+                "what state_dict() gave."
+            )
+        if state["version"] != VERSION:
+            raise ValueError(
+                f"`stream`: `state` must be of noise version {VERSION}. Got {state['version']!r}. Use the thinned that "
+                "wrote it: its masks are others."
+            )
+        seed, step = (check(UINT64, "stream", name, state[name]) for name in ("seed", "step"))
+        self._go_to(int(seed), int(step))
+
+    def __enter__(self) -> Self:
+        segment.require()
+        found = list(sites(self.model))
+        self._refuse(found)
+        names = list(dict.fromkeys(("", *(name for name, _, _ in found))))
+        self._roots = _roots(self._seed, names)
+        self._seats = [Seat(name, self._ledger, key) for name, key in zip(names, self._keys(), strict=True)]
+        by_name = dict(zip(names, self._seats, strict=True))
+        for name, layer, noise in found:
+            layer.__dict__[seat_attribute(noise)] = by_name[name]
+        self._taken = [(layer, seat_attribute(noise)) for _, layer, noise in found]
+        self._forget()
+        self._arrive(self._parts)
+        if self._in_state_dict:
+            inner = unwrapped(self.model)
+            self._hooks = [
+                inner.register_state_dict_post_hook(self._save),
+                inner.register_load_state_dict_pre_hook(self._load),
+            ]
+        _active.append(self)
+        placed.ambient = self._seats[0]
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        _active.remove(self)
+        placed.ambient = _active[-1]._seats[0] if _active else None
+        for layer, attribute in self._taken:
+            layer.__dict__.pop(attribute, None)
+        for seat in self._seats:
+            seat.close()
+        for hook in self._hooks:
+            hook.remove()
+        self._taken, self._seats, self._hooks = [], [], []
+        if kind is None and self._ledger.pending:
+            warnings.warn(
+                "`stream`: a checkpointed forward pass must have its backward pass inside the `with`. One has not had "
+                "it: it would be recomputed with other masks. Call backward() before the stream is left.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+    def _refuse(self, found: list[tuple[str, Module, str]]) -> None:
+        """Look for what would not work, or not as meant."""
+        if self in _active:
+            raise RuntimeError("`stream`: a stream must be entered once at a time. Got an active one. Make another.")
+        for name, layer, noise in found:
+            if layer.__dict__.get(seat_attribute(noise)) is not None:
+                raise RuntimeError(
+                    f"`stream`: a layer must be in one stream at a time. Got {name!r}, which is in an active one. "
+                    "Leave that first, or make one stream of the model that holds both."
+                )
+        for name, module in named_modules(self.model):
+            if isinstance(module, DataParallel):
+                raise ValueError(
+                    f"`stream`: a model must not be split by DataParallel, whose threads would race for the keys. Got "
+                    f"one at {name!r}. Use DistributedDataParallel."
+                )
+        others = unreached(self.model)
+        shown = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
+        if others and not found:
+            raise ValueError(
+                f"`stream`: a model must have layers of thinned.nn, or calls of thinned.nn.functional. Got one whose "
+                f"noise is torch's: {shown}. Replace them by thinned.nn's layers of the same name."
+            )
+        if others:
+            warnings.warn(
+                f"`stream`: some noise is torch's own, which no stream reaches, so it comes from torch's generator: "
+                f"{shown}. Replace those layers by thinned.nn's.",
+                UserWarning,
+                stacklevel=4,
+            )
+
+    def _keys(self) -> tuple[Tensor, ...]:
+        """Every site's key in the present step."""
+        return folded(self._roots.numpy().view(np.uint64), self._steps).unbind()
+
+    def _go_to(self, seed: int, step: int) -> None:
+        check(UINT64, "stream", "step", step)
+        if seed != self._seed and self._seats:
+            self._roots = _roots(seed, self.sites)
+        self._seed, self._steps = seed, step
+        self._forget()
+        if self._seats:
+            for seat, key in zip(self._seats, self._keys(), strict=True):
+                seat.begin(key)
+
+    # How many calls a site has had is counted for each part by itself, so that every microbatch has its first calls.
+    # `_here` has the number reached by calls of a part itself, `_inside` the greatest reached in the parts of it.
+
+    def _forget(self) -> None:
+        self._here: dict[Parts, list[int]] = {}
+        self._inside: dict[Parts, list[int]] = {}
+        self._arrived = [0] * len(self._seats)
+
+    @contextmanager
+    def _within(self, part: Part | Rows) -> Iterator[None]:
+        outside = self._parts
+        self._leave()
+        self._arrive((*outside, part))
+        try:
+            yield
+        finally:
+            self._leave()
+            self._arrive(outside)
+
+    def _leave(self) -> None:
+        reached = [seat.index for seat in self._seats]
+        before = self._here.get(self._parts, [0] * len(reached))
+        self._here[self._parts] = [
+            now if now > then else old for now, then, old in zip(reached, self._arrived, before, strict=True)
+        ]
+        for depth in range(len(self._parts)):
+            outside = self._parts[:depth]
+            self._inside[outside] = list(map(max, self._inside.get(outside, reached), reached))
+
+    def _arrive(self, parts: Parts) -> None:
+        """Go on after the latest call that had any of these rows."""
+        known = [self._here.get(parts[:depth]) for depth in range(len(parts) + 1)]
+        counts = [count for count in (*known, self._inside.get(parts)) if count]
+        self._parts = parts
+        self._arrived = [max(numbers) for numbers in zip(*counts, strict=True)] or [0] * len(self._seats)
+        for seat, number in zip(self._seats, self._arrived, strict=True):
+            seat.parts, seat.index = parts, number
+
+    def _save(self, module: Module, state: dict[str, Any], prefix: str, metadata: Any) -> None:
+        numbers = [VERSION, signed(self._seed), signed(self._steps)]
+        state[prefix + SAVED] = torch.tensor(numbers, dtype=torch.int64, device="cpu")
+
+    def _load(
+        self, module: Module, state: dict[str, Any], prefix: str, _: Any, strict: bool, missing: list[str], *rest: Any
+    ) -> None:
+        saved = state.pop(prefix + SAVED, None)
+        if saved is None:
+            missing.append(prefix + SAVED)
+            return
+        version, seed, step = saved.tolist()
+        self.load_state_dict({"version": version, "seed": seed % 2**64, "step": step % 2**64})
+
+
+def _roots(seed: int, names: Iterable[str]) -> Tensor:
+    """Every site's key, before a step is folded in."""
+    return folded(seed, np.array([site_number(name) for name in names], dtype=np.uint64))
+
+
+def _equal_part(owner: str, index: int, count: int, dim: int, interleaved: bool) -> Part:
+    check(COUNT, owner, "count", count)
+    check(Integer(0, count - 1, f"[0, {count})"), owner, "index", index)
+    check(AXIS, owner, "dim", dim)
+    return Part(int(index), int(count), int(dim), bool(interleaved))
+
+
+def stream(
+    model: torch.nn.Module,
+    seed: int,
+    *,
+    part: tuple[int, int] | None = None,
+    interleaved: bool = False,
+    in_state_dict: bool = False,
+) -> Stream:
+    """Make a model's noise a function of (seed, site, step) and global position, and of nothing else.
+
+    In the `with`, the key of a layer is `fold_in(fold_in(seed, site), step)`, where site is a hash of the layer's name
+    in `model`; `step()` goes on to the next. So masks do not depend on what ran before, on compilation, recomputation,
+    the device, or how a batch is divided among microbatches and processes; and training goes on where it was
+    interrupted. `docs/streams.md` has the details.
+
+    Arguments:
+        model: whose layers get their keys from the stream. Calls of functions and of other layers, made without a key
+            while the stream is the innermost active one, get theirs too, in the order of the calls.
+        seed: a 64-bit number; runs that differ in it alone have independent masks.
+        part: `(rank, world)`: inputs in this process are part `rank` of `world` equal parts of the batch.
+        interleaved: the parts are dealt out row by row, as torch's DistributedSampler does.
+        in_state_dict: keep seed and step in `model.state_dict()` too, while the stream is active.
+
+    Raises:
+        TypeError, ValueError: a bad `seed` or `part`. On entering: a model whose noise is torch's own.
+        RuntimeError: on entering: a layer is in an active stream already. In a backward pass: a call repeats one of
+            the forward pass, and nothing tells which.
+
+    Warns: on entering, if some noise is torch's; on leaving, if a checkpoint still waits for its backward pass.
+
+    Cost: a few microseconds a call and a step. Leaving restores the model.
+
+    >>> import thinned.nn
+    >>> model = torch.nn.Sequential(torch.nn.Linear(4, 4), thinned.nn.Dropout(0.5))
+    >>> with thinned.stream(model, seed=1) as s:
+    ...     for x in torch.ones(3, 2, 4):
+    ...         y = model(x)  # loss, backward, optimiser
+    ...         s.step()
+    >>> s.state_dict()
+    {'seed': 1, 'step': 3, 'version': 1}
+    """
+    return Stream(model, seed, part=part, interleaved=interleaved, in_state_dict=in_state_dict)
