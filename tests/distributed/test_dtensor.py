@@ -18,7 +18,6 @@ from torch.distributed.tensor import DTensor, Partial, Placement, Replicate, Sha
 from thinned import nn
 from thinned.noise import fold_in
 from thinned.ops import drop, gaussian
-from thinned.ops.philox import signed
 
 OPERATORS: list[Callable[..., Tensor]] = [drop, gaussian]
 WORLDS = pytest.mark.parametrize("world", [2, 4])
@@ -151,9 +150,10 @@ def test_rows_of_sequences() -> None:
     in_processes(2, rows_of_sequences)
 
 
-def own_draw(seed: int) -> int:
+def drawn(seed: int, count: int) -> list[int]:
+    """What torch's generator gives a process of its own, as keys."""
     torch.manual_seed(seed)
-    return int(torch.randint(-(2**63), 2**63 - 1, (), dtype=torch.int64)) % 2**64
+    return [int(torch.randint(-(2**63), 2**63 - 1, (), dtype=torch.int64)) % 2**64 for _ in range(count)]
 
 
 def default_keys(axis: str | None) -> tuple[list[Tensor], bool]:
@@ -163,10 +163,9 @@ def default_keys(axis: str | None) -> tuple[list[Tensor], bool]:
     """
     mesh = init_device_mesh("cpu", (2, dist.get_world_size() // 2), mesh_dim_names=("data", "model"))
     part = mesh[axis] if axis else mesh
-    own_draw(dist.get_rank())
+    drawn(dist.get_rank(), 1)
     state = torch.get_rng_state()
     x = distribute_tensor(WHOLE, part, [Shard(0), Replicate()][: part.ndim], src_data_rank=None)
-    torch.manual_seed(dist.get_rank())
     outputs = []
     for operator in OPERATORS:
         torch.manual_seed(dist.get_rank())
@@ -181,9 +180,27 @@ def test_a_mesh_takes_the_key_of_its_first_rank(axis: str | None, first: list[in
     """Ranks that hold one tensor agree however they were seeded; other replicas draw for themselves."""
     for (outputs, moved), source in zip(in_processes(4, default_keys, axis), first, strict=True):
         assert moved
-        key = fold_in(own_draw(source), source)
+        key = fold_in(drawn(source, 1)[0], source)
         for operator, output in zip(OPERATORS, outputs, strict=True):
-            assert torch.equal(output, operator(WHOLE, 0.5, key=torch.tensor(signed(key))))
+            assert torch.equal(output, operator(WHOLE, 0.5, key=key))
+
+
+def on_half_of_the_ranks() -> Tensor:
+    mesh = DeviceMesh("cpu", torch.arange(2))
+    x = spread(WHOLE, mesh, Shard(0))
+    torch.manual_seed(dist.get_rank())
+    found = gaussian(drop(x, 0.5), 0.1)
+    found.square().sum().backward()
+    assert isinstance(found, DTensor)
+    return found.to_local().detach()
+
+
+def test_ranks_outside_the_mesh_hold_nothing() -> None:
+    first, second = (fold_in(key, 0) for key in drawn(0, 2))
+    expected = gaussian(drop(WHOLE, 0.5, key=first), 0.1, key=second)
+    outputs = in_processes(4, on_half_of_the_ranks)
+    assert torch.equal(torch.cat(outputs[:2]), expected)
+    assert all(output.numel() == 0 for output in outputs[2:])
 
 
 def compiled() -> tuple[Tensor, Tensor]:
