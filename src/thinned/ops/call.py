@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -76,14 +75,14 @@ def drop(
     if type(p) is float and 0.0 < p <= 1.0 and not torch.compiler.is_compiling() and cpu.able(input, residual, out):
         if broadcast_dims:
             check(AXES, owner, "broadcast_dims", broadcast_dims)  # 1.0 and True would find the place of 1
-        where = _placed(
-            input.shape,
-            tuple(broadcast_dims),
-            offset and tuple(offset),
-            step and tuple(step),
-            global_shape and tuple(global_shape),
-        )
-        return cpu.thin(input, residual, out, (as_number(key, generator), *_numbers(law, p), where.strides, where.base))
+        if offset is step is global_shape is None:
+            constants = _constants(owner, law, p, input.shape, tuple(broadcast_dims))
+        else:
+            where = place(
+                input.shape, broadcast_dims=broadcast_dims, offset=offset, step=step, global_shape=global_shape
+            )
+            constants = _of(owner, law, p, where)
+        return cpu.thin(input, residual, out, (as_number(key, generator), *constants))
     p = as_rate(PROBABILITY, owner, "p", p)
     check(LAW, owner, "law", law)
     check_floating(owner, input)
@@ -102,20 +101,16 @@ def drop(
 
 
 @lru_cache(maxsize=1024)
-def _placed(
-    shape: tuple[int, ...],
-    broadcast_dims: tuple[int, ...],
-    offset: tuple[int, ...] | None,
-    step: tuple[int, ...] | None,
-    global_shape: tuple[int, ...] | None,
-) -> Placement:
-    """`place`, which costs more than a small tensor's dropout; the calls of a model are few and alike."""
-    return place(shape, broadcast_dims=broadcast_dims, offset=offset, step=step, global_shape=global_shape)
+def _constants(
+    owner: str, law: str, p: float, shape: tuple[int, ...], broadcast_dims: tuple[int, ...]
+) -> cpu.Constants:
+    """What a call has in common with the last one like it; finding it costs more than a small tensor's dropout."""
+    return _of(owner, law, p, place(shape, broadcast_dims=broadcast_dims))
 
 
-@lru_cache(maxsize=1024)
-def _numbers(law: str, p: float) -> tuple[Any, ...]:
-    return numbers(check(LAW, "drop", "law", law), p)
+def _of(owner: str, law: str, p: float, where: Placement) -> cpu.Constants:
+    level, gain, shift, fill = numbers(check(LAW, owner, "law", law), p)
+    return int(level), gain, shift, fill, where.strides, where.base
 
 
 def _finish(input: Tensor, result: Tensor, residual: Tensor | None, out: Tensor | None) -> Tensor:

@@ -93,7 +93,8 @@ def _writable(x: Tensor, residual: Tensor | None, out: Tensor) -> bool:
     return residual is None and apart and not recorded and _alike(x, out)
 
 
-# A key, the threshold, scale, shift and fill, then the noise's strides and base.
+# The threshold, scale, shift and fill, then the noise's strides and base; a key goes before them.
+Constants = tuple[int, float, float, float, tuple[int, ...], int]
 Numbers = tuple[int, int, float, float, float, tuple[int, ...], int]
 
 
