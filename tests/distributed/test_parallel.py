@@ -22,6 +22,7 @@ from torch.distributed.tensor.parallel import (
     parallelize_module,
 )
 
+import thinned
 from thinned import nn
 from thinned.noise import fold_in
 
@@ -136,6 +137,26 @@ def one_axis(split: Callable[[Block, DeviceMesh], None], apart: int) -> Trained:
 def test_one_network_on_all_ranks(split: Callable[[Block, DeviceMesh], None], apart: int, world: int) -> None:
     expected = alone(batch(0), rank=0)
     for found in in_processes(world, one_axis, split, apart):
+        assert_same(found, expected)
+
+
+def streamed(split: Callable[[Block, DeviceMesh], None] | None) -> Trained:
+    """The second step of a stream, on all processes or, without a split, on one."""
+    mesh = init_device_mesh("cpu", (dist.get_world_size(),)) if split else None
+    model = block(lambda model: split(model, mesh) if split and mesh else None)
+    torch.manual_seed(dist.get_rank() if split else 9)  # a stream draws nothing
+    with thinned.stream(model, SEED) as stream:
+        stream.step()
+        return trained(model, batch(0))
+
+
+@WORLDS
+@pytest.mark.parametrize("split", [sequence_parallel, tensor_parallel])
+def test_a_stream_gives_all_ranks_the_keys_of_one_process(
+    split: Callable[[Block, DeviceMesh], None], world: int
+) -> None:
+    expected = streamed(None)
+    for found in in_processes(world, streamed, split):
         assert_same(found, expected)
 
 

@@ -102,7 +102,7 @@ def drop_connect(
     Outside the forward, and at inference, the attribute is the parameter itself. Like a module's own state, this is for
     one thread at a time, and a forward must not call itself. The layer is attached as the submodule
     `<name>_drop_connect`, so `train()` and `eval()` reach it and its `p` may be assigned later; `state_dict` is
-    unchanged.
+    unchanged. With torch's tensor parallel styles, attach it after `parallelize_module`.
 
     Arguments:
         module: the weight's owner: Linear, Conv, Embedding, LSTM, any module that uses the weight in its own `forward`.
