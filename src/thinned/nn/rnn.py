@@ -34,6 +34,10 @@ class _LockedRNN(torch.nn.RNNBase):
         inputs = (f"dropout_l{number}" for number in range(self.num_layers))
         return *inputs, *(f"recurrent_dropout_{_suffix(names)}" for names in self._all_weights)
 
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        _LockedRNN.dropout.forget(self)
+
     def extra_repr(self) -> str:
         theirs = super().extra_repr().replace(f"dropout={self.dropout}", settings(self, "dropout"))
         names = ("nonlinearity", "recurrent_dropout") if self.mode.startswith("RNN") else ("recurrent_dropout",)

@@ -34,20 +34,24 @@ class CheckedRate(Checked):
     """A probability, kept as a number and, beside it, as data: a tensor that a traced graph takes as an input.
 
     The tensor is a plain attribute, neither in `state_dict` nor moved by `.to()`. A layer that is built with 0 has None
-    there, so that traced graphs leave its noise out, until its rate is first assigned.
+    there, so that traced graphs leave its noise out, until another rate is assigned.
     """
 
     def __init__(self) -> None:
         super().__init__(PROBABILITY)
 
     def __set__(self, instance: Any, value: Any) -> None:
-        built = self.name in instance.__dict__
         super().__set__(instance, value)
+        built = f"_{self.name}_data" in instance.__dict__
         # Of one axis: torch.compile takes a 0-dim float64 tensor for a number first, and traces twice. A new tensor
         # for a new rate, since a copy of the layer may hold the old one.
         with torch.inference_mode(False):
             data = torch.tensor([float(value)], dtype=torch.float64, device="cpu") if built or value else None
         instance.__dict__[f"_{self.name}_data"] = data
+
+    def forget(self, instance: Any) -> None:
+        """Take back the default that a constructor of torch's has assigned: the layer's own rate is to be the first."""
+        instance.__dict__.pop(f"_{self.name}_data", None)
 
 
 def rate(layer: torch.nn.Module, name: str = "p") -> Rate:
@@ -67,6 +71,10 @@ class Site(torch.nn.Module):
 
     p = CheckedRate()
     _noises = ("",)  # the names of a layer's fields of noise; "" where there is one
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        Site.p.forget(self)
 
     def extra_repr(self) -> str:
         """`p`, then whatever differs from its default.
