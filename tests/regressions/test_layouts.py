@@ -61,11 +61,14 @@ VIEWS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+@pytest.mark.parametrize("size", ["odd", "long"])
 @pytest.mark.parametrize("view", VIEWS)
-def test_strides_do_not_change_a_mask(keyed: Variant, view: str) -> None:
+def test_strides_do_not_change_a_mask(keyed: Variant, view: str, size: str) -> None:
     """torch 2.13: one seed has other masks for NCHW and channels_last; flash-attention 4: rows and columns swapped in
-    the backward pass. Forward, backward and a gradient of yet other strides; sizes that leave a rest in each axis."""
-    sizes = [9, 13, 7, 5, 3][: len(keyed.layout.split())]
+    the backward pass. Forward, backward and a gradient of yet other strides; sizes that leave a rest in each axis, and
+    rows that a kernel may cut into tiles."""
+    axes = len(keyed.layout.split())
+    sizes = [9, 13, 7, 5, 3][:axes] if size == "odd" else [*[20, 3, 2, 2][: axes - 1], 256]
     plain = torch.linspace(1, 2, math.prod(sizes)).reshape(sizes)
     strange = VIEWS[view](plain)
     assert torch.equal(strange, plain)
