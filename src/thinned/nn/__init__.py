@@ -2,6 +2,7 @@
 
 from . import functional
 from .activation import Dropout, GaussianDropout
+from .add import DropoutAdd
 from .channel import Dropout1d, Dropout2d, Dropout3d, SpatialDropout1d, SpatialDropout2d, SpatialDropout3d
 from .recurrent import LockedDropout, VariationalDropout
 from .residual import DropPath, StochasticDepth, linear_decay
@@ -21,6 +22,7 @@ __all__ = [
     "Dropout1d",
     "Dropout2d",
     "Dropout3d",
+    "DropoutAdd",
     "FeatureAlphaDropout",
     "GaussianDropout",
     "LockedDropout",

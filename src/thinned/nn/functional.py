@@ -1,6 +1,7 @@
 """Every variant as a function, in one place: `import thinned.nn.functional as F`."""
 
 from .activation import dropout, gaussian_dropout
+from .add import dropout_add
 from .channel import dropout1d, dropout2d, dropout3d
 from .recurrent import locked_dropout
 from .residual import drop_path, linear_decay, stochastic_depth
@@ -15,6 +16,7 @@ __all__ = [
     "dropout1d",
     "dropout2d",
     "dropout3d",
+    "dropout_add",
     "feature_alpha_dropout",
     "gaussian_dropout",
     "linear_decay",

@@ -138,6 +138,7 @@ def thin(
     key: int | Tensor | None = None,
     generator: torch.Generator | None = None,
     batch_dim: int | None = 0,
+    residual: Tensor | None = None,
 ) -> Tensor:
     """Bernoulli dropout in both modes; every zeroing variant is a choice of `broadcast_dims`.
 
@@ -156,10 +157,13 @@ def thin(
             key=key,
             generator=generator,
             batch_dim=batch_dim,
+            residual=residual,
             out=input if inplace else None,
             owner=owner,
         )
     p = as_rate(PROBABILITY, owner, "p", p)
     check_floating(owner, input)
     output = input * (1.0 - realised_rate(p)) if classic else input
+    if residual is not None:
+        return residual + output
     return input.copy_(output) if inplace and output is not input else output
