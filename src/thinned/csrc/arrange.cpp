@@ -49,7 +49,7 @@ bool contiguous(const Job& job) {
 
 // Split the innermost axis in two and take the outer part out of the way of the axis that memory runs along.
 void tile(Job& job) {
-    if (job.rank < 2 || job.rank == MAX_RANK) return;
+    if (job.rank < 2 || job.rank == MAX_RANK || !job.count()) return;
     Axis& inner = job.axis[job.rank - 1];
     int64_t part = TILE < inner.size ? TILE : inner.size;
     while (inner.size % part) --part;

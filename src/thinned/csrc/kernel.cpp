@@ -192,7 +192,9 @@ public:
     explicit Worker(const Job& job) : job_(job), op_(job), key_(job.key), lanes_(key_, Op::DOMAIN_WORD) {}
 
     void work(int64_t begin, int64_t end) {
-        const Pattern pattern = job_.threshold >= LEVELS && job_.pattern == Pattern::run ? Pattern::constant : job_.pattern;
+        // Where all is dropped no lane is asked for.
+        const bool all = Op::DOMAIN_WORD == BERNOULLI_DOMAIN && job_.threshold >= LEVELS;
+        const Pattern pattern = all && job_.pattern == Pattern::run ? Pattern::constant : job_.pattern;
         const Axis& inner = job_.axis[job_.rank - 1];
         int64_t index[MAX_RANK];
         int64_t out = 0, in = 0, residual = 0;

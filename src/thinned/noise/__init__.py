@@ -1,6 +1,7 @@
 """What the noise is: a pure function of (key, position). NumPy only."""
 
 from .argument import AXES, DEVIATION, PROBABILITY, SCALING, UINT64, Choice, Integer, Rule, check
+from .array import drop
 from .law import VERSION, bernoulli, normal, realised, scale, threshold, uniform
 from .part import Part, Rows, locate
 from .philox import fold_in, philox
@@ -21,6 +22,7 @@ __all__ = [
     "Rule",
     "bernoulli",
     "check",
+    "drop",
     "fold_in",
     "locate",
     "normal",

@@ -55,8 +55,9 @@ class Kernel:
             self.run = getattr(module, f"run_{self.instruction_set}")
 
 
-kernel = Kernel(os.environ.get(VARIABLE))
-_announced = os.environ.get(VARIABLE) == OFF  # whoever switched it off knows
+_choice = os.environ.get(VARIABLE) or None  # empty is unset
+kernel = Kernel(_choice)
+_announced = _choice == OFF  # whoever switched it off knows
 
 
 def announce() -> None:
