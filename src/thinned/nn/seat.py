@@ -1,27 +1,27 @@
 """A site's seat in a stream: which key the next call of the site has.
 
 A site's first call in a step has the site's key of that step; its call number c = 1, 2, ... has `fold_in(that key, c)`.
-What a traced graph reads of a seat is data: the key is a tensor, the counters are integers that may vary, so that one
-graph serves every step, and every layer of one class.
+
+What a traced graph reads of a seat, and the count that it writes, are tensors. Numbers would be a part of the graph,
+which would be compiled again for every step, call and layer.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import partial
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from ..noise.philox import FOLD_IN_DOMAIN, blocks
 from ..ops.fold import fold_number
 from ..ops.philox import signed
 from ..ops.placed import Parts, Placed
 from . import segment
 from .recompute import Call, Ledger, sampled
 
-FIRST = 2  # torch.compile takes 0 and 1 for constants: tickets that begin there would each be a graph of their own
+KEPT = 64  # counts that a seat keeps the tensors of
 
 _library = torch.library.Library("thinned", "FRAGMENT")
 _seats: dict[int, list[Seat]] = {}  # by the key of the step, for graphs, which know nothing else of a seat
@@ -30,26 +30,26 @@ _seats: dict[int, list[Seat]] = {}  # by the key of the step, for graphs, which 
 class Seat:
     """One site of an active stream.
 
-    `ticket` counts every draw of the step, repeated ones too; `ticket - base` is the next call's number without those.
+    `ticket` counts every draw of the step, repeated ones too; `index` is the next call's number without those.
     """
 
-    def __init__(self, name: str, ledger: Ledger, key: Tensor) -> None:
+    def __init__(self, name: str, ledger: Ledger, number: int, key: Tensor) -> None:
         self.name = name
         self.parts: Parts = ()
         self._ledger = ledger
         self._rewinding: set[int] = set()
-        self._begin(key)
+        self._counts: dict[tuple[int, int], Tensor] = {}  # made in earlier steps, which counted alike
+        self._begin(number, key)
 
-    def begin(self, key: Tensor) -> None:
-        """Begin another step, in which the site has this key."""
+    def begin(self, number: int, key: Tensor) -> None:
+        """Begin another step, in which the site has this key, as a number and as a tensor."""
         self.close()
-        self._begin(key)
+        self._begin(number, key)
 
-    def _begin(self, key: Tensor) -> None:
-        self.key = key
-        self._number = int(key) % 2**64
-        self.ticket = self.base = FIRST
+    def _begin(self, number: int, key: Tensor) -> None:
+        self._number, self.key = number, key
         self.loose: list[Call] = []  # the step's calls in no segment
+        self._count(0, 0)
         _seats.setdefault(self._number, []).append(self)
 
     def close(self) -> None:
@@ -58,24 +58,51 @@ class Seat:
         if not same:
             del _seats[self._number]
 
+    # The count is kept twice: as numbers, and as a tensor for graphs, which put a new tensor in its place.
+
+    def _count(self, ticket: int, index: int) -> None:
+        self._ticket, self._index = ticket, index
+        count = self._counts.get((ticket, index))
+        if count is None:
+            if len(self._counts) == KEPT:
+                self._counts.clear()
+            count = self._counts[ticket, index] = integers((ticket, index))
+        self.count = self._counted = count
+
+    def _recount(self) -> None:
+        self._ticket, self._index = self.count.tolist()
+        self._counted = self.count
+
+    @property
+    def ticket(self) -> int:
+        if self.count is not self._counted:
+            self._recount()
+        return self._ticket
+
     @property
     def index(self) -> int:
-        """The number of the next call."""
-        return self.ticket - self.base
+        if self.count is not self._counted:
+            self._recount()
+        return self._index
 
     @index.setter
     def index(self, value: int) -> None:
-        self.base = self.ticket - value
+        self._count(self.ticket, value)
 
     def draw(self, input: Tensor) -> Placed:
         """The key of the present call, and its place."""
         if torch.compiler.is_compiling():
             return self._trace()
+        if self.count is not self._counted:
+            self._recount()
+        ticket, index = self._ticket, self._index
         if segment.plain():
-            call = self._keep(Call(self.index, self.keyed(self.index), self.parts))
+            call, repeated = Call(index, self.keyed(index), self.parts), False
+            if len(self.loose) < 2:
+                self.loose.append(call)
         else:
-            call = self._settle(self.ticket, self.index, input)
-        self.ticket += 1
+            call, repeated = self._settle(ticket, index, input)
+        self._count(ticket + 1, index if repeated else index + 1)
         return Placed(call.key, call.parts)
 
     def keyed(self, index: int) -> int:
@@ -92,19 +119,20 @@ class Seat:
         # knows its own repetitions.
         from torch._dynamo.utils import _disable_side_effect_safety_checks_for_current_subtracer as once
 
-        ticket = once(self._next)
-        return Placed(torch.ops.thinned.site_key(self.key, ticket - self.base, ticket), self.parts)
+        return Placed(torch.ops.thinned.site_key(self.key, once(self._next)), self.parts)
 
-    def _next(self) -> int:
-        ticket = self.ticket
-        self.ticket = ticket + 1
-        return ticket
+    def _next(self) -> Tensor:
+        count = self.count
+        self.count = count + 1
+        return count
 
-    def run(self, index: int, ticket: int) -> int:
-        """What a running graph asks, whose calls count when it is over: until then, `ticket` is that of its first."""
+    def run(self, ticket: int, index: int) -> int:
+        """What a running graph asks. It counts its calls when it is over: until then, `count` is as of its start."""
         if segment.plain():
             return self._keep(Call(index, self.keyed(index), self.parts)).key
-        call = self._settle(ticket, index, None)
+        call, repeated = self._settle(ticket, index, None)
+        if repeated:
+            self._uncount_afterwards()
         if call.parts != self.parts:
             raise RuntimeError(
                 f"`stream`: site {self.name!r}, in a compiled graph that a checkpoint outside of it repeats, must be "
@@ -113,37 +141,34 @@ class Seat:
             )
         return call.key
 
-    def _settle(self, ticket: int, index: int, input: Tensor | None) -> Call:
-        """A call that may be repeated, or that is a repetition; `input` is None in a graph."""
-        opened, repeated, run = segment.surroundings()
-        if repeated is None and not segment.in_backward():
+    def _settle(self, ticket: int, index: int, input: Tensor | None) -> tuple[Call, bool]:
+        """A call that may be repeated, or that is a repetition, and which it is; `input` is None in a graph."""
+        opened, target, run = segment.surroundings()
+        repeated = target is not None or segment.in_backward()
+        if repeated:
+            call = self._ledger.find(target, run, self, ticket, input)
+        else:
             call = Call(index, self.keyed(index), self.parts)
             if input is not None and not (opened and all(map(segment.repeats_in_order, opened))):
                 call.sample = sampled(input)
             if not opened:
                 self._keep(call)
-        else:
-            call = self._ledger.find(repeated, run, self, ticket, input)
-            if input is None:
-                self._rewind_afterwards()
-            else:
-                self.base += 1  # the ticket counts it
         self._ledger.record(opened, self, call)
-        return call
+        return call, repeated
 
     def _keep(self, call: Call) -> Call:
         if call.sample is not None or len(self.loose) < 2:  # without a sample two are as hard to tell as many
             self.loose.append(call)
         return call
 
-    def _rewind_afterwards(self) -> None:
-        """A graph counts its calls as new ones; when the backward pass is over they are uncounted."""
+    def _uncount_afterwards(self) -> None:
+        """A graph counts repeated calls as new ones. When the backward pass is over, the count is what it was."""
         task = torch._C._current_graph_task_id()
         if task not in self._rewinding:
             self._rewinding.add(task)
-            torch.autograd.Variable._execution_engine.queue_callback(partial(self._rewind, task, self.index))
+            torch.autograd.Variable._execution_engine.queue_callback(partial(self._uncount, task, self.index))
 
-    def _rewind(self, task: int, index: int) -> None:
+    def _uncount(self, task: int, index: int) -> None:
         self._rewinding.discard(task)
         self.index = index
 
@@ -151,22 +176,22 @@ class Seat:
         return type(None), ()  # a copy of a model is outside the stream
 
 
-def folded(key: int | NDArray[np.uint64], n: int | NDArray[np.uint64]) -> Tensor:
-    """`fold_in` of many keys or many numbers at once, as int64."""
-    words = blocks(np.asarray(key, dtype=np.uint64), np.asarray(n, dtype=np.uint64), FOLD_IN_DOMAIN).astype(np.uint64)
-    with torch.inference_mode(False):  # or autograd could not save them
-        return torch.from_numpy((words[..., 0] | words[..., 1] << np.uint64(32)).view(np.int64))
+def integers(values: Sequence[int]) -> Tensor:
+    """A tensor that autograd can save, wherever it is made."""
+    with torch.inference_mode(False) if torch.is_inference_mode_enabled() else nullcontext():
+        return torch.tensor(values, dtype=torch.int64, device="cpu")
 
 
-_library.define("site_key(Tensor key, SymInt index, SymInt ticket) -> Tensor")
+_library.define("site_key(Tensor key, Tensor count) -> Tensor")
 
 
-def _site_key(key: Tensor, index: int, ticket: int) -> Tensor:
+def _site_key(key: Tensor, count: Tensor) -> Tensor:
     number = int(key) % 2**64
+    ticket, index = count.tolist()
     same = _seats.get(number, [])
     seat = same[0] if len(same) == 1 else next((seat for seat in same if seat.key.data_ptr() == key.data_ptr()), None)
     if seat is not None and ticket >= seat.ticket:
-        number = seat.run(index, ticket)
+        number = seat.run(ticket, index)
     elif index:
         # Of an older step, or counted already: the graph repeats a node of its own, as torch's partitioner has it do.
         number = fold_number(number, index)
@@ -174,4 +199,4 @@ def _site_key(key: Tensor, index: int, ticket: int) -> Tensor:
 
 
 _library.impl("site_key", _site_key, "CompositeExplicitAutograd")
-torch.library.register_fake("thinned::site_key", lambda key, index, ticket: torch.empty_like(key), lib=_library)
+torch.library.register_fake("thinned::site_key", lambda key, count: torch.empty_like(key), lib=_library)

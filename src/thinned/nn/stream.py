@@ -8,20 +8,24 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
 import torch
+import torch.fx.experimental.sym_node
 from torch import Tensor
 from torch.nn.parallel import DataParallel
 
 from ..noise import UINT64, VERSION, Integer, Part, Rows, check, fold_in
 from ..ops import placed
+from ..ops.fold import fold_number, fold_numbers
 from ..ops.philox import signed
 from ..ops.placed import Parts
 from . import segment
 from .names import Module, named_modules, site_number, sites, unreached, unwrapped
 from .recompute import Ledger
-from .seat import Seat, folded
+from .seat import Seat, integers
 from .site import seat_attribute
+
+# A number that a compiled graph takes as an input. An older torch compiles a graph for every part of a batch.
+Varying: type[int] = getattr(torch.fx.experimental.sym_node, "DynamicInt", int)
 
 COUNT = Integer(1, 2**63 - 1, "[1, 2**63)")
 AXIS = Integer(0, 63, "[0, 64)")
@@ -116,7 +120,7 @@ class Stream:
         check(AXIS, "rows", "dim", dim)
         if rows.start < 0 or (rows and rows[-1] >= total):
             raise ValueError(f"`rows`: `rows` must be numbers in [0, {total}). Got {rows!r}. Pass the whole's `total`.")
-        with self._within(Rows(rows.start, rows.step, len(rows), total, dim)):
+        with self._within(Rows(Varying(rows.start), rows.step, len(rows), total, dim)):
             yield
 
     def state_dict(self) -> dict[str, int]:
@@ -149,7 +153,7 @@ class Stream:
         self._refuse(found)
         names = list(dict.fromkeys(("", *(name for name, _, _ in found))))
         self._roots = _roots(self._seed, names)
-        self._seats = [Seat(name, self._ledger, key) for name, key in zip(names, self._keys(), strict=True)]
+        self._seats = [Seat(name, self._ledger, *key) for name, key in zip(names, self._keys(), strict=True)]
         by_name = dict(zip(names, self._seats, strict=True))
         for name, layer, noise in found:
             layer.__dict__[seat_attribute(noise)] = by_name[name]
@@ -217,9 +221,10 @@ class Stream:
                 stacklevel=4,
             )
 
-    def _keys(self) -> tuple[Tensor, ...]:
-        """Every site's key in the present step."""
-        return folded(self._roots.numpy().view(np.uint64), self._steps).unbind()
+    def _keys(self) -> Iterator[tuple[int, Tensor]]:
+        """Every site's key in the present step, as a number and as a tensor."""
+        keys = fold_numbers(self._roots, self._steps)
+        return zip(keys, integers([signed(key) for key in keys]).unbind(), strict=True)
 
     def _go_to(self, seed: int, step: int) -> None:
         check(UINT64, "stream", "step", step)
@@ -229,7 +234,7 @@ class Stream:
         self._forget()
         if self._seats:
             for seat, key in zip(self._seats, self._keys(), strict=True):
-                seat.begin(key)
+                seat.begin(*key)
 
     # How many calls a site has had is counted for each part by itself, so that every microbatch has its first calls.
     # `_here` has the number reached by calls of a part itself, `_inside` the greatest reached in the parts of it.
@@ -284,16 +289,16 @@ class Stream:
         self.load_state_dict({"version": version, "seed": seed % 2**64, "step": step % 2**64})
 
 
-def _roots(seed: int, names: Iterable[str]) -> Tensor:
+def _roots(seed: int, names: Iterable[str]) -> list[int]:
     """Every site's key, before a step is folded in."""
-    return folded(seed, np.array([site_number(name) for name in names], dtype=np.uint64))
+    return [fold_number(seed, site_number(name)) for name in names]
 
 
 def _equal_part(owner: str, index: int, count: int, dim: int, interleaved: bool) -> Part:
     check(COUNT, owner, "count", count)
     check(Integer(0, count - 1, f"[0, {count})"), owner, "index", index)
     check(AXIS, owner, "dim", dim)
-    return Part(int(index), int(count), int(dim), bool(interleaved))
+    return Part(Varying(index), int(count), int(dim), bool(interleaved))
 
 
 def stream(

@@ -8,7 +8,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from ..noise import AXES, DEVIATION, PROBABILITY, Placement, check, place
+from ..noise import AXES, DEVIATION, PROBABILITY, check, place
 from . import cpu, operator, placed  # noqa: F401  operator defines torch.ops.thinned
 from .key import as_number, key_for
 from .law import LAW, numbers
@@ -75,13 +75,10 @@ def drop(
     if type(p) is float and 0.0 < p <= 1.0 and not torch.compiler.is_compiling() and cpu.able(input, residual, out):
         if broadcast_dims:
             check(AXES, owner, "broadcast_dims", broadcast_dims)  # 1.0 and True would find the place of 1
-        if offset is step is global_shape is None:
-            constants = _constants(owner, law, p, input.shape, tuple(broadcast_dims))
-        else:
-            where = place(
-                input.shape, broadcast_dims=broadcast_dims, offset=offset, step=step, global_shape=global_shape
-            )
-            constants = _of(owner, law, p, where)
+        elsewhere = (
+            () if offset is step is global_shape is None else tuple(map(_hashable, (offset, step, global_shape)))
+        )
+        constants = _constants(owner, law, p, input.shape, tuple(broadcast_dims), *elsewhere)
         return cpu.thin(input, residual, out, (as_number(key, generator), *constants))
     p = as_rate(PROBABILITY, owner, "p", p)
     check(LAW, owner, "law", law)
@@ -102,15 +99,23 @@ def drop(
 
 @lru_cache(maxsize=1024)
 def _constants(
-    owner: str, law: str, p: float, shape: tuple[int, ...], broadcast_dims: tuple[int, ...]
+    owner: str,
+    law: str,
+    p: float,
+    shape: tuple[int, ...],
+    broadcast_dims: tuple[int, ...],
+    offset: tuple[int, ...] | None = None,
+    step: tuple[int, ...] | None = None,
+    global_shape: tuple[int, ...] | None = None,
 ) -> cpu.Constants:
     """What a call has in common with the last one like it; finding it costs more than a small tensor's dropout."""
-    return _of(owner, law, p, place(shape, broadcast_dims=broadcast_dims))
-
-
-def _of(owner: str, law: str, p: float, where: Placement) -> cpu.Constants:
+    where = place(shape, broadcast_dims=broadcast_dims, offset=offset, step=step, global_shape=global_shape)
     level, gain, shift, fill = numbers(check(LAW, owner, "law", law), p)
     return int(level), gain, shift, fill, where.strides, where.base
+
+
+def _hashable(axes: Sequence[int] | None) -> tuple[int, ...] | None:
+    return None if axes is None else tuple(axes)
 
 
 def _finish(input: Tensor, result: Tensor, residual: Tensor | None, out: Tensor | None) -> Tensor:

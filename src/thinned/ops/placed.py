@@ -6,8 +6,10 @@ Streams (`thinned.nn.stream`) hand such keys to the operators; the operators kno
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 
+import torch
 from torch import Tensor
 
 from ..noise import Part, Rows, locate
@@ -27,7 +29,11 @@ class Placed(NamedTuple):
         if not self.parts or batch_dim is None or any(given):
             offset, step, global_shape = given
             return self.key, offset, step, global_shape
-        return self.key, *locate(shape, self.parts, batch_dim)
+        found = locate if torch.compiler.is_compiling() else _located
+        return self.key, *found(shape, self.parts, batch_dim)
+
+
+_located = lru_cache(maxsize=1024)(locate)  # a model's calls are few and alike
 
 
 class Source(Protocol):
