@@ -14,8 +14,9 @@ import pytest
 import torch
 from torch import Tensor
 
+import thinned
 from thinned.nn.functional import dropout
-from thinned.nn.variants import Variant
+from thinned.nn.variants import VARIANTS, Variant
 from thinned.noise import bernoulli, normal, place
 from thinned.ops import drop, gaussian
 
@@ -101,6 +102,33 @@ def test_shards_on_both_sides_of_a_wrap(shard: str, dtype: torch.dtype) -> None:
     ones = torch.ones(shape, dtype=torch.float64)
     factor = gaussian(ones, 1.0, key=KEY, **block).numpy()
     assert np.abs(factor - 1 - normal(KEY, shape, **block)).max() <= 1e-6
+
+
+BATCHED = [row for row in VARIANTS if row.keyed and row.law != "gaussian" and "B" in row.layout.split()]
+
+
+@pytest.mark.parametrize("edge", [2**31, 2**32, 2**35])
+@pytest.mark.parametrize("row", BATCHED, ids=lambda row: row.name)
+def test_a_layer_s_rows_on_both_sides_of_a_wrap(row: Variant, edge: int) -> None:
+    """torch 2.13, ffpa-attn (Triton): as above, for layers whose rows lie that far in a batch of 2**40."""
+    layout = row.layout.split()
+    shared = [axis for axis in row.shared.split() if axis in layout]
+    sizes = dict(zip(layout, (5, 4, 3, 2, 2), strict=False)) | {"B": 20}
+    draws = math.prod(sizes[axis] for axis in layout if axis not in (*shared, "B"))
+    first = edge // draws - 10
+    shape = tuple(sizes[axis] for axis in layout)
+    x = torch.full(shape, math.nan)
+    layer = row.module(p=0.5)
+    with thinned.stream(layer, 7) as stream, stream.rows(range(first, first + 20), 2**40):
+        kept = layer(x).isnan().numpy()
+    block: dict[str, Any] = {
+        "broadcast_dims": [layout.index(axis) for axis in shared],
+        "offset": [first if axis == "B" else 0 for axis in layout],
+        "global_shape": [2**40 if axis == "B" else sizes[axis] for axis in layout],
+    }
+    positions = place(shape, **block).positions()
+    assert positions.min() < edge <= positions.max()
+    assert np.array_equal(kept, bernoulli(stream.key(""), 0.5, shape, **block))
 
 
 @pytest.mark.dropping
