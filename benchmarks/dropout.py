@@ -1,77 +1,92 @@
-"""Dropout forward and backward against torch's own, a plain copy as the floor: medians of one run, side by side.
+"""Dropout of one tensor: torch, torch.compile, NumPy, JAX and ours side by side, with a plain copy as the floor.
 
-    python benchmarks/dropout.py [--threads 1] [--csv FILE]
+    python -m benchmarks.dropout           # about 15 minutes; appends its rows to benchmarks/results/cpu.csv
+    python -m benchmarks.dropout --quick   # a first look in a minute or two, not kept
 
-Rows are appended to FILE, with versions. Quote ratios: machines are shared.
+Then `python -m benchmarks.reach` says which goals are met, and `python -m benchmarks.page` brings docs/performance.md
+up to date. Leave the machine alone meanwhile.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
-import platform
-import statistics
-import time
-from collections.abc import Callable
-from functools import partial
+import itertools
+import math
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
-import thinned
-import thinned.nn
+from thinned.noise.kernel import instruction_sets
 
-SIZES = (2**14, 2**16, 2**18, 2**20)
-REPEATS = 15
+from .contenders import BOTH, COPY, FORWARD, TORCH, calls, instruction_set, jax_absent
+from .harness import RESULTS, Row, machine, medians, record
 
-
-def cases(x: Tensor, p: float) -> dict[str, Callable[[], object]]:
-    """What is timed, by name."""
-    buffer, ones = torch.empty_like(x), torch.ones_like(x)
-    layers = {"torch": torch.nn.Dropout(p), "thinned": thinned.nn.Dropout(p)}
-    leaf = x.clone().requires_grad_()
-    found: dict[str, Callable[[], object]] = {"copy": lambda: buffer.copy_(x)}
-    for name, layer in layers.items():
-        found[f"{name} forward"] = partial(layer, x)
-        found[f"{name} forward+backward"] = partial(_both, layer, leaf, ones)
-    return found
+FILE = RESULTS / "cpu.csv"
+ACTIVATION = (64, 512, 768)
+ACTIVATION_SIZE = math.prod(ACTIVATION)
+SIZES = (*(2**k for k in range(6, 25, 2)), ACTIVATION_SIZE, 2**25)
+COMPILED_SIZES = (2**14, 2**18, 2**20, 2**24)
+IN_CACHE = (2**16, 2**18)  # where the kernel is measured bare, on one thread
+QUICK_SIZES = (2**6, 2**10, 2**16, 2**18, 2**24)
 
 
-def _both(layer: torch.nn.Module, leaf: Tensor, ones: Tensor) -> object:
-    return torch.autograd.grad(layer(leaf), leaf, ones)
-
-
-def medians(timed: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """Median seconds a call; the cases take turns, so that a busy spell falls on all of them."""
-    seconds: dict[str, list[float]] = {name: [] for name in timed}
-    for _ in range(REPEATS):
-        for name, call in timed.items():
-            start = time.perf_counter()
-            call()
-            seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(found) for name, found in seconds.items()}
+def group(threads: int, dtype: torch.dtype, p: float, size: int, which: str, seconds: float) -> list[Row]:
+    """The rows of all contenders over one tensor."""
+    torch.set_num_threads(threads)
+    x = torch.randn(ACTIVATION if size == ACTIVATION_SIZE else (size,)).to(dtype)
+    bare = threads == 1 and size in IN_CACHE
+    timed = calls(x, p, which, compiled=size in COMPILED_SIZES, bare=bare)
+    found = medians(timed, threads=threads, seconds=seconds)
+    return [
+        {
+            "threads": str(threads),
+            "dtype": str(dtype).removeprefix("torch."),
+            "p": f"{p:g}",
+            "elements": str(size),
+            "what": name,
+            "pass": which,
+            "ns_per_element": f"{1e9 * each / size:.4g}",
+            "ratio_to_copy": f"{each / found[COPY]:.4g}",
+            "ratio_to_torch": f"{each / found[TORCH]:.4g}",
+        }
+        for name, each in found.items()
+    ]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--csv", type=Path)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--quick", action="store_true", help="fewer sizes, float32, less time; kept only where --csv says"
+    )
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--dtypes", nargs="+", choices=("float32", "bfloat16"))
+    parser.add_argument("--p", type=float, nargs="+", default=[0.1, 0.5])
+    parser.add_argument("--sizes", type=int, nargs="+", help="elements")
+    parser.add_argument("--seconds", type=float, help="for each group of rows that are measured side by side, about")
+    parser.add_argument("--csv", type=Path, help=f"where rows go; by default benchmarks/results/{FILE.name}")
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    rows = []
-    for p in (0.1, 0.5):
-        for size in SIZES:
-            found = medians(cases(torch.randn(size), p))
-            for name, seconds in found.items():
-                kind = name.partition(" ")[2]
-                ratio = seconds / found[f"torch {kind}"] if kind else float("nan")
-                print(f"p={p} {size:8d}  {name:26s}{1e9 * seconds / size:8.2f} ns/element  {ratio:6.2f} x torch")
-                machine = (platform.machine(), options.threads, torch.__version__, thinned.__version__)
-                rows.append((*machine, p, size, name, f"{1e9 * seconds / size:.3f}"))
-    if options.csv:
-        with options.csv.open("a", newline="") as stream:
-            csv.writer(stream).writerows(rows)
+    file = options.csv or (None if options.quick else FILE)
+    dtypes = options.dtypes or (["float32"] if options.quick else ["float32", "bfloat16"])
+    sizes = options.sizes or (QUICK_SIZES if options.quick else SIZES)
+    seconds = options.seconds or (0.3 if options.quick else 2.0)
+    start = machine()
+    print(*start.values(), sep=", ")
+    # One thread first: a pool that has run does not stand by while processor time is counted.
+    for threads, dtype, p, size, which in itertools.product(options.threads, dtypes, options.p, sizes, (FORWARD, BOTH)):
+        rows = group(threads, getattr(torch, dtype), p, size, which, seconds)
+        sets = {instruction_set(name): name for name in instruction_sets}
+        rows = [start | {"instruction_set": sets.get(row["what"], start["instruction_set"])} | row for row in rows]
+        if file is not None:
+            record(file, rows)
+        print(f"\n{threads} thread(s), {dtype}, p = {p:g}, {size} elements, {which}")
+        for row in rows:
+            print(
+                f"  {row['what']:30s}{row['ns_per_element']:>10s} ns/element"
+                f"{row['ratio_to_copy']:>10s} x copy_{row['ratio_to_torch']:>12s} x torch"
+            )
+    for threads in options.threads:
+        if reason := jax_absent(threads):
+            print(f"\nJAX has no row for {threads} thread(s): {reason}")
 
 
 if __name__ == "__main__":
