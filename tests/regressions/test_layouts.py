@@ -148,6 +148,18 @@ def test_in_place_on_shared_memory_is_refused(keyed: Variant) -> None:
     assert torch.equal(x, torch.ones_like(x))
 
 
+@pytest.mark.parametrize("detached", [False, True])
+@pytest.mark.having("inplace")
+def test_in_place_on_what_autograd_needs_is_noticed(keyed: Variant, detached: bool) -> None:
+    """concretedropout 0.2 fails in the backward pass of exp(), which needs its result. So must every writer in place,
+    or the gradient is a wrong one in silence: whether it is recorded, or writes to the same memory unrecorded."""
+    leaf = field(keyed, 300).requires_grad_()
+    needed = leaf.exp()
+    keyed.module(p=0.5, inplace=True)(needed.detach() if detached else needed)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        needed.sum().backward()
+
+
 def test_a_layer_writes_to_nothing_it_is_given(variant: Variant) -> None:
     """concretedropout 0.2: x *= mask on its input, an error on a leaf and after exp(), whose result autograd needs."""
     module, leaf = build(variant, 0.5), sample(variant).requires_grad_()
