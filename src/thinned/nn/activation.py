@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..noise import AXES, PROBABILITY, SCALING
-from ..ops import Rate, as_rate, check_floating, deviation, drop, gaussian, is_zero
+from ..ops import Rate, as_rate, check_floating, deviation, drop, gaussian
 from .site import Checked, Site, own_key, rate, thin
 
 
@@ -97,14 +97,14 @@ def gaussian_dropout(
     """
     p = as_rate(PROBABILITY, "gaussian_dropout", "p", p)
     check_floating("gaussian_dropout", input)
-    if not training or is_zero(p):
+    if not training:
         return input
     if not isinstance(p, Tensor) and p == 1:
         output = drop(input, p, key=key, generator=generator)
     else:
         sigma = deviation(p, "gaussian_dropout")
         output = gaussian(input, sigma, broadcast_dims=broadcast_dims, key=key, generator=generator)
-    return input.copy_(output) if inplace else output
+    return input.copy_(output) if inplace and output is not input else output
 
 
 class Dropout(Site, torch.nn.Dropout):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..noise import PROBABILITY
-from ..ops import Rate, as_rate, check_floating, drop, is_zero
+from ..ops import Rate, as_rate, check_floating, drop
 from ..ops.law import SELU_SATURATION, alpha_affine
 from .site import Site, own_key, rate
 
@@ -92,10 +92,10 @@ def _alpha(
 ) -> Tensor:
     p = as_rate(PROBABILITY, owner, "p", p)
     check_floating(owner, input)
-    if not training or is_zero(p):
+    if not training:
         return input
     output = drop(input, p, broadcast_dims=broadcast_dims, law="alpha", key=key, generator=generator)
-    return input.copy_(output) if inplace else output
+    return input.copy_(output) if inplace and output is not input else output
 
 
 class _SeluDropout(Site):

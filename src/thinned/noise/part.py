@@ -63,7 +63,7 @@ class Rows:
 
 def locate(
     shape: Sequence[int], parts: Sequence[Part | Rows], batch_dim: int = 0
-) -> tuple[list[int], list[int], list[int]]:
+) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
     """`offset`, `step` and `global_shape` for `place`, of a tensor that is a part of a part of ... a batch.
 
     Arguments:
@@ -75,9 +75,9 @@ def locate(
         ValueError: a part along an axis that the tensor does not have, or what `Rows` refuses.
 
     >>> locate((4, 3), [Part(1, 2)])
-    ([4, 0], [1, 1], [8, 3])
+    ((4, 0), (1, 1), (8, 3))
     >>> locate((4, 3), [Part(1, 2, interleaved=True)])
-    ([1, 0], [2, 1], [8, 3])
+    ((1, 0), (2, 1), (8, 3))
     """
     first, apart, whole = [0] * len(shape), [1] * len(shape), list(shape)
     for part in reversed(parts):
@@ -88,4 +88,4 @@ def locate(
                 f"{tuple(shape)}. Name the axis that was split, or call that layer outside the `with`."
             )
         first[axis], apart[axis], whole[axis] = part.outward(first[axis], apart[axis], whole[axis])
-    return first, apart, whole
+    return tuple(first), tuple(apart), tuple(whole)
