@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 import thinned.nn
+from thinned.noise import drop as drop_array
 from thinned.noise import scale, threshold
-from thinned.noise.array import drop as drop_array
 from thinned.noise.kernel import DROP, TYPES, Kernel, instruction_sets
 from thinned.ops import drop
 

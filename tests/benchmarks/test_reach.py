@@ -95,6 +95,16 @@ def test_a_share_is_a_bound_from_above(files: tuple[Path, Path]) -> None:
     assert "LSTM language model" in line
 
 
+def test_steps_that_scatter_more_than_the_bound_measure_nothing(files: tuple[Path, Path]) -> None:
+    steps = read(files[1])
+    steps[0]["share"], steps[1]["share"] = "-0.031", "-0.031"
+    write(files[1], steps)
+    found = verdicts(files)
+    (line,) = found["not measured"]
+    assert "-3.1%  <= 3%" in line
+    assert not found["NOT met"]
+
+
 def test_what_is_missing_is_not_measured(files: tuple[Path, Path]) -> None:
     rows = read(files[0])
     write(files[0], [row for row in rows if row["what"] != "torch.compile" or row["dtype"] != "float32"])
