@@ -6,30 +6,24 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import torch
-import torch.fx.experimental.sym_node
 from torch import Tensor
 from torch.nn.parallel import DataParallel
+from torch.utils.hooks import RemovableHandle
 
-from ..noise import UINT64, VERSION, Integer, Part, Rows, check, fold_in
+from ..noise import UINT64, VERSION, check, fold_in
 from ..ops import placed
 from ..ops.fold import fold_number, fold_numbers
 from ..ops.philox import signed
-from ..ops.placed import Parts
 from . import segment
+from .division import Division, equal_part, named_rows
 from .names import Module, named_modules, site_number, sites, unreached, unwrapped
 from .recompute import Ledger
+from .saved import keep
 from .seat import Seat, integers
 from .site import seat_attribute
-
-# A number that a compiled graph takes as an input. An older torch compiles a graph for every part of a batch.
-Varying: type[int] = getattr(torch.fx.experimental.sym_node, "DynamicInt", int)
-
-COUNT = Integer(1, 2**63 - 1, "[1, 2**63)")
-AXIS = Integer(0, 63, "[0, 64)")
-SAVED = "_thinned_stream"  # under which a model's state_dict holds the stream, if asked to
 
 _active: list[Stream] = []
 
@@ -48,13 +42,12 @@ class Stream:
     ) -> None:
         self.model = model
         self._seed, self._steps = int(check(UINT64, "stream", "seed", seed)), 0
-        self._parts: Parts = () if part is None else (_equal_part("stream", *part, 0, interleaved),)
+        self._division = Division(() if part is None else (equal_part("stream", *part, 0, interleaved),))
         self._in_state_dict = in_state_dict
         self._ledger = Ledger()
         self._seats: list[Seat] = []
         self._taken: list[tuple[Module, str]] = []
-        self._hooks: list[Any] = []
-        self._forget()
+        self._hooks: list[RemovableHandle] = []
 
     @property
     def seed(self) -> int:
@@ -98,7 +91,7 @@ class Stream:
         Raises:
             TypeError, ValueError: a number that is no such part.
         """
-        with self._within(_equal_part("part", index, count, dim, interleaved)):
+        with self._division.within(equal_part("part", index, count, dim, interleaved)):
             yield
 
     @contextmanager
@@ -113,14 +106,7 @@ class Stream:
         Raises:
             TypeError, ValueError: no such rows. Later, from a layer, if its input has another number of rows.
         """
-        if not isinstance(rows, range) or rows.step < 1:
-            kind = ValueError if isinstance(rows, range) else TypeError
-            raise kind(f"`rows`: `rows` must be a range with a positive step. Got {rows!r}. Pass range(start, stop).")
-        check(COUNT, "rows", "total", total)
-        check(AXIS, "rows", "dim", dim)
-        if rows.start < 0 or (rows and rows[-1] >= total):
-            raise ValueError(f"`rows`: `rows` must be numbers in [0, {total}). Got {rows!r}. Pass the whole's `total`.")
-        with self._within(Rows(Varying(rows.start), rows.step, len(rows), total, dim)):
+        with self._division.within(named_rows(rows, total, dim)):
             yield
 
     def state_dict(self) -> dict[str, int]:
@@ -158,14 +144,9 @@ class Stream:
         for name, layer, noise in found:
             layer.__dict__[seat_attribute(noise)] = by_name[name]
         self._taken = [(layer, seat_attribute(noise)) for _, layer, noise in found]
-        self._forget()
-        self._arrive(self._parts)
+        self._division.begin(self._seats)
         if self._in_state_dict:
-            inner = unwrapped(self.model)
-            self._hooks = [
-                inner.register_state_dict_post_hook(self._save),
-                inner.register_load_state_dict_pre_hook(self._load),
-            ]
+            self._hooks = keep(unwrapped(self.model), self)
         _active.append(self)
         placed.ambient = self._seats[0]
         return self
@@ -182,6 +163,7 @@ class Stream:
         for hook in self._hooks:
             hook.remove()
         self._taken, self._seats, self._hooks = [], [], []
+        self._division.begin([])
         if kind is None and self._ledger.pending:
             warnings.warn(
                 "`stream`: a checkpointed forward pass must have its backward pass inside the `with`. One has not had "
@@ -231,74 +213,15 @@ class Stream:
         if seed != self._seed and self._seats:
             self._roots = _roots(seed, self.sites)
         self._seed, self._steps = seed, step
-        self._forget()
         if self._seats:
             for seat, key in zip(self._seats, self._keys(), strict=True):
                 seat.begin(*key)
-
-    # How many calls a site has had is counted for each part by itself, so that every microbatch has its first calls.
-    # `_here` has the number reached by calls of a part itself, `_inside` the greatest reached in the parts of it.
-
-    def _forget(self) -> None:
-        self._here: dict[Parts, list[int]] = {}
-        self._inside: dict[Parts, list[int]] = {}
-        self._arrived = [0] * len(self._seats)
-
-    @contextmanager
-    def _within(self, part: Part | Rows) -> Iterator[None]:
-        outside = self._parts
-        self._leave()
-        self._arrive((*outside, part))
-        try:
-            yield
-        finally:
-            self._leave()
-            self._arrive(outside)
-
-    def _leave(self) -> None:
-        reached = [seat.index for seat in self._seats]
-        before = self._here.get(self._parts, [0] * len(reached))
-        self._here[self._parts] = [
-            now if now > then else old for now, then, old in zip(reached, self._arrived, before, strict=True)
-        ]
-        for depth in range(len(self._parts)):
-            outside = self._parts[:depth]
-            self._inside[outside] = list(map(max, self._inside.get(outside, reached), reached))
-
-    def _arrive(self, parts: Parts) -> None:
-        """Go on after the latest call that had any of these rows."""
-        known = [self._here.get(parts[:depth]) for depth in range(len(parts) + 1)]
-        counts = [count for count in (*known, self._inside.get(parts)) if count]
-        self._parts = parts
-        self._arrived = [max(numbers) for numbers in zip(*counts, strict=True)] or [0] * len(self._seats)
-        for seat, number in zip(self._seats, self._arrived, strict=True):
-            seat.parts, seat.index = parts, number
-
-    def _save(self, module: Module, state: dict[str, Any], prefix: str, metadata: Any) -> None:
-        numbers = [VERSION, signed(self._seed), signed(self._steps)]
-        state[prefix + SAVED] = torch.tensor(numbers, dtype=torch.int64, device="cpu")
-
-    def _load(
-        self, module: Module, state: dict[str, Any], prefix: str, _: Any, strict: bool, missing: list[str], *rest: Any
-    ) -> None:
-        saved = state.pop(prefix + SAVED, None)
-        if saved is None:
-            missing.append(prefix + SAVED)
-            return
-        version, seed, step = saved.tolist()
-        self.load_state_dict({"version": version, "seed": seed % 2**64, "step": step % 2**64})
+            self._division.begin(self._seats)
 
 
 def _roots(seed: int, names: Iterable[str]) -> list[int]:
     """Every site's key, before a step is folded in."""
     return [fold_number(seed, site_number(name)) for name in names]
-
-
-def _equal_part(owner: str, index: int, count: int, dim: int, interleaved: bool) -> Part:
-    check(COUNT, owner, "count", count)
-    check(Integer(0, count - 1, f"[0, {count})"), owner, "index", index)
-    check(AXIS, owner, "dim", dim)
-    return Part(Varying(index), int(count), int(dim), bool(interleaved))
 
 
 def stream(
