@@ -102,6 +102,7 @@ def test_an_unknown_argument_is_refused(variant: Variant) -> None:
 X = torch.ones(2, 3, 4)
 FUNCTIONS: dict[str, Callable[[Any, bool], Any]] = {
     "dropout": lambda p, training: F.dropout(X, p, training),
+    "dropout_add": lambda p, training: F.dropout_add(X, X, p, training),
     "dropout1d": lambda p, training: F.dropout1d(X, p, training),
     "dropout2d": lambda p, training: F.dropout2d(X[None], p, training),
     "dropout3d": lambda p, training: F.dropout3d(X[None, None], p, training),
