@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from .doctor import doctor
 from .study import EPILOG, study
 from .variants import variants
 
@@ -19,6 +20,7 @@ app = typer.Typer(
 )
 app.command(epilog=EPILOG)(study)
 app.command()(variants)
+app.command()(doctor)
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,0 +1,116 @@
+"""`thinned doctor`: what it says is what runs, and a wrong bit is a wrong exit code."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import Result
+
+from thinned.noise import kernel as loader
+from thinned.noise.kernel import VARIABLE, instruction_sets
+
+Thinned = Callable[..., Result]
+COMMAND = [sys.executable, "-c", "from thinned.cli import main; main()", "doctor"]
+needs_kernel = pytest.mark.skipif(loader.module is None, reason=f"no compiled kernel: {loader.missing}")
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+def row(output: str, start: str) -> str:
+    """The line that starts so, its columns one blank apart."""
+    found = [" ".join(line.split()) for line in output.splitlines() if line.strip().startswith(start)]
+    assert len(found) == 1, f"{start}: {found}"
+    return found[0]
+
+
+def test_says_what_is_here(thinned: Thinned) -> None:
+    result = thinned("doctor")
+    assert result.exit_code == 0, result.output
+    assert row(result.output, "thinned") == f"thinned {version('thinned')} noise version 1"
+    assert torch.__version__ in row(result.output, "NumPy, torch")
+    assert row(result.output, "CPU threads").startswith(f"CPU threads {torch.get_num_threads()} ")
+    assert row(result.output, "any type on a GPU") == "any type on a GPU eager there is no CUDA kernel yet"
+    assert row(result.output, "eager, cpu") == "eager, cpu ok"
+    for name in instruction_sets:
+        assert row(result.output, f"kernel, {name}") == f"kernel, {name} ok"
+
+
+@needs_kernel
+@pytest.mark.parametrize("choice", [None, *instruction_sets])
+def test_says_what_is_used_and_why(thinned: Thinned, monkeypatch: pytest.MonkeyPatch, choice: str | None) -> None:
+    monkeypatch.setattr(loader, "kernel", loader.Kernel(choice))
+    output = thinned("doctor").output
+    name = choice or instruction_sets[0]
+    why = f"{VARIABLE}={choice}" if choice else "the fastest that this machine has"
+    assert row(output, "in use") == f"in use {name} {why}"
+    for kind in ("float32", "float64", "bfloat16", "float16"):
+        assert row(output, f"{kind} on the CPU") == f"{kind} on the CPU kernel, {name} {why}"
+    assert row(output, "complex64 on the CPU") == "complex64 on the CPU eager the kernel has no complex numbers"
+    assert "the kernel uses torch's threads" in row(output, "CPU threads")
+
+
+def test_switched_off(thinned: Thinned, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loader, "kernel", loader.Kernel("off"))
+    output = thinned("doctor").output
+    assert row(output, "float32 on the CPU") == f"float32 on the CPU eager {VARIABLE}=off"
+    assert row(output, "in use") == f"in use none {VARIABLE}=off"
+
+
+def test_not_built(thinned: Thinned, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loader, "module", None)
+    monkeypatch.setattr(loader, "missing", "it was not built with this installation")
+    monkeypatch.setattr(loader, "instruction_sets", ())
+    monkeypatch.setattr(loader, "kernel", loader.Kernel())
+    result = thinned("doctor")
+    assert result.exit_code == 0
+    assert row(result.output, "CPU kernel") == "CPU kernel none it was not built with this installation"
+    assert row(result.output, "float32 on") == "float32 on the CPU eager it was not built with this installation"
+    assert row(result.output, "instruction sets").startswith("instruction sets none ")
+    assert row(result.output, "eager, cpu") == "eager, cpu ok"
+    assert "kernel, " not in result.output
+
+
+@needs_kernel
+def test_a_wrong_bit_is_found(thinned: Thinned, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel with another key, and one that fails: both are told, and the exit code is 1."""
+    honest = getattr(loader.module, f"run_{instruction_sets[-1]}")
+
+    class Wrong:
+        def __init__(self, name: str) -> None:
+            self.run = self.with_another_key if name == instruction_sets[0] else self.failing
+
+        def with_another_key(self, *arguments: object) -> None:
+            honest(*arguments[:10], 1, *arguments[11:])
+
+        def failing(self, *_: object) -> None:
+            raise RuntimeError("illegal instruction")
+
+    honest_kernel = loader.kernel
+    monkeypatch.setattr(loader, "Kernel", Wrong)
+    assert loader.kernel is honest_kernel
+    result = thinned("doctor")
+    assert result.exit_code == 1
+    assert row(result.output, f"kernel, {instruction_sets[0]}").startswith(f"kernel, {instruction_sets[0]} WRONG ")
+    assert "of 4000 differ" in result.output
+    for name in instruction_sets[1:]:
+        assert row(result.output, f"kernel, {name}").endswith("failed RuntimeError: illegal instruction")
+    assert "Reinstall thinned." in result.output
+    assert row(result.output, "eager, cpu") == "eager, cpu ok"
+
+
+def test_a_wrong_choice_is_one_line_and_exit_code_1(tmp_path: Path) -> None:
+    environment = os.environ | {VARIABLE: "avx1024", "COLUMNS": "200"}
+    run = subprocess.run(COMMAND, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    assert f"`{VARIABLE}` must be one of" in run.stdout
+    assert "Traceback" not in run.stderr

@@ -1,0 +1,49 @@
+"""The kernel under AddressSanitizer and UndefinedBehaviorSanitizer, compiled with warnings as errors."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from thinned.noise.kernel import instruction_sets
+
+SOURCE = Path(__file__).parents[2] / "src" / "thinned" / "csrc"
+CMAKE = shutil.which("cmake", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+COMPILER = shutil.which(os.environ.get("CXX", "c++"))
+
+pytestmark = [
+    pytest.mark.skipif(CMAKE is None, reason="no cmake: pip install cmake"),
+    pytest.mark.skipif(COMPILER is None, reason="no C++ compiler"),
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the sanitizers' flags are those of gcc and clang"),
+]
+
+
+@pytest.fixture(scope="module")
+def check(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """check.cpp, built in a folder of its own."""
+    build = tmp_path_factory.mktemp("sanitized")
+    options = ["-DTHINNED_MODULE=OFF", "-DTHINNED_SANITIZE=ON", "-DTHINNED_STRICT=ON"]
+    commands: list[list[str | Path]] = [["-S", SOURCE, "-B", build, *options], ["--build", build]]
+    for command in commands:
+        done = subprocess.run([str(CMAKE), *command], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return build / "check"
+
+
+def test_random_jobs_stay_in_their_memory_and_agree(check: Path) -> None:
+    done = subprocess.run([check, "400"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+    for name in instruction_sets:
+        assert f"{name}: 400 jobs agree" in done.stdout
+
+
+def test_the_sanitizers_are_on(check: Path) -> None:
+    symbols = check.read_bytes()
+    assert b"__asan_init" in symbols
+    assert b"__ubsan_handle" in symbols
