@@ -55,8 +55,8 @@ def test_other_layouts_and_shapes_of_the_residual() -> None:
 
 def test_second_derivatives() -> None:
     x, residual = pair(torch.float64, (3, 4))
-    assert torch.autograd.gradcheck(lambda *t: dropout_add(*t, 0.4, key=3), (x, residual), check_forward_ad=True)
-    assert torch.autograd.gradgradcheck(lambda *t: dropout_add(*t, 0.4, key=3) ** 2, (x, residual))
+    assert torch.autograd.gradcheck(lambda x, r: dropout_add(x, r, 0.4, key=3), (x, residual), check_forward_ad=True)
+    assert torch.autograd.gradgradcheck(lambda x, r: dropout_add(x, r, 0.4, key=3) ** 2, (x, residual))
 
 
 def test_the_module_is_the_function_and_can_be_stochastic_depth() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -15,7 +15,10 @@ from ..ops import realised as realised_rate
 
 
 class Checked:
-    """A setting that obeys its rule at construction and on every later assignment."""
+    """A setting that obeys its rule at construction and on every later assignment.
+
+    It has no `__get__`: reading finds the value in the instance's dictionary, at the price of any attribute.
+    """
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
@@ -23,8 +26,9 @@ class Checked:
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
-    def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        return self if instance is None else instance.__dict__[self.name]
+    if TYPE_CHECKING:
+
+        def __get__(self, instance: Any, owner: type | None = None) -> Any: ...
 
     def __set__(self, instance: Any, value: Any) -> None:
         instance.__dict__[self.name] = check(self.rule, type(instance).__name__, self.name, value)
@@ -95,7 +99,7 @@ def own_key(
     layer: torch.nn.Module, input: Any, key: int | Tensor | None, generator: torch.Generator | None, noise: str = ""
 ) -> Any:
     """The call's key if it has one, else what an active stream has for the layer, else None."""
-    seat = layer.__dict__.get(seat_attribute(noise))
+    seat = layer.__dict__.get(f"_seat_{noise}" if noise else "_seat")
     if seat is None or key is not None or generator is not None or not layer.training:
         return key
     return seat.draw(input)
