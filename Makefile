@@ -2,9 +2,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SETUP := pyproject.toml constraints.txt
+SOURCES := $(wildcard src/thinned/csrc/*)
+SETUP := pyproject.toml constraints.txt $(SOURCES)
+CPP := $(filter %.cpp %.hpp,$(SOURCES)) $(wildcard tests/csrc/*.cpp)
+CONFIGURE = $(BIN)/cmake -S src/thinned/csrc -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python
 
-.PHONY: study test lint check format clean
+.PHONY: study test lint tidy sanitize check format clean
 
 study: $(VENV)/study.stamp ## the main job: which dropout rate, on real digits
 	$(BIN)/thinned study
@@ -12,16 +15,27 @@ study: $(VENV)/study.stamp ## the main job: which dropout rate, on real digits
 test: $(VENV)/dev.stamp ## the tests, doc examples included
 	$(BIN)/python -m pytest -n auto
 
-lint: $(VENV)/dev.stamp ## format, lint, types
+lint: tidy $(VENV)/dev.stamp ## format, lint, types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+tidy: $(VENV)/dev.stamp ## the kernel's C++: format, clang-tidy
+	$(BIN)/clang-format --dry-run -Werror $(CPP)
+	$(CONFIGURE) -B build/tidy -DCMAKE_EXPORT_COMPILE_COMMANDS=ON --log-level=WARNING
+	$(BIN)/clang-tidy --quiet -p build/tidy $(filter src/%.cpp,$(CPP))
+
+sanitize: $(VENV)/dev.stamp ## the kernel under AddressSanitizer and UndefinedBehaviorSanitizer
+	$(CONFIGURE) -B build/sanitize -DTHINNED_MODULE=OFF -DTHINNED_SANITIZE=ON -DTHINNED_STRICT=ON
+	$(BIN)/cmake --build build/sanitize
+	build/sanitize/check
 
 check: lint test ## all that a change must pass
 
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	$(BIN)/clang-format -i $(CPP)
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -36,7 +36,8 @@ void element(const Job& job, int64_t out, int64_t in, int64_t residual, uint64_t
     } else {
         const float x = static_cast<const float*>(job.in)[in] * static_cast<float>(job.scale);
         const float y = kept ? x + static_cast<float>(job.shift) : static_cast<float>(job.fill);
-        static_cast<float*>(job.out)[out] = job.form == Form::add ? static_cast<const float*>(job.residual)[residual] + y : y;
+        static_cast<float*>(job.out)[out] =
+            job.form == Form::add ? static_cast<const float*>(job.residual)[residual] + y : y;
     }
 }
 
@@ -49,7 +50,7 @@ void slowly(const Job& job, int depth, int64_t out, int64_t in, int64_t residual
 }
 
 // Strides of a random order of axes, perhaps with gaps; returns how many elements they span.
-int64_t lay_out(Job& job, int64_t Axis::*stride, bool gaps) {
+int64_t lay_out(Job& job, int64_t Axis::* stride, bool gaps) {
     int order[MAX_RANK];
     for (int d = 0; d < job.rank; ++d) order[d] = d;
     for (int d = job.rank - 1; d > 0 && below(3) == 0; --d) std::swap(order[d], order[below(d + 1)]);

@@ -6,7 +6,8 @@
 namespace thinned {
 namespace {
 
-// Longest stretch of an axis that `scatter` walks before it goes on to the next axis: it keeps the touched lines cached.
+// Longest stretch of an axis that `scatter` walks before it goes on to the next axis: it keeps the touched lines
+// cached.
 constexpr int64_t TILE = 128;
 
 template <class Before>

@@ -71,7 +71,8 @@ private:
     int64_t many(uint64_t block, Lane* to) {
         typename Isa::Register word[2 * GROUPS];
         philox_many<Isa, GROUPS>(key_, block, domain_, word);
-        for (int j = 0; j < 2 * GROUPS; ++j) Isa::store(to + j * static_cast<int>(sizeof word[0] / sizeof(Lane)), word[j]);
+        for (int j = 0; j < 2 * GROUPS; ++j)
+            Isa::store(to + j * static_cast<int>(sizeof word[0] / sizeof(Lane)), word[j]);
         return GROUPS * Isa::BLOCKS;
     }
 
@@ -161,11 +162,13 @@ struct Fused<Drop<Float16, false>> {
     static constexpr bool value = true;
 };
 
-// Positions from a block's start on. Returns how many elements are done: all but a rest of less than a register's worth.
+// Positions from a block's start on. Returns how many elements are done: all but a rest of less than a register's
+// worth.
 template <bool STREAM, class T>
 int64_t fused(const Schedule& key, const Drop<T, false>& op, const T* in, T* out, uint64_t position, int64_t count) {
     const typename Isa::Select select(op.threshold, op.scale);
     constexpr int LANES = sizeof(typename Isa::Register) / 2;
+    constexpr int AHEAD = Isa::AHEAD / static_cast<int>(sizeof(T));
     int64_t done = 0;
     uint64_t block = position / 8;
     const auto group = [&](auto groups) THINNED_INLINE_LAMBDA {
@@ -173,13 +176,14 @@ int64_t fused(const Schedule& key, const Drop<T, false>& op, const T* in, T* out
         typename Isa::Register lanes[2 * GROUPS];
         philox_many<Isa, GROUPS>(key, block, BERNOULLI_DOMAIN, lanes);
         for (int j = 0; j < 2 * GROUPS; ++j) {
-            __builtin_prefetch(in + done + j * LANES + Isa::AHEAD / sizeof(T));
+            __builtin_prefetch(in + done + j * LANES + AHEAD);
             select.template operator()<STREAM>(lanes[j], in + done + j * LANES, out + done + j * LANES);
         }
         done += 2 * GROUPS * LANES;
         block += GROUPS * Isa::BLOCKS;
     };
-    while (count - done >= 2 * Isa::GROUPS * LANES && (block & LOW_WORD) + GROUP <= LOW_WORD) group(Constant<Isa::GROUPS>());
+    while (count - done >= 2 * Isa::GROUPS * LANES && (block & LOW_WORD) + GROUP <= LOW_WORD)
+        group(Constant<Isa::GROUPS>());
     while (count - done >= 2 * LANES && (block & LOW_WORD) + Isa::BLOCKS <= LOW_WORD) group(Constant<1>());
     if (STREAM) Isa::fence();
     return done;
@@ -249,10 +253,8 @@ private:
             if constexpr (FUSES) {
                 if (position % 8 == 0) {
                     const bool whole = reinterpret_cast<uintptr_t>(out) % sizeof(typename Isa::Register) == 0;
-                    advance(
-                        job_.stream && whole ? fused<true>(key_, op_, in, out, position, count)
-                                             : fused<false>(key_, op_, in, out, position, count)
-                    );
+                    advance(job_.stream && whole ? fused<true>(key_, op_, in, out, position, count)
+                                                 : fused<false>(key_, op_, in, out, position, count));
                 }
             }
 #endif

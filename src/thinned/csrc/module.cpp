@@ -10,7 +10,6 @@
 
 namespace {
 
-using thinned::Axis;
 using thinned::Job;
 
 // From this many elements on other Python threads may run meanwhile.

@@ -61,9 +61,8 @@ THINNED_INLINE Block philox(const Schedule& key, uint64_t block, uint32_t domain
 // The low word of the block number must not wrap within the call. Then word 1 of the counter, and words 2 and 3, are
 // the same in all lanes, and what depends on them alone is done once: half of the first three rounds.
 template <class Isa, int GROUPS>
-THINNED_INLINE void philox_many(
-    const Schedule& key, uint64_t block, uint32_t domain, typename Isa::Register (&out)[2 * GROUPS]
-) {
+THINNED_INLINE void philox_many(const Schedule& key, uint64_t block, uint32_t domain,
+                                typename Isa::Register (&out)[2 * GROUPS]) {
     using V = typename Isa::Register;
     const V m0 = Isa::broadcast(MULTIPLIER[0]), m1 = Isa::broadcast(MULTIPLIER[1]);
     V x0[GROUPS], x1[GROUPS], x2[GROUPS], x3[GROUPS];

@@ -70,7 +70,8 @@ struct Isa {
     static THINNED_INLINE Register order() { return {{0, 1}}; }
     static THINNED_INLINE Register last(Register product, Register odd, Register key) {
         const Register word = exclusive_or(high(product), odd, key);
-        return {{(word.lane[0] & 0xffffffff) | product.lane[0] << 32, (word.lane[1] & 0xffffffff) | product.lane[1] << 32}};
+        return {
+            {(word.lane[0] & 0xffffffff) | product.lane[0] << 32, (word.lane[1] & 0xffffffff) | product.lane[1] << 32}};
     }
     static THINNED_INLINE void interleave(Register a, Register b, Register& first, Register& second) {
         first = {{a.lane[0], b.lane[0]}};

@@ -32,6 +32,8 @@ struct OpenMP {
 };
 
 #if defined(__linux__)
+bool starts(const char* text, const char* with) { return std::strncmp(text, with, std::strlen(with)) == 0; }
+
 // A second pool beside torch's would fight it for the cores, so the runtime already in the process is used: found by
 // name among the loaded libraries, because Python loads them with private symbols, and wheels rename them.
 OpenMP find() {
@@ -40,8 +42,7 @@ OpenMP find() {
         [](dl_phdr_info* info, size_t, void* data) {
             const char* slash = std::strrchr(info->dlpi_name, '/');
             const char* name = slash ? slash + 1 : info->dlpi_name;
-            if (std::strncmp(name, "libgomp", 7) && std::strncmp(name, "libiomp", 7) && std::strncmp(name, "libomp", 6))
-                return 0;
+            if (!starts(name, "libgomp") && !starts(name, "libiomp") && !starts(name, "libomp")) return 0;
             void* library = dlopen(info->dlpi_name, RTLD_NOW | RTLD_NOLOAD);
             if (!library) return 0;
             OpenMP& openmp = *static_cast<OpenMP*>(data);
