@@ -29,7 +29,8 @@ class Case:
         return build(self.variant, p, **self.settings)
 
     def sample(self, dtype: torch.dtype = torch.float32) -> Tensor:
-        return sample(self.variant, dtype)
+        x = sample(self.variant, dtype)
+        return x[:3] if self.variant.layout.startswith("T") else x  # a compiled step each
 
     def call(self, layer: Any, x: Tensor, seed: int) -> Tensor:
         """The output, with the draws of this seed."""

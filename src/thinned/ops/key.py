@@ -6,10 +6,13 @@ import threading
 
 import torch
 from torch import Tensor
+from torch._functorch import config
+from torch.utils.checkpoint import checkpoint
 
 from ..noise import UINT64, check
 from .fold import fold_in, fold_number
 from .philox import signed
+from .rate import tracing
 
 _DISTRIBUTED = torch.distributed.is_available()  # torch can be built without
 
@@ -29,10 +32,17 @@ def draw_key(generator: torch.Generator | None = None) -> Tensor:
     >>> torch.equal(draw_key(torch.Generator().manual_seed(1)), draw_key(torch.Generator().manual_seed(1)))
     True
     """
-    device = torch.device("cpu") if generator is None else generator.device
-    key = torch.randint(-(2**63), 2**63 - 1, (), dtype=torch.int64, device=device, generator=generator)
+    recomputed = generator is None and tracing() and config.activation_memory_budget < 1
+    # With a budget the compiler draws again in the backward pass, unless it is a checkpoint that draws, whose generator
+    # it winds back.
+    key = checkpoint(_draw, generator, use_reentrant=False) if recomputed else _draw(generator)
     rank = _rank() if generator is None else None
     return key if rank is None else fold_in(key, rank)
+
+
+def _draw(generator: torch.Generator | None) -> Tensor:
+    device = torch.device("cpu") if generator is None else generator.device
+    return torch.randint(-(2**63), 2**63 - 1, (), dtype=torch.int64, device=device, generator=generator)
 
 
 def _rank() -> int | None:
