@@ -2,9 +2,9 @@
 
 Activation checkpointing and reversible layers run a part of the forward pass again, in the backward pass and in another
 order. Such a call must get the key of the call that it repeats. Every call is written down under the *segments* that it
-was made in (`segment.py` finds them). Within a segment calls repeat in their order. A call in no segment is known again
-if it is the only such call of its site in the step, or by a sample of its input's values. Anything else is an error,
-never a guess.
+was made in (`segment.py` finds them). In torch's checkpoint calls repeat in their order. Elsewhere a call is known if
+it is its site's only one in the segment, or the only one of the step that was made in none; or by a sample of its
+input's values. Anything else is an error, never a guess.
 """
 
 from __future__ import annotations
@@ -82,9 +82,8 @@ class Ledger:
         if trace.run != run:
             trace.run, trace.start = run, seat.ticket
         position = ticket - trace.start
-        known = trace.calls[position] if position < len(trace.calls) else None
-        if known is not None and (repeats_in_order(segment) or _alike(known, input)):
-            return known
+        if position < len(trace.calls) and repeats_in_order(segment):
+            return trace.calls[position]
         return _only(seat, trace.calls, input)
 
 
@@ -97,8 +96,8 @@ def _only(seat: Seat, calls: list[Call], input: Tensor | None) -> Call:
     found = f"{len(calls)} that it may be" if calls else "none in this step"
     raise RuntimeError(
         f"`stream`: site {seat.name!r}, called in a backward pass, must repeat a call of the forward pass that can be "
-        f"told. Got {found}. Recompute with torch.utils.checkpoint, call step() after the backward pass, or pass key= "
-        "to the layer."
+        f"told. Got {found}. Recompute with torch.utils.checkpoint, say repeats_in_order = True in an "
+        "autograd.Function that does, call step() after the backward pass, or pass key= to the layer."
     )
 
 

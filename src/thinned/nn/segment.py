@@ -60,8 +60,12 @@ def surroundings() -> Surroundings:
 
 
 def repeats_in_order(segment: Any) -> bool:
-    """Whether it is torch's own checkpoint, which runs the same function again."""
-    return isinstance(segment, checkpoint._CheckpointFrame) or _function(segment) is checkpoint.CheckpointFunction
+    """Whether calls are repeated in their order: by torch's own checkpoint, which runs the same function again, and by
+    an `autograd.Function` that says so, with an attribute of this function's name."""
+    if isinstance(segment, checkpoint._CheckpointFrame):
+        return True
+    function = _function(segment)
+    return function is checkpoint.CheckpointFunction or getattr(function, "repeats_in_order", False)
 
 
 def _function(ctx: Any) -> type:
