@@ -119,18 +119,6 @@ def test_subnormal_values_are_kept(keyed: Variant, dtype: torch.dtype) -> None:
     assert torch.equal(torch.autograd.grad(y, x, x)[0], y)
 
 
-def test_autocast_does_not_narrow_what_it_is_given(keyed: Variant) -> None:
-    """xformers (Triton): under autocast dropout casts to fp16. Here, as torch's own: the dtype and mask without it."""
-    x = sample(keyed).requires_grad_()
-    layer = keyed.module(p=0.5)
-    expected = layer(x, key=4)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        y = layer(x, key=4)
-        assert torch.nn.functional.dropout(x).dtype == y.dtype == torch.float32
-    assert torch.equal(y, expected)
-    assert torch.equal(*(torch.autograd.grad(output, x, x.detach())[0] for output in (y, expected)))
-
-
 def test_a_call_does_not_decide_the_next_one_s_dtype(variant: Variant) -> None:
     """baal 2.1: a cached mask keeps its dtype, so that float16 after float32 gives float32; dropblock 0.3 (PyPI)
     gives float32 for half precision in any case."""
