@@ -173,7 +173,9 @@ def gaussian(
 def check_floating(owner: str, input: object) -> None:
     """Refuse what has no gradient to thin, in one wording, at every p and in every mode."""
     if not isinstance(input, Tensor):
-        raise TypeError(f"`{owner}`: `input` must be a tensor. Got {type(input).__name__}. Pass torch.as_tensor(...).")
+        symbolic = isinstance(input, torch.fx.Proxy)
+        next_step = "Make the layer a leaf of the torch.fx.Tracer." if symbolic else "Pass torch.as_tensor(...)."
+        raise TypeError(f"`{owner}`: `input` must be a tensor. Got {type(input).__name__}. {next_step}")
     if not (input.is_floating_point() or input.is_complex()):
         raise TypeError(
             f"`{owner}`: `input` must be floating-point or complex. Got {input.dtype}. Convert it first: input.float()."
