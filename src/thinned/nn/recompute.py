@@ -64,14 +64,15 @@ class Ledger:
             # A compiled graph may make its calls in another order than the program.
             insort(trace.calls, call, key=lambda known: known.index)
 
-    def find(self, segment: Any, run: object, seat: Seat, ticket: int, input: Tensor | None) -> Call:
+    def find(self, segment: Any, run: object, seat: Seat, ticket: int, start: int, input: Tensor | None) -> Call:
         """The call that the present one repeats.
 
         Arguments:
             segment: what is being repeated, or None where that is not known.
             run: which repetition of it.
-            ticket: the present call's; `seat.ticket` is that of the graph's first call if a compiled graph asks.
-            input: the present call's, unless a compiled graph asks.
+            ticket: the present call's.
+            start: the same, or, in a compiled graph, the ticket at which the graph began.
+            input: the present call's, or None in a compiled graph.
 
         Raises:
             RuntimeError: nothing tells which call it is.
@@ -80,7 +81,7 @@ class Ledger:
         if trace is None:
             return _only(seat, seat.loose, input)
         if trace.run != run:
-            trace.run, trace.start = run, seat.ticket
+            trace.run, trace.start = run, start
         position = ticket - trace.start
         if position < len(trace.calls) and repeats_in_order(segment):
             return trace.calls[position]
