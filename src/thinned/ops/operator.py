@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch._functorch.utils import enable_single_level_autograd_function
+from torch.autograd import forward_ad
 from torch.autograd.forward_ad import _set_fwd_grad_enabled
 from torch.autograd.function import _SingleLevelFunction
 
@@ -36,12 +37,13 @@ def _register(name: str, kernel: Callable[..., Tensor]) -> None:
     _library.define(f"{name}(Tensor x, Tensor key, Tensor law, bool linear, SymInt[] strides, SymInt base) -> Tensor")
     operator: Any = getattr(torch.ops.thinned, name).default
 
+    def below(keyset: Any, *arguments: Any) -> Any:
+        # Below this level's autograd; the levels of torch.func underneath need both modes on to record their own.
+        with torch._C._AutoDispatchBelowAutograd(), torch.enable_grad(), _set_fwd_grad_enabled(True):
+            return operator.redispatch(keyset & torch._C._after_autograd_keyset, *arguments)
+
     class Apply(_SingleLevelFunction):
-        @staticmethod
-        def forward(keyset: Any, x: Tensor, key: Tensor, law: Tensor, *rest: Any) -> Any:
-            # Below this level's autograd; the levels of torch.func underneath need both modes on to record their own.
-            with torch._C._AutoDispatchBelowAutograd(), torch.enable_grad(), _set_fwd_grad_enabled(True):
-                return operator.redispatch(keyset & torch._C._after_autograd_keyset, x, key, law, *rest)
+        forward = staticmethod(below)
 
         @staticmethod
         def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -60,9 +62,11 @@ def _register(name: str, kernel: Callable[..., Tensor]) -> None:
     Apply.__name__ = name.capitalize()
     apply: Any = Apply.apply  # type: ignore[attr-defined]
 
-    def autograd(keyset: Any, *arguments: Any) -> Any:
+    def autograd(keyset: Any, x: Tensor, *arguments: Any) -> Any:
+        if not (torch.is_grad_enabled() and x.requires_grad) and forward_ad._current_level < 0:
+            return below(keyset, x, *arguments)
         with enable_single_level_autograd_function():
-            return apply(keyset, *arguments)
+            return apply(keyset, x, *arguments)
 
     def meta(x: Tensor, *rest: Any) -> Tensor:
         return torch.empty_like(x)
