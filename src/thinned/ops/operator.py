@@ -63,7 +63,8 @@ def _register(name: str, kernel: Callable[..., Tensor]) -> None:
     apply: Any = Apply.apply  # type: ignore[attr-defined]
 
     def autograd(keyset: Any, x: Tensor, *arguments: Any) -> Any:
-        if not (torch.is_grad_enabled() and x.requires_grad) and forward_ad._current_level < 0:
+        recorded = torch.is_grad_enabled() and x.requires_grad
+        if not recorded and forward_ad._current_level < 0 and torch._C._functorch.peek_interpreter_stack() is None:
             return below(keyset, x, *arguments)
         with enable_single_level_autograd_function():
             return apply(keyset, x, *arguments)
