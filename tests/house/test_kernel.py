@@ -1,4 +1,4 @@
-"""Where a C++ compiler is at hand, the kernel was built: an installation without it works, so nothing else would tell."""
+"""With a C++ compiler at hand the kernel was built: an installation without it works, so nothing else would tell."""
 
 from __future__ import annotations
 
