@@ -178,6 +178,33 @@ def test_a_checkpoint_of_graphs(backend: str, use_reentrant: bool, parts: int) -
     assert_same(run(blocks, True), run(list(model.blocks), False))
 
 
+@backend
+def test_calls_go_on_after_a_recomputation(backend: str) -> None:
+    layer = nn.Dropout(0.5)
+    compiled = torch.compile(layer, backend=backend, fullgraph=True)
+    x = torch.ones(50, requires_grad=True)
+    with thinned.stream(layer, SEED) as stream:
+        for call in range(0, 6, 2):
+            y = checkpoint(lambda x: compiled(x).exp(), x, use_reentrant=False)
+            assert torch.equal(y, layer(x, key=stream.key("", call)).exp())
+            y.sum().backward()
+            assert torch.equal(compiled(x), layer(x, key=stream.key("", call + 1)))
+
+
+@backend
+def test_two_runs_of_a_graph_before_their_backward_passes(backend: str) -> None:
+    """R-Drop: the partitioner repeats the second run's calls, then the first's."""
+    model = network()
+    compiled = Compiled(Checkpointed(model), backend)
+
+    def run(forward: Callable[[Tensor], Tensor]) -> list[Tensor]:
+        with thinned.stream(model, SEED):
+            (forward(batch(0)) - 2 * forward(batch(0)).sin()).square().sum().backward()
+        return gradients(model)
+
+    assert_same(run(compiled), run(model))
+
+
 def test_a_checkpoint_of_a_graph_is_repeated_in_its_part() -> None:
     """A graph reads its rows when it begins; the next one begins in no part."""
     model = network()

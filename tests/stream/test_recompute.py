@@ -329,6 +329,22 @@ def test_new_calls_after_a_recomputation_go_on_where_the_forward_pass_was() -> N
             y.sum().backward()
 
 
+@pytest.mark.parametrize("way", [plain, to_the_end, partial(within, plain, plain)])
+def test_a_look_at_what_is_saved_is_a_recomputation_too(way: Way) -> None:
+    """Outside any backward pass."""
+    layer = nn.Dropout(0.5)
+    x = torch.ones(50, requires_grad=True)
+    with thinned.stream(layer, SEED) as stream:
+        first, second = (way(lambda x: layer(x).exp(), x) for _ in range(2))
+        for y, call in ((second, 1), (first, 0)):
+            node: Any = y.grad_fn
+            while not hasattr(node, "_saved_result"):
+                node = node.next_functions[0][0]
+            assert torch.equal(node._saved_result, layer(torch.ones(50), key=stream.key("", call)).exp())
+        assert torch.equal(layer(x), layer(x, key=stream.key("", 2)))
+        (first + second).sum().backward()
+
+
 def test_a_function_without_ctx_is_known_by_its_only_call_or_by_its_input() -> None:
     model = network()
     blocks: list[Any] = list(model.blocks)
