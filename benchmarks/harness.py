@@ -39,6 +39,7 @@ def medians(calls: Mapping[str, Call], *, threads: int, seconds: float) -> dict[
             more threads the wall time.
         seconds: about how long all may take together; at least `LEAST` turns are made.
     """
+    _settle()
     clock = time.process_time if threads == 1 else time.perf_counter
     loops = {name: _loops(call) for name, call in calls.items()}
     samples: dict[str, list[float]] = {name: [] for name in calls}
@@ -50,6 +51,12 @@ def medians(calls: Mapping[str, Call], *, threads: int, seconds: float) -> dict[
             samples[name].append(_each(calls[name], loops[name], clock))
         turns += 1
     return {name: statistics.median(found) for name, found in samples.items()}
+
+
+def _settle() -> None:
+    """Free one large block, as any training process has done before long: glibc then keeps smaller ones, instead of
+    giving them back and taking them, page fault by page fault, in every call."""
+    torch.ones(31 * 2**18)
 
 
 def _loops(call: Call) -> int:
