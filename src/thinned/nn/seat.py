@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..ops.fold import fold_number
 from ..ops.placed import Parts, Placed
+from ..ops.rate import exporting
 from . import graph, segment
 from .recompute import Call, Ledger, sampled
 
@@ -83,7 +84,7 @@ class Seat:
         return fold_number(self._number, index) if index else self._number
 
     def _trace(self) -> Placed:
-        if torch.compiler.is_exporting():
+        if exporting():
             raise RuntimeError(
                 f"`stream`: site {self.name!r} must not be exported while it is in a stream. Its key would be a "
                 "constant of the program. Export in eval mode, or outside the `with`."

@@ -19,7 +19,12 @@ Rate = float | Tensor
 
 def tracing() -> bool:
     """Whether numbers become data now. An exported program keeps the rates with which it was exported, as numbers."""
-    return torch.compiler.is_compiling() and not torch.compiler.is_exporting()
+    return torch.compiler.is_compiling() and not exporting()
+
+
+def exporting() -> bool:
+    """Whether torch.export traces. In a trace torch 2.8 says so of torch.compile too, so its flag is asked instead."""
+    return torch.compiler._is_exporting_flag
 
 
 def as_rate(rule: Rule, owner: str, argument: str, value: Rate) -> Rate:
