@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -327,6 +328,20 @@ def test_new_calls_after_a_recomputation_go_on_where_the_forward_pass_was() -> N
             y = plain(layer, x)
             assert torch.equal(y, layer(x, key=stream.key("", call)))
             y.sum().backward()
+
+
+@way
+def test_a_backward_pass_in_another_thread(way: Way) -> None:
+    """As autograd has it for every accelerator."""
+    model = network()
+
+    def run(way: Way) -> list[Tensor]:
+        with thinned.stream(model, SEED), ThreadPoolExecutor(1) as pool:
+            value = loss(lambda x: way(model, x) - way(model, x).sin(), batch(0).requires_grad_())
+            pool.submit(value.backward).result()
+        return gradients(model)
+
+    assert_same(run(way), run(directly))
 
 
 @pytest.mark.parametrize("way", [plain, to_the_end, partial(within, plain, plain)])
