@@ -210,3 +210,13 @@ def test_sites_of_a_name_in_two_models_of_one_seed_keep_their_own_count() -> Non
         assert torch.equal(first(x), second(x))
         assert torch.equal(torch.compile(first, backend="eager")(x), torch.compile(second, backend="eager")(x))
         assert torch.equal(first(x) != 0, mask(stream, "", 0.5, (50,), 2))
+
+
+@pytest.mark.parametrize("randomness", ["error", "same", "different"])
+def test_vmap_maps_over_one_call(randomness: str) -> None:
+    layer = nn.Dropout(0.5)
+    with thinned.stream(layer, SEED) as stream:
+        y = torch.func.vmap(layer, randomness=randomness)(torch.ones(3, 50))
+        assert torch.equal(y != 0, mask(stream, "", 0.5, (50,)).expand(3, 50))
+        gradient = torch.func.grad(lambda x: layer(x).sum())(torch.ones(50))
+        assert torch.equal(gradient != 0, mask(stream, "", 0.5, (50,), 1))
