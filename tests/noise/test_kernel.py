@@ -13,9 +13,10 @@ import torch
 from tests.noise.jobs import ELEMENTS, FORMS, RUN, Array, Element, Job, Law, bits, numbers, run_of
 from tests.vectors import read
 
-from thinned.noise import fold_in, place, scale, threshold
+from thinned.noise import bernoulli, fold_in, place, scale, threshold
 from thinned.noise.kernel import DROP, instruction_sets, missing, module
 from thinned.noise.place import Placement
+from thinned.ops import drop
 
 pytestmark = pytest.mark.skipif(module is None, reason=f"no compiled kernel: {missing}")
 
@@ -366,6 +367,8 @@ def arguments(**changed: Any) -> list[Any]:
     [
         ({"more": 1}, TypeError, "run takes 17 arguments. Got 18"),
         ({"type": 4}, ValueError, "type must be in"),
+        ({"form": 4}, ValueError, "form and type must be in"),
+        ({"form": -1}, ValueError, "form and type must be in"),
         ({"type": "float32"}, TypeError, "int"),
         ({"form": None}, TypeError, "int"),
         ({"sizes": [4]}, SystemError, "bad argument"),
@@ -391,3 +394,14 @@ def test_nothing_is_nothing(name: str, sizes: tuple[int, ...], step: int) -> Non
     steps = (step,) * len(sizes)
     given = arguments(sizes=sizes, out_strides=steps, in_strides=steps, residual_strides=steps, noise_strides=steps)
     assert RUN[name](*given) <= 1
+
+
+def test_as_many_axes_as_torch_has() -> None:
+    """64, none of them mergeable with its neighbour, so that the walk needs one more for its tile."""
+    shape = [1] * 58 + [2, 3, 2, 3, 2, 160]
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0)).transpose(-1, -2)
+    expected = bernoulli(7, 0.5, x.shape)
+    assert x.ndim == 64
+    assert np.array_equal(drop(x, 0.5, key=7).numpy(), np.where(expected, x.numpy() * 2, 0))
+    y, kept = x.transpose(-3, -6), bernoulli(7, 0.5, x.transpose(-3, -6).shape)
+    assert np.array_equal(drop(y, 0.5, key=7).numpy(), np.where(kept, y.numpy() * 2, 0))

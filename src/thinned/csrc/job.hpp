@@ -5,7 +5,7 @@
 
 namespace thinned {
 
-constexpr int MAX_RANK = 64;
+constexpr int MAX_RANK = 65;        // torch and NumPy have 64 axes; one more for a tile
 constexpr uint32_t LEVELS = 65536;  // 16-bit decisions
 constexpr uint32_t BERNOULLI_DOMAIN = 0, UNIFORM_DOMAIN = 1;
 

@@ -37,7 +37,7 @@ template <int SET>
 PyObject* run(PyObject*, PyObject* const* args, Py_ssize_t count) {
     if (!count_is(count, 17, "run")) return nullptr;
     Job job;
-    job.form = static_cast<thinned::Form>(PyLong_AsLong(args[0]));
+    const long form = PyLong_AsLong(args[0]);
     const long type = PyLong_AsLong(args[1]);
     job.out = address(args[2]);
     job.in = address(args[3]);
@@ -48,11 +48,12 @@ PyObject* run(PyObject*, PyObject* const* args, Py_ssize_t count) {
         if (!PyErr_Occurred() && PyTuple_Size(args[a]) != rank && !PyErr_Occurred())
             PyErr_SetString(PyExc_ValueError, "run: sizes and strides must be tuples of one length.");
     if (PyErr_Occurred()) return nullptr;
-    if (type < 0 || type > 3 || rank >= thinned::MAX_RANK) {
-        PyErr_Format(PyExc_ValueError, "run: type must be in [0, 3] and rank below %d. Got %ld and %zd.",
-                     thinned::MAX_RANK, type, rank);
+    if (form < 0 || form > 3 || type < 0 || type > 3 || rank >= thinned::MAX_RANK) {
+        PyErr_Format(PyExc_ValueError, "run: form and type must be in [0, 3], rank below %d. Got %ld, %ld and %zd.",
+                     thinned::MAX_RANK, form, type, rank);
         return nullptr;
     }
+    job.form = static_cast<thinned::Form>(form);
     job.type = static_cast<thinned::Type>(type);
     job.rank = static_cast<int>(rank);
     for (Py_ssize_t d = 0; d < rank; ++d)
