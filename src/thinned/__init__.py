@@ -14,13 +14,65 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import nn, noise, ops, study
+    from . import model, nn, noise, ops, study
+    from .model.check import check
+    from .model.convert import convert, revert
+    from .model.freeze import freeze
+    from .model.guard import eval_guard
+    from .model.inspect import inspect
+    from .model.plan import Plan, apply, plan
+    from .model.rates import disabled, rates, scale_rates, set_rates
+    from .model.recalibrate import recalibrate_batchnorm
+    from .model.schedule import Schedule
+    from .nn.constraint import MaxNorm
     from .nn.stream import stream
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "nn", "noise", "ops", "stream", "study"]
 
-_FUNCTIONS = {"stream": "nn.stream"}  # and the submodule that has it
+_FUNCTIONS = {  # and the submodule that has it
+    "MaxNorm": "nn.constraint",
+    "Plan": "model.plan",
+    "Schedule": "model.schedule",
+    "apply": "model.plan",
+    "check": "model.check",
+    "convert": "model.convert",
+    "disabled": "model.rates",
+    "eval_guard": "model.guard",
+    "freeze": "model.freeze",
+    "inspect": "model.inspect",
+    "plan": "model.plan",
+    "rates": "model.rates",
+    "recalibrate_batchnorm": "model.recalibrate",
+    "revert": "model.convert",
+    "scale_rates": "model.rates",
+    "set_rates": "model.rates",
+    "stream": "nn.stream",
+}
+__all__ = [
+    "MaxNorm",
+    "Plan",
+    "Schedule",
+    "__version__",
+    "apply",
+    "check",
+    "convert",
+    "disabled",
+    "eval_guard",
+    "freeze",
+    "inspect",
+    "model",
+    "nn",
+    "noise",
+    "ops",
+    "plan",
+    "rates",
+    "recalibrate_batchnorm",
+    "revert",
+    "scale_rates",
+    "set_rates",
+    "stream",
+    "study",
+]
 
 
 def __getattr__(name: str) -> Any:
