@@ -1,0 +1,111 @@
+"""Masks made by hand: random numbers followed from where they are drawn to the tensor that they thin.
+
+`torch.rand(...) > p`, `x.new_empty(...).bernoulli_(q)` and the like are no dropout to torch. Their results are followed
+through comparisons, casts, views and scaling until they meet a tensor that is not random.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
+
+from .noisy import MASKS, OTHER, UNIFORM
+
+_COMPARISONS = {"lt", "le", "gt", "ge", "less", "greater"}
+_ROUNDINGS = {"floor", "round", "ceil", "bernoulli", "trunc"}
+_APPLIES = {"mul", "multiply", "div", "where", "masked_fill", "setitem", "masked_select", "einsum", "addcmul"}
+
+
+@dataclass(slots=True)
+class Tag:
+    """What a tensor has of a draw."""
+
+    source: int  # the call that drew
+    stage: str  # "noise", or "mask" once it is of two values
+    threshold: float | None = None  # the number it was compared with
+
+
+@dataclass(slots=True)
+class Applied:
+    """A mask met a tensor."""
+
+    source: int
+    dropped: float | None  # the share of its non-zero units that became 0
+    mask_shape: tuple[int, ...]
+    threshold: float | None
+
+
+class Masks:
+    """The tensors of one forward pass that are random, and how."""
+
+    def __init__(self) -> None:
+        self._tags: Any = WeakIdKeyDictionary()
+        self.thresholds: dict[int, float] = {}  # what a draw's numbers were compared with
+
+    def before(self, name: str, tensors: Sequence[Tensor]) -> Tensor | None:
+        """Which units are not 0 in the tensor that this call is about to thin, if it is about to."""
+        tags = [self._tags.get(tensor) for tensor in tensors]
+        if name not in _APPLIES or not any(tag is not None and tag.stage == "mask" for tag in tags):
+            return None
+        base = self._base(tensors)
+        return None if base is None else base != 0
+
+    def after(
+        self,
+        name: str,
+        index: int,
+        arguments: Sequence[Any],
+        tensors: Sequence[Tensor],
+        alive: Tensor | None,
+        result: Any,
+    ) -> Applied | None:
+        """Take note of a call and its result; answer what it did if it applied a mask."""
+        if name == "setitem":
+            result = tensors[0] if tensors else None
+        if not isinstance(result, Tensor):
+            return None
+        if name in MASKS or name in UNIFORM or name in OTHER:
+            self._tags[result] = Tag(index, "mask" if name in MASKS else "noise")
+            return None
+        tagged = [(tensor, tag) for tensor in tensors if (tag := self._tags.get(tensor)) is not None]
+        if not tagged or name.startswith("new_") or name.endswith("_like"):
+            return None
+        tensor, tag = tagged[0]
+        plain = [other for other in tensors if self._tags.get(other) is None and other.ndim]
+        if tag.stage == "noise":
+            self._follow_noise(name, arguments, tag, result, plain)
+        elif alive is not None and plain:
+            dropped = None
+            if result.shape == alive.shape and result.is_floating_point():
+                units = int(alive.sum())
+                dropped = int(((result == 0) & alive).sum()) / units if units else None
+            return Applied(tag.source, dropped, tuple(tensor.shape), tag.threshold)
+        elif not plain and (result.numel() > 1 or tensor.numel() == 1):
+            self._tags[result] = tag
+        return None
+
+    def _follow_noise(
+        self, name: str, arguments: Sequence[Any], tag: Tag, result: Tensor, plain: Sequence[Tensor]
+    ) -> None:
+        numbers = [value for value in arguments if isinstance(value, (int, float)) and not isinstance(value, bool)]
+        if name in _COMPARISONS:
+            if numbers:
+                self.thresholds[tag.source] = float(numbers[0])
+            self._tags[result] = Tag(tag.source, "mask", float(numbers[0]) if numbers else None)
+        elif name in _ROUNDINGS:
+            self._tags[result] = Tag(tag.source, "mask", tag.threshold)
+        elif not plain and (result.numel() > 1 or result.ndim == 0):
+            shifted = name in ("add", "sub") and numbers
+            if shifted:
+                self.thresholds.setdefault(tag.source, float(numbers[0]))
+            self._tags[result] = Tag(tag.source, "noise", float(numbers[0]) if shifted else tag.threshold)
+
+    def _base(self, tensors: Sequence[Tensor]) -> Tensor | None:
+        plain = [tensor for tensor in tensors if self._tags.get(tensor) is None and tensor.ndim]
+        floating = [tensor for tensor in plain if tensor.is_floating_point()]
+        return max(floating, key=torch.Tensor.numel) if floating else None

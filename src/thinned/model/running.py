@@ -1,0 +1,81 @@
+"""Which module is running: told by hooks that torch keeps for all modules, so that no module carries one.
+
+A hook on a module would switch off the fused path of torch's transformer layers, and would be seen by copies.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+
+from ..nn.names import named_modules
+
+Module = torch.nn.Module
+
+
+class Running:
+    """The stack of modules whose forward is under way, in the thread that made it."""
+
+    def __init__(self, model: Module) -> None:
+        self._names = {id(module): name for name, module in named_modules(model)}
+        self._thread = threading.get_ident()
+        self._stack: list[tuple[str, Module]] = [("", model)]
+        self.ran: dict[str, int] = {}  # how often each module's forward has run
+        self.loose: dict[str, Module] = {}  # modules that the model does not own, by the name they got here
+        self.python_draws: dict[str, int] = {}  # in whose code Python's or NumPy's own generator moved
+        self._state: Any = None
+
+    @property
+    def name(self) -> str:
+        """The innermost module's qualified name, "" for the model itself."""
+        return self._stack[-1][0]
+
+    @contextmanager
+    def followed(self) -> Iterator[None]:
+        """Watch what runs inside the `with`."""
+        before = register_module_forward_pre_hook(self._enter)
+        after = register_module_forward_hook(self._leave, always_call=True)
+        self._state = _generators()
+        try:
+            yield
+            self._look(self.name)
+        finally:
+            before.remove()
+            after.remove()
+
+    def _enter(self, module: Module, _: Any) -> None:
+        if threading.get_ident() != self._thread:
+            return
+        self._look(self.name)
+        name = self._names.get(id(module))
+        if name is None:  # built in a forward, or kept in a plain list
+            name = f"{self.name}<{type(module).__name__}>"
+            self.loose[name] = module
+        self._stack.append((name, module))
+        self.ran[name] = self.ran.get(name, 0) + 1
+
+    def _leave(self, module: Module, _: Any, __: Any) -> None:
+        if threading.get_ident() != self._thread:
+            return
+        self._look(self.name)
+        while len(self._stack) > 1 and self._stack.pop()[1] is not module:
+            pass  # a forward that an exception left, which somebody caught
+
+    def _look(self, name: str) -> None:
+        """Note whether Python's own generators have moved since the last look, in this module's code."""
+        state = _generators()
+        if state != self._state:
+            self.python_draws[name] = self.python_draws.get(name, 0) + 1
+            self._state = state
+
+
+def _generators() -> tuple[Any, ...]:
+    legacy: Any = np.random.get_state()  # noqa: NPY002  models draw from this one
+    return random.getstate(), legacy[1].tobytes(), legacy[2:]
