@@ -51,6 +51,8 @@ $(VENV)/study.stamp: $(VENV)/torch.stamp $(SETUP)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[study]'
 	@touch $@
 
+# timm and torchvision, whose models the tests run, without what they ask for: torch stays, and [dev] has the rest.
 $(VENV)/dev.stamp: $(VENV)/torch.stamp $(SETUP)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps timm torchvision
 	@touch $@ $(VENV)/study.stamp

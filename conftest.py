@@ -2,6 +2,9 @@
 
 import pytest
 import torch
+from tests.zoo import imports
+
+imports.prepare()
 
 # On tensors as small as the tests' a second thread costs more than it brings, most of all on a busy machine.
 torch.set_num_threads(1)

@@ -1,4 +1,5 @@
-"""`import thinned` and `import thinned.nn` need torch and NumPy: nothing that only an extra installs is imported."""
+"""`import thinned` and `import thinned.nn` need torch and NumPy: nothing that only an extra installs is imported,
+nor what the Makefile installs beside the extras."""
 
 from __future__ import annotations
 
@@ -12,13 +13,14 @@ from pathlib import Path
 import pytest
 
 PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
+BESIDE = {"timm", "torchvision"}
 
 
 def modules_of_extras() -> set[str]:
-    """The top-level modules of every distribution that an extra of pyproject.toml names."""
+    """The top-level modules of every distribution that an extra of pyproject.toml names, and of those beside it."""
     extras = tomllib.loads(PYPROJECT.read_text())["project"]["optional-dependencies"]
     names = {re.split(r"[^\w.-]", requirement)[0] for extra in extras.values() for requirement in extra} - {"thinned"}
-    wanted = {re.sub(r"[-_.]+", "-", name).lower() for name in names}
+    wanted = {re.sub(r"[-_.]+", "-", name).lower() for name in names | BESIDE}
     return {
         module
         for module, distributions in packages_distributions().items()
@@ -34,7 +36,17 @@ def imported_by(statement: str) -> set[str]:
 
 
 def test_extras_are_known() -> None:
-    assert {"pandas", "matplotlib", "sklearn", "typer", "rich", "pydantic", "pytest"} <= modules_of_extras()
+    assert {
+        "pandas",
+        "matplotlib",
+        "sklearn",
+        "typer",
+        "rich",
+        "pydantic",
+        "pytest",
+        "timm",
+        "transformers",
+    } <= modules_of_extras()
 
 
 @pytest.mark.parametrize("statement", ["import thinned", "import thinned.nn", "import thinned; thinned.nn"])
