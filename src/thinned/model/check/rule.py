@@ -44,6 +44,7 @@ class Rule:
     reference: str
     source: Callable[[SourceFile], Iterator[Finding]] | None = None
     live: Callable[[Examination], Iterator[Finding]] | None = None
+    advice: bool = False  # information: its findings are shown, and never a failure
 
     def __post_init__(self) -> None:
         if not _CODE.fullmatch(self.code):
