@@ -3,155 +3,99 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import NamedTuple
 
 import torch
 
-from ..nn.names import named_modules, unwrapped
+from ..nn.names import named_modules
 from ..noise import realised
+from .conversion import Change, Conversion, Left
 from .noisy import rate_of
 from .swap import ORIGINAL, Swap, build, original, swap
 
 Module = torch.nn.Module
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One module that another took the place of."""
-
-    path: str
-    was: str
-    now: str
-    p: float
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Left:
-    """One dropout that was left as it is, and why."""
-
-    path: str
-    kind: str
-    p: float | None
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
-class Conversion:
-    """What `convert` or `revert` did, one row a module. `print` shows it as a table; `revert()` undoes a conversion."""
-
-    changed: tuple[Change, ...]
-    left: tuple[Left, ...] = ()
-    already: tuple[str, ...] = ()  # the names of layers that were thinned's before
-    _model: Module | None = field(default=None)
-    _layers: tuple[Module, ...] = ()
-
-    def revert(self) -> Conversion:
-        """Undo these changes, and no others that `convert` has made of the model."""
-        return _put_back(self._model, self._layers) if self._model is not None else Conversion(())
-
-    def __repr__(self) -> str:
-        counts = f"{len(self.changed)} changed, {len(self.left)} left, {len(self.already)} already thinned's"
-        return f"<{type(self).__name__}: {counts}>"
-
-    def __str__(self) -> str:
-        parts = []
-        if self.changed:
-            rows = [(row.path, row.was, row.now, f"{row.p:g}", row.note) for row in self.changed]
-            parts.append(_table(("path", "was", "is", "p", "note"), rows))
-        else:
-            parts.append("Nothing was changed.")
-        if self.already:
-            parts.append(f"Thinned's already: {len(self.already)}, {_some(self.already)}")
-        if self.left:
-            lines = [
-                (row.path or "(the model)", row.kind, "" if row.p is None else f"{row.p:g}", row.reason)
-                for row in self.left
-            ]
-            parts.append("Left as they are:\n" + _table(("path", "is", "p", "reason"), lines))
-        return "\n\n".join(parts)
-
-
 def convert(model: Module, *, only: str | Sequence[str] | None = None, recurrent: bool = False) -> Conversion:
     """Put thinned's layers where a model has stock dropouts, in place.
 
-    Taken: torch's Dropout, Dropout1d, 2d, 3d, AlphaDropout, FeatureAlphaDropout; stochastic depth of timm, torchvision,
-    Hugging Face and whoever else has a class called DropPath that, tried out, does what StochasticDepth does. p,
-    `inplace`, the mode, hooks and whatever else is set on a module stay; names and order in `state_dict` and results in
-    eval mode stay bit for bit; parameters stay the same objects. In training the noise is thinned's: other masks, of the
-    same law (docs/convert.md has the differences).
+    Taken: torch's Dropout, Dropout1d/2d/3d, AlphaDropout and FeatureAlphaDropout; stochastic depth of timm,
+    torchvision, Hugging Face and whoever else has a class called DropPath that, tried out, does what `StochasticDepth`
+    does. p, `inplace`, mode, hooks and whatever else was set on a module stay; names and order in `state_dict` and
+    results in eval mode stay bit for bit. In training the noise is of the same law and other draws (docs/convert.md).
 
     Arguments:
-        model: any module; torch's wrappers (compiled, DDP, FSDP) are looked into.
-        only: patterns of qualified names, "encoder.*", of the dropouts to take. All without it.
-        recurrent: take LSTM, GRU and RNN with `dropout` too. Their noise becomes another one: a mask for each sequence,
-            the same at every step, on the input of every layer, the first included.
+        model: any module, with torch's wrappers around it (compiled, DDP, FSDP) or without.
+        only: patterns of qualified names, such as "encoder.*": the dropouts to take. None takes all.
+        recurrent: take LSTM, GRU and RNN with `dropout` too, their parameters being the same objects after it. Their
+            noise becomes another: one mask a sequence, the same at every step, on every layer's input, the first
+            included.
 
     Returns:
-        a report: `.changed`, `.left` with reasons, `.already`, `.revert()`; print it.
+        The report: `.changed`, `.left` with reasons, `.already` ours, `.revert()`. Print it for a table.
 
     Raises:
         TypeError: no module, or one of TorchScript.
-        ValueError: the model itself is the dropout; a pattern in `only` that matches none.
+        ValueError: the model itself is the dropout; a pattern that matches none. Nothing is changed then.
         RuntimeError: the model is in an active stream.
 
-    Cost: none at a call; the modules that go are kept for `revert`. It does not see functional calls (see `inspect`).
+    Cost: the modules that go are kept for `revert`. Functional calls are not seen: `thinned.inspect` shows them.
 
     >>> model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Dropout(0.1))
     >>> print(convert(model))
-    path  was               is                 p    note
+    path  was               is                  p
     1     torch.nn.Dropout  thinned.nn.Dropout  0.1
     >>> convert(model)
-    <Conversion: 0 changed, 0 left, 1 already thinned's>
+    <Conversion: 0 changed, 0 left, 1 thinned's already>
     """
     _check_model("convert", model)
-    found = list(_dropouts(model, recurrent))
-    names = {name for place in found for name in place.names}
+    places = [*_dropouts(model, recurrent), *_hidden(model, recurrent)]
     already = [name for name, module in named_modules(model) if hasattr(module, "_noises")]
     if only is not None:
         patterns = [only] if isinstance(only, str) else list(only)
-        _check_patterns(patterns, [*names, *already])
-        found = [place for place in found if _matches(patterns, place.names)]
+        _check_patterns(patterns, [*(name for place in places for name in place.names), *already])
+        places = [place for place in places if _matches(patterns, place.names)]
         already = [name for name in already if _matches(patterns, [name])]
-    changed, layers, left = [], [], []
-    for place in found:
-        layer = _built(place)
-        if isinstance(layer, Left):
-            left.append(layer)
-            continue
-        layers.append((place, layer))
-        changed.append(_change(place, layer))
-    for place, layer in layers:  # all or, where something above raised, none
+    changed, left, layers = [], [], []
+    for place in places:
+        layer = _layer(place)
+        if isinstance(layer, str):
+            left.append(Left(place.names[0], _title(place.module), rate_of(place.module), layer))
+        else:
+            layers.append((layer, place))
+            changed.append(_change(place, layer))
+    for layer, place in layers:
         for parent, name in place.seats:
             parent._modules[name] = layer
-    return Conversion(tuple(changed), tuple(left), tuple(already), model, tuple(layer for _, layer in layers))
+    undo = partial(_put_back, model, [layer for layer, _ in layers])
+    return Conversion(tuple(changed), tuple(left), tuple(already), undo)
 
 
 def revert(model: Module) -> Conversion:
-    """Put the modules back whose places `convert` gave to ours: the very same objects, set as they were.
+    """Put back the modules whose places `convert` gave to ours: the very same objects, with the settings they had.
 
-    Their mode, parameters and hooks are those of now: a model in eval mode stays in eval mode. Rates assigned to our
-    layers since are not carried over. A copy of a converted model has copies of the modules to go back to.
+    Mode, parameters and hooks are those of now: a model in eval mode stays in it. A p that was assigned to a layer of
+    ours goes with the layer. A copy of a converted model has copies of the modules to go back to.
 
     Returns:
-        a report as of `convert`, the other way round; without changes if there was nothing to put back.
+        The report, the other way round; without changes where there was nothing to put back.
 
     Raises:
-        TypeError: no module. RuntimeError: the model is in an active stream.
+        TypeError: no module, or one of TorchScript.
+        RuntimeError: the model is in an active stream.
 
     >>> dropout = torch.nn.Dropout(0.1)
     >>> model = torch.nn.Sequential(dropout)
-    >>> _ = convert(model)
-    >>> revert(model), model[0] is dropout
-    (<Conversion: 1 changed, 0 left, 0 already thinned's>, True)
+    >>> convert(model), revert(model), model[0] is dropout
+    (<Conversion: 1 changed, 0 left>, <Conversion: 1 changed, 0 left>, True)
     """
-    return _put_back(model, None)
+    return _put_back(model)
 
 
 class _Place(NamedTuple):
-    """A dropout: its names, the parents that hold it and what they call it, and what takes its place, or why not."""
+    """A dropout: its names, where it sits (a parent, and what that calls it), and what takes its place, or why not."""
 
     names: list[str]
     module: Module
@@ -159,19 +103,31 @@ class _Place(NamedTuple):
     swap: Swap | str
 
 
-def _put_back(model: Module, layers: Iterable[Module] | None) -> Conversion:
+def _put_back(model: Module, layers: Iterable[Module] | None = None) -> Conversion:
     _check_model("revert", model)
     wanted = None if layers is None else {id(layer) for layer in layers}
     changed = []
     for names, layer, seats in _seats(model):
-        if wanted is not None and id(layer) not in wanted:
-            continue
-        module = original(layer)
+        module = original(layer) if wanted is None or id(layer) in wanted else None
         if module is not None:
+            changed.append(Change(names[0], _title(layer), _title(module), rate_of(module) or 0.0))
             for parent, name in seats:
                 parent._modules[name] = module
-            changed.append(Change(names[0], _title(layer), _title(module), rate_of(module) or 0.0))
     return Conversion(tuple(changed))
+
+
+def _seats(model: Module) -> list[tuple[list[str], Module, list[tuple[Module, str]]]]:
+    """Every module with all its names and seats; the model itself has none."""
+    found = {id(module): ([name], module, list[tuple[Module, str]]()) for name, module in named_modules(model)}
+    for (name, *_), parent, _ in found.values():
+        for child_name, child in parent._modules.items():
+            if child is not None:
+                names, _, seats = found[id(child)]
+                seats.append((parent, child_name))
+                full = f"{name}.{child_name}" if name else child_name
+                if full not in names and names[0] != name:  # a wrapper has its name from what it wraps
+                    names.append(full)
+    return list(found.values())
 
 
 def _dropouts(model: Module, recurrent: bool) -> Iterator[_Place]:
@@ -181,17 +137,92 @@ def _dropouts(model: Module, recurrent: bool) -> Iterator[_Place]:
                 yield _Place(names, module, seats, "compiled by TorchScript: convert the model before that")
             continue
         found = swap(module, recurrent)
-        if found is None:
-            continue
-        if not isinstance(found, str) and any(name == "_orig_mod" for _, name in seats):
+        if isinstance(found, Swap) and any(name == "_orig_mod" for _, name in seats):
             found = "compiled on its own by torch.compile: convert it before that"
-        if not isinstance(found, str) and not seats:
-            kind = type(module).__name__
+        if isinstance(found, Swap) and (not seats or not names[0]):
             raise ValueError(
-                f"`convert`: `model` must hold its dropouts as submodules, to be replaced in place. Got a {kind} itself. "
-                f"Use thinned.nn.{swap_name(found)} instead of it, or convert torch.nn.Sequential(model)."
+                f"`convert`: `model` must hold its dropouts as submodules, to be replaced in place. Got a "
+                f"{type(module).__name__} itself. Use thinned.nn.{found.kind.__name__} for it, or convert "
+                "torch.nn.Sequential(model)."
             )
-        yield _Place(names, module, seats, found)
-    for name, module in _hidden(model):
-        if swap(module, True) is not None:
-            yield _Place([name], module, [], "kept in a plain attribute or list, where torch sees no module")
+        if found is not None:
+            yield _Place(names, module, seats, found)
+
+
+def _hidden(model: Module, recurrent: bool) -> Iterator[_Place]:
+    """Dropouts in plain attributes, lists and dictionaries, which torch does not take for submodules."""
+    modules = list(named_modules(model))
+    registered = {id(module) for _, module in modules}
+    torchs = set(vars(Module()))
+    for name, owner in modules:
+        for attribute, value in list(vars(owner).items()):
+            if attribute in torchs or attribute == ORIGINAL:
+                continue
+            inside = (
+                value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else [value]
+            )
+            for module in inside:
+                if not isinstance(module, Module):
+                    continue
+                held = [("", module)] if id(module) in registered else named_modules(module)
+                for below, part in held:
+                    if swap(part, recurrent) is not None:
+                        path = ".".join(filter(None, (name, attribute, below)))
+                        yield _Place([path], part, [], "in a plain attribute or list, where torch sees no submodule")
+
+
+def _layer(place: _Place) -> Module | str:
+    try:
+        return place.swap if isinstance(place.swap, str) else build(place.module, place.swap)
+    except (TypeError, ValueError) as error:  # a p that was assigned after construction, which torch does not check
+        return str(error)
+
+
+def _change(place: _Place, layer: Module) -> Change:
+    assert isinstance(place.swap, Swap)
+    p = rate_of(layer) or 0.0
+    notes = [place.swap.note] if place.swap.note else []
+    if len(place.names) > 1:
+        notes.append(f"shared, also at {', '.join(place.names[1:])}")
+    if f"{p:.3g}" != f"{realised(p):.3g}":
+        notes.append(f"p realised as {realised(p):.6g}")
+    return Change(place.names[0], _title(place.module), _title(layer), p, "; ".join(notes))
+
+
+def _title(module: Module) -> str:
+    """A class as people know it: "torch.nn.Dropout", "timm.DropPath", "thinned.nn.DropPath"."""
+    kind = type(module)
+    package, *_ = kind.__module__.split(".")
+    return {"__main__": "", "torch": "torch.nn.", "thinned": "thinned.nn."}.get(package, f"{package}.") + kind.__name__
+
+
+def _matches(patterns: Iterable[str], names: Iterable[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns for name in names)
+
+
+def _check_patterns(patterns: list[str], names: list[str]) -> None:
+    for pattern in patterns:
+        if not _matches([pattern], names):
+            shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "") if names else "none"
+            raise ValueError(
+                f"`convert`: `only` must name dropouts of the model. Got {pattern!r}, which matches none. "
+                f"Places: {shown}."
+            )
+
+
+def _check_model(owner: str, model: Module) -> None:
+    if not isinstance(model, Module):
+        raise TypeError(
+            f"`{owner}`: `model` must be a torch.nn.Module. Got {type(model).__name__}. Pass the model itself."
+        )
+    if isinstance(model, torch.jit.ScriptModule):
+        raise TypeError(
+            f"`{owner}`: `model` must be a module of Python. Got {type(model).__name__}, compiled by TorchScript. "
+            "Convert the model that it was made of."
+        )
+    noisy = (vars(layer) for _, layer in named_modules(model) if hasattr(layer, "_noises"))
+    if any(value is not None for own in noisy for name, value in own.items() if name.startswith("_seat")):
+        raise RuntimeError(
+            f"`{owner}`: `model` must be in no active stream, which would not know the new layers. Got one that is. "
+            "Leave the stream first."
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -44,7 +45,8 @@ class DropPath(nn.StochasticDepth):
 
     @property
     def drop_prob(self) -> float:
-        return self.p
+        p: float = self.p
+        return p
 
     @drop_prob.setter
     def drop_prob(self, value: float) -> None:
@@ -93,7 +95,9 @@ def build(module: Module, swap: Swap) -> Module:
     own = vars(module).copy()
     own.pop("drop_prob", None)
     layer.__dict__.update(own)
-    for name, value in swap.settings.items():
+    arguments = inspect.signature(swap.kind).parameters
+    defaults = {name: arguments[name].default for name in arguments if hasattr(swap.kind, name)}
+    for name, value in (defaults | dict(swap.settings)).items():
         setattr(layer, name, value)
     layer.__dict__[ORIGINAL] = module
     return layer
