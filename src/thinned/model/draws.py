@@ -47,7 +47,9 @@ def _draw(func: Any, args: Any, kwargs: Any, result: Any) -> Draw | None:
         return None
     first = result[0] if isinstance(result, (tuple, list)) and result else result
     shape = tuple(first.shape) if isinstance(first, Tensor) else ()
-    named = {argument.name: value for argument, value in zip(func._schema.arguments, args, strict=False)} | kwargs
+    schema = func._schema.arguments
+    named = {argument.name: argument.default_value for argument in schema if argument.has_default_value()}
+    named |= {argument.name: value for argument, value in zip(schema, args, strict=False)} | kwargs
     rate = named.get("dropout_p", named.get("dropout"))
     if rate is not None:  # attention and recurrent kernels, which are marked as random at every p
         trains = named.get("train", True)

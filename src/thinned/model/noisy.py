@@ -87,6 +87,11 @@ FUNCTIONS: dict[str, Noisy] = {
     "rnn_relu": _RECURRENT,
 }
 
+# Functions that draw inside of other work.
+INSIDE = {"scaled_dot_product_attention", "multi_head_attention_forward", "lstm", "gru", "rnn_tanh", "rnn_relu"}
+# Our operators, and what traces call them. What they were told is in their tensors.
+OPERATORS = {"drop": "dropout", "gaussian": "gaussian_dropout"}
+
 # What draws numbers from which people make masks by hand. Normal noise is no mask, but noise.
 UNIFORM = {"rand", "rand_like", "uniform", "random", "randint", "randint_like"}
 MASKS = {"bernoulli"}

@@ -21,7 +21,7 @@ from ..nn.names import named_modules
 from .callsite import caller, callsite, is_plumbing
 from .draws import Draw, DrawMode
 from .masks import Masks
-from .noisy import WRITES, canonical, noisy
+from .noisy import OPERATORS, WRITES, canonical, noisy
 from .running import Running
 
 Module = torch.nn.Module
@@ -107,33 +107,6 @@ def trace(model: Module, *args: Any, **kwargs: Any) -> Trace:
     return Trace(recorder.calls, tuple(outputs), recorder.running, seconds)
 
 
-def timings(model: Module, *args: Any, **kwargs: Any) -> tuple[list[float], float]:
-    """Seconds of each call of torch, by `Call.order`, and of the whole pass, with next to nothing watched."""
-    clock = _Clock()
-    with torch.compiler.set_stance("force_eager"), clock:
-        start = perf_counter()
-        model(*args, **kwargs)
-        return clock.seconds, perf_counter() - start
-
-
-class _Clock(TorchFunctionMode):
-    def __init__(self) -> None:
-        super().__init__()
-        self.seconds: list[float] = []
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if is_plumbing(caller(1)) and canonical(func) not in _OURS:
-            return func(*args, **(kwargs or {}))
-        start = perf_counter()
-        result = func(*args, **(kwargs or {}))
-        self.seconds.append(perf_counter() - start)
-        return result
-
-
-# Our operators' names, as rules and tables say them. What they were told is in their tensors.
-_OURS = {"drop": "dropout", "gaussian": "gaussian_dropout"}
-
-
 class _Recorder(TorchFunctionMode):
     def __init__(self, model: Module, example: Any) -> None:
         super().__init__()
@@ -166,7 +139,7 @@ class _Recorder(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         name = canonical(func)
-        ours = _OURS.get(name) if type(func).__module__ == "torch._ops" else None
+        ours = OPERATORS.get(name) if type(func).__module__ == "torch._ops" else None
         if ours is None and is_plumbing(caller(1)):
             outside, self._draws = self._draws, []  # the key is no noise of the model's
             try:

@@ -1,0 +1,215 @@
+"""A place in a model that draws noise, or could: the calls of one line or module, in both modes, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+
+from .noisy import DRAWS, INSIDE, rate_attributes, rate_of
+from .times import Times
+from .trace import Call, Trace
+
+Module = torch.nn.Module
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place that draws noise."""
+
+    name: str  # what patterns match: a dropout module's qualified name, "module:function" for a call in a forward
+    module: str  # the innermost module's qualified name, "" for the model itself
+    kind: str  # the module's class, or the function
+    file: str  # where the user's code calls it
+    line: int
+    p: float | None  # configured: the probability that a unit is dropped; None where the place does not say
+    measured: float | None  # the share of units that were dropped in training; None where nothing can be counted
+    shape: tuple[int, ...]  # of what the noise acts on
+    shared: tuple[int, ...]  # its axes along which one draw is shared
+    train_calls: int  # how often it drew noise in one forward pass in training mode
+    eval_calls: int  # and in evaluation mode
+    share: float | None  # of a training forward pass's time; None where it can't be told
+
+    @property
+    def active(self) -> str:
+        """When it draws: "train", "eval", "both" or "never"."""
+        return ("never", "train", "eval", "both")[bool(self.train_calls) + 2 * bool(self.eval_calls)]
+
+    @property
+    def follows_mode(self) -> bool:
+        """Whether it draws in training mode and not in evaluation mode."""
+        return self.active == "train"
+
+    @property
+    def remark(self) -> str:
+        """What stands out: noise in evaluation, or a p that has no effect; "" for a place as it should be."""
+        if self.eval_calls:
+            return "draws in eval mode"
+        if self.p and not self.train_calls:
+            return "configured, never ran"
+        return ""
+
+    def row(self) -> dict[str, Any]:
+        """Everything, as plain values."""
+        return {**asdict(self), "active": self.active, "follows_mode": self.follows_mode, "remark": self.remark}
+
+
+@dataclass
+class _Group:
+    """The calls of one place, in each mode, and how much of its masks was zero."""
+
+    module: str
+    kind: str
+    file: str
+    line: int
+    train: list[Call] = field(default_factory=list)
+    eval: list[Call] = field(default_factory=list)
+    dropped: float = 0.0
+    counted: int = 0
+
+
+Key = tuple[str, str, str, int]
+
+
+class Places:
+    """Gathers places from traces of one model."""
+
+    def __init__(self, model: Module) -> None:
+        self._modules: dict[str, Module] = {}
+        self._model = model
+        self._groups: dict[Key, _Group] = {}
+        self._ran: dict[str, int] = {}
+        self._python: dict[str, list[int]] = {}
+
+    def add(self, trace: Trace, names: dict[str, Module], training: bool, *, count_only: bool = False) -> None:
+        """Take a trace's calls in; with `count_only` for what its masks say alone."""
+        self._modules.update(names)
+        self._modules.update(trace.loose)
+        applied = {call.applies: call for call in trace.calls if call.applies is not None}
+        for call in trace.calls:
+            if not (call.draws or call.training is not None):
+                continue
+            key = self._key(trace, call)
+            group = self._groups.get(key)
+            if group is None:
+                group = self._groups[key] = _Group(call.module, key[1], call.file, call.line)
+            if training:
+                self._count(group, call, applied.get(call.index))
+            if not count_only:
+                (group.train if training else group.eval).append(call)
+        if not count_only:
+            for name, times in trace.python_draws.items():
+                self._python.setdefault(name, [0, 0])[not training] += times
+
+    def fewest_counted(self) -> int:
+        """The fewest units that any place's mask was measured on, among those that draw masks."""
+        return min((group.counted for group in self._groups.values() if group.counted), default=0)
+
+    def found(self, trace: Trace, times: Times | None = None) -> Iterator[Place]:
+        """The places, those that ran in order and then those that did not; `trace` is the one in training mode."""
+        numbers: dict[tuple[str, str], int] = {}
+        seen = set()
+        for key, group in self._groups.items():
+            own = _is_dropout(self._modules.get(group.module))
+            seen.add(group.module)
+            name = group.module
+            if not own:
+                number = numbers[group.module, group.kind] = numbers.get((group.module, group.kind), 0) + 1
+                name = f"{group.module}:{group.kind}" + (f"#{number}" if number > 1 else "")
+            elif key[2] == "recurrent_dropout":
+                name = f"{group.module}.recurrent_dropout"
+            yield self._place(name, group, trace, times, own)
+        for name, module in self._modules.items():
+            if name not in seen and _is_dropout(module) and not _mere_holder(module, name, seen):
+                yield Place(name, name, type(module).__name__, "", 0, rate_of(module), None, (), (), 0, 0, None)
+        for name, (train, evaluation) in self._python.items():
+            yield Place(f"{name}:random", name, "random", "", 0, None, None, (), (), train, evaluation, None)
+
+    def _key(self, trace: Trace, call: Call) -> Key:
+        module = self._modules.get(call.module)
+        if module is not None and _is_dropout(module):
+            recurrent = any(made.function == "ones_like" for made in trace.producers(call))
+            second = isinstance(module, torch.nn.RNNBase) and recurrent
+            return call.module, type(module).__name__, "recurrent_dropout" if second else "", 0
+        function = call.function
+        if function in DRAWS and call.shape == () and call.p is not None:
+            function = "LayerDrop"  # one number, compared with p, decides whether a layer runs
+        return call.module, function, call.file, call.line
+
+    @staticmethod
+    def _count(group: _Group, call: Call, applied: Call | None) -> None:
+        if applied is not None and applied.masked is not None:
+            # As many independent draws as the mask has units.
+            units = _size(applied.mask_shape)
+            group.dropped += applied.masked * units
+            group.counted += units
+            return
+        for draw in call.draws:
+            if draw.dropped is not None:
+                units = _size(draw.shape)
+                group.dropped += draw.dropped * units
+                group.counted += units
+
+    def _place(self, name: str, group: _Group, trace: Trace, times: Times | None, own: bool) -> Place:
+        drawn = [call for call in group.train if call.draws]
+        first = (drawn or group.train or group.eval)[0]
+        of_first = trace if group.train else None
+        shape, shared = _acted_on(first, of_first)
+        module = self._modules.get(group.module)
+        p = rate_of(module) if own and module is not None else first.p
+        if name.endswith(".recurrent_dropout"):
+            p = float(module.recurrent_dropout) if module is not None else p  # type: ignore[arg-type]
+        if p is None and first.function == "bernoulli" and first.draws and first.draws[0].dropped is not None:
+            p = _told(first)
+        return Place(
+            name=name,
+            module=group.module,
+            kind=group.kind,
+            file=first.file,
+            line=first.line,
+            p=p,
+            measured=group.dropped / group.counted if group.counted else None,
+            shape=shape,
+            shared=shared,
+            train_calls=len(drawn),
+            eval_calls=sum(bool(call.draws) for call in group.eval),
+            share=None if times is None else times.share(trace, group.train),
+        )
+
+
+def _is_dropout(module: Module | None) -> bool:
+    return module is not None and bool(rate_attributes(module))
+
+
+def _mere_holder(module: Module, name: str, seen: set[str]) -> bool:
+    """Whether a module has a p only to hand it to its children, which have places of their own."""
+    return any(other.startswith(f"{name}.") for other in seen) and not hasattr(module, "_noises")
+
+
+def _told(call: Call) -> float | None:
+    """The drop probability that `x.bernoulli_(q)` was told as q."""
+    q = call.arguments.get("p", call.arguments.get("1"))
+    return 1.0 - q if isinstance(q, float) else None
+
+
+def _acted_on(call: Call, trace: Trace | None) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The shape of what a call's noise acts on, and which of its axes share a draw."""
+    noise = call.draws[0].shape if call.draws else ()
+    shape = call.shape
+    if trace is not None and call.function in DRAWS:
+        met = next((other for other in trace.calls if other.applies == call.index), None)
+        if met is not None:
+            shape, noise = met.shape, met.mask_shape
+    elif call.function in INSIDE:
+        shape = noise or shape  # the noise is on the attention weights, or between layers
+    if len(noise) > len(shape):  # dropout3d of an unbatched map draws with an axis more
+        noise = noise[len(noise) - len(shape) :]
+    padded = (1,) * (len(shape) - len(noise)) + noise if noise else shape
+    shared = tuple(axis for axis, (size, own) in enumerate(zip(shape, padded, strict=True)) if own == 1 and size > 1)
+    return shape, shared
+
+
+def _size(shape: Sequence[int]) -> int:
+    return int(torch.Size(shape).numel())

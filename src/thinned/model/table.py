@@ -1,0 +1,73 @@
+"""An inspection as a table: plain text everywhere, and Rich's where that is installed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .inspect import Inspection
+    from .place import Place
+
+HEAD = ("place", "kind", "called at", "p", "measured", "shape", "calls", "active", "time", "")
+
+
+def cells(place: Place) -> tuple[str, ...]:
+    """A place's row."""
+    shape = "x".join(str(size) for size in place.shape)
+    if place.shared:
+        shape += f" (one draw along {', '.join(map(str, place.shared))})"
+    calls = f"{place.train_calls}" if place.train_calls == place.eval_calls or not place.eval_calls else ""
+    return (
+        place.name or "(the model)",
+        place.kind,
+        f"{Path(place.file).name}:{place.line}" if place.file else "",
+        "" if place.p is None else f"{place.p:.3g}",
+        "" if place.measured is None else f"{place.measured:.3f}",
+        shape,
+        calls or f"{place.train_calls} / {place.eval_calls}",
+        place.active,
+        "" if place.share is None else f"{100 * place.share:.1f} %",
+        place.remark,
+    )
+
+
+def summary(inspection: Inspection) -> str:
+    """One line below the table."""
+    places = inspection.places
+    active = sum(place.train_calls > 0 for place in places)
+    remarks = [place.remark for place in places if place.remark]
+    noted = "; ".join(f"{remarks.count(remark)} {remark}" for remark in dict.fromkeys(remarks))
+    share = 100 * sum(place.share or 0.0 for place in places)
+    return (
+        f"{inspection.model}: {len(places)} places, {active} draw noise in training, in {share:.1f} % of a forward"
+        f" pass of {1e3 * inspection.seconds:.3g} ms. "
+        + (f"Look at: {noted}." if noted else "None draws in eval mode.")
+    )
+
+
+def text(inspection: Inspection) -> str:
+    """The table as plain text; a place that stands out has a "!" before it."""
+    rows = [HEAD, *(cells(place) for place in inspection.places)]
+    marks = [" ", *("!" if place.remark else " " for place in inspection.places)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
+    lines = [
+        f"{mark} " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for mark, row in zip(marks, rows, strict=True)
+    ]
+    return "\n".join([*lines, "", summary(inspection)])
+
+
+def rich_table(inspection: Inspection) -> Any:
+    """The table for a terminal."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=summary(inspection), caption_justify="left")
+    for name in HEAD:
+        number = name in ("p", "measured", "time")
+        table.add_column(name, justify="right" if number else "left", overflow="fold", no_wrap=number)
+    for place in inspection.places:
+        style = "bold red" if place.eval_calls else "bold yellow" if place.remark else "dim" if not place.p else None
+        table.add_row(*cells(place), style=style if place.remark or place.p == 0 else None)
+    return table
