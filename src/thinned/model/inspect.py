@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 Module = torch.nn.Module
 
-ENOUGH = 256  # units of a mask that a measured rate should rest on
-
 
 class Inspection:
     """What `inspect` found. It prints as a table; `places` are its rows."""
@@ -75,7 +73,8 @@ def inspect(model: Module, *args: Any, passes: int = 8, **kwargs: Any) -> Inspec
     Arguments:
         model: any module, compiled ones included, which run uncompiled here.
         args, kwargs: an example of what the model is called with. Its size decides how much a measured rate rests on.
-        passes: at most so many forward passes in training mode, until each mask has been measured on 256 units.
+        passes: at most so many forward passes in training mode, until each mask has been measured on 256
+            units and layers that LayerDrop left out have run.
 
     Returns: an `Inspection`. `print` shows a table; `places`, `to_json()` and `to_pandas()` have the same in full;
     `train` and `eval` are the two passes, call by call.
@@ -103,9 +102,9 @@ def inspect(model: Module, *args: Any, passes: int = 8, **kwargs: Any) -> Inspec
         train = trace(model, *args, **kwargs)
         places.add(train, names, training=True)
         for _ in range(passes - 1):
-            if places.fewest_counted() >= ENOUGH or not places.fewest_counted():
+            if not places.unsettled():
                 break
-            places.add(trace(model, *args, **kwargs), names, training=True, count_only=True)
+            places.add(trace(model, *args, **kwargs), names, training=True)
         times = _times(model, args, kwargs, train, state)
         model.eval()
         with torch.no_grad():

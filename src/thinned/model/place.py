@@ -65,12 +65,16 @@ class _Group:
     file: str
     line: int
     train: list[Call] = field(default_factory=list)
+    trace: Trace | None = None  # the pass in training mode that `train` is of
     eval: list[Call] = field(default_factory=list)
     dropped: float = 0.0
     counted: int = 0
 
 
 Key = tuple[str, str, str, int]
+
+LAYER_DROP = "LayerDrop"
+ENOUGH = 256  # units of a mask that a measured rate should rest on
 
 
 class Places:
@@ -83,46 +87,51 @@ class Places:
         self._ran: dict[str, int] = {}
         self._python: dict[str, list[int]] = {}
 
-    def add(self, trace: Trace, names: dict[str, Module], training: bool, *, count_only: bool = False) -> None:
-        """Take a trace's calls in; with `count_only` for what its masks say alone."""
+    def add(self, trace: Trace, names: dict[str, Module], training: bool) -> None:
+        """Take a trace's calls in. Of several in training mode, a place has those of the first in which it drew."""
         self._modules.update(names)
         self._modules.update(trace.loose)
         applied = {call.applies: call for call in trace.calls if call.applies is not None}
+        calls: dict[Key, list[Call]] = {}
         for call in trace.calls:
-            if not (call.draws or call.training is not None):
-                continue
-            key = self._key(trace, call)
-            group = self._groups.get(key)
-            if group is None:
-                group = self._groups[key] = _Group(call.module, key[1], call.file, call.line)
-            if training:
-                self._count(group, call, applied.get(call.index))
-            if not count_only:
-                (group.train if training else group.eval).append(call)
-        if not count_only:
-            for name, times in trace.python_draws.items():
-                self._python.setdefault(name, [0, 0])[not training] += times
+            if call.draws or call.training is not None:
+                key = self._key(trace, call)
+                calls.setdefault(key, []).append(call)
+                if key not in self._groups:
+                    self._groups[key] = _Group(call.module, key[1], call.file, call.line)
+                if training:
+                    self._count(self._groups[key], call, applied.get(call.index))
+        for key, own in calls.items():
+            group = self._groups[key]
+            if not training:
+                group.eval = own
+            elif not any(call.draws for call in group.train):
+                group.train, group.trace = own, trace
+        for name, times in trace.python_draws.items():
+            counts = self._python.setdefault(name, [0, 0])
+            counts[not training] = counts[not training] or times
 
-    def fewest_counted(self) -> int:
-        """The fewest units that any place's mask was measured on, among those that draw masks."""
-        return min((group.counted for group in self._groups.values() if group.counted), default=0)
+    def unsettled(self) -> bool:
+        """Whether another pass in training mode may tell more: of a mask of few units, of layers that LayerDrop skips."""
+        counted = [group.counted for group in self._groups.values() if group.counted]
+        return any(key[1] == LAYER_DROP for key in self._groups) or (bool(counted) and min(counted) < ENOUGH)
 
-    def found(self, trace: Trace, times: Times | None = None) -> Iterator[Place]:
-        """The places, those that ran in order and then those that did not; `trace` is the one in training mode."""
-        numbers: dict[tuple[str, str], int] = {}
+    def found(self, first: Trace, times: Times) -> Iterator[Place]:
+        """The places: those that ran, in their order, then those that did not. `times` are of the trace `first`."""
         seen = set()
         for key, group in self._groups.items():
             own = _is_dropout(self._modules.get(group.module))
             seen.add(group.module)
             name = group.module
             if not own:
-                number = numbers[group.module, group.kind] = numbers.get((group.module, group.kind), 0) + 1
+                alike = sorted(other for other in self._groups if other[:2] == key[:2])  # by file and line
+                number = alike.index(key) + 1
                 name = f"{group.module}:{group.kind}" + (f"#{number}" if number > 1 else "")
             elif key[2] == "recurrent_dropout":
                 name = f"{group.module}.recurrent_dropout"
-            yield self._place(name, group, trace, times, own)
+            yield self._place(name, group, times if group.trace is first else None, own)
         for name, module in self._modules.items():
-            if name not in seen and _is_dropout(module) and not _mere_holder(module, name, seen):
+            if name not in seen and _is_dropout(module) and not self._read_by_another(name, module):
                 yield Place(name, name, type(module).__name__, "", 0, rate_of(module), None, (), (), 0, 0, None)
         for name, (train, evaluation) in self._python.items():
             yield Place(f"{name}:random", name, "random", "", 0, None, None, (), (), train, evaluation, None)
@@ -135,8 +144,19 @@ class Places:
             return call.module, type(module).__name__, "recurrent_dropout" if second else "", 0
         function = call.function
         if function in DRAWS and call.shape == () and call.p is not None:
-            function = "LayerDrop"  # one number, compared with p, decides whether a layer runs
+            function = LAYER_DROP  # one number, compared with p, decides whether a layer runs
         return call.module, function, call.file, call.line
+
+    def _read_by_another(self, name: str, module: Module) -> bool:
+        """Whether a dropout module serves only to hold a p that its owner hands to fused attention."""
+        owner = name.rpartition(".")[0]
+        return any(
+            group.module == owner
+            and group.kind == "scaled_dot_product_attention"
+            and group.train
+            and group.train[0].p == rate_of(module)
+            for group in self._groups.values()
+        )
 
     @staticmethod
     def _count(group: _Group, call: Call, applied: Call | None) -> None:
@@ -152,11 +172,10 @@ class Places:
                 group.dropped += draw.dropped * units
                 group.counted += units
 
-    def _place(self, name: str, group: _Group, trace: Trace, times: Times | None, own: bool) -> Place:
+    def _place(self, name: str, group: _Group, times: Times | None, own: bool) -> Place:
         drawn = [call for call in group.train if call.draws]
         first = (drawn or group.train or group.eval)[0]
-        of_first = trace if group.train else None
-        shape, shared = _acted_on(first, of_first)
+        shape, shared = _acted_on(first, group.trace)
         module = self._modules.get(group.module)
         p = rate_of(module) if own and module is not None else first.p
         if name.endswith(".recurrent_dropout"):
@@ -175,17 +194,12 @@ class Places:
             shared=shared,
             train_calls=len(drawn),
             eval_calls=sum(bool(call.draws) for call in group.eval),
-            share=None if times is None else times.share(trace, group.train),
+            share=None if times is None or group.trace is None else times.share(group.trace, group.train),
         )
 
 
 def _is_dropout(module: Module | None) -> bool:
     return module is not None and bool(rate_attributes(module))
-
-
-def _mere_holder(module: Module, name: str, seen: set[str]) -> bool:
-    """Whether a module has a p only to hand it to its children, which have places of their own."""
-    return any(other.startswith(f"{name}.") for other in seen) and not hasattr(module, "_noises")
 
 
 def _told(call: Call) -> float | None:
