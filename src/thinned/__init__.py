@@ -14,7 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import model, nn, noise, ops, study
+    from . import model, nn, noise, ops, schedules, study
     from .model.check import check
     from .model.convert import convert, revert
     from .model.freeze import freeze
@@ -69,6 +69,7 @@ __all__ = [
     "recalibrate_batchnorm",
     "revert",
     "scale_rates",
+    "schedules",
     "set_rates",
     "stream",
     "study",
