@@ -6,7 +6,7 @@ It holds no activations: only functions, plain arguments, parameters, and who ma
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -78,8 +78,11 @@ class Tape:
                 stack.extend(ref.step for ref in self.steps[index].refs)
         return sorted(needed)
 
-    def run(self, end: Ref, given: Mapping[int, Tensor]) -> Tensor:
-        """What `end` is where the steps of `given` have made these tensors; noise on the way is drawn anew."""
+    def run(self, end: Ref, given: Mapping[int, Tensor], skip: Container[int] = ()) -> Tensor:
+        """What `end` is where the steps of `given` have made these tensors; noise on the way is drawn anew.
+
+        Steps in `skip` give back their first argument.
+        """
         made: dict[int, list[Tensor]] = {step: [tensor] for step, tensor in given.items()}
         for index in self.between(given, end.step):
             step = self.steps[index]
@@ -87,6 +90,9 @@ class Tape:
                 made[index] = [step.args[0]]
                 continue
             args, kwargs = _filled((step.args, step.kwargs), made)
+            if index in skip:
+                made[index] = [args[0]]
+                continue
             if step.writes and isinstance(args[0], Tensor):
                 args = (args[0].clone(), *args[1:])
             result = step.function(*args, **kwargs)
@@ -152,8 +158,8 @@ class _Recorder(TorchFunctionMode):
         if not writes and any(results[0] is tensor for tensor in tensors_of((args, kwargs))):
             return result  # dropout that is off gives back what somebody else made
         file, line = callsite(caller(1), __file__)
-        named = tuple(self._parameters[id(t)] for t in tensors_of((args, kwargs)) if id(t) in self._parameters)
-        step = Step(name, func, *given, self.running.name, file, line, (name, self.running.name, named, file, line))
+        module = self.running.name
+        step = Step(name, func, given[0], given[1], module, file, line, (name, module, file, line))
         step.writes, step.draws, step.shape = writes, drew, tuple(results[0].shape)
         step.dtype, step.device = results[0].dtype, results[0].device
         for item, tensor in enumerate(results):

@@ -1,0 +1,88 @@
+"""Where noise meets a tensor: the call in which a mask, however it was made, is applied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from .noisy import DRAWS, FUNCTIONS
+from .tape import Ref, Tape
+
+# What keeps a tensor's mean in proportion: the calls that may belong to a mask's application.
+SCALES = {"mul", "multiply", "div", "divide", "true_divide", "where", "masked_fill", "setitem", "einsum"}
+_SAME = {
+    "to",
+    "float",
+    "double",
+    "half",
+    "bfloat16",
+    "type",
+    "type_as",
+    "clone",
+    "contiguous",
+    "detach",
+    "view",
+    "reshape",
+}
+SHAPES = {
+    *_SAME,
+    "flatten",
+    "permute",
+    "transpose",
+    "squeeze",
+    "unsqueeze",
+    "expand",
+    "expand_as",
+    "unflatten",
+    "movedim",
+}
+# What takes a tensor for its shape, device or dtype alone; those that overwrite it too.
+_SHAPE_ONLY = {"rand_like", "randn_like", "empty_like", "zeros_like", "ones_like", "full_like", "randint_like"}
+_SHAPE_ONLY |= {"new_empty", "new_zeros", "new_ones", "new_full", "new_tensor", "uniform", "normal", "fill", "zero"}
+LINEAR = {"linear", "matmul", "mm", "bmm", "addmm", "conv1d", "conv2d", "conv3d", "_conv_forward", *SCALES, *SHAPES}
+# Dropout in one call: the tensor is the first argument. Alpha dropout's mean is not in proportion, and is right.
+CALLS = set(FUNCTIONS) - {"alpha_dropout", "feature_alpha_dropout", "scaled_dot_product_attention"}
+CALLS -= {"multi_head_attention_forward", "lstm", "gru", "rnn_tanh", "rnn_relu"}
+
+
+@dataclass(frozen=True, slots=True)
+class Meeting:
+    """Where noise meets a tensor for the first time."""
+
+    step: int  # the call in which they meet
+    base: Ref  # the tensor
+    source: int  # the call that drew
+
+
+def statuses(tape: Tape) -> list[str]:
+    """Of each step: "constant", "noise" (of noise and constants alone), or "data"."""
+    status: list[str] = []
+    for step in tape.steps:
+        if step.function is None:
+            status.append("data")
+        elif step.draws and step.name in DRAWS and (step.writes or step.name != "bernoulli" or not step.refs):
+            status.append("noise")
+        elif step.name in _SHAPE_ONLY:
+            status.append("constant")
+        else:
+            kinds = {status[ref.step] for ref in step.refs}
+            if step.draws and "data" not in kinds:
+                kinds.add("noise")
+            status.append(next((kind for kind in ("data", "noise") if kind in kinds), "constant"))
+    return status
+
+
+def meetings(tape: Tape, status: list[str]) -> Iterator[Meeting]:
+    for index, step in enumerate(tape.steps):
+        if status[index] != "data" or step.function is None:
+            continue
+        data = list(dict.fromkeys(ref for ref in step.refs if status[ref.step] == "data"))
+        noise = [ref for ref in step.refs if status[ref.step] == "noise"]
+        if len(data) != 1 or not tape.steps[data[0].step].dtype.is_floating_point:
+            continue
+        if step.draws and step.name in CALLS:
+            yield Meeting(index, data[0], index)
+        elif noise and step.name in SCALES:
+            draws = [at for at in tape.between((), noise[0].step) if tape.steps[at].draws]
+            if draws:
+                yield Meeting(index, data[0], draws[0])

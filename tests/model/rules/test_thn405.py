@@ -1,0 +1,195 @@
+"""Wrong scaling is found by measurement, in every form that people write it, and right scaling is left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from .conftest import Findings, rule
+
+RULE = rule("thn405_wrong_scaling")
+P, Q = 0.2, 0.8
+
+TRAINING: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "as it is": lambda x, m: x * m,
+    "divided by q": lambda x, m: x * m / Q,
+    "divided before": lambda x, m: x / Q * m,
+    "selected": lambda x, m: torch.where(m.bool(), x / Q, 0.0),
+    "filled": lambda x, m: x.masked_fill(m == 0, 0.0),
+    "divided by p": lambda x, m: x * m / P,
+    "divided by q twice": lambda x, m: x * m / Q / Q,
+    "times q": lambda x, m: x * m * Q,
+    "times p": lambda x, m: x * m * P,
+}
+INFERENCE: dict[str, Callable[[Tensor], Tensor]] = {
+    "as it is": lambda x: x,
+    "times q": lambda x: x * Q,
+    "times p": lambda x: x * P,
+    "divided by q": lambda x: x / Q,
+}
+MASKS: dict[str, Callable[[Tensor], Tensor]] = {
+    "rand": lambda x: (torch.rand(x.shape) > P).float(),
+    "rand_like": lambda x: torch.rand_like(x) >= P,
+    "bernoulli": lambda x: torch.bernoulli(torch.full_like(x, Q)),
+    "new_empty": lambda x: x.new_empty(x.shape).bernoulli_(Q),
+    "floor": lambda x: torch.rand(x.shape).add_(Q).floor_(),
+    "rows": lambda x: (torch.rand(x.shape[0], 1) > P).float(),
+    "torch's": lambda x: (torch.nn.functional.dropout(torch.ones_like(x), P) > 0).float(),
+}
+
+
+class Module(nn.Module):
+    """A mask in a module of its own."""
+
+    def __init__(self, training: str, inference: str, mask: str = "rand_like") -> None:
+        super().__init__()
+        self.rules = TRAINING[training], INFERENCE[inference], MASKS[mask]
+
+    def forward(self, x: Tensor) -> Tensor:
+        training, inference, mask = self.rules
+        return training(x, mask(x)) if self.training else inference(x)
+
+
+class Inline(nn.Module):
+    """A mask in a forward that does much else, between other noise and layers that are not linear."""
+
+    def __init__(self, training: str, inference: str, *, on_the_weight: bool = False) -> None:
+        super().__init__()
+        self.rules = TRAINING[training], INFERENCE[inference]
+        self.before, self.norm, self.after = nn.Linear(16, 64), nn.BatchNorm1d(64), nn.Linear(64, 4)
+        self.dropout, self.on_the_weight = nn.Dropout(0.3), on_the_weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.dropout(self.norm(self.before(x)).relu())
+        h = self.rules[0](h, torch.rand_like(h) > P) if self.training else self.rules[1](h)
+        if self.on_the_weight and not self.training:
+            h = nn.functional.linear(h, self.after.weight * Q, self.after.bias)
+            return h.sigmoid()
+        out: Tensor = self.after(h)
+        return out.sigmoid()
+
+
+BUGS = [
+    ("as it is", "as it is", 0.8, "scaling forgotten"),
+    ("filled", "as it is", 0.8, "scaling forgotten"),
+    ("as it is", "times p", 4.0, "multiplies by the drop probability"),
+    ("divided by p", "as it is", 4.0, "keep and drop probability mixed up"),
+    ("divided by q", "times q", 1.25, "scaled twice"),
+    ("divided before", "times q", 1.25, "scaled twice"),
+    ("divided by q twice", "as it is", 1.25, "scaled twice"),
+    ("times q", "as it is", 0.64, "the wrong way round"),
+    ("as it is", "divided by q", 0.64, "the wrong way round"),
+    ("times p", "as it is", 0.16, "mixed up, the wrong way round"),
+]
+RIGHT = [
+    ("divided by q", "as it is"),
+    ("divided before", "as it is"),
+    ("selected", "as it is"),
+    ("as it is", "times q"),
+]
+
+
+def factor(message: str) -> float:
+    return float(message.split("in training is ")[1].split(" times")[0])
+
+
+@pytest.mark.parametrize("form", [Module, Inline])
+@pytest.mark.parametrize(("training", "inference", "expected", "cause"), BUGS)
+def test_each_bug_is_found_and_named(
+    findings: Findings,
+    form: Callable[[str, str], nn.Module],
+    training: str,
+    inference: str,
+    expected: float,
+    cause: str,
+) -> None:
+    layers = (nn.Linear(16, 64), form(training, inference), nn.Linear(64, 4))
+    model = nn.Sequential(*layers) if form is Module else form(training, inference)
+    (finding,) = findings(model, torch.randn(8, 16))
+    assert cause in finding.message
+    # 512 units a run, at least 24 runs: 6 standard errors of the mean of a mask are below 3 % of it.
+    assert factor(finding.message) == pytest.approx(expected, rel=0.03)
+
+
+@pytest.mark.parametrize("form", [Module, Inline])
+@pytest.mark.parametrize(("training", "inference"), RIGHT)
+def test_right_scaling_is_left_alone(
+    findings: Findings, form: Callable[[str, str], nn.Module], training: str, inference: str
+) -> None:
+    model = nn.Sequential(nn.Linear(16, 64), form(training, inference)) if form is Module else form(training, inference)
+    assert findings(model, torch.randn(8, 16)) == []
+
+
+@pytest.mark.parametrize("mask", MASKS)
+def test_whatever_the_mask_is_made_of(findings: Findings, mask: str) -> None:
+    (finding,) = findings(nn.Sequential(nn.Linear(16, 64), Module("as it is", "as it is", mask)), torch.randn(8, 16))
+    assert "scaling forgotten" in finding.message
+    right = nn.Sequential(nn.Linear(16, 64), Module("divided by q", "as it is", mask))
+    assert findings(right, torch.randn(8, 16)) == []
+
+
+def test_classic_scaling_of_the_next_weights_is_right(findings: Findings) -> None:
+    assert findings(Inline("as it is", "as it is", on_the_weight=True), torch.randn(8, 16)) == []
+
+
+def test_torch_s_dropout_scaled_again_by_hand(findings: Findings) -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dropout, self.layer = nn.Dropout(P), nn.Linear(16, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            h = self.dropout(x)
+            out: Tensor = self.layer(h if self.training else h * Q)
+            return out
+
+    (finding,) = findings(Twice(), torch.randn(8, 16))
+    assert "scaled twice" in finding.message
+    assert finding.place == "dropout"
+
+
+def test_dropped_weights(findings: Findings) -> None:
+    class DropConnect(nn.Linear):
+        scale = 1.0
+
+        def forward(self, x: Tensor) -> Tensor:
+            weight = self.weight
+            if self.training:
+                weight = weight * (torch.rand_like(weight) > P) * self.scale
+            return nn.functional.linear(x, weight, self.bias)
+
+    (finding,) = findings(nn.Sequential(DropConnect(16, 64), nn.ReLU()), torch.randn(8, 16))
+    assert "scaling forgotten" in finding.message
+    DropConnect.scale = 1 / Q
+    assert findings(nn.Sequential(DropConnect(16, 64), nn.ReLU()), torch.randn(8, 16)) == []
+
+
+def test_noise_that_is_no_mask_is_left_alone(findings: Findings) -> None:
+    class Noisy(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            if not self.training:
+                return x
+            x = x + 0.1 * torch.randn_like(x)  # adds
+            x = x * (1 + 0.5 * torch.randn_like(x))  # Gaussian dropout
+            kept = torch.rand_like(x) > P  # alpha dropout by hand
+            x = 0.8789 * torch.where(kept, x, -1.7581) + 0.3090
+            return x * (torch.rand(len(x), x.shape[1], 1) > P)  # whole positions of a sequence
+
+    layers = nn.AlphaDropout(0.2), nn.FeatureAlphaDropout(0.2), Noisy(), nn.Linear(16, 4)
+    assert findings(nn.Sequential(nn.Linear(16, 16), *layers), torch.randn(4, 6, 16)) == []
+
+
+def test_the_model_is_as_it_was(findings: Findings) -> None:
+    model = Inline("divided by q", "times q").eval()
+    model.dropout.train()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    torch.manual_seed(7)
+    assert findings(model, torch.randn(8, 16, generator=torch.Generator().manual_seed(1)))
+    drawn = torch.rand(3)
+    torch.manual_seed(7)
+    assert torch.equal(drawn, torch.rand(3))
+    assert (model.training, model.dropout.training) == (False, True)
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
