@@ -27,7 +27,6 @@ class Tag:
 
     source: int  # the call that drew
     stage: str  # "noise", or "mask" once it is of two values
-    threshold: float | None = None  # the number it was compared with
 
 
 @dataclass(slots=True)
@@ -37,7 +36,6 @@ class Applied:
     source: int
     dropped: float | None  # the share of its non-zero units that became 0
     mask_shape: tuple[int, ...]
-    threshold: float | None
 
 
 class Masks:
@@ -84,7 +82,7 @@ class Masks:
             if result.shape == alive.shape and result.is_floating_point():
                 units = int(alive.sum())
                 dropped = int(((result == 0) & alive).sum()) / units if units else None
-            return Applied(tag.source, dropped, tuple(tensor.shape), tag.threshold)
+            return Applied(tag.source, dropped, tuple(tensor.shape))
         elif not plain and (result.numel() > 1 or tensor.numel() == 1):
             self._tags[result] = tag
         return None
@@ -96,14 +94,13 @@ class Masks:
         if name in _COMPARISONS:
             if numbers:
                 self.thresholds[tag.source] = float(numbers[0])
-            self._tags[result] = Tag(tag.source, "mask", float(numbers[0]) if numbers else None)
+            self._tags[result] = Tag(tag.source, "mask")
         elif name in _ROUNDINGS:
-            self._tags[result] = Tag(tag.source, "mask", tag.threshold)
+            self._tags[result] = Tag(tag.source, "mask")
         elif not plain and (result.numel() > 1 or result.ndim == 0):
-            shifted = name in ("add", "sub") and numbers
-            if shifted:
-                self.thresholds.setdefault(tag.source, float(numbers[0]))
-            self._tags[result] = Tag(tag.source, "noise", float(numbers[0]) if shifted else tag.threshold)
+            if name == "add" and numbers:
+                self.thresholds.setdefault(tag.source, 1.0 - float(numbers[0]))  # floor(rand + q)
+            self._tags[result] = Tag(tag.source, "noise")
 
     def _base(self, tensors: Sequence[Tensor]) -> Tensor | None:
         plain = [tensor for tensor in tensors if self._tags.get(tensor) is None and tensor.ndim]

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from .noisy import DRAWS, INSIDE, rate_attributes, rate_of
+from .noisy import DRAWS, INSIDE, UNIFORM, rate_attributes, rate_of
 from .times import Times
 from .trace import Call, Trace
 
@@ -112,7 +112,7 @@ class Places:
             counts[not training] = counts[not training] or times
 
     def unsettled(self) -> bool:
-        """Whether another pass in training mode may tell more: of a mask of few units, of layers that LayerDrop skips."""
+        """Whether another training pass may tell more: of a mask of few units, of layers that LayerDrop skips."""
         counted = [group.counted for group in self._groups.values() if group.counted]
         return any(key[1] == LAYER_DROP for key in self._groups) or (bool(counted) and min(counted) < ENOUGH)
 
@@ -180,6 +180,9 @@ class Places:
         p = rate_of(module) if own and module is not None else first.p
         if name.endswith(".recurrent_dropout"):
             p = float(module.recurrent_dropout) if module is not None else p  # type: ignore[arg-type]
+        measured = group.dropped / group.counted if group.counted else None
+        if p is not None and first.function in UNIFORM and measured is not None:
+            p = min((p, 1.0 - p), key=lambda way: abs(way - measured))  # rand > p and rand < q keep the same units
         if p is None and first.function == "bernoulli" and first.draws and first.draws[0].dropped is not None:
             p = _told(first)
         return Place(
@@ -189,7 +192,7 @@ class Places:
             file=first.file,
             line=first.line,
             p=p,
-            measured=group.dropped / group.counted if group.counted else None,
+            measured=measured,
             shape=shape,
             shared=shared,
             train_calls=len(drawn),

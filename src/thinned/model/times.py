@@ -32,11 +32,12 @@ class Times:
         """The share of the pass that these calls' noise takes: making it and applying it."""
         if not calls or not self.total:
             return None
-        if any(call.function in INSIDE for call in calls):
+        if any(call.function in INSIDE and call.draws for call in calls):
             if self._quiet is None:
                 return None
             spent = sum(self._seconds[call.order] - self._quiet[call.order] for call in calls)
         else:
+            calls = [call for call in calls if call.function not in INSIDE]
             orders = {call.order for call in calls} | {call.order for draw in calls for call in _chain(trace, draw)}
             spent = sum(self._seconds[order] for order in orders if order < len(self._seconds))
         return min(1.0, max(0.0, spent / self.total))

@@ -6,6 +6,7 @@ control flow, hooks, functional calls and hand-written masks are all there.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -96,6 +97,8 @@ def trace(model: Module, *args: Any, **kwargs: Any) -> Trace:
     """
     recorder = _Recorder(model, (args, kwargs))
     with ExitStack() as stack:
+        stack.enter_context(warnings.catch_warnings())
+        warnings.filterwarnings("ignore", "Using `torch.compile")  # of hooks that fire twice, which is no harm here
         stack.enter_context(torch.compiler.set_stance("force_eager"))
         stack.enter_context(recorder.running.followed())
         stack.enter_context(DrawMode(recorder.drew))
@@ -134,7 +137,7 @@ class _Recorder(TorchFunctionMode):
         if self._draws is not None:
             self._draws.append(draw)
         else:  # a scripted module, or an operator called from C++
-            self._add(draw.operator.partition("::")[2], [], {}, [], None, 0.0, draws=[draw])
+            self._add(draw.operator.partition("::")[2].rstrip("_"), [], {}, [], None, 0.0, draws=[draw])
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
