@@ -7,7 +7,13 @@ from typing import Annotated
 
 import typer
 
+from .check import EPILOG as CHECK_EPILOG
+from .check import check
 from .doctor import doctor
+from .inspect import EPILOG as INSPECT_EPILOG
+from .inspect import inspect
+from .rule import rule
+from .rules import rules
 from .study import EPILOG, study
 from .variants import variants
 
@@ -21,6 +27,10 @@ app = typer.Typer(
 app.command(epilog=EPILOG)(study)
 app.command()(variants)
 app.command()(doctor)
+app.command(epilog=INSPECT_EPILOG)(inspect)
+app.command(epilog=CHECK_EPILOG)(check)
+app.command()(rules)
+app.command()(rule)
 
 
 def _print_version(wanted: bool) -> None:

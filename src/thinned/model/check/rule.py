@@ -15,7 +15,7 @@ from .finding import Finding, Fix
 if TYPE_CHECKING:
     import ast
 
-    from ..inspect import Place
+    from ..place import Place
     from ..trace import Call
     from .examination import Examination
     from .source import SourceFile
@@ -51,6 +51,11 @@ class Rule:
             raise ValueError(f"`Rule`: `code` must be THN and a number from 100 to 699. Got {self.code!r}.")
         if self.source is None and self.live is None:
             raise ValueError(f"`Rule`: {self.code} must have `source`, `live` or both. Got neither.")
+
+    @property
+    def looks_at(self) -> tuple[str, ...]:
+        """What the rule reads: "source", "models" or both."""
+        return tuple(what for what, how in (("source", self.source), ("models", self.live)) if how is not None)
 
     def on(self, file: SourceFile, node: ast.AST, message: str, fix: Fix | None = None) -> Finding:
         """A finding of this rule on a node of a source file."""

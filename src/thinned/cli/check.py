@@ -1,0 +1,116 @@
+"""`thinned check`: what is wrong with the dropout in source code, or in a model."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from ..model.check import CheckError, Findings, check_paths
+from ..model.check.formats import where
+from ..model.check.walk import Options
+from .target import INPUT_HELP, MODEL_HELP
+
+FOUND, FAILED = 1, 2  # exit codes, as ruff's
+
+EPILOG = """
+Exit codes: 0 nothing found, 1 something found, 2 a file could not be read or an option used.
+
+Examples:
+
+    thinned check src/                                       source code, which is read and never run
+
+    thinned check src/ --fix                                 mend what is safe to mend; --diff shows it first
+
+    thinned check --model net:build --input 8x3x32x32        a model, which is run on an input
+
+    thinned check src/ --output-format sarif > dropout.sarif
+"""
+
+
+class Format(StrEnum):
+    text = "text"
+    json = "json"
+    github = "github"
+    sarif = "sarif"
+
+
+def check(
+    paths: Annotated[list[str] | None, typer.Argument(help="Files and folders of Python source.")] = None,
+    model: Annotated[str | None, typer.Option(help=MODEL_HELP)] = None,
+    input: Annotated[list[str] | None, typer.Option("--input", help=INPUT_HELP)] = None,
+    select: Annotated[
+        list[str] | None, typer.Option(help="Rules to use: codes or their beginnings, as THN1,THN402.")
+    ] = None,
+    ignore: Annotated[list[str] | None, typer.Option(help="Rules not to use.")] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="Patterns of paths to leave out.")] = None,
+    force_exclude: Annotated[
+        bool, typer.Option("--force-exclude", help="Leave excluded files out even where they are named.")
+    ] = False,
+    output_format: Annotated[Format, typer.Option(help="How to print what is found.")] = Format.text,
+    fix: Annotated[bool, typer.Option("--fix", help="Mend in the source what is safe to mend.")] = False,
+    diff: Annotated[bool, typer.Option("--diff", help="Show what --fix would change, and change nothing.")] = False,
+    exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Exit with 0 whatever is found.")] = False,
+) -> None:
+    """Check dropout by rules: source code (PATHS), or a live model (--model and --input)."""
+    paths = paths or []
+    try:
+        if (model is None) == (not paths):
+            raise CheckError("give PATHS, or --model and --input: one of the two.")
+        if model is not None:
+            if fix or diff:
+                raise CheckError("--fix and --diff are for source code, not for --model.")
+            found = _live(model, input or [], select, ignore or [])
+        else:
+            if input:
+                raise CheckError("--input belongs to --model.")
+            options = Options(select=select, ignore=ignore or [], exclude=exclude or [], force_exclude=force_exclude)
+            if fix or diff:
+                from ..model.check.fix import mend
+
+                made = mend(paths, preview=diff, **options)
+                said = f"{made.fixes} fix." if made.fixes == 1 else f"{made.fixes} fixes."
+                typer.echo(f"Would make {said}" if diff else f"Made {said}", err=True)
+                if diff:
+                    typer.echo(made.diff, nl=False)
+                    raise typer.Exit(FOUND if made.fixes and not exit_zero else 0)
+            found = check_paths(paths, **options)
+    except (CheckError, OSError) as error:
+        typer.echo(f"thinned check: {error}", err=True)
+        raise typer.Exit(FAILED) from None
+    _print(found, output_format)
+    raise typer.Exit(FAILED if found.errors else FOUND if found and not exit_zero else 0)
+
+
+def _live(model: str, inputs: list[str], select: list[str] | None, ignore: list[str]) -> Findings:
+    from ..model.check.live import check_model
+    from . import target
+
+    try:
+        network, (args, kwargs) = target.model(model), target.example(inputs)
+    except target.TargetError as error:
+        raise CheckError(str(error)) from None
+    return check_model(network, args, kwargs, select=select, ignore=ignore)
+
+
+def _print(found: Findings, output_format: Format) -> None:
+    if output_format is Format.json:
+        typer.echo(found.to_json())
+    elif output_format is Format.sarif:
+        typer.echo(found.to_sarif())
+    elif output_format is Format.github:
+        if found or found.errors:
+            typer.echo(found.to_github())
+    else:
+        console = Console(soft_wrap=True, highlight=False)
+        if not console.is_terminal:
+            typer.echo(str(found))
+            return
+        for finding in (*found.errors, *found):
+            line = Text(where(finding), "bold").append(": ", "dim")
+            line.append(finding.code, "bold red").append(" [*]" if finding.fix else "", "cyan")
+            console.print(line.append(f" {finding.message}", "not bold"))
+        console.print(found.summary(), markup=False)

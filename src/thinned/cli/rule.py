@@ -1,0 +1,26 @@
+"""`thinned rule THN101`: one rule explained."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markdown import Markdown
+
+from ..model.rules import rules
+
+
+def rule(code: Annotated[str, typer.Argument(help="A rule's code, as THN101, or its name.")]) -> None:
+    """Explain a rule: what it looks for, why that is bad, an example, what to do instead, where to read more."""
+    from ..model.check.page import section
+
+    found = [each for each in rules().values() if code.upper() == each.code or code.lower() == each.name]
+    if not found:
+        typer.echo(f"thinned rule: CODE must be a rule's code or name. Got {code!r}. See `thinned rules`.", err=True)
+        raise typer.Exit(2)
+    text, console = section(found[0], level=1), Console()
+    if console.is_terminal:
+        console.print(Markdown(text))
+    else:
+        typer.echo(text)

@@ -1,0 +1,76 @@
+"""The findings of one check, as people and machines read them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import overload
+
+from . import formats
+from .finding import Finding
+
+
+class Findings(Sequence[Finding]):
+    """What a check found, in order of place; empty, and so false, where all is well.
+
+    `print(findings)` shows a line a finding and a summary; `errors` are files that could not be read.
+
+    >>> print(Findings([Finding("THN402", "p is 0.9", "net.py", 3, 5)]))
+    net.py:3:5: THN402 p is 0.9
+    Found 1 finding.
+    """
+
+    def __init__(self, found: Iterable[Finding] = (), errors: Iterable[Finding] = ()) -> None:
+        self._found = tuple(sorted(found, key=_order))
+        self.errors = tuple(errors)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    @overload
+    def __getitem__(self, index: int) -> Finding: ...
+    @overload
+    def __getitem__(self, index: slice) -> Findings: ...
+    def __getitem__(self, index: int | slice) -> Finding | Findings:
+        return Findings(self._found[index]) if isinstance(index, slice) else self._found[index]
+
+    def __str__(self) -> str:
+        return "\n".join((*formats.text((*self.errors, *self._found)), self.summary()))
+
+    def __repr__(self) -> str:
+        return f"<Findings: {', '.join(f'{code} {count}' for code, count in self.counts().items()) or 'none'}>"
+
+    def counts(self) -> dict[str, int]:
+        """How often each code was found."""
+        return dict(sorted(Counter(finding.code for finding in self._found).items()))
+
+    def summary(self) -> str:
+        """One line: how many, and how many of them `--fix` mends."""
+        if not self._found and not self.errors:
+            return "All checks passed."
+        said = [f"Found {_count(len(self._found), 'finding')}."]
+        if self.errors:
+            said.append(f"{_count(len(self.errors), 'file')} could not be read.")
+        if fixable := sum(finding.fix is not None for finding in self._found):
+            said.append(f"{fixable} can be mended with --fix.")
+        return " ".join(said)
+
+    def to_json(self) -> str:
+        """A JSON array: one object a finding."""
+        return formats.to_json((*self.errors, *self._found))
+
+    def to_github(self) -> str:
+        """Workflow commands, which GitHub shows beside the changed lines."""
+        return formats.to_github((*self.errors, *self._found))
+
+    def to_sarif(self) -> str:
+        """SARIF 2.1.0, which code scanning services read."""
+        return formats.to_sarif((*self.errors, *self._found))
+
+
+def _order(finding: Finding) -> tuple[object, ...]:
+    return finding.file, finding.line, finding.column, finding.code, finding.place
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,179 @@
+"""Findings as text, JSON, GitHub's workflow commands and SARIF."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from .finding import Finding
+
+ERROR = "error"  # the code of what is no finding: a file that could not be read
+_SARIF = "https://raw.githubusercontent.com/oasis-tcs/sarif-spec/main/sarif-2.1/schema/sarif-schema-2.1.0.json"
+
+
+def shown(path: str) -> str:
+    """A file as seen from the working directory, where it lies below."""
+    try:
+        return str(Path(path).relative_to(Path.cwd())) if Path(path).is_absolute() else path
+    except ValueError:
+        return path
+
+
+def where(finding: Finding) -> str:
+    """`net.py:3:5`, and in a live model the place too, or alone."""
+    numbers = [str(number) for number in (finding.line, finding.column) if number]
+    at = ":".join((shown(finding.file), *numbers)) if finding.file else ""
+    return f"{at} {finding.place}" if at and finding.place else at or finding.place or "the model"
+
+
+def text(findings: Iterable[Finding]) -> Iterator[str]:
+    """A line each, as ruff's: `net.py:3:5: THN101 message`."""
+    for finding in findings:
+        mark = " [*]" if finding.fix is not None else ""
+        yield f"{where(finding)}: {finding.code}{mark} {finding.message}"
+
+
+def to_json(findings: Iterable[Finding]) -> str:
+    return json.dumps([_as_dict(finding) for finding in findings], indent=2, ensure_ascii=False)
+
+
+def _as_dict(finding: Finding) -> dict[str, Any]:
+    fix = finding.fix
+    return {
+        "code": finding.code,
+        "name": _name(finding.code),
+        "message": finding.message,
+        "filename": finding.file or None,
+        "location": {"row": finding.line, "column": finding.column} if finding.line else None,
+        "place": finding.place or None,
+        "fix": None
+        if fix is None
+        else {
+            "message": fix.what,
+            "edits": [
+                {
+                    "location": {"row": edit.line, "column": edit.column},
+                    "end_location": {"row": edit.end_line, "column": edit.end_column},
+                    "content": edit.text,
+                }
+                for edit in fix.edits
+            ],
+        },
+    }
+
+
+def to_github(findings: Iterable[Finding]) -> str:
+    return "\n".join(map(_command, findings))
+
+
+def _command(finding: Finding) -> str:
+    said = {"title": f"thinned ({finding.code})", "file": shown(finding.file)}
+    said |= {"line": str(finding.line or ""), "col": str(finding.column or "")}
+    given = ",".join(f"{key}={_escaped(value, ':,')}" for key, value in said.items() if value)
+    message = f"{where(finding)}: {finding.code} {finding.message}"
+    return f"::error {given}::{_escaped(message)}"
+
+
+def _escaped(value: str, also: str = "") -> str:
+    for sign in f"%\r\n{also}":
+        value = value.replace(sign, f"%{ord(sign):02X}")
+    return value
+
+
+def to_sarif(findings: Sequence[Finding]) -> str:
+    from thinned import __version__
+
+    from ..rules import rules
+
+    known = rules()
+    used = sorted({finding.code for finding in findings if finding.code in known})
+    log = {
+        "$schema": _SARIF,
+        "version": "2.1.0",
+        "runs": [
+            {
+                "tool": {
+                    "driver": {
+                        "name": "thinned",
+                        "version": __version__,
+                        "rules": [
+                            {
+                                "id": code,
+                                "name": "".join(word.capitalize() for word in known[code].name.split("-")),
+                                "shortDescription": {"text": known[code].summary},
+                                "fullDescription": {"text": known[code].what},
+                                "help": {"text": known[code].instead, "markdown": known[code].instead},
+                            }
+                            for code in used
+                        ],
+                    }
+                },
+                "columnKind": "unicodeCodePoints",
+                "results": [_result(finding, used) for finding in findings if finding.code != ERROR],
+                "invocations": [
+                    {
+                        "executionSuccessful": all(finding.code != ERROR for finding in findings),
+                        "toolExecutionNotifications": [
+                            {"level": "error", "message": {"text": finding.message}, "locations": [_location(finding)]}
+                            for finding in findings
+                            if finding.code == ERROR
+                        ],
+                    }
+                ],
+            }
+        ],
+    }
+    return json.dumps(log, indent=2, ensure_ascii=False)
+
+
+def _result(finding: Finding, rules: list[str]) -> dict[str, Any]:
+    result: dict[str, Any] = {
+        "ruleId": finding.code,
+        "ruleIndex": rules.index(finding.code),
+        "level": "warning",
+        "message": {"text": finding.message},
+        "locations": [_location(finding)],
+    }
+    if finding.fix is not None:
+        replacements = [
+            {
+                "deletedRegion": {
+                    "startLine": edit.line,
+                    "startColumn": edit.column,
+                    "endLine": edit.end_line,
+                    "endColumn": edit.end_column,
+                },
+                "insertedContent": {"text": edit.text},
+            }
+            for edit in finding.fix.edits
+        ]
+        change = {"artifactLocation": {"uri": _uri(finding.file)}, "replacements": replacements}
+        result["fixes"] = [{"description": {"text": finding.fix.what}, "artifactChanges": [change]}]
+    return result
+
+
+def _location(finding: Finding) -> dict[str, Any]:
+    location: dict[str, Any] = {}
+    if finding.file:
+        location["physicalLocation"] = {"artifactLocation": {"uri": _uri(finding.file)}}
+        if finding.line:
+            region = {"startLine": finding.line} | ({"startColumn": finding.column} if finding.column else {})
+            location["physicalLocation"]["region"] = region
+    if finding.place:
+        location["logicalLocations"] = [{"fullyQualifiedName": finding.place, "kind": "module"}]
+    return location
+
+
+def _uri(path: str) -> str:
+    from urllib.parse import quote
+
+    seen = Path(shown(path))
+    return seen.as_uri() if seen.is_absolute() else quote(seen.as_posix())
+
+
+def _name(code: str) -> str | None:
+    from ..rules import rules
+
+    return rules()[code].name if code in rules() else None

@@ -1,0 +1,128 @@
+"""`[tool.thinned]` in pyproject.toml, and which rules it leaves."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ..rules import rules
+from .rule import Rule
+
+_LISTS = ("select", "ignore", "exclude")
+_KEYS = (*_LISTS, "per-file-ignores")
+# Folders that are never walked into: nobody's own code is there.
+SKIPPED = {
+    *(".venv", "venv", ".git", ".hg", ".svn", "build", "dist", "node_modules", "site-packages", "__pycache__"),
+    *(".mypy_cache", ".ruff_cache", ".pytest_cache", ".tox", ".nox", ".eggs", "__pypackages__"),
+}
+
+
+class CheckError(ValueError):
+    """What keeps a check from running: a path, an option or a setting that can't be used."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Which rules are on, and for which files."""
+
+    root: Path = Path()  # where the patterns start
+    select: tuple[str, ...] = ("THN",)
+    ignore: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    per_file_ignores: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    def rules(self, path: Path | None = None) -> list[Rule]:
+        """The rules for a file, in order."""
+        ignored = list(self.ignore)
+        if path is not None:
+            ignored += [code for pattern, codes in self.per_file_ignores if self._fits(path, pattern) for code in codes]
+        return [rule for rule in rules().values() if chosen(rule.code, self.select, ignored)]
+
+    def excludes(self, path: Path) -> bool:
+        """Whether `exclude` names the path, a folder above it, or a part of it by its bare name."""
+        return any(self._fits(above, pattern) for above in (path, *path.parents) for pattern in self.exclude)
+
+    def _fits(self, path: Path, pattern: str) -> bool:
+        relative = path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else path.as_posix()
+        if not path.is_relative_to(self.root) or relative == ".":
+            return False
+        pattern = pattern.rstrip("/")
+        return fnmatch(relative, pattern) or fnmatch(path.name, pattern)
+
+
+def chosen(code: str, select: Iterable[str], ignore: Iterable[str]) -> bool:
+    """Whether a code is on: the longest prefix that fits it decides, and of equals `ignore` does.
+
+    >>> chosen("THN101", ["THN1"], []), chosen("THN101", ["THN"], ["THN1"]), chosen("THN101", ["THN101"], ["THN1"])
+    (True, False, True)
+    """
+
+    def longest(prefixes: Iterable[str]) -> int:
+        return max((len(prefix) for prefix in prefixes if code.startswith(prefix)), default=-1)
+
+    return longest(select) > longest(ignore)
+
+
+def prefixes(given: Iterable[str], owner: str) -> tuple[str, ...]:
+    """Codes or their beginnings, split at commas; "ALL" is "THN".
+
+    Raises: CheckError for one that no rule's code starts with.
+    """
+    found = [part.strip().upper() for item in given for part in item.split(",") if part.strip()]
+    found = ["THN" if part == "ALL" else part for part in found]
+    for part in found:
+        if not any(code.startswith(part) for code in rules()):
+            raise CheckError(f"{owner} must be codes of rules or their beginnings. Got {part!r}. See `thinned rules`.")
+    return tuple(found)
+
+
+@cache
+def settings_for(folder: Path) -> Settings:
+    """The settings of the nearest pyproject.toml that has [tool.thinned], from `folder` upwards.
+
+    Raises: CheckError for a file that can't be read, an unknown key or a value of the wrong kind.
+    """
+    for above in (folder, *folder.parents):
+        path = above / "pyproject.toml"
+        if path.is_file():
+            try:
+                table = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {}).get("thinned")
+            except (OSError, ValueError) as error:
+                raise CheckError(f"{path} can't be read: {error}") from None
+            if table is not None:
+                return _settings(path, table)
+    return Settings(folder)
+
+
+def _settings(path: Path, table: Any) -> Settings:
+    owner = f"{path}: [tool.thinned]"
+    if not isinstance(table, dict):
+        raise CheckError(f"{owner} must be a table. Got {table!r}.")
+    if unknown := [key for key in table if key not in _KEYS]:
+        raise CheckError(f"{owner} must have no keys but {', '.join(_KEYS)}. Got {', '.join(unknown)}.")
+    for key in _LISTS:
+        _strings(owner, key, table.get(key, []))
+    each = table.get("per-file-ignores", {})
+    if not isinstance(each, dict):
+        raise CheckError(f"{owner}: `per-file-ignores` must be a table from patterns to codes. Got {each!r}.")
+    return Settings(
+        path.parent,
+        prefixes(table["select"], f"{owner}: `select`") if "select" in table else ("THN",),
+        prefixes(table.get("ignore", ()), f"{owner}: `ignore`"),
+        tuple(table.get("exclude", ())),
+        tuple(
+            (pattern, prefixes(_strings(owner, "per-file-ignores", codes), f"{owner}: `per-file-ignores`"))
+            for pattern, codes in each.items()
+        ),
+    )
+
+
+def _strings(owner: str, key: str, value: Any) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise CheckError(f"{owner}: `{key}` must be a list of strings. Got {value!r}.")
+    return value
