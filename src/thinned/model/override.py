@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
 from .callsite import callsite
-from .noisy import FUNCTIONS, canonical, noisy
+from .noisy import canonical, noisy
 
 Module = torch.nn.Module
 
@@ -32,8 +32,8 @@ class Line(NamedTuple):
     line: int
 
 
-def override(module: Module, line: Line, p: float, training: bool = True) -> None:
-    """Have the calls from this line in the module's forward, when they draw, draw with p instead.
+def override(module: Module, line: Line, p: float) -> None:
+    """Have the calls from this line in the module's forward draw with p, when they draw.
 
     A call that trains by its own argument, or that has no such argument while the module trains, gets p. One that draws
     nothing because it was told so keeps out. Copies and pickles of the module have the override too.
@@ -85,12 +85,12 @@ class _Enter:
     def __call__(self, module: Module, inputs: Any) -> None:
         if torch.compiler.is_compiling():
             raise RuntimeError(
-                f"`set_rates`: a p that is written into the code of {type(module).__name__} must not be overridden in a "
-                f"compiled or exported graph. Got {self.where()}. Set it back, or have the code read an attribute."
+                f"`set_rates`: a p in the code of {type(module).__name__} must not be overridden in a compiled or "
+                f"exported graph. Got {self.where()}. Set it back, or have the code read an attribute."
             )
         mode = _Override(module, self.rates)
         _stack().append(mode)
-        mode.__enter__()
+        mode.__enter__()  # type: ignore[no-untyped-call]
 
     def where(self) -> str:
         return ", ".join(f"{line.file}:{line.line} {line.function}" for line in self.rates)
@@ -105,7 +105,7 @@ class _Leave:
     def __call__(self, module: Module, inputs: Any, output: Any) -> None:
         stack = _stack()
         if stack and stack[-1].module is module:
-            stack.pop().__exit__(None, None, None)
+            stack.pop().__exit__(None, None, None)  # type: ignore[no-untyped-call]
 
 
 def _stack() -> list[_Override]:
@@ -147,6 +147,3 @@ def innermost() -> Module | None:
             return found
         frame = frame.f_back  # type: ignore[assignment]
     return None
-
-
-CAN = frozenset(FUNCTIONS)  # the functions whose p a call's argument is

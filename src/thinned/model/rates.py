@@ -1,0 +1,196 @@
+"""The p of every dropout in a model: `rates` tells, `set_rates` and `scale_rates` set, `disabled` switches off."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from typing import Any
+
+import torch
+
+from ..noise import PROBABILITY, check
+from .assign import Change, assign
+from .reach import Located, Places
+
+Module = torch.nn.Module
+
+
+def rates(model: Module, *, example: Any = None) -> dict[str, float]:
+    """Every place's p, by its name.
+
+    A dropout module has its qualified name, a call in a module's forward `module:function`, as in `thinned.inspect`.
+    A call that reads a module's p and that module are one dropout under two names.
+
+    Arguments:
+        model: any module.
+        example: what the model is called with, a tensor, a tuple or a mapping of arguments: dropout is then also found
+            where a forward's source does not tell.
+
+    Returns: p by name; nan where only a run of the code tells what p is.
+
+    Cost: without an example about 0.1 ms a module that is not torch's own; the model does not run.
+
+    >>> net = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Dropout(0.1))
+    >>> rates(net)
+    {'1': 0.1}
+    """
+    places = Places("rates", model, example).by_name
+    return {name: math.nan if place.p is None else place.p for name, place in places.items()}
+
+
+def set_rates(model: Module, rates: Mapping[str, float], *, example: Any = None) -> dict[str, float]:
+    """Set p, by the names of places.
+
+    Where a forward reads p from an attribute, the attribute is set. Where p is in the code, the call is given another
+    by a hook around the forward, until p is set back to the code's: it is pickled and copied with the module, is in no
+    `state_dict`, and makes `torch.compile` leave that module to eager mode.
+
+    Arguments:
+        model: any module.
+        rates: p by pattern, such as `{"encoder.*": 0.2, "*:scaled_dot_product_attention": 0.0}`; `*` matches dots too.
+            Of several patterns that match, the last counts.
+        example: as in `rates`. The model is then run again, and must show the new p.
+
+    Returns: the places whose p changed, and their new p.
+
+    Raises:
+        ValueError: p outside [0, 1], a pattern that matches no place, a place that can't be reached, or, with an
+            example, a p that does nothing. All of it is asked before anything is changed.
+        TypeError: `rates` is no mapping, or p no number.
+
+    >>> net = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Dropout(0.1))
+    >>> set_rates(net, {"*": 0.3})
+    {'1': 0.3}
+    >>> net
+    Sequential(
+      (0): Linear(in_features=4, out_features=4, bias=True)
+      (1): Dropout(p=0.3, inplace=False)
+    )
+    """
+    if not isinstance(rates, Mapping):
+        raise TypeError(
+            f"`set_rates`: `rates` must be a mapping from patterns to p. Got {type(rates).__name__}. Pass {{'*': 0.1}}."
+        )
+    for p in rates.values():
+        check(PROBABILITY, "set_rates", "p", p)
+    places = Places("set_rates", model, example)
+    wanted: dict[str, float] = {}
+    for pattern, p in rates.items():
+        for name in _matching("set_rates", "rates", pattern, places):
+            wanted.pop(name, None)  # the last pattern's is the last
+            wanted[name] = float(p)
+    return assign("set_rates", model, places, wanted)
+
+
+def scale_rates(model: Module, factor: float, pattern: str = "*", *, example: Any = None) -> dict[str, float]:
+    """Multiply every p by one factor: one number to tune for a model that has many.
+
+    Arguments:
+        model, example: as in `set_rates`.
+        factor: 0 or more.
+        pattern: which places.
+
+    Returns: the places whose p changed, and their new p.
+
+    Raises: as `set_rates`; ValueError also for a product above 1.
+
+    >>> net = torch.nn.Sequential(torch.nn.Dropout(0.1), torch.nn.Dropout(0.3))
+    >>> scale_rates(net, 0.5)
+    {'0': 0.05, '1': 0.15}
+    """
+    if isinstance(factor, bool) or not isinstance(factor, (int, float)) or not 0.0 <= factor < math.inf:
+        raise ValueError(
+            f"`scale_rates`: `factor` must be a finite number, 0 or more. Got {factor!r}. 1.0 changes nothing."
+        )
+    places = Places("scale_rates", model, example)
+    wanted: dict[str, float] = {}
+    for name in _matching("scale_rates", "pattern", pattern, places):
+        place = places.by_name[name]
+        if place.p is None:
+            raise ValueError(
+                f"`scale_rates`: {place} must have a p. Only a run tells it. Pass `example`, or use set_rates."
+            )
+        p = place.p * factor
+        if p > 1.0:
+            raise ValueError(
+                f"`scale_rates`: p must stay in [0, 1]. Got {place.p} * {factor} = {p:g} at {place}. "
+                "Take a smaller factor, or name the places in `pattern`."
+            )
+        wanted[name] = p
+    return assign("scale_rates", model, places, wanted)
+
+
+@contextmanager
+def disabled(model: Module, pattern: str = "*", *, example: Any = None) -> Iterator[None]:
+    """Inside the `with`, the model has no dropout, whatever mode it is in.
+
+    Every p is 0; modes stay as they are, so that batch normalisation still trains, as RLHF's log-probabilities and the
+    evaluation of a training loss want it. A layer with classic scaling multiplies by q as it does at inference.
+
+    Everything is put back at the end, after an exception too; inside another `disabled`, in turn. Rates belong to the
+    model: every thread that runs it sees them.
+
+    Arguments: `model`, `example` as in `set_rates`; `pattern`, which places.
+
+    Raises: as `set_rates`, on entry.
+
+    >>> net = torch.nn.Dropout(0.5)
+    >>> with disabled(net):
+    ...     net(torch.ones(4))
+    tensor([1., 1., 1., 1.])
+    >>> net.p
+    0.5
+    """
+    places = Places("disabled", model, example)
+    names = _matching("disabled", "pattern", pattern, places) if places.by_name or pattern != "*" else []
+    classic = [
+        module
+        for name in names
+        if getattr(module := places.by_name[name].module, "scaling", "") == "classic" and module.training
+    ]
+    change = Change()
+    try:
+        for module in classic:
+            module.training = False
+        names = [name for name in names if places.by_name[name].module not in classic]
+        assign("disabled", model, places, dict.fromkeys(names, 0.0), change)
+        yield
+    finally:
+        change.undo()
+        for module in classic:
+            module.training = True
+
+
+def _matching(owner: str, argument: str, pattern: str, places: Places) -> list[str]:
+    names = [name for name in places.by_name if fnmatchcase(name, pattern)]
+    if not names:
+        near = difflib.get_close_matches(pattern, places.by_name, n=5, cutoff=0.4) or [*places.by_name][:5]
+        known = f"Places: {', '.join(near)}{', ...' if len(near) < len(places.by_name) else ''}." if near else ""
+        hint = "" if places.example is not None else " Pass `example` to find dropout that no source tells of."
+        raise ValueError(
+            f"`{owner}`: `{argument}` must name places of the model. Got {pattern!r}, which matches none. {known}{hint}"
+        )
+    if places.inspection is not None:
+        ran = {*places.inspection.train.ran, *places.inspection.eval.ran}
+        if all(_dead(places.by_name[name], ran, places) for name in names) and owner != "disabled":
+            raise ValueError(
+                f"`{owner}`: `{argument}` must name places that run. Got {pattern!r}: {', '.join(names[:5])} never "
+                "ran on the example, and no call reads its p. Setting it would do nothing."
+            )
+    return names
+
+
+def _dead(place: Located, ran: set[str], places: Places) -> bool:
+    """Whether a dropout module has a p that nothing in the run has asked for."""
+    if ":" in place.name or place.name in ran or place.attribute is None or "<" in place.name:
+        return False
+    if place.name.rpartition(".")[0] in ran and place.name.endswith("recurrent_dropout"):
+        return False
+    key = place.attribute.key
+    return not any(
+        other is not place and other.attribute is not None and other.attribute.key == key
+        for other in places.by_name.values()
+    )
