@@ -1,0 +1,62 @@
+"""`thinned inspect`: every place in a model that draws noise."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from .target import INPUT_HELP, MODEL_HELP, TargetError, example
+from .target import model as load
+
+FAILED = 2
+
+EPILOG = """
+Examples:
+
+    thinned inspect net:build --input 8x3x32x32
+
+    thinned inspect torchvision.models:alexnet --input 2x3x224x224
+
+    thinned inspect bert:tiny --input input_ids=int64:8x16 --output-format json > places.json
+"""
+
+
+class Format(StrEnum):
+    text = "text"
+    json = "json"
+
+
+def inspect(
+    model: Annotated[str, typer.Argument(help=MODEL_HELP)],
+    input: Annotated[list[str] | None, typer.Option("--input", help=INPUT_HELP)] = None,
+    passes: Annotated[int, typer.Option(min=1, help="At most so many forward passes to measure rates on.")] = 8,
+    output_format: Annotated[Format, typer.Option(help="How to print what is found.")] = Format.text,
+) -> None:
+    """Run a model in both modes and show every place that draws noise: what it is, its p, and what it really drops.
+
+    Exit code 2: no such model or input, or one that the model does not take.
+    """
+    from ..model.inspect import inspect as run
+
+    try:
+        network, (args, kwargs) = load(model), example(input or [])
+    except TargetError as error:
+        typer.echo(f"thinned inspect: {error}", err=True)
+        raise typer.Exit(FAILED) from None
+    try:
+        found = run(network, *args, passes=passes, **kwargs)
+    except Exception as error:
+        given = " ".join(f"--input {text}" for text in input or []) or "no --input"
+        typer.echo(f"thinned inspect: {model} fails on {given}: {type(error).__name__}: {error}", err=True)
+        raise typer.Exit(FAILED) from error
+    if output_format is Format.json:
+        typer.echo(found.to_json())
+        return
+    console = Console()
+    if console.is_terminal:
+        console.print(found)
+    else:
+        typer.echo(str(found))
