@@ -1,0 +1,89 @@
+"""Dropout at a call of a torch function inside a module's forward: `F.relu(x)` has no module to hang a hook on.
+
+The instance's forward is called inside a `TorchFunctionMode` that counts the calls by name and acts on the one that was
+meant. A `with` around the call, and not two hooks, because torch.compile follows a `with`, and an exception closes it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+from .anchor import Anchor
+from .module_hook import dropped, given
+from .noisy import canonical, noisy
+
+Module = torch.nn.Module
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """What is done at one call: a dropout on its result or its first tensor, or another p among its arguments."""
+
+    anchor: Anchor
+    p: float
+    drop: Module | None
+
+
+class Forward:
+    """Stands before a module's own forward, on the instance."""
+
+    def __init__(self, module: Module) -> None:
+        self.module = module
+        self.before = module.__dict__.get("forward")  # another that somebody put on the instance
+        self.edits: dict[str, dict[int, Edit]] = {}
+
+    def edit(self, edit: Edit) -> None:
+        self.edits.setdefault(edit.anchor.call, {})[edit.anchor.number] = edit
+
+    @property
+    def __wrapped__(self) -> Any:
+        """The module's own forward, for whoever reads its signature."""
+        return self.before or type(self.module).forward.__get__(self.module)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        with _Calls(self.edits, self.module.training):
+            if self.before is not None:
+                return self.before(*args, **kwargs)
+            return type(self.module).forward(self.module, *args, **kwargs)
+
+    def leave(self) -> None:
+        """Give the module its own forward back; where somebody has wrapped this one since, do nothing any more."""
+        self.edits = {}
+        own = self.module.__dict__
+        if own.get("forward") is self:
+            if self.before is None:
+                del own["forward"]
+            else:
+                own["forward"] = self.before
+
+
+class _Calls(TorchFunctionMode):
+    def __init__(self, edits: dict[str, dict[int, Edit]], training: bool) -> None:
+        super().__init__()
+        self.edits = edits
+        self.training = training
+        self.counts: dict[str, int] = {}
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        name = canonical(func)
+        if name not in self.edits:
+            return func(*args, **kwargs)
+        number = self.counts.get(name, 0) + 1
+        self.counts[name] = number
+        edit = self.edits[name].get(number)
+        if edit is None:
+            return func(*args, **kwargs)
+        if edit.anchor.what == "output":
+            return dropped(edit.drop, str(edit.anchor), func(*args, **kwargs))  # type: ignore[arg-type]
+        if edit.anchor.what == "input":
+            args, kwargs = given(edit.drop, str(edit.anchor), args, kwargs)  # type: ignore[arg-type]
+        elif self.training:
+            entry = noisy(name, args)
+            if entry is not None:
+                args, kwargs = entry.p.write(args, kwargs, edit.p)
+        return func(*args, **kwargs)

@@ -1,0 +1,122 @@
+"""The p that each kind of place starts with, why dropout goes there, and who says so.
+
+A start and no optimum: docs/theory.md has measurements in which the best p was 0, and docs/study.md a way to choose it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+SRIVASTAVA = "Srivastava et al. 2014"
+TOMPSON = "Tompson et al. 2015"
+GAL = "Gal and Ghahramani 2016"
+HUANG = "Huang et al. 2016"
+KLAMBAUER = "Klambauer et al. 2017"
+VASWANI = "Vaswani et al. 2017"
+TAN = "Tan and Le 2019"
+DEVLIN = "Devlin et al. 2019"
+
+SPATIAL = ("Dropout1d", "Dropout2d", "Dropout3d")
+LEARNING_RATE = (
+    "Dropout asks for more updates and for the learning rate to be searched anew. The texts advise a higher one with "
+    "high momentum; where we measured, the best was the same or lower (docs/theory.md). Start with yours, and train "
+    "longer. Where data are plenty the best p may be 0: compare on validation data."
+)
+WIDE, MIDDLING = 512, 128  # units
+CONVOLUTION = (0.1, 0.2)  # the first map's p and the last one's
+DEEP = 12  # residual branches, from which on the last one's p is 0.2 instead of 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a place starts with."""
+
+    variant: str
+    p: float
+    reason: str
+    source: str
+    enabled: bool = True
+    batch_first: bool = False
+
+
+def hidden(width: int, behind: str) -> Start:
+    """A fully-connected hidden layer's units: the fewer there are, the fewer may be missing."""
+    p = 0.5 if width >= WIDE else 0.3 if width >= MIDDLING else 0.2
+    size = "Wide hidden layer" if width >= WIDE else "Hidden layer" if width >= MIDDLING else "Small hidden layer"
+    source = SRIVASTAVA if width >= WIDE else f"{SRIVASTAVA}; docs/theory.md: smaller layers and tables want less"
+    return Start("Dropout", p, f"{size} of {width} units: {behind}, before the next layer.", source)
+
+
+def spatial(axes: int, channels: int, behind: str) -> Start:
+    """Whole channels of a convolution map; p is set by depth when all maps are known."""
+    reason = f"Map of {channels} channels: {behind}; whole channels, since neighbours in a map say the same."
+    return Start(f"Dropout{axes}d", CONVOLUTION[0], reason, TOMPSON)
+
+
+def selu(map: bool, behind: str) -> Start:  # noqa: A002
+    """Behind SELU: zeros would move the mean and the variance that it keeps."""
+    if map:
+        reason = f"SELU's map: {behind}; dropped channels take its saturation value, and mean and variance stay."
+        return Start("FeatureAlphaDropout", 0.05, reason, KLAMBAUER)
+    reason = f"SELU's units: {behind}; dropped ones take its saturation value, so that mean and variance stay."
+    return Start("AlphaDropout", 0.1, reason, KLAMBAUER)
+
+
+def locked(batch_first: bool, where: str) -> Start:
+    """Around recurrent layers."""
+    reason = f"Sequence {where}: one mask for all its steps, since fresh ones would average out."
+    return Start("LockedDropout", 0.3, reason, GAL, batch_first=batch_first)
+
+
+LAST_STATE = Start("Dropout", 0.3, "A recurrent layer's last state, on its way to the next layer.", GAL)
+RECURRENT_INNER = Start(
+    "LockedDropout",
+    0.3,
+    "Between the layers inside; off, because torch draws a fresh mask at each step: thinned.nn's layers lock it.",
+    GAL,
+    enabled=False,
+)
+HEAD = Start("Dropout", 0.2, "Pooled features, on their way to the classifier.", TAN)
+TRANSFORMER_HEAD = Start("Dropout", 0.1, "Features that the last layer of a transformer reads.", DEVLIN)
+ATTENTION = Start("Dropout", 0.1, "Attention weights: no token may rely on a single other one.", VASWANI)
+RESIDUAL = Start("Dropout", 0.1, "A transformer's branch, before it is added to what goes by.", VASWANI)
+EMBEDDING = Start("Dropout", 0.1, "The sum of embeddings with which a transformer begins.", VASWANI)
+
+
+def feed_forward(behind: str) -> Start:
+    """In a transformer, between the two maps of a block's feed-forward part, or on its way out."""
+    return Start("Dropout", 0.1, f"Feed-forward units of a transformer: {behind}, before the next layer.", VASWANI)
+
+
+def everywhere(width: int, behind: str) -> Start:
+    """Units of a layer that serves every token, or every place of a map."""
+    reason = f"{width} units of a layer that serves every place of its input: {behind}, before the next layer."
+    return Start("Dropout", 0.1, reason, VASWANI)
+
+
+def depth(p: float, block: int, blocks: int) -> Start:
+    """A residual branch, left out whole."""
+    reason = f"Residual branch {block} of {blocks}, left out whole before it is added; p rises linearly with depth."
+    return Start("StochasticDepth", round(p, 4), reason, HUANG)
+
+
+def within_branch(start: Start) -> Start:
+    """What would go inside a residual branch that is dropped whole already."""
+    reason = start.reason.rstrip(".") + "; off, because its whole branch is dropped already."
+    return replace(start, enabled=False, reason=reason)
+
+
+def last_depth(branches: int) -> float:
+    return 0.2 if branches >= DEEP else 0.1
+
+
+def rising(count: int) -> Iterator[float]:
+    """The p of convolution maps, from the first to the last.
+
+    >>> list(rising(3))
+    [0.1, 0.15, 0.2]
+    """
+    low, high = CONVOLUTION
+    for number in range(count):
+        yield round(low + (high - low) * number / max(count - 1, 1), 3)
