@@ -1,0 +1,65 @@
+"""THN203: a dropout right behind another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..check.examination import Examination
+from ..check.finding import Finding
+from ..check.rule import Rule
+
+
+def live(examination: Examination) -> Iterator[Finding]:
+    from ..check.noise import SCALES, VIEWS, before, noises, through
+
+    trace = examination.inspection.train
+    found = noises(examination)
+    by_call = {noise.call.index: noise for noise in found} | {noise.draw.index: noise for noise in found}
+    for second in found:
+        for index in before(trace, second.data, through(VIEWS - {"getitem", "select"})):
+            first = by_call.get(index)
+            if first is None or first.place == second.place or first.draw.function in SCALES:
+                continue
+            # Whole samples or channels after single elements are two kinds of noise, not one twice.
+            if first.elementwise != second.elementwise or first.whole != second.whole:
+                continue
+            p, q = first.place.p, second.place.p
+            together = f" of {p:.3g} and {q:.3g} is one of {1 - (1 - p) * (1 - q):.3g}" if p and q else ""
+            yield RULE.at(
+                second.place, f"dropout behind dropout {first.place.name!r}: the two{together or ' are one'}. Keep one"
+            )
+
+
+RULE = Rule(
+    code="THN203",
+    name="two-dropouts-in-a-row",
+    summary="One dropout's output goes straight into another.",
+    what="""\
+Flags a place whose input is another place's output, with nothing or only views between, where both draw in the same
+way: for each element, for each channel, or for each sample. Stochastic depth behind element-wise dropout is not
+flagged.""",
+    why="""\
+Two dropouts of p and p' are one of 1 - (1 - p)(1 - p'): 0.5 twice is 0.75. Usually each was added without knowledge
+of the other, at the end of one module and the beginning of the next, and nobody chose what they come to.""",
+    bad="""\
+import torch
+from torch import nn
+
+block = nn.Sequential(nn.Linear(16, 64), nn.ReLU(), nn.Dropout(0.2))
+head = nn.Sequential(nn.Dropout(0.3), nn.Linear(64, 10))
+model = nn.Sequential(block, head)
+example = (torch.randn(8, 16),)
+""",
+    good="""\
+import torch
+from torch import nn
+
+block = nn.Sequential(nn.Linear(16, 64), nn.ReLU(), nn.Dropout(0.2))
+head = nn.Sequential(nn.Linear(64, 10))
+model = nn.Sequential(block, head)
+example = (torch.randn(8, 16),)
+""",
+    instead="Keep one of the two, at the p that the two were meant to come to.",
+    reference="`docs/theory.md`.",
+    live=live,
+)
