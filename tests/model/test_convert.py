@@ -283,12 +283,12 @@ def test_converting_twice_changes_nothing_and_says_so(example: tuple[Module, Ten
 
 
 def test_models_in_torch_s_wrappers_are_converted_by_their_own_names() -> None:
-    inner, input = vit()
+    inner, input = encoder()
     compiled: Any = torch.compile(inner, backend="eager")
     inner.eval()
     result = compiled(input)
     report = thinned.convert(compiled)
-    assert {row.path for row in report.changed} >= {"blocks.1.drop_path1", "blocks.1.mlp.drop1", "head_drop"}
+    assert {row.path for row in report.changed} == {"dropout", "dropout1", "dropout2"}
     assert torch.equal(compiled(input), result)
     # The graph that was compiled for the old layers is not used for ours.
     inner.train()
@@ -315,5 +315,11 @@ def test_a_model_in_distributed_data_parallel_trains_on() -> None:
         model(tokens).sum().backward()
         assert all(parameter.grad is not None for parameter in inner.parameters())
         assert len(thinned.revert(model).changed) == 2
+        # What shards the parameters keeps the recurrent layer, whose weights it holds.
+        sharded: Any = torch.distributed.fsdp.fully_shard(language_model()[0])
+        report = thinned.convert(sharded, recurrent=True)
+        assert [row.path for row in report.changed] == ["dropout"]
+        assert ["sharded" in row.reason for row in report.left] == [True]
+        sharded(tokens).sum().backward()
     finally:
         torch.distributed.destroy_process_group()

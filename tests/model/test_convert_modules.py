@@ -120,6 +120,16 @@ def test_a_report_undoes_its_own_changes_only() -> None:
         undone.revert()
 
 
+def test_what_differs_afterwards_is_as_the_page_says() -> None:
+    model = torch.nn.Sequential(torch.nn.Dropout(0.5))
+    spiked = torch.full((64,), torch.inf)
+    assert model(spiked).isnan().any()
+    thinned.convert(model)
+    assert model(spiked).unique().tolist() == [0.0, torch.inf]
+    with pytest.raises(TypeError, match="floating"):
+        model.eval()(torch.ones(3, dtype=torch.int64))
+
+
 # Stochastic depth.
 
 
@@ -247,19 +257,42 @@ def test_layers_that_thinned_does_not_have_are_left() -> None:
 
 
 def test_what_was_put_on_an_instance_and_would_be_lost_is_a_reason() -> None:
-    names = ("patched", "text", "scaling", "alone")
+    names = ("patched", "text", "scaling", "alone", "frozen")
     model: Any = torch.nn.ModuleDict({name: torch.nn.Dropout(0.1) for name in names})
     model["patched"].forward = lambda input: input
-    model["text"].p = "0.1"
+    model["text"].p = "a tenth"
     model["scaling"].scaling = 3.0
     model["alone"].compile(backend="eager")
+    thinned.freeze(model["frozen"])
     report = thinned.convert(model)
     assert not report.changed
     reasons = {row.path: row.reason for row in report.left}
-    assert reasons["patched"] == "its forward was replaced on the instance"
-    assert "Pass the number 0.1, not text." in reasons["text"]
+    assert reasons["patched"].startswith("its forward was replaced on the instance")
+    assert "Got 'a tenth'. Pass a number, not text." in reasons["text"]
     assert reasons["scaling"] == "its attribute 'scaling' means something else in Dropout"
-    assert "compiled on its own" in reasons["alone"]
+    assert reasons["alone"].startswith("its call was replaced on the instance")
+    assert reasons["frozen"].startswith("its train was replaced on the instance")
+
+
+@pytest.mark.parametrize("name", ["freeze", "compile"])
+def test_what_was_replaced_on_our_layer_is_not_lost_in_silence(name: str) -> None:
+    model: Any = torch.nn.Sequential(torch.nn.Dropout(0.1), torch.nn.Dropout(0.1))
+    thinned.convert(model)
+    frozen = thinned.freeze(model[1]) if name == "freeze" else model[1].compile(backend="eager")
+    with pytest.raises(RuntimeError, match=r"Got '1', on which its (train|call) was replaced since"):
+        thinned.revert(model)
+    assert type(model[0]) is thinned.nn.Dropout  # all or nothing
+    if frozen is not None:
+        frozen.thaw()
+        assert len(thinned.revert(model).changed) == 2
+    with pytest.raises(ValueError, match="Got a converted Dropout itself"):
+        thinned.revert(_converted())
+
+
+def _converted() -> Module:
+    model = torch.nn.Sequential(torch.nn.Dropout(0.1))
+    thinned.convert(model)
+    return model[0]
 
 
 def test_modules_that_torch_does_not_see_are_reported() -> None:

@@ -12,8 +12,9 @@ import torch
 from ..nn.names import named_modules
 from ..noise import realised
 from .conversion import Change, Conversion, Left
+from .holders import held, unregistered
 from .noisy import rate_of
-from .swap import ORIGINAL, Swap, build, original, swap
+from .swap import ORIGINAL, RECURRENT, Swap, build, original, replaced_methods, swap
 
 Module = torch.nn.Module
 
@@ -51,7 +52,7 @@ def convert(model: Module, *, only: str | Sequence[str] | None = None, recurrent
     <Conversion: 0 changed, 0 left, 1 thinned's already>
     """
     _check_model("convert", model)
-    places = [*_dropouts(model, recurrent), *_hidden(model, recurrent)]
+    places = list(_dropouts(model, recurrent))
     already = [name for name, module in named_modules(model) if hasattr(module, "_noises")]
     if only is not None:
         patterns = [only] if isinstance(only, str) else list(only)
@@ -62,7 +63,7 @@ def convert(model: Module, *, only: str | Sequence[str] | None = None, recurrent
     for place in places:
         layer = _layer(place)
         if isinstance(layer, str):
-            left.append(Left(place.names[0], _title(place.module), rate_of(place.module), layer))
+            left.append(Left(place.names[0], _title(place.module), _p(place.module), layer))
         else:
             layers.append((layer, place))
             changed.append(_change(place, layer))
@@ -76,15 +77,15 @@ def convert(model: Module, *, only: str | Sequence[str] | None = None, recurrent
 def revert(model: Module) -> Conversion:
     """Put back the modules whose places `convert` gave to ours: the very same objects, with the settings they had.
 
-    Mode, parameters and hooks are those of now: a model in eval mode stays in it. A p that was assigned to a layer of
-    ours goes with the layer. A copy of a converted model has copies of the modules to go back to.
+    Mode, parameters and hooks are those of now: a model in eval mode stays in it. p and whatever else was assigned to a
+    layer of ours goes with the layer. A copy of a converted model has copies of the modules to go back to.
 
     Returns:
         The report, the other way round; without changes where there was nothing to put back.
 
     Raises:
         TypeError: no module, or one of TorchScript.
-        RuntimeError: the model is in an active stream.
+        RuntimeError: the model is in an active stream; a layer is frozen or compiled on its own.
 
     >>> dropout = torch.nn.Dropout(0.1)
     >>> model = torch.nn.Sequential(dropout)
@@ -106,32 +107,23 @@ class _Place(NamedTuple):
 def _put_back(model: Module, layers: Iterable[Module] | None = None) -> Conversion:
     _check_model("revert", model)
     wanted = None if layers is None else {id(layer) for layer in layers}
+    found = [place for place in held(model) if wanted is None or id(place[1]) in wanted]
+    for (name, *_), layer, seats in found:
+        if ORIGINAL in vars(layer):
+            _check_way_back(name, layer, seats)
     changed = []
-    for names, layer, seats in _seats(model):
-        module = original(layer) if wanted is None or id(layer) in wanted else None
+    for (name, *_), layer, seats in found:
+        module = original(layer)
         if module is not None:
-            changed.append(Change(names[0], _title(layer), _title(module), rate_of(module) or 0.0))
-            for parent, name in seats:
-                parent._modules[name] = module
+            changed.append(Change(name, _title(layer), _title(module), rate_of(module) or 0.0))
+            for parent, child in seats:
+                parent._modules[child] = module
     return Conversion(tuple(changed))
 
 
-def _seats(model: Module) -> list[tuple[list[str], Module, list[tuple[Module, str]]]]:
-    """Every module with all its names and seats; the model itself has none."""
-    found = {id(module): ([name], module, list[tuple[Module, str]]()) for name, module in named_modules(model)}
-    for (name, *_), parent, _ in found.values():
-        for child_name, child in parent._modules.items():
-            if child is not None:
-                names, _, seats = found[id(child)]
-                seats.append((parent, child_name))
-                full = f"{name}.{child_name}" if name else child_name
-                if full not in names and names[0] != name:  # a wrapper has its name from what it wraps
-                    names.append(full)
-    return list(found.values())
-
-
 def _dropouts(model: Module, recurrent: bool) -> Iterator[_Place]:
-    for names, module, seats in _seats(model):
+    fsdp = any(type(module).__name__ == "FullyShardedDataParallel" for module in model.modules())
+    for names, module, seats in held(model):
         if isinstance(module, torch.jit.ScriptModule):
             if "drop" in module.original_name.lower():
                 yield _Place(names, module, seats, "compiled by TorchScript: convert the model before that")
@@ -145,30 +137,13 @@ def _dropouts(model: Module, recurrent: bool) -> Iterator[_Place]:
                 f"{type(module).__name__} itself. Use thinned.nn.{found.kind.__name__} for it, or convert "
                 "torch.nn.Sequential(model)."
             )
+        if isinstance(found, Swap) and fsdp and found.kind in RECURRENT.values():
+            found = "FSDP holds its weights: convert it before wrapping"
         if found is not None:
             yield _Place(names, module, seats, found)
-
-
-def _hidden(model: Module, recurrent: bool) -> Iterator[_Place]:
-    """Dropouts in plain attributes, lists and dictionaries, which torch does not take for submodules."""
-    modules = list(named_modules(model))
-    registered = {id(module) for _, module in modules}
-    torchs = set(vars(Module()))
-    for name, owner in modules:
-        for attribute, value in list(vars(owner).items()):
-            if attribute in torchs or attribute == ORIGINAL:
-                continue
-            inside = (
-                value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else [value]
-            )
-            for module in inside:
-                if not isinstance(module, Module):
-                    continue
-                held = [("", module)] if id(module) in registered else named_modules(module)
-                for below, part in held:
-                    if swap(part, recurrent) is not None:
-                        path = ".".join(filter(None, (name, attribute, below)))
-                        yield _Place([path], part, [], "in a plain attribute or list, where torch sees no submodule")
+    for name, module in unregistered(model):
+        if swap(module, recurrent) is not None:
+            yield _Place([name], module, [], "in a plain attribute or list, where torch sees no submodule")
 
 
 def _layer(place: _Place) -> Module | str:
@@ -176,6 +151,13 @@ def _layer(place: _Place) -> Module | str:
         return place.swap if isinstance(place.swap, str) else build(place.module, place.swap)
     except (TypeError, ValueError) as error:  # a p that was assigned after construction, which torch does not check
         return str(error)
+
+
+def _p(module: Module) -> float | None:
+    try:
+        return rate_of(module)
+    except (TypeError, ValueError):  # it was never a number
+        return None
 
 
 def _change(place: _Place, layer: Module) -> Change:
@@ -208,6 +190,20 @@ def _check_patterns(patterns: list[str], names: list[str]) -> None:
                 f"`convert`: `only` must name dropouts of the model. Got {pattern!r}, which matches none. "
                 f"Places: {shown}."
             )
+
+
+def _check_way_back(name: str, layer: Module, seats: list[tuple[Module, str]]) -> None:
+    if not seats:
+        raise ValueError(
+            f"`revert`: `model` must hold its dropouts as submodules, to be replaced in place. Got a converted "
+            f"{type(layer).__name__} itself. Pass the model that holds it."
+        )
+    replaced = replaced_methods(layer)
+    if replaced:
+        raise RuntimeError(
+            f"`revert`: a layer must be free to go. Got {name!r}, on which {replaced[0]} was replaced since, as "
+            "`freeze` and `compile` do. Undo that first."
+        )
 
 
 def _check_model(owner: str, model: Module) -> None:

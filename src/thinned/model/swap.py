@@ -197,14 +197,19 @@ def _draws_restored() -> Iterator[None]:
         np.random.set_state(numpy)  # noqa: NPY002
 
 
+def replaced_methods(module: Module) -> list[str]:
+    """The methods that a module has others of in its own dictionary, which know no module but that one."""
+    compiled = ["its call"] if vars(module).get("_compiled_call_impl") is not None else []
+    return compiled + [f"its {name}" for name in vars(module) if callable(getattr(type(module), name, None))]
+
+
 def _hindrance(module: Module, swap: Swap) -> str:
     """What was put on the instance that would be lost, or would go on calling the module that goes."""
-    if vars(module).get("_compiled_call_impl") is not None:
-        return "compiled on its own by Module.compile: convert it before that"
+    replaced = replaced_methods(module)
+    if replaced:
+        return f"{replaced[0]} was replaced on the instance, as freeze and compile do: convert it before that"
     plain = {*vars(Module()), *swap.settings, "drop_prob"}
     for name in vars(module):
-        if callable(getattr(type(module), name, None)):
-            return f"its {name} was replaced on the instance"
         if name not in plain and hasattr(swap.kind, name):
             return f"its attribute {name!r} means something else in {swap.kind.__name__}"
     return ""
