@@ -46,10 +46,12 @@ class SourceFile:
         self.lines = re.split(r"(?<=\n)|(?<=\r)(?!\n)", text)  # as Python counts lines, each with its end
         self._parents: dict[ast.AST, ast.AST] = {}
         self._by_kind: dict[type, list[ast.AST]] = {}
-        for node in ast.walk(self.tree):
+        todo: list[ast.AST] = [self.tree]
+        for node in todo:  # grows while it is read
             self._by_kind.setdefault(type(node), []).append(node)
             for child in ast.iter_child_nodes(node):
                 self._parents[child] = node
+                todo.append(child)
         self._bound: dict[ast.AST, set[str]] = {}
 
     # Where things stand
@@ -107,7 +109,7 @@ class SourceFile:
 
     def segment(self, node: ast.expr) -> str:
         """The expression's own text."""
-        return ast.get_source_segment(self.text, node) or ast.unparse(node)
+        return self.between(self.position(node), self.end(node))
 
     # What names stand for
 
@@ -159,12 +161,11 @@ class SourceFile:
             self._bound[scope] = names
         return self._bound[scope]
 
-    def calls(self) -> Iterator[tuple[ast.Call, str]]:
+    @cached_property
+    def calls(self) -> list[tuple[ast.Call, str]]:
         """Every call of something whose qualified name is known, with that name."""
-        for call in self.nodes(ast.Call):
-            name = self.resolve(call.func)
-            if name is not None:
-                yield call, name
+        named = ((call, self.resolve(call.func)) for call in self.nodes(ast.Call))
+        return [(call, name) for call, name in named if name is not None]
 
     @cached_property
     def classes(self) -> dict[str, ast.ClassDef]:

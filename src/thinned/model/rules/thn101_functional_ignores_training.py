@@ -17,7 +17,7 @@ _KINDS = {name.rpartition(".")[2].rstrip("_") for name in FUNCTIONS}
 
 
 def source(file: SourceFile) -> Iterator[Finding]:
-    for call, name in file.calls():
+    for call, name in file.calls:
         signature = FUNCTIONS.get(name)
         if signature is None or is_open(call) or module_method(file, call) is None:
             continue

@@ -14,7 +14,7 @@ from ..check.source import SourceFile
 
 
 def source(file: SourceFile) -> Iterator[Finding]:
-    for call, name in file.calls():
+    for call, name in file.calls:
         signature = ATTENTION.get(name)
         if signature is None or module_method(file, call) is None:
             continue

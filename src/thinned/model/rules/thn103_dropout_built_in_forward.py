@@ -15,7 +15,7 @@ from ..check.source import Function, SourceFile
 
 
 def source(file: SourceFile) -> Iterator[Finding]:
-    for call, name in file.calls():
+    for call, name in file.calls:
         signature = MODULES.get(name)
         if signature is None:
             continue

@@ -12,7 +12,7 @@ from ..check.source import SourceFile
 
 
 def source(file: SourceFile) -> Iterator[Finding]:
-    for call, name in file.calls():
+    for call, name in file.calls:
         signature = RECURRENT.get(name)
         if signature is None or is_open(call):
             continue

@@ -14,7 +14,7 @@ _EVERYTHING = FUNCTIONS | ATTENTION | MODULES | RECURRENT
 
 
 def source(file: SourceFile) -> Iterator[Finding]:
-    for call, name in file.calls():
+    for call, name in file.calls:
         signature = _EVERYTHING.get(name)
         if signature is None:
             continue

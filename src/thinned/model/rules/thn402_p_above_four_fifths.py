@@ -21,7 +21,7 @@ def _message(kind: str, p: float) -> str:
 
 
 def source(file: SourceFile) -> Iterator[Finding]:
-    for call, name in file.calls():
+    for call, name in file.calls:
         signature = _EVERYTHING.get(name)
         node = argument(call, signature.p, signature.p_names) if signature is not None else None
         p = number(node)

@@ -17,7 +17,7 @@ _DROP = re.compile(r"drop", re.IGNORECASE)
 
 
 def source(file: SourceFile) -> Iterator[Finding]:
-    for call, name in file.calls():
+    for call, name in file.calls:
         signature = _EVERYTHING.get(name)
         node = argument(call, signature.p, signature.p_names) if signature is not None else None
         if node is None:

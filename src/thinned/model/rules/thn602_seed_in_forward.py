@@ -22,7 +22,7 @@ _SEEDS = {
 
 
 def source(file: SourceFile) -> Iterator[Finding]:
-    for call, name in file.calls():
+    for call, name in file.calls:
         found = file.method(call)
         if name not in _SEEDS or found is None or not is_module(file, found[0]) or not is_forward(found[1]):
             continue
