@@ -15,7 +15,7 @@ import torch
 from .. import nn
 from ..nn.names import named_modules
 from .anchor import Anchor
-from .call_hook import Edit, Forward
+from .call_hook import Edit, Forward, functions
 from .module_hook import InputHook, OutputHook
 from .noisy import FUNCTIONS
 
@@ -146,6 +146,8 @@ def _problem(anchor: Anchor, modules: dict[str, Module]) -> str:
     if isinstance(module, torch.jit.ScriptModule) and not anchor.is_rate:
         return f"{str(anchor)!r}, for a scripted module takes no new children"
     if anchor.call:
+        if not functions(anchor.call):
+            return f"{str(anchor)!r}, for torch has no function {anchor.call!r}"
         if anchor.is_rate and (anchor.call not in FUNCTIONS or anchor.what not in FUNCTIONS[anchor.call].p.names):
             return f"{str(anchor)!r}, for {anchor.call} has no such probability"
         return ""

@@ -7,10 +7,11 @@ meant. A `with` around the call, and not two hooks, because torch.compile follow
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
-from torch.overrides import TorchFunctionMode
+from torch.overrides import TorchFunctionMode, get_overridable_functions
 
 from .anchor import Anchor
 from .module_hook import dropped, given
@@ -19,12 +20,12 @@ from .noisy import canonical, noisy
 Module = torch.nn.Module
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Edit:
     """What is done at one call: a dropout on its result or its first tensor, or another p among its arguments."""
 
     anchor: Anchor
-    p: float
+    p: float  # of the arguments, where there is no dropout
     drop: Module | None
 
 
@@ -35,9 +36,21 @@ class Forward:
         self.module = module
         self.before = module.__dict__.get("forward")  # another that somebody put on the instance
         self.edits: dict[str, dict[int, Edit]] = {}
+        self.names: dict[Any, str] = {}  # of the functions that edits are for
 
     def edit(self, edit: Edit) -> None:
         self.edits.setdefault(edit.anchor.call, {})[edit.anchor.number] = edit
+        self.names.update(functions(edit.anchor.call))
+
+    def rates(self) -> list[Edit]:
+        """The edits that set a p, which is theirs to change."""
+        return [edit for edits in self.edits.values() for edit in edits.values() if edit.drop is None]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "names": None}  # torch's functions do not all pickle
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, names={function: name for name in state["edits"] for function in functions(name)})
 
     @property
     def __wrapped__(self) -> Any:
@@ -45,7 +58,7 @@ class Forward:
         return self.before or type(self.module).forward.__get__(self.module)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        with _Calls(self.edits, self.module.training):
+        with _Calls(self.edits, self.names, self.module.training):
             if self.before is not None:
                 return self.before(*args, **kwargs)
             return type(self.module).forward(self.module, *args, **kwargs)
@@ -62,16 +75,17 @@ class Forward:
 
 
 class _Calls(TorchFunctionMode):
-    def __init__(self, edits: dict[str, dict[int, Edit]], training: bool) -> None:
+    def __init__(self, edits: dict[str, dict[int, Edit]], names: dict[Any, str], training: bool) -> None:
         super().__init__()
         self.edits = edits
+        self.names = names
         self.training = training
         self.counts: dict[str, int] = {}
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        name = canonical(func)
-        if name not in self.edits:
+        name = self.names.get(func, "")
+        if not name:
             return func(*args, **kwargs)
         number = self.counts.get(name, 0) + 1
         self.counts[name] = number
@@ -87,3 +101,10 @@ class _Calls(TorchFunctionMode):
             if entry is not None:
                 args, kwargs = entry.p.write(args, kwargs, edit.p)
         return func(*args, **kwargs)
+
+
+@cache
+def functions(name: str) -> dict[Any, str]:
+    """Every function of torch with this plain name. A table, because torch.compile cannot follow work on names."""
+    every = (function for group in get_overridable_functions().values() for function in group)
+    return {function: name for function in every if canonical(function) == name}

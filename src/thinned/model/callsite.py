@@ -13,6 +13,8 @@ import thinned
 _TORCH = str(Path(torch.__file__).parent)
 _OURS = str(Path(thinned.__file__).parent)
 _PLUMBING = tuple(str(Path(_OURS) / folder) for folder in ("ops", "noise"))
+# Modes of ours that hand a call on, and so stand between it and its caller.
+_MODES = {str(Path(_OURS) / "model" / f"{name}.py") for name in ("call_hook", "override")}
 # torch's own models, whose lines say more than the user's line that calls them.
 _MODELS = tuple(f"{_TORCH}/nn/modules/{name}.py" for name in ("transformer", "container"))
 _SILENT = (_OURS, f"{_TORCH}/nn/modules/module.py", f"{_TORCH}/nn/functional.py", f"{_TORCH}/overrides.py")
@@ -40,6 +42,8 @@ def callsite(frame: FrameType | None, end: str) -> tuple[str, int]:
 
 def is_plumbing(frame: FrameType | None) -> bool:
     """Whether the call serves our own operators: keys, and tables of numbers."""
+    while frame is not None and frame.f_code.co_filename in _MODES:
+        frame = frame.f_back
     return frame is not None and frame.f_code.co_filename.startswith(_PLUMBING)
 
 

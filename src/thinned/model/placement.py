@@ -121,7 +121,9 @@ class _Planner:
             self.narrow += 1
             return None
         if ends:
-            return starting.TRANSFORMER_HEAD if self.attention else starting.HEAD
+            if self.attention:
+                return starting.TRANSFORMER_HEAD
+            return starting.HEAD if self.flow.pooled(read) else starting.LAST
         return self._hidden(layer, read, width)
 
     def _hidden(self, layer: Call, read: Read, width: int) -> Start | None:

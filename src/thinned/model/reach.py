@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from ..nn.names import named_modules
+from .call_hook import Forward
 from .inspect import Inspection, inspect
 from .knob import Attribute, Called, Way
 from .noisy import rate_attributes
@@ -58,6 +59,9 @@ class Places:
         self.by_name: dict[str, Located] = {}
         for name, module in self.modules.items():
             for place in _places(name, module):
+                self.by_name[place.name] = place
+            for place in _planned(name, module):
+                place.name = free(place.name, self.by_name)
                 self.by_name[place.name] = place
         self.inspection: Inspection | None = None
         if example is not None:
@@ -143,6 +147,13 @@ def _places(name: str, module: Module) -> Iterator[Located]:
         else:
             place.seen = reading.number
         yield place
+
+
+def _planned(name: str, module: Module) -> Iterator[Located]:
+    """Calls that a plan gave a p (`apply`)."""
+    forward = vars(module).get("forward")
+    for edit in forward.rates() if isinstance(forward, Forward) else ():
+        yield Located(f"{name}:{edit.anchor.call}", edit.anchor.call, module, attribute=Attribute(edit, "p"))
 
 
 def _own(name: str, module: Module, held: tuple[str, ...]) -> Iterator[Located]:

@@ -78,6 +78,7 @@ RECURRENT_INNER = Start(
     enabled=False,
 )
 HEAD = Start("Dropout", 0.2, "Pooled features, on their way to the classifier.", TAN)
+LAST = Start("Dropout", 0.2, "The end of the residual stream, which the last layer reads.", TAN)
 TRANSFORMER_HEAD = Start("Dropout", 0.1, "Features that the last layer of a transformer reads.", DEVLIN)
 ATTENTION = Start("Dropout", 0.1, "Attention weights: no token may rely on a single other one.", VASWANI)
 RESIDUAL = Start("Dropout", 0.1, "A transformer's branch, before it is added to what goes by.", VASWANI)
