@@ -12,6 +12,8 @@ from .check import check
 from .doctor import doctor
 from .inspect import EPILOG as INSPECT_EPILOG
 from .inspect import inspect
+from .plan import EPILOG as PLAN_EPILOG
+from .plan import plan
 from .rule import rule
 from .rules import rules
 from .study import EPILOG, study
@@ -29,6 +31,7 @@ app.command()(variants)
 app.command()(doctor)
 app.command(epilog=INSPECT_EPILOG)(inspect)
 app.command(epilog=CHECK_EPILOG)(check)
+app.command(epilog=PLAN_EPILOG)(plan)
 app.command()(rules)
 app.command()(rule)
 

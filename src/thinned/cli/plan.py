@@ -1,0 +1,62 @@
+"""`thinned plan`: where dropout should go in a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .target import INPUT_HELP, MODEL_HELP, TargetError, example
+from .target import model as load
+
+FAILED = 2
+
+EPILOG = """
+Examples:
+
+    thinned plan net:build --input 8x3x32x32
+
+    thinned plan torchvision.models:resnet18 --input 4x3x64x64 -o plan.toml
+
+Then, after editing the file: thinned.apply(model, thinned.Plan.load("plan.toml")).
+"""
+
+
+def plan(
+    model: Annotated[str, typer.Argument(help=MODEL_HELP)],
+    input: Annotated[list[str] | None, typer.Option("--input", help=INPUT_HELP)] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="A TOML file for the plan, to be edited and applied.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite that file.")] = False,
+) -> None:
+    """Show where dropout should go in a model, which form, with which p, and why; nothing is trained or changed.
+
+    Exit code 2: no such model or input, one that the model does not take, or a file that cannot be written.
+    """
+    from ..model.plan import plan as make
+
+    try:
+        network, (args, kwargs) = load(model), example(input or [])
+    except TargetError as error:
+        raise _failed(str(error)) from None
+    if output is not None and output.exists() and not force:
+        raise _failed(f"{output} is there, and may have been edited. Pass --force to overwrite it.")
+    try:
+        found = make(network, *args, **kwargs)
+    except Exception as error:
+        given = " ".join(f"--input {text}" for text in input or []) or "no --input"
+        raise _failed(f"{model} fails on {given}: {type(error).__name__}: {error}") from error
+    typer.echo(str(found))
+    if output is not None:
+        try:
+            found.save(output)
+        except OSError as error:
+            raise _failed(f"{output} cannot be written: {error.strerror}.") from None
+        typer.echo(f"\nWritten to {output}: edit it, then thinned.apply(model, thinned.Plan.load({str(output)!r})).")
+
+
+def _failed(message: str) -> typer.Exit:
+    typer.echo(f"thinned plan: {message}", err=True)
+    return typer.Exit(FAILED)
