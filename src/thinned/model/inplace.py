@@ -1,0 +1,99 @@
+"""Which dropouts write over a tensor that the backward pass still needs: found by running one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from .callsite import caller, callsite
+from .noisy import FUNCTIONS, canonical
+from .place import Place
+from .running import Running
+from .trace import tensors_of
+from .untouched import untouched
+
+Module = torch.nn.Module
+
+# What torch says of a tensor that was written over too early, of a leaf, and of a view that must not be written to.
+_SAYS = ("modified by an inplace operation", "in-place operation", "is being modified inplace", "in-place on")
+
+
+def destructive(
+    model: Module, args: Sequence[Any], kwargs: Mapping[str, Any], places: Iterable[Place]
+) -> list[tuple[Place, str]]:
+    """The places whose `inplace=True` breaks the backward pass, each with what torch says of it.
+
+    Every place is switched to a copy in turn: the one whose copy cures the error is to blame. Where no single one does,
+    all that write in place are. The gradients of the parameters are not touched. Cost: a forward and a backward pass;
+    one more for each place if they fail.
+    """
+    with untouched("check", model), torch.enable_grad():
+        model.train()
+        found = [place for place in places if _writes(model, args, kwargs, place)]
+        error = _error(model, args, kwargs, [])
+        if not found or error is None or _error(model, args, kwargs, found) is not None:
+            return []
+        blamed = [place for place in found if len(found) == 1 or _error(model, args, kwargs, [place]) is None]
+    return [(place, error) for place in blamed or found]
+
+
+def _writes(model: Module, args: Sequence[Any], kwargs: Mapping[str, Any], place: Place) -> bool:
+    module = model.get_submodule(place.module)
+    if place.name == place.module:
+        return bool(getattr(module, "inplace", False))
+    return place.kind in FUNCTIONS
+
+
+def _error(model: Module, args: Sequence[Any], kwargs: Mapping[str, Any], copying: Iterable[Place]) -> str | None:
+    """What torch says of writing in place when the model is run forward and backward, or None."""
+    seed = torch.get_rng_state()
+    copies = _Copies(model, copying)
+    changed = [
+        module
+        for place in copying
+        if place.name == place.module and getattr(module := model.get_submodule(place.module), "inplace", False)
+    ]
+    for module in changed:
+        module.inplace = False  # type: ignore[assignment]
+    try:
+        with ExitStack() as stack:
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+            stack.enter_context(copies.running.followed())
+            stack.enter_context(copies)
+            result = model(*args, **kwargs)
+        made = [tensor for tensor in tensors_of(result) if tensor.requires_grad]
+        weights = [weight for weight in model.parameters() if weight.requires_grad]
+        if made and weights:
+            total: Tensor = torch.stack([tensor.float().sum() for tensor in made]).sum()
+            torch.autograd.grad(total, weights, allow_unused=True)
+    except RuntimeError as error:
+        said = str(error)
+        if any(part in said for part in _SAYS):
+            return said.splitlines()[0].partition(" Hint:")[0]
+        raise
+    finally:
+        torch.set_rng_state(seed)
+        for module in changed:
+            module.inplace = True  # type: ignore[assignment]
+    return None
+
+
+class _Copies(TorchFunctionMode):
+    """Makes the functional dropouts of some places work on a copy."""
+
+    def __init__(self, model: Module, places: Iterable[Place]) -> None:
+        super().__init__()
+        self.running = Running(model)
+        self._places = {(place.module, place.file, place.line) for place in places if place.name != place.module}
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = dict(kwargs or {})
+        looked_at = self._places and canonical(func) in FUNCTIONS and args and isinstance(args[0], Tensor)
+        if looked_at and (self.running.name, *callsite(caller(1), __file__)) in self._places:
+            args = (args[0].clone(), *args[1:])
+        return func(*args, **kwargs)

@@ -1,0 +1,58 @@
+"""THN206: a dropout that overwrites what the backward pass of another operation needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..check.examination import Examination
+from ..check.finding import Finding
+from ..check.rule import Rule
+
+
+def live(examination: Examination) -> Iterator[Finding]:
+    from ..inplace import destructive
+
+    trace, model = examination.inspection.train, examination.model
+    if not any(call.writes and call.training for call in trace.calls) and not any(
+        getattr(module, "inplace", False) and place.name == name
+        for name, module in examination.modules.items()
+        for place in examination.inspection.places
+    ):
+        return
+    places = [
+        place for place in examination.inspection.places if place.train_calls and place.module in examination.modules
+    ]
+    for place, said in destructive(model, examination.example, examination.keywords, places):
+        yield RULE.at(place, f"inplace=True overwrites a tensor that the backward pass needs. torch: {said}")
+
+
+RULE = Rule(
+    code="THN206",
+    name="inplace-needed-for-backward",
+    summary="A dropout with inplace=True breaks the backward pass.",
+    what="""\
+Where a dropout works in place, runs the model forward and backward on the example and listens for torch's error about
+a tensor that was modified in place, then switches the places to copies one by one: the one whose copy cures the error
+is flagged. Gradients that parameters have are left as they are.""",
+    why="""\
+Sigmoid, tanh, softmax, exp, ReLU and others keep their *result* for their backward pass. A dropout that writes into
+it makes training fail, with a message that names the operation that lost its result and not the dropout. Models that
+only predict don't show it.""",
+    bad="""\
+import torch
+from torch import nn
+
+model = nn.Sequential(nn.Linear(16, 64), nn.Tanh(), nn.Dropout(0.2, inplace=True), nn.Linear(64, 4))
+example = (torch.randn(8, 16),)
+""",
+    good="""\
+import torch
+from torch import nn
+
+model = nn.Sequential(nn.Linear(16, 64), nn.Tanh(), nn.Dropout(0.2), nn.Linear(64, 4))
+example = (torch.randn(8, 16),)
+""",
+    instead="Leave `inplace` away. Behind a layer that keeps its input only, such as `Linear`, it is safe.",
+    reference="pytorch issues 727, 3785, 28017 and 72992.",
+    live=live,
+)
