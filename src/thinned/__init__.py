@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .model.check import check
     from .model.convert import convert, revert
     from .model.freeze import freeze
-    from .model.guard import eval_guard
+    from .model.guard import NoiseInEval, eval_guard
     from .model.inspect import inspect
     from .model.plan import Plan, apply, plan
     from .model.rates import disabled, rates, scale_rates, set_rates
@@ -31,6 +31,7 @@ __version__ = "0.1.0"
 
 _FUNCTIONS = {  # and the submodule that has it
     "MaxNorm": "nn.constraint",
+    "NoiseInEval": "model.guard",
     "Plan": "model.plan",
     "Schedule": "model.schedule",
     "apply": "model.plan",
@@ -50,6 +51,7 @@ _FUNCTIONS = {  # and the submodule that has it
 }
 __all__ = [
     "MaxNorm",
+    "NoiseInEval",
     "Plan",
     "Schedule",
     "__version__",

@@ -126,9 +126,12 @@ def is_number(value: Any) -> bool:
 def readings(module: Module) -> list[Reading]:
     """The calls that drop in a module's own forward, in the order in which it runs; none where there is no source."""
     reader = _Reader(module)
-    forward = module.__dict__.get("forward", None) or type(module).forward
-    arguments = [Known(module)] if getattr(forward, "__self__", None) is None else []
-    reader.enter(inspect.unwrap(getattr(forward, "__func__", forward)), arguments or [Known(module)], {})
+    function = inspect.unwrap(module.__dict__.get("forward") or type(module).forward)
+    function = getattr(function, "__func__", function)
+    if not isinstance(function, types.FunctionType):  # an object in the forward's place, which calls it
+        function = inspect.unwrap(type(module).forward)
+    first = [*inspect.signature(function).parameters][:1]
+    reader.enter(function, [Known(module)] if first == ["self"] or "forward" not in module.__dict__ else [], {})
     once = {(found.function, found.line, found.file): found for found in reversed(reader.found)}
     return [found for found in reader.found if once.get((found.function, found.line, found.file)) is found]
 
