@@ -10,21 +10,37 @@ from .calls import DELIBERATE, number
 from .source import Function, SourceFile, arguments, dotted
 
 _MODULE = re.compile(r"(Module|PreTrainedModel)$")
+_OTHER = re.compile(
+    r"Function$|^(abc|typing|collections|enum)\.|(^|\.)(ABC|Protocol|Generic|object)$|tensorflow|keras|jax|flax"
+)
 _FORWARD = re.compile(r"^(_*forward(_\w+)?|__call__|_\w+_forward)$")
 
 
 def is_module(file: SourceFile, node: ast.ClassDef, seen: tuple[str, ...] = ()) -> bool:
     """Whether the class derives, as far as this file tells, from `torch.nn.Module`."""
-    for base in node.bases:
-        name = file.resolve(base.value if isinstance(base, ast.Subscript) else base)
-        if name is None or name in seen:
-            continue
+    for name in _bases(file, node):
         if name in file.classes and name not in file.aliases:
-            if is_module(file, file.classes[name], (*seen, node.name)):
+            if name not in seen and is_module(file, file.classes[name], (*seen, node.name)):
                 return True
         elif name.startswith("torch.nn.") or _MODULE.search(name):
             return True
     return False
+
+
+def acts_as_module(file: SourceFile, node: ast.ClassDef) -> bool:
+    """Whether the class is a module, or has a `forward` and a base from elsewhere, which may well make it one."""
+    if is_module(file, node):
+        return True
+    foreign = any(
+        (dotted(base) or "").partition(".")[0] in file.aliases and not _OTHER.search(file.resolve(base) or "")
+        for base in node.bases
+    )
+    return foreign and any(isinstance(member, Function) and member.name == "forward" for member in node.body)
+
+
+def _bases(file: SourceFile, node: ast.ClassDef) -> list[str]:
+    names = (file.resolve(base.value if isinstance(base, ast.Subscript) else base) for base in node.bases)
+    return [name for name in names if name is not None]
 
 
 def module_method(file: SourceFile, node: ast.AST) -> tuple[ast.ClassDef, Function] | None:
@@ -33,10 +49,17 @@ def module_method(file: SourceFile, node: ast.AST) -> tuple[ast.ClassDef, Functi
     if found is None:
         return None
     cls, method = found
-    if not is_module(file, cls) or own_name(method) is None:
+    if not acts_as_module(file, cls) or own_name(method) is None:
         return None
     names = (cls.name, method.name, *(above.name for above in file.above(node) if isinstance(above, Function)))
     return None if any(DELIBERATE.search(name) for name in names) else found
+
+
+def has_mode(file: SourceFile, cls: ast.ClassDef) -> bool:
+    """Whether objects of the class have `self.training`, by their base or because the class uses it already."""
+    return is_module(file, cls) or any(
+        isinstance(node, ast.Attribute) and dotted(node) == "self.training" for node in ast.walk(cls)
+    )
 
 
 def is_forward(method: Function) -> bool:
@@ -59,8 +82,9 @@ def family(file: SourceFile, cls: ast.ClassDef) -> list[ast.ClassDef]:
         node = todo.pop()
         if node not in found:
             found.append(node)
-            names = (file.resolve(base.value if isinstance(base, ast.Subscript) else base) for base in node.bases)
-            todo += [file.classes[name] for name in names if name in file.classes and name not in file.aliases]
+            todo += [
+                file.classes[name] for name in _bases(file, node) if name in file.classes and name not in file.aliases
+            ]
     return found
 
 

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from ..check.calls import FUNCTIONS, argument, is_open, literal, number
-from ..check.classes import module_method
+from ..check.classes import has_mode, module_method
 from ..check.examination import Examination
 from ..check.finding import Edit, Finding, Fix
 from ..check.mode import MODE, depends, guarded
@@ -19,7 +19,8 @@ _KINDS = {name.rpartition(".")[2].rstrip("_") for name in FUNCTIONS}
 def source(file: SourceFile) -> Iterator[Finding]:
     for call, name in file.calls:
         signature = FUNCTIONS.get(name)
-        if signature is None or is_open(call) or module_method(file, call) is None:
+        found = module_method(file, call) if signature is not None else None
+        if signature is None or found is None or is_open(call):
             continue
         p = argument(call, signature.p, signature.p_names)
         if number(p) == 0 or (p is not None and depends(file, p) == MODE) or guarded(file, call):
@@ -27,7 +28,8 @@ def source(file: SourceFile) -> Iterator[Finding]:
         told = argument(call, signature.training, signature.training_names)
         short = name.rpartition(".")[2]
         if told is None and signature.default is True:
-            fix = Fix("Add `training=self.training`", (_append(file, call, "training=self.training"),))
+            edits = (_append(file, call, "training=self.training"),) if has_mode(file, found[0]) else ()
+            fix = Fix("Add `training=self.training`", edits) if edits else None
             yield RULE.on(file, call, f"`{short}` drops in evaluation too: it is not told `training`", fix)
         elif told is None and signature.default is False:
             yield RULE.on(file, call, f"`{short}` never drops: its `training` is False by default")

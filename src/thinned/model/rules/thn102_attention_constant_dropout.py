@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..check.calls import ATTENTION, argument, number
-from ..check.classes import module_method
+from ..check.classes import has_mode, module_method
 from ..check.examination import Examination
 from ..check.finding import Finding, Fix
 from ..check.mode import CONSTANT, depends, guarded
@@ -16,13 +16,15 @@ from ..check.source import SourceFile
 def source(file: SourceFile) -> Iterator[Finding]:
     for call, name in file.calls:
         signature = ATTENTION.get(name)
-        if signature is None or module_method(file, call) is None:
+        found = module_method(file, call) if signature is not None else None
+        if signature is None or found is None:
             continue
         p = argument(call, signature.p, signature.p_names)
         if p is None or number(p) == 0 or depends(file, p) != CONSTANT or guarded(file, call):
             continue
         text = file.segment(p)
-        fix = Fix("Make `dropout_p` 0 in evaluation", (file.replace(p, f"{text} if self.training else 0.0"),))
+        edits = (file.replace(p, f"{text} if self.training else 0.0"),) if has_mode(file, found[0]) else ()
+        fix = Fix("Make `dropout_p` 0 in evaluation", edits) if edits else None
         short = name.rpartition(".")[2]
         yield RULE.on(file, p, f"`{short}` drops in evaluation too: `dropout_p` is `{text}` in both modes", fix)
 

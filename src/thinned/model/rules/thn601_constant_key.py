@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from ..check.calls import number
-from ..check.classes import assignments, is_forward, is_module
+from ..check.classes import acts_as_module, assignments, is_forward
 from ..check.finding import Finding
 from ..check.rule import Rule
 from ..check.source import SourceFile, dotted
@@ -21,7 +21,7 @@ def source(file: SourceFile) -> Iterator[Finding]:
         if key is None or number(key) is None or found is None:
             continue
         cls, method = found
-        if is_forward(method) and is_module(file, cls) and _is_ours(file, cls, call.func):
+        if is_forward(method) and acts_as_module(file, cls) and _is_ours(file, cls, call.func):
             text = file.segment(call.func)
             yield RULE.on(
                 file, key, f"`{text}` drops the same units at every call: its key is always {file.segment(key)}"

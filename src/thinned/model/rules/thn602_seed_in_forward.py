@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from ..check.classes import is_forward, is_module
+from ..check.classes import acts_as_module, is_forward
 from ..check.finding import Finding
 from ..check.mode import guarded
 from ..check.rule import Rule
@@ -24,7 +24,7 @@ _SEEDS = {
 def source(file: SourceFile) -> Iterator[Finding]:
     for call, name in file.calls:
         found = file.method(call)
-        if name not in _SEEDS or found is None or not is_module(file, found[0]) or not is_forward(found[1]):
+        if name not in _SEEDS or found is None or not acts_as_module(file, found[0]) or not is_forward(found[1]):
             continue
         if not guarded(file, call) and not _forked(file, call):
             yield RULE.on(file, call, f"`{name}` in `{found[1].name}` sets the generator back at every call")
