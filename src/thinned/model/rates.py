@@ -79,7 +79,7 @@ def set_rates(model: Module, rates: Mapping[str, float], *, example: Any = None)
     places = Places("set_rates", model, example)
     wanted: dict[str, float] = {}
     for pattern, p in rates.items():
-        for name in _matching("set_rates", "rates", pattern, places):
+        for name in matching("set_rates", "rates", pattern, places):
             wanted.pop(name, None)  # the last pattern's is the last
             wanted[name] = float(p)
     return assign("set_rates", model, places, wanted)
@@ -107,7 +107,7 @@ def scale_rates(model: Module, factor: float, pattern: str = "*", *, example: An
         )
     places = Places("scale_rates", model, example)
     wanted: dict[str, float] = {}
-    for name in _matching("scale_rates", "pattern", pattern, places):
+    for name in matching("scale_rates", "pattern", pattern, places):
         place = places.by_name[name]
         if place.p is None:
             raise ValueError(
@@ -145,7 +145,7 @@ def disabled(model: Module, pattern: str = "*", *, example: Any = None) -> Itera
     0.5
     """
     places = Places("disabled", model, example)
-    names = _matching("disabled", "pattern", pattern, places) if places.by_name or pattern != "*" else []
+    names = matching("disabled", "pattern", pattern, places) if places.by_name or pattern != "*" else []
     classic = [
         module
         for name in names
@@ -164,7 +164,8 @@ def disabled(model: Module, pattern: str = "*", *, example: Any = None) -> Itera
             module.training = True
 
 
-def _matching(owner: str, argument: str, pattern: str, places: Places) -> list[str]:
+def matching(owner: str, argument: str, pattern: str, places: Places) -> list[str]:
+    """The names of the places that a pattern matches; an error if there are none."""
     names = [name for name in places.by_name if fnmatchcase(name, pattern)]
     if not names:
         near = difflib.get_close_matches(pattern, places.by_name, n=5, cutoff=0.4) or [*places.by_name][:5]
