@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from .model.schedule import Schedule
     from .nn.constraint import MaxNorm
     from .nn.stream import stream
+    from .uncertainty.predict import predict
+    from .uncertainty.prediction import Prediction
 
 __version__ = "0.1.0"
 
@@ -33,6 +35,7 @@ _FUNCTIONS = {  # and the submodule that has it
     "MaxNorm": "nn.constraint",
     "NoiseInEval": "model.guard",
     "Plan": "model.plan",
+    "Prediction": "uncertainty.prediction",
     "Schedule": "model.schedule",
     "apply": "model.plan",
     "check": "model.check",
@@ -42,6 +45,7 @@ _FUNCTIONS = {  # and the submodule that has it
     "freeze": "model.freeze",
     "inspect": "model.inspect",
     "plan": "model.plan",
+    "predict": "uncertainty.predict",
     "rates": "model.rates",
     "recalibrate_batchnorm": "model.recalibrate",
     "revert": "model.convert",
@@ -53,6 +57,7 @@ __all__ = [
     "MaxNorm",
     "NoiseInEval",
     "Plan",
+    "Prediction",
     "Schedule",
     "__version__",
     "apply",
@@ -67,6 +72,7 @@ __all__ = [
     "noise",
     "ops",
     "plan",
+    "predict",
     "rates",
     "recalibrate_batchnorm",
     "revert",
@@ -75,6 +81,7 @@ __all__ = [
     "set_rates",
     "stream",
     "study",
+    "uncertainty",
 ]
 
 

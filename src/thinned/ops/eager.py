@@ -46,6 +46,14 @@ def gaussian(x: Tensor, key: Tensor, sigma: float, strides: Sequence[int], base:
     return torch.mul(y, factor, out=torch.empty_like(y)).to(x.dtype)
 
 
+def uniform(x: Tensor, key: Tensor, strides: Sequence[int], base: int) -> Tensor:
+    """`x * u` with u uniform in (0, 1), computed in 32 bits at least and rounded once."""
+    y = _widened(x)
+    factor = _field(x, key, strides, base, 4, UNIFORM_DOMAIN, _unit).to(y.real.dtype if y.is_complex() else y.dtype)
+    # 32 bits round up to 1 in float32, which no uniform number may be.
+    return torch.mul(y, factor.clamp_max_(1.0 - 2.0**-24), out=torch.empty_like(y)).to(x.dtype)
+
+
 def _widened(x: Tensor) -> Tensor:
     if x.dtype in _WIDE:
         return x
@@ -85,6 +93,12 @@ def _halves_below(words: Tensor, threshold: int) -> Tensor:
     torch.lt(by_word & 0xFFFF, threshold, out=below[..., 0])
     torch.lt(by_word >> 16, threshold, out=below[..., 1])
     return below.flatten(-2)
+
+
+def _unit(words: Tensor) -> Tensor:
+    """Four uniform numbers a block."""
+    wide = torch.float32 if words.device.type == "mps" else torch.float64
+    return words.movedim(0, -1).to(wide).add_(0.5).mul_(2.0**-32)
 
 
 def _box_muller(words: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
-"""How noise meets a tensor: two torch operators, `thinned::drop` and `thinned::gaussian`.
+"""How noise meets a tensor: the torch operators `thinned::drop`, `thinned::gaussian` and `thinned::uniform`.
 
-Both are affine in `x` once the key is fixed, so each is its own backward: the gradient, the tangent and the gradient of
+All are affine in `x` once the key is fixed, so each is its own backward: the gradient, the tangent and the gradient of
 the gradient are the linear part of the same operator on another tensor. Only the key and the law are saved. The law,
 that is p, comes as a small CPU tensor (`rate.py`), so that a graph takes any p.
 
@@ -121,6 +121,11 @@ def _gaussian(x: Tensor, key: Tensor, law: Tensor, linear: bool, strides: Sequen
     return eager.gaussian(x, key, sigma, strides, base)
 
 
+def _uniform(x: Tensor, key: Tensor, law: Tensor, linear: bool, strides: Sequence[int], base: int) -> Tensor:
+    return eager.uniform(x, key, strides, base)  # a factor that has no law
+
+
 _register("drop", _drop)
 _library.impl("drop", _drop_cpu, "CPU")
 _register("gaussian", _gaussian)
+_register("uniform", _uniform)

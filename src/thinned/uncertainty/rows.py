@@ -1,0 +1,99 @@
+"""Where the rows of a batch lie in a tensor that a model thins.
+
+A row's noise must not depend on how many rows are predicted at once. So its positions count from the row: the axis of
+rows is the slowest, wherever the model has it, and an axis that holds rows and something else (heads, windows, steps)
+is taken apart first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ..noise.place import Placement
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Which axis of a tensor has the rows, how many entries a row has there, and whether they lie together."""
+
+    axis: int | None = None  # None: the tensor has no rows, and one draw serves all of them
+    each: int = 1  # entries a row on that axis
+    together: bool = True  # [row 0, row 0, row 1, row 1], or one of every row in turn
+
+    def split(self, x: Tensor) -> tuple[Tensor, int | None]:
+        """The tensor with an axis of rows alone, and which one that is."""
+        if self.axis is None or self.each == 1:
+            return x, self.axis
+        rows = x.shape[self.axis] // self.each
+        sizes = (rows, self.each) if self.together else (self.each, rows)
+        return x.unflatten(self.axis, sizes), self.axis + (not self.together)
+
+    def shared(self, axes: Sequence[int]) -> tuple[int, ...]:
+        """Axes of the tensor as axes of the tensor that `split` gives."""
+        if self.axis is None or self.each == 1:
+            return tuple(axes)
+        return tuple(axis + (axis > self.axis) for axis in axes)
+
+
+def placement(shape: Sequence[int], rows: int | None, first: int, shared: Sequence[int], alike: bool) -> Placement:
+    """Positions in which the rows come first.
+
+    Arguments:
+        shape: the tensor's.
+        rows: its axis of rows, or None.
+        first: the number, in all of the data, of the first row.
+        shared: axes along which one draw is shared.
+        alike: every row has the same noise.
+
+    >>> placement((20, 3, 5), 1, 0, (), False).strides  # 3 rows of 20 steps and 5 features
+    (5, 100, 1)
+    >>> placement((20, 3, 5), 1, 10, (0,), False)
+    Placement(shape=(20, 3, 5), strides=(0, 5, 1), base=50)
+    """
+    strides, unit = [0] * len(shape), 1
+    for axis in reversed(range(len(shape))):
+        if axis != rows and axis not in shared:
+            strides[axis] = unit
+            unit *= shape[axis]
+    base = 0
+    if rows is not None and not alike and rows not in shared:
+        strides[rows] = unit
+        base = unit * first
+    return Placement(tuple(shape), tuple(strides), base)
+
+
+def layout(two: Sequence[int], three: Sequence[int]) -> Layout | None:
+    """How rows lie in a tensor, by its shapes for two rows and for three; None if they can't be told.
+
+    Entries of a row on one axis are taken to lie together; `spread` says whether they do.
+
+    >>> layout((2, 8), (3, 8))
+    Layout(axis=0, each=1, together=True)
+    >>> layout((7, 20, 2), (7, 20, 3)).axis
+    2
+    >>> layout((16, 9, 9), (24, 9, 9)).each
+    8
+    """
+    if len(two) != len(three):
+        return None
+    differ = [axis for axis, (a, b) in enumerate(zip(two, three, strict=True)) if a != b]
+    if not differ:
+        return Layout()
+    axis = differ[0]
+    each = three[axis] - two[axis]
+    if len(differ) > 1 or each < 1 or two[axis] != 2 * each:
+        return None
+    return Layout(axis, each)
+
+
+def together(found: Layout, ours: Tensor, other: Tensor) -> bool:
+    """Whether a row's entries lie together, by a tensor and the same one after the second of two rows has changed."""
+    assert found.axis is not None
+    changed = (ours != other).movedim(found.axis, 0).flatten(1).any(1).tolist()
+    last, first = changed[found.each :], changed[: found.each]
+    if any(last) and not any(first):
+        return True
+    return not (any(changed[1::2]) and not any(changed[0::2]))

@@ -1,0 +1,253 @@
+"""A model's forward pass with its noise on, by key, while the model itself stays in evaluation mode.
+
+Every call of torch passes through this mode while the model runs. A call that drops is given its p and our noise; the
+calls before the first of them are remembered, and not computed again for the next sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils.weak import WeakIdKeyDictionary
+
+from ..model.callsite import caller, callsite, is_plumbing
+from ..model.noisy import DRAWS, FUNCTIONS, INSIDE, OPERATORS, WRITES, canonical, noisy
+from ..model.running import Running
+from ..model.trace import tensors_of
+from ..nn.names import site_number
+from ..ops.philox import signed
+from ..ops.rate import packed
+from . import noises
+from .rows import Layout, placement
+
+Module = torch.nn.Module
+
+Spot = tuple[str, str, str, int]  # module, function, file, line: where a call is made
+Number = tuple[str, int]  # a module's name, and which of its noisy calls in a forward pass
+
+
+class FirstNoise(Exception):  # noqa: N818  no error: it ends a pass that only remembers
+    """The forward pass has come to its first noise."""
+
+
+class Overwritten(Exception):  # noqa: N818
+    """A remembered result was written to."""
+
+
+class Sampler(TorchFunctionMode):
+    """One model's noise.
+
+    Arguments:
+        live: which calls drop, and with which p; None for those that say it themselves.
+        flipped: modules whose `training` is True for the occasion; their batch normalisation is kept in evaluation.
+        layouts: where rows lie at each noisy call, as `rows.layout` found.
+        alike: all rows have the same masks.
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        live: dict[Spot, float | None],
+        flipped: set[str],
+        layouts: dict[Number, Layout],
+        alike: bool,
+    ) -> None:
+        super().__init__()
+        self.running = Running(model, generators=False)
+        self._live, self._flipped, self._layouts, self._alike = live, flipped, layouts, alike
+        self._owners = {module for module, *_ in live}
+        self.key: Tensor = torch.tensor(0)
+        self.first_row = 0
+        self.log: list[Any] = []  # results of the calls before the first noise
+        self.seen: dict[Number, Tensor] | None = None  # what each noisy call acts on; no noise is made then
+        self._storages: set[int] = set()
+        self._recording = False
+        self.begin(self.key)
+
+    def begin(self, key: Tensor) -> None:
+        """Begin a forward pass, the one of the sample with this key."""
+        self.key = key
+        self._order = 0
+        self._counts: dict[str, int] = {}
+        self._replaced: Any = None
+
+    def forget(self) -> None:
+        self.log, self._storages = [], set()
+
+    def remember(self, run: Callable[[], Any]) -> None:
+        """Run until the first noise, and keep what was computed on the way."""
+        self.forget()
+        self._recording = True
+        try:
+            self.begin(self.key)
+            run()
+        except FirstNoise:
+            pass
+        finally:
+            self._recording = False
+        self._storages = {tensor.untyped_storage().data_ptr() for kept in self.log for tensor in tensors_of(kept)}
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        name = canonical(func)
+        if name not in OPERATORS and is_plumbing(caller(1)):
+            return torch.zeros((), dtype=torch.int64) if name == "randint" else func(*args, **kwargs)
+        order, self._order = self._order, self._order + 1
+        if order < len(self.log) and not self._recording:
+            return self.log[order]
+        if self._replaced is not None:
+            args, kwargs = self._current(args), self._current(kwargs)
+        if name in FUNCTIONS or name in OPERATORS or name in DRAWS:
+            rate = self._rate(func, name, args, kwargs)
+            if rate is not None:
+                if self._recording:
+                    raise FirstNoise
+                return self._noise(func, name, rate, args, kwargs)
+        if name in ("batch_norm", "instance_norm") and self.running.name in self._flipped:
+            args, kwargs = _in_evaluation(args, kwargs)
+        if self.log and not self._recording and WRITES.match(getattr(func, "__name__", "")):
+            self._check_write(args)
+        result = func(*args, **kwargs)
+        if self._recording:
+            self.log.append(result)
+        return result
+
+    def _rate(self, func: Any, name: str, args: Any, kwargs: Any) -> float | None:
+        """The p of a call that is to be thinned now; None for a call to leave alone."""
+        module = self.running.name
+        if module not in self._owners:
+            return None
+        spot = (module, OPERATORS.get(name, name), *callsite(caller(2), _RUNNER))
+        if name in OPERATORS:
+            spot = next((other for other in self._live if other[0] == module), spot)
+        if spot not in self._live:
+            return None
+        rate = self._live[spot]
+        entry = noisy(name, args)
+        if rate is None:
+            rate = entry.rate(args, kwargs)[0] if entry is not None else 1.0
+        return rate if rate > 0.0 else None
+
+    def _noise(self, func: Any, name: str, p: float, args: Any, kwargs: Any) -> Any:
+        if name in OPERATORS:
+            return self._ours(func, args)
+        if name == "scaled_dot_product_attention":
+            return noises.attention(self, p, args, kwargs)
+        if name == "multi_head_attention_forward":
+            return noises.multi_head_attention(self, func, p, args, kwargs)
+        if name in INSIDE:
+            entry = noisy(name, args)
+            assert entry is not None
+            return noises.recurrent(self, name, entry, p, args)
+        if name in DRAWS:
+            drawn = noises.draw(self, name, func, args, kwargs)
+            return self._written(args[0], drawn) if getattr(func, "__name__", "").endswith("_") else drawn
+        if name == "stochastic_depth":
+            mode = args[2] if len(args) > 2 else kwargs["mode"]
+            x = args[0] if args else kwargs["input"]
+            return self.thin(x, p, range(1, x.ndim) if mode == "row" else range(x.ndim))
+        return noises.dropout(self, name, args[0] if args else kwargs["input"], p)
+
+    def _ours(self, func: Any, args: Any) -> Tensor:
+        """An operator of thinned's, with its law and its shared axes, and the key and positions of this sample."""
+        x, _, law, linear, strides, _ = args
+        shared = [axis for axis, step in enumerate(strides) if step == 0]
+        number, found = self._number(x)
+        if self.seen is not None:
+            self.seen[number] = x
+            return x
+        where, split = self._place(x, found, shared)
+        result: Tensor = func(
+            split, self._own(number), law, linear, [signed(s) for s in where.strides], signed(where.base)
+        )
+        return result.reshape(x.shape)
+
+    # What `noises` asks for.
+
+    def thin(self, x: Tensor, p: float, shared: Sequence[int] = (), law: str = "inverted") -> Tensor:
+        return self._keyed(x, torch.ops.thinned.drop, packed(law, p, "predict"), shared)
+
+    def uniform(self, like: Tensor) -> Tensor:
+        return self._keyed(torch.ones_like(like), torch.ops.thinned.uniform, _NO_LAW)
+
+    def normal(self, like: Tensor) -> Tensor:
+        return self._keyed(torch.ones_like(like), torch.ops.thinned.gaussian, _UNIT) - 1.0
+
+    def _keyed(self, x: Tensor, operator: Any, law: Tensor, shared: Sequence[int] = ()) -> Tensor:
+        number, found = self._number(x)
+        if self.seen is not None:
+            self.seen[number] = x
+            return x
+        where, split = self._place(x, found, shared)
+        result: Tensor = operator(
+            split, self._own(number), law, False, [signed(step) for step in where.strides], signed(where.base)
+        )
+        return result.reshape(x.shape)
+
+    def _number(self, x: Tensor) -> tuple[Number, Layout]:
+        module = self.running.name
+        count = self._counts.get(module, 0)
+        self._counts[module] = count + 1
+        return (module, count), self._layouts.get((module, count), Layout())
+
+    def _own(self, number: Number) -> Tensor:
+        """The key of one call: `fold_in(fold_in(the sample's key, site), call)`."""
+        module, count = number
+        site: Tensor = torch.ops.thinned.fold_in(self.key, signed(site_number(module)))
+        own: Tensor = torch.ops.thinned.fold_in(site, count)
+        return own
+
+    def _place(self, x: Tensor, found: Layout, shared: Sequence[int]) -> tuple[Any, Tensor]:
+        split, rows = found.split(x)
+        return placement(split.shape, rows, self.first_row, found.shared(shared), self._alike), split
+
+    # Writes.
+
+    def _written(self, target: Tensor, drawn: Tensor) -> Tensor:
+        """Noise written in place: into the tensor, or, where all samples share that, in its stead from here on."""
+        functorch = torch._C._functorch
+        if functorch.is_batchedtensor(drawn) and not functorch.is_batchedtensor(target):
+            if self._replaced is None:
+                self._replaced = WeakIdKeyDictionary()
+            self._replaced[target] = drawn
+            return drawn
+        return target.copy_(drawn)
+
+    def _current(self, value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return self._replaced.get(value, value)
+        if isinstance(value, dict):
+            return {name: self._current(inner) for name, inner in value.items()}
+        if isinstance(value, (tuple, list)) and not hasattr(value, "_fields"):
+            return type(value)(self._current(inner) for inner in value)
+        return value
+
+    def _check_write(self, args: Any) -> None:
+        target = args[0] if args else None
+        if not isinstance(target, Tensor) or torch._C._functorch.is_batchedtensor(target):
+            return
+        if target.untyped_storage().data_ptr() in self._storages:
+            raise Overwritten
+
+
+_RUNNER = str(Path(__file__).with_name("runner.py"))  # which calls the model
+_NO_LAW = torch.zeros(1, dtype=torch.float64)
+_UNIT = torch.ones(1, dtype=torch.float64)
+
+
+def _in_evaluation(args: Any, kwargs: Any) -> tuple[Any, Any]:
+    """A call of batch or instance normalisation that uses its running statistics, where it has them."""
+    named = dict(zip(("input", "running_mean", "running_var", "weight", "bias", "training"), args, strict=False))
+    if {**named, **kwargs}.get("running_mean") is None:
+        return args, kwargs
+    for place, word in ((5, "training"), (5, "use_input_stats")):
+        if word in kwargs:
+            return args, {**kwargs, word: False}
+        if len(args) > place:
+            return (*args[:place], False, *args[place + 1 :]), kwargs
+    return args, {**kwargs, "training": False}

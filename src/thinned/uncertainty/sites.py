@@ -1,0 +1,107 @@
+"""Which calls of a model are to draw noise, and with which p."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple
+
+from ..model.inspect import Inspection
+from ..model.noisy import DRAWS
+from ..model.place import Place
+from ..noise import PROBABILITY, check
+from .sampler import Spot
+
+Rates = float | Mapping[str, float] | None
+
+
+class Live(NamedTuple):
+    """The places that are to draw, and how they are brought to it in evaluation mode."""
+
+    places: tuple[Place, ...]
+    spots: dict[Spot, float | None]
+    flipped: set[str]  # modules to be told that they train, since nothing else makes them draw
+
+
+def find(inspection: Inspection, sites: str | Sequence[str] | None, p: Rates) -> Live:
+    """Which calls are to draw.
+
+    Raises:
+        ValueError: nothing is random, a pattern matches no place, or a p that a place can't take.
+    """
+    patterns = [sites] if isinstance(sites, str) else sites
+    wanted = [place for place in inspection.places if patterns is None or _matches(place.name, patterns)]
+    names = ", ".join(place.name for place in inspection.places) or "none"
+    for pattern in patterns or ():
+        if not any(fnmatchcase(place.name, pattern) for place in inspection.places):
+            raise ValueError(f"`predict`: `sites` must name places of the model. Got {pattern!r}. Places: {names}.")
+    rates = {place.name: _override(place, p) for place in wanted}
+    if isinstance(p, Mapping):
+        for pattern in p:
+            if not any(fnmatchcase(place.name, pattern) for place in wanted):
+                raise ValueError(f"`predict`: `p` must name places that draw. Got {pattern!r}. Places: {names}.")
+    spots: dict[Spot, float | None] = {}
+    flipped: set[str] = set()
+    drawing = []
+    for place in wanted:
+        override = rates[place.name]
+        rate = place.p if override is None else override
+        if (override is None and not place.train_calls) or rate == 0.0:
+            continue
+        drawing.append(place)
+        in_training, in_evaluation = _spots(inspection, place)
+        by_hand = any(spot[1] in DRAWS for spot in in_training)
+        for spot in in_training | in_evaluation:
+            spots[spot] = None if by_hand or (override is None and place.p is None) else rate
+        if not in_training <= in_evaluation or by_hand:
+            flipped.add(place.module)
+    if not drawing:
+        raise ValueError(
+            f"`predict`: `model` must have noise to sample. Got {inspection.model}, in which nothing is random"
+            + (f" at the places {names}" if inspection.places else "")
+            + ". Pass p=0.1 to set rates for the call, thinned.apply(model, thinned.plan(model, x)) to put dropout in, "
+            "and train with it."
+        )
+    return Live(tuple(drawing), spots, flipped)
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _override(place: Place, p: Rates) -> float | None:
+    rate: Any = p
+    if isinstance(p, Mapping):
+        rate = None
+        for pattern, value in p.items():
+            if fnmatchcase(place.name, pattern):
+                rate = value
+    if rate is None:
+        return None
+    check(PROBABILITY, "predict", "p", rate)
+    if place.kind in DRAWS or place.kind in ("LayerDrop", "random"):
+        raise ValueError(
+            f"`predict`: `p` can't be given for noise made by hand. Got {rate} for {place.name!r}, called at "
+            f"{place.file}:{place.line}. Name other places: p={{pattern: p}}."
+        )
+    return float(rate)
+
+
+def _spots(inspection: Inspection, place: Place) -> tuple[set[Spot], set[Spot]]:
+    """Where a place's calls are made in training, and in evaluation."""
+    found: list[set[Spot]] = []
+    for trace in (inspection.train, inspection.eval):
+        calls = (call for call in trace.calls if call.module == place.module)
+        found.append(
+            {
+                (call.module, call.function, call.file, call.line)
+                for call in calls
+                if (call.draws or call.training is not None) and _belongs(call, place)
+            }
+        )
+    return found[0], found[1]
+
+
+def _belongs(call: Any, place: Place) -> bool:
+    by_call = ":" in place.name
+    return not by_call or (call.file, call.line) == (place.file, place.line)
