@@ -10,14 +10,14 @@ from rich.console import Console
 from rich.text import Text
 
 from ..model.check import CheckError, Findings, check_paths
-from ..model.check.formats import where
+from ..model.check.formats import is_advice, where
 from ..model.check.walk import Options
 from .target import INPUT_HELP, MODEL_HELP
 
 FOUND, FAILED = 1, 2  # exit codes, as ruff's
 
 EPILOG = """
-Exit codes: 0 nothing found, 1 something found, 2 a file could not be read or an option used.
+Exit codes: 0 nothing found but advice, 1 something found, 2 a file could not be read or an option used.
 
 Examples:
 
@@ -82,7 +82,7 @@ def check(
         typer.echo(f"thinned check: {error}", err=True)
         raise typer.Exit(FAILED) from None
     _print(found, output_format)
-    raise typer.Exit(FAILED if found.errors else FOUND if found and not exit_zero else 0)
+    raise typer.Exit(FAILED if found.errors else FOUND if found.failed and not exit_zero else 0)
 
 
 def _live(model: str, inputs: list[str], select: list[str] | None, ignore: list[str]) -> Findings:
@@ -93,7 +93,13 @@ def _live(model: str, inputs: list[str], select: list[str] | None, ignore: list[
         network, (args, kwargs) = target.model(model), target.example(inputs)
     except target.TargetError as error:
         raise CheckError(str(error)) from None
-    return check_model(network, args, kwargs, select=select, ignore=ignore)
+    try:
+        return check_model(network, args, kwargs, select=select, ignore=ignore)
+    except CheckError:
+        raise
+    except Exception as error:  # the model's own
+        given = " ".join(f"--input {text}" for text in inputs) or "no --input"
+        raise CheckError(f"{model} fails on {given}: {type(error).__name__}: {error}") from error
 
 
 def _print(found: Findings, output_format: Format) -> None:
@@ -111,6 +117,8 @@ def _print(found: Findings, output_format: Format) -> None:
             return
         for finding in (*found.errors, *found):
             line = Text(where(finding), "bold").append(": ", "dim")
-            line.append(finding.code, "bold red").append(" [*]" if finding.fix else "", "cyan")
+            advice = is_advice(finding)
+            line.append(finding.code, "bold yellow" if advice else "bold red")
+            line.append(" [*]" if finding.fix else " (advice)" if advice else "", "cyan")
             console.print(line.append(f" {finding.message}", "not bold"))
         console.print(found.summary(), markup=False)

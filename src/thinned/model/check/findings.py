@@ -40,6 +40,11 @@ class Findings(Sequence[Finding]):
     def __repr__(self) -> str:
         return f"<Findings: {', '.join(f'{code} {count}' for code, count in self.counts().items()) or 'none'}>"
 
+    @property
+    def failed(self) -> bool:
+        """Whether anything but advice was found."""
+        return not all(formats.is_advice(finding) for finding in self._found)
+
     def counts(self) -> dict[str, int]:
         """How often each code was found."""
         return dict(sorted(Counter(finding.code for finding in self._found).items()))
@@ -48,7 +53,8 @@ class Findings(Sequence[Finding]):
         """One line: how many, and how many of them `--fix` mends."""
         if not self._found and not self.errors:
             return "All checks passed."
-        said = [f"Found {_count(len(self._found), 'finding')}."]
+        advice = sum(map(formats.is_advice, self._found))
+        said = [f"Found {_count(len(self._found), 'finding')}{f', {advice} of them advice' if advice else ''}."]
         if self.errors:
             said.append(f"{_count(len(self.errors), 'file')} could not be read.")
         if fixable := sum(finding.fix is not None for finding in self._found):

@@ -28,10 +28,17 @@ def where(finding: Finding) -> str:
     return f"{at} {finding.place}" if at and finding.place else at or finding.place or "the model"
 
 
+def is_advice(finding: Finding) -> bool:
+    """Whether the finding is information, which fails no check."""
+    from ..rules import rules
+
+    return finding.code in rules() and rules()[finding.code].advice
+
+
 def text(findings: Iterable[Finding]) -> Iterator[str]:
     """A line each, as ruff's: `net.py:3:5: THN101 message`."""
     for finding in findings:
-        mark = " [*]" if finding.fix is not None else ""
+        mark = " [*]" if finding.fix is not None else " (advice)" if is_advice(finding) else ""
         yield f"{where(finding)}: {finding.code}{mark} {finding.message}"
 
 
@@ -44,6 +51,7 @@ def _as_dict(finding: Finding) -> dict[str, Any]:
     return {
         "code": finding.code,
         "name": _name(finding.code),
+        "advice": is_advice(finding),
         "message": finding.message,
         "filename": finding.file or None,
         "location": {"row": finding.line, "column": finding.column} if finding.line else None,
@@ -73,7 +81,7 @@ def _command(finding: Finding) -> str:
     said |= {"line": str(finding.line or ""), "col": str(finding.column or "")}
     given = ",".join(f"{key}={_escaped(value, ':,')}" for key, value in said.items() if value)
     message = f"{where(finding)}: {finding.code} {finding.message}"
-    return f"::error {given}::{_escaped(message)}"
+    return f"::{'notice' if is_advice(finding) else 'error'} {given}::{_escaped(message)}"
 
 
 def _escaped(value: str, also: str = "") -> str:
@@ -132,7 +140,7 @@ def _result(finding: Finding, rules: list[str]) -> dict[str, Any]:
     result: dict[str, Any] = {
         "ruleId": finding.code,
         "ruleIndex": rules.index(finding.code),
-        "level": "warning",
+        "level": "note" if is_advice(finding) else "warning",
         "message": {"text": finding.message},
         "locations": [_location(finding)],
     }

@@ -27,7 +27,7 @@ def section(rule: Rule, level: int) -> str:
     mark = "#" * level
     parts = [
         f"{mark} {rule.code} {rule.name}",
-        f"{rule.summary} Looks at {' and '.join(rule.looks_at)}.",
+        f"{rule.summary} Looks at {' and '.join(rule.looks_at)}.{' Advice: never a failure.' if rule.advice else ''}",
         f"**What it does.** {rule.what.strip()}",
         f"**Why this is bad.** {rule.why.strip()}",
         f"**Example**\n\n```python\n{rule.bad.strip()}\n```",

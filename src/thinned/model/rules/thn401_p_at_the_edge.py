@@ -28,7 +28,7 @@ def source(file: SourceFile) -> Iterator[Finding]:
 
 def live(examination: Examination) -> Iterator[Finding]:
     for place in examination.inspection.places:
-        if place.p is not None and place.p >= 1 and place.active != "never":
+        if place.p is not None and place.p >= 1:
             yield RULE.at(place, f"`{place.kind}` drops everything: p is {place.p:g}")
 
 
