@@ -37,31 +37,31 @@ class Torchvision:
     ) -> ModuleSpec | None:
         if name != "torchvision":
             return None
-        sys.meta_path.remove(self)
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
         if spec is not None and spec.loader is not None:
-            spec.loader.exec_module = tolerant(spec.loader.exec_module)  # type: ignore[assignment,method-assign]
+            # Some only ask whether torchvision is here: the watch ends when it is imported, not when it is found.
+            spec.loader.exec_module = self.tolerant(spec.loader.exec_module)  # type: ignore[assignment,method-assign]
         return spec
 
+    def tolerant(self, run: Callable[[ModuleType], None]) -> Callable[[ModuleType], None]:
+        """`run`, with torchvision's descriptions of operators that it could not load left out."""
 
-def tolerant(run: Callable[[ModuleType], None]) -> Callable[[ModuleType], None]:
-    """`run`, with torchvision's descriptions of operators that it could not load left out."""
+        def exec_module(module: ModuleType) -> None:
+            import torch
 
-    def exec_module(module: ModuleType) -> None:
-        import torch
+            sys.meta_path.remove(self)
+            register: Callable[..., Any] = torch.library.register_fake
 
-        register: Callable[..., Any] = torch.library.register_fake
+            def register_loaded(operator: Any, *arguments: Any, **settings: Any) -> Any:
+                namespace, _, name = operator.partition("::") if isinstance(operator, str) else ("", "", "")
+                if namespace == "torchvision" and not hasattr(torch.ops.torchvision, name):
+                    return lambda function: function
+                return register(operator, *arguments, **settings)
 
-        def register_loaded(operator: Any, *arguments: Any, **settings: Any) -> Any:
-            namespace, _, name = operator.partition("::") if isinstance(operator, str) else ("", "", "")
-            if namespace == "torchvision" and not hasattr(torch.ops.torchvision, name):
-                return lambda function: function
-            return register(operator, *arguments, **settings)
+            torch.library.register_fake = register_loaded
+            try:
+                run(module)
+            finally:
+                torch.library.register_fake = register
 
-        torch.library.register_fake = register_loaded
-        try:
-            run(module)
-        finally:
-            torch.library.register_fake = register
-
-    return exec_module
+        return exec_module

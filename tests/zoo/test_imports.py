@@ -18,8 +18,9 @@ def test_nothing_is_imported_before_it_is_asked_for() -> None:
 
 def test_torchvision_is_imported_and_torch_is_as_before() -> None:
     script = """
-import sys, torch
+import importlib.util, sys, torch
 before = torch.library.register_fake
+assert importlib.util.find_spec("torchvision")
 import timm, torchvision.models
 print(torch.library.register_fake is before, any(isinstance(finder, imports.Torchvision) for finder in sys.meta_path))
 """
