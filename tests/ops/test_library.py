@@ -23,11 +23,13 @@ INPUTS = {
 
 
 @pytest.mark.parametrize("name", INPUTS)
-@pytest.mark.parametrize("operator", ["drop", "gaussian"])
+@pytest.mark.parametrize("operator", ["drop", "gaussian", "uniform"])
 @pytest.mark.parametrize("linear", [False, True])
 def test_opcheck(operator: str, name: str, linear: bool) -> None:
     x = INPUTS[name]()
-    law = torch.tensor({"drop": [32768, 2.0, 0.5, -1.0], "gaussian": 0.3}[operator], dtype=torch.float64)
+    law = torch.tensor(
+        {"drop": [32768, 2.0, 0.5, -1.0], "gaussian": 0.3, "uniform": 0.0}[operator], dtype=torch.float64
+    )
     packet = getattr(torch.ops.thinned, operator)
     checks = opcheck(packet.default, (x, as_key(7), law, linear, place(x.shape).strides, 5))
     assert set(checks.values()) == {"SUCCESS"}

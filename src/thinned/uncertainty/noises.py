@@ -161,12 +161,14 @@ def _bernoulli(source: Source, like: Tensor, numbers: list[Any], *_: Any) -> Ten
 
 def _uniform(source: Source, like: Tensor, numbers: list[Any], *_: Any) -> Tensor:
     low, high = (*numbers, *(0.0, 1.0)[len(numbers) :])[:2]
-    return source.uniform(like) * (high - low) + low
+    drawn: Tensor = source.uniform(like) * (high - low) + low
+    return drawn
 
 
 def _normal(source: Source, like: Tensor, numbers: list[Any], *_: Any) -> Tensor:
     mean, deviation = (*numbers, *(0.0, 1.0)[len(numbers) :])[:2]
-    return source.normal(like) * deviation + mean
+    drawn: Tensor = source.normal(like) * deviation + mean
+    return drawn
 
 
 def _integer(source: Source, like: Tensor, _: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Tensor:
@@ -176,7 +178,8 @@ def _integer(source: Source, like: Tensor, _: Any, args: Sequence[Any], kwargs: 
         low, high = whole[:2]
     elif high is None:
         high = whole[0]
-    return (source.uniform(like.double()) * (high - low)).floor() + low
+    drawn: Tensor = (source.uniform(like.double()) * (high - low)).floor() + low
+    return drawn
 
 
 def _order(source: Source, like: Tensor, *_: Any) -> Tensor:
@@ -184,7 +187,8 @@ def _order(source: Source, like: Tensor, *_: Any) -> Tensor:
 
 
 def _waiting(source: Source, like: Tensor, numbers: list[Any], *_: Any) -> Tensor:
-    return source.uniform(like).log() / -(numbers[0] if numbers else 1.0)
+    drawn: Tensor = source.uniform(like).log() / -(numbers[0] if numbers else 1.0)
+    return drawn
 
 
 _LAWS: dict[str, Callable[..., Tensor]] = {

@@ -45,14 +45,15 @@ class Runner:
     def probe(self, args: Any, kwargs: Any, batch: int) -> None:
         """Find where rows lie at every noisy call, by two rows, by three, and by a change of the second."""
         shapes = []
-        for picked in ([0, 0], [0, 0, 0], [0, min(1, batch - 1)]):
+        two = rows(args, kwargs, batch, [0, 0])
+        for few in (two, rows(args, kwargs, batch, [0, 0, 0]), rows(*two, 2, [0, 1], altered=1)):
             seen: dict[Number, Tensor] = {}
             self.sampler.seen = seen
-            self._once(*rows(args, kwargs, batch, picked), self.sampler.key)
+            self._once(*few, self.sampler.key)
             shapes.append(seen)
         self.sampler.seen = None
-        two, three, other = shapes
-        for number, x in two.items():
+        first, three, other = shapes
+        for number, x in first.items():
             if number not in three or number not in other:
                 continue
             found = layout(x.shape, three[number].shape)
@@ -94,12 +95,16 @@ class Runner:
         return torch.stack([self._once(args, kwargs, key) for key in keys])
 
 
-def rows(args: Any, kwargs: Any, batch: int, picked: Any) -> tuple[Any, Any]:
-    """The arguments with only these rows of every tensor that has `batch` of them."""
+def rows(args: Any, kwargs: Any, batch: int, picked: Any, altered: int | None = None) -> tuple[Any, Any]:
+    """The arguments with only these rows of every tensor that has `batch` of them, one of them altered if asked."""
 
     def pick(value: Any) -> Any:
         if isinstance(value, Tensor) and value.ndim and value.shape[0] == batch:
-            return value[picked]
+            some = value[picked]
+            if altered is not None:
+                some = some.clone()
+                some[altered] = 0.5 - some[altered] if some.is_floating_point() else some[altered].flip(-1) == 0
+            return some
         if isinstance(value, dict):
             return type(value)({name: pick(inner) for name, inner in value.items()})
         if isinstance(value, (tuple, list)) and not hasattr(value, "_fields"):

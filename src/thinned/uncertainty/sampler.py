@@ -160,12 +160,13 @@ class Sampler(TorchFunctionMode):
         number, found = self._number(x)
         if self.seen is not None:
             self.seen[number] = x
-            return x
+            unthinned: Tensor = x
+            return unthinned
         where, split = self._place(x, found, shared)
-        result: Tensor = func(
+        made: Tensor = func(
             split, self._own(number), law, linear, [signed(s) for s in where.strides], signed(where.base)
         )
-        return result.reshape(x.shape)
+        return made.reshape(x.shape)
 
     # What `noises` asks for.
 

@@ -1,0 +1,400 @@
+"""`thinned.predict`: which noise, on which models, and what stays as it was."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import thinned
+import thinned.nn
+from thinned import noise
+from thinned.nn.names import site_number
+
+
+class Run(nn.Module):
+    """A model that is one function of itself and its input."""
+
+    def __init__(self, function: Callable[[Any, Tensor], Any], **children: nn.Module) -> None:
+        super().__init__()
+        self.function = function
+        for name, child in children.items():
+            self.add_module(name, child)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.function(self, x)
+
+
+def linear(*middle: nn.Module) -> nn.Module:
+    return nn.Sequential(nn.Linear(6, 16), nn.Tanh(), *middle, nn.Linear(16, 2))
+
+
+def attention(m: Any, x: Tensor, p: float) -> Tensor:
+    q: Tensor = m.inner(x)
+    return F.scaled_dot_product_attention(q, q, x, dropout_p=p)
+
+
+def layer_dropped(m: Any, x: Tensor) -> Tensor:
+    for layer in m.layers:
+        if not (m.training and torch.rand([]) < 0.5):
+            x = x + layer(x)
+    return x
+
+
+ROW, STEPS, MAP = (6,), (5, 6), (6, 4, 4)
+# A model, the shape of one row, and the way that samples run.
+MODELS: dict[str, tuple[nn.Module, tuple[int, ...], str]] = {
+    "Dropout": (linear(nn.Dropout(0.4)), ROW, "vmap"),
+    "in place": (linear(nn.Dropout(0.4, inplace=True)), ROW, "vmap"),
+    "AlphaDropout": (linear(nn.AlphaDropout(0.4)), ROW, "vmap"),
+    "Dropout2d": (nn.Sequential(nn.Conv2d(6, 8, 3), nn.Dropout2d(0.4), nn.Flatten()), MAP, "vmap"),
+    "Dropout1d": (nn.Sequential(nn.Conv1d(5, 8, 3), nn.Dropout1d(0.4), nn.Flatten()), STEPS, "vmap"),
+    "F.dropout": (Run(lambda m, x: F.dropout(m.inner(x), 0.4, m.training), inner=nn.Linear(6, 16)), ROW, "vmap"),
+    "torch.dropout": (Run(lambda m, x: torch.dropout(m.inner(x), 0.4, m.training), inner=nn.Linear(6, 9)), ROW, "vmap"),
+    "only when training": (
+        Run(lambda m, x: F.dropout(m.inner(x), 0.4) if m.training else m.inner(x), inner=nn.Linear(6, 16)),
+        ROW,
+        "vmap",
+    ),
+    "attention": (Run(lambda m, x: attention(m, x, 0.4 if m.training else 0.0), inner=nn.Linear(6, 6)), STEPS, "vmap"),
+    "MultiheadAttention": (
+        Run(lambda m, x: m.attend(x, x, x)[0], attend=nn.MultiheadAttention(6, 2, dropout=0.4, batch_first=True)),
+        STEPS,
+        "vmap",
+    ),
+    "TransformerEncoder": (
+        nn.TransformerEncoder(
+            nn.TransformerEncoderLayer(6, 2, 12, 0.3, batch_first=True), 2, enable_nested_tensor=False
+        ),
+        STEPS,
+        "vmap",
+    ),
+    "LSTM": (Run(lambda m, x: m.lstm(x)[0], lstm=nn.LSTM(6, 7, 2, dropout=0.4, batch_first=True)), STEPS, "loop"),
+    "GRU, bidirectional": (
+        Run(lambda m, x: m.gru(x)[0], gru=nn.GRU(6, 7, 3, dropout=0.4, batch_first=True, bidirectional=True)),
+        STEPS,
+        "loop",
+    ),
+    "time first": (
+        Run(lambda m, x: F.dropout(m.inner(x.transpose(0, 1)), 0.4).sum(0), inner=nn.Linear(6, 3)),
+        STEPS,
+        "vmap",
+    ),
+    "rows and steps on one axis": (
+        Run(lambda m, x: F.dropout(x.flatten(0, 1), 0.4).view(x.shape), inner=nn.Linear(6, 3)),
+        STEPS,
+        "vmap",
+    ),
+    "steps and rows on one axis": (
+        Run(lambda m, x: F.dropout(x.transpose(0, 1).reshape(-1, 6), 0.4).view(5, -1, 6).transpose(0, 1)),
+        STEPS,
+        "vmap",
+    ),
+    "rand > p": (Run(lambda m, x: x * (torch.rand(x.shape[0], 6) > 0.4) / 0.6 if m.training else x), ROW, "vmap"),
+    "bernoulli_": (
+        Run(lambda m, x: x * x.new_empty(x.shape[0], 1).bernoulli_(0.5).div_(0.5) if m.training else x),
+        ROW,
+        "vmap",
+    ),
+    "torch.bernoulli": (
+        Run(lambda m, x: x * torch.bernoulli(torch.full_like(x, 0.5)) if m.training else x),
+        ROW,
+        "vmap",
+    ),
+    "normal noise": (Run(lambda m, x: x + torch.randn_like(x) if m.training else x), ROW, "vmap"),
+    "LayerDrop": (Run(layer_dropped, layers=nn.ModuleList([nn.Linear(6, 6) for _ in range(4)])), ROW, "loop"),
+    "thinned Dropout": (linear(thinned.nn.Dropout(0.4)), ROW, "vmap"),
+    "thinned Dropout, classic": (linear(thinned.nn.Dropout(0.4, scaling="classic")), ROW, "vmap"),
+    "thinned GaussianDropout": (linear(thinned.nn.GaussianDropout(0.4)), ROW, "vmap"),
+    "thinned LockedDropout": (
+        Run(lambda m, x: m.drop(x), drop=thinned.nn.LockedDropout(0.4, batch_first=True)),
+        STEPS,
+        "vmap",
+    ),
+    "thinned StochasticDepth": (linear(thinned.nn.StochasticDepth(0.4)), ROW, "vmap"),
+    "thinned DropConnect": (
+        nn.Sequential(thinned.nn.drop_connect(nn.Linear(6, 16), "weight", 0.4), nn.Linear(16, 2)),
+        ROW,
+        "vmap",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_every_kind_of_noise(kind: str) -> None:
+    model, row, engine = MODELS[kind]
+    x = torch.randn(7, *row)
+    found = thinned.predict(model, x, n=6, seed=5, samples=True)
+    assert found.engine.startswith(engine), found.engine
+    assert found.samples is not None
+    assert found.samples.shape[:2] == (6, 7)
+    assert (found.std.flatten(1).amax(1) > 0).float().mean() > 0.5
+    # The same networks whatever the batches, the chunks and the threads; others for another seed.
+    loader = DataLoader(TensorDataset(x), batch_size=3)
+    torch.manual_seed(99)
+    for other in (
+        thinned.predict(model, loader, n=6, seed=5, samples=True),
+        thinned.predict(model, x, n=6, seed=5, samples=True, memory=1),
+        thinned.predict(model.train(), x, n=4, seed=5, samples=True),
+    ):
+        assert other.samples is not None
+        torch.testing.assert_close(other.samples, found.samples[: other.n], rtol=1e-5, atol=1e-6)
+    assert not torch.equal(thinned.predict(model, x, n=6, seed=6).mean, found.mean)
+    # Rows of one input differ, but not where all have the masks of one network.
+    alike = x[:1].expand(7, *row)
+    if kind not in ("LayerDrop", "thinned DropConnect"):
+        assert not torch.equal(*thinned.predict(model, alike, n=20, seed=5).mean[:2])
+    shared = thinned.predict(model, alike, n=4, seed=5, samples=True, shared_masks=True)
+    assert shared.samples is not None
+    torch.testing.assert_close(shared.samples, shared.samples[:, :1].expand_as(shared.samples), rtol=1e-5, atol=1e-6)
+    assert float(shared.std.sum()) > 0
+
+
+def test_the_masks_are_the_contract_s() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Sequential(nn.Identity(), nn.Dropout(0.25))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.inner(self.inner(x) * 0 + 1) + self.inner(x) * 0  # the second of three calls is to be seen
+
+    found = thinned.predict(Net(), torch.ones(4, 10), n=3, seed=11, samples=True)
+    assert found.samples is not None
+    for sample in range(3):
+        key = noise.fold_in(noise.fold_in(noise.fold_in(11, sample), site_number("inner.1")), 1)
+        assert np.array_equal(found.samples[sample].numpy() != 0, noise.bernoulli(key, 0.25, (4, 10)))
+
+
+def test_mean_and_variance_of_a_linear_unit() -> None:
+    net = nn.Sequential(nn.Dropout(0.3), nn.Linear(8, 1))
+    x = torch.randn(5, 8)
+    n = 4000
+    found = thinned.predict(net, x, n=n, seed=1)
+    weight = net[1].weight.detach()
+    p = noise.realised(0.3)
+    variance = (weight * x).square().sum(1, keepdim=True) * p / (1 - p)
+    # Five standard errors of a mean; a variance's error is below that of a law with the kurtosis of eight such terms.
+    assert ((found.mean - net.eval()(x)).abs() < 5 * (variance / n).sqrt()).all()
+    assert ((found.std.square() / variance - 1).abs() < 5 * (3 / n) ** 0.5).all()
+
+
+def test_classification() -> None:
+    net = nn.Sequential(nn.Linear(6, 64), nn.ReLU(), nn.Dropout(0.5), nn.Linear(64, 3))
+    x = 3 * torch.randn(9, 6)
+    found = thinned.predict(net, x, n=30, task="classification", samples=True)
+    assert found.samples is not None
+    p = found.samples.double()
+    assert torch.allclose(p.sum(-1), torch.ones(30, 9, dtype=torch.float64), atol=1e-6)
+    mean = p.mean(0)
+    entropy = -(mean * mean.log()).sum(1)
+    expected = -(p * p.log()).sum(2).mean(0)
+    votes = torch.stack([(p.argmax(2) == label).sum(0) for label in range(3)], 1)
+    torch.testing.assert_close(found.probability.double(), mean, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(found.entropy.double(), entropy, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found.mutual_information.double(), entropy - expected, rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(found.variation_ratio.double(), 1 - votes.amax(1).double() / 30, rtol=1e-6, atol=1e-6)
+    assert torch.equal(found.label, mean.argmax(1))
+    assert torch.equal(found.max_probability, found.probability.amax(1))
+    assert list(found.to_pandas().columns) == [
+        "label", "probability", "entropy", "mutual_information", "variation_ratio",
+    ]  # fmt: skip
+    binary = thinned.predict(nn.Sequential(nn.Linear(6, 8), nn.Dropout(0.5), nn.Linear(8, 1)), x, task="classification")
+    assert binary.probability.shape == (9, 2)
+    with pytest.raises(ValueError, match="only a prediction of classes has it"):
+        _ = thinned.predict(net, x, n=2).entropy
+
+
+def test_quantiles_are_numpy_s() -> None:
+    net = nn.Sequential(nn.Linear(6, 64), nn.Dropout(0.5), nn.Linear(64, 2))
+    found = thinned.predict(net, torch.randn(4, 6), n=13, samples=True, levels=(0.0, 0.1, 0.5, 1.0))
+    assert found.samples is not None
+    expected = np.quantile(found.samples.numpy(), [0.0, 0.1, 0.5, 1.0], axis=0)
+    assert np.allclose(found.quantiles.numpy(), expected, atol=1e-6)
+    assert list(found.to_pandas().columns)[:4] == ["mean_0", "std_0", "q0_0", "q0.1_0"]
+
+
+def test_torch_s_fused_transformer_path_does_not_swallow_the_noise() -> None:
+    layer = nn.TransformerEncoderLayer(8, 2, 16, 0.2, batch_first=True).eval()
+    x = torch.randn(3, 4, 8)
+    for module in layer.modules():
+        if isinstance(module, nn.Dropout):
+            module.train()
+    with torch.no_grad():
+        assert torch.equal(layer(x), layer(x))  # what others sample
+    assert (thinned.predict(layer, x, n=5).std > 0).all()
+
+
+class Normed(nn.Module):
+    def __init__(self, fail: bool = False) -> None:
+        super().__init__()
+        self.inner, self.norm, self.drop, self.fail = nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), fail
+        self.calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        if self.fail and self.calls > 8:
+            raise ArithmeticError("on demand")
+        return self.norm(self.drop(self.norm(self.inner(x)).relu()))
+
+
+@pytest.mark.parametrize("fail", [False, True])
+def test_all_but_dropout_is_as_it_was(fail: bool) -> None:
+    net = Normed(fail)
+    for _ in range(3):
+        net(torch.randn(16, 6))
+    net.norm.momentum = None
+    net.calls = 0
+    hook = net.drop.register_forward_hook(lambda *_: None)
+    buffers = {name: (value, value.clone()) for name, value in net.named_buffers()}
+    state, modes = torch.get_rng_state(), [module.training for module in net.modules()]
+    x = torch.randn(5, 6, generator=torch.Generator().manual_seed(0))
+    if fail:
+        with pytest.raises(ArithmeticError):
+            thinned.predict(net, x, n=5)
+    else:
+        thinned.predict(net, x, n=5)
+    assert all(value is buffers[name][0] for name, value in net.named_buffers())
+    assert all(torch.equal(value, buffers[name][1]) for name, value in net.named_buffers())
+    assert [module.training for module in net.modules()] == modes
+    assert list(net.drop._forward_hooks) == [hook.id]
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not torch.nn.modules.module._global_forward_hooks
+    assert not torch._C._len_torch_function_stack()
+
+
+def test_batch_normalisation_uses_its_running_statistics() -> None:
+    net = Normed()
+    for _ in range(20):
+        net(torch.randn(16, 6))
+    x = torch.randn(2, 6)
+    found = thinned.predict(net, x, n=3, sites="drop", p=1e-9)  # no unit of 16 bits is dropped at such a p
+    torch.testing.assert_close(found.mean, net.eval()(x).detach(), rtol=1e-5, atol=1e-6)
+
+
+def test_two_threads_at_once() -> None:
+    nets = [nn.Sequential(nn.Linear(6, 32), nn.Dropout(0.5), nn.Linear(32, 2)) for _ in range(2)]
+    x = torch.randn(4, 6)
+    alone = [thinned.predict(net, x, n=10, seed=3).mean for net in nets]
+    found: list[Any] = [None, None]
+
+    def work(which: int) -> None:
+        found[which] = [thinned.predict(nets[which], x, n=10, seed=3).mean for _ in range(5)]
+
+    threads = [threading.Thread(target=work, args=(which,)) for which in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for which in range(2):
+        assert all(torch.equal(mean, alone[which]) for mean in found[which])
+
+
+def test_some_places_and_other_rates() -> None:
+    net = nn.Sequential(nn.Linear(6, 32), nn.Dropout(0.5), nn.Linear(32, 32), nn.Dropout(0.1), nn.Linear(32, 2))
+    x = torch.randn(4, 6)
+    both, last = thinned.predict(net, x, n=8), thinned.predict(net, x, n=8, sites="3")
+    assert (both.places, last.places) == (("1", "3"), ("3",))
+    assert last.std.mean() < both.std.mean()
+    more = thinned.predict(net, x, n=8, sites=["3"], p={"3": 0.5})
+    assert more.std.mean() > last.std.mean()
+    quiet = nn.Sequential(nn.Linear(6, 32), nn.Dropout(0.0), nn.Linear(32, 2))
+    assert (thinned.predict(quiet, x, n=8, p=0.5).std > 0).all()
+    off = thinned.predict(net, x, n=8, p={"1": 0.0})
+    assert off.places == ("3",)
+
+
+def test_what_comes_before_the_noise_is_computed_once() -> None:
+    count = 0
+
+    @torch.library.custom_op("tests_uncertainty::counted", mutates_args=())
+    def counted(x: Tensor) -> Tensor:
+        nonlocal count
+        count += 1
+        return x * 2
+
+    net = Run(lambda m, x: m.last(m.drop(counted(x))), drop=nn.Dropout(0.5), last=nn.Linear(6, 2))
+    x = torch.randn(4, 6)
+    thinned.predict(net, x, n=2)
+    few, count = count, 0
+    thinned.predict(net, x, n=50, memory=1)  # 4 rows one by one, 50 samples each
+    assert count - few == 3
+
+
+def test_what_is_remembered_may_be_overwritten() -> None:
+    def run(m: Any, x: Tensor) -> Tensor:
+        kept = m.inner(x)
+        dropped = F.dropout(x, 0.5)
+        kept += 1.0  # a result from before the noise
+        return kept + dropped
+
+    net = Run(run, inner=nn.Linear(6, 6))
+    x = torch.randn(3, 6)
+    found = thinned.predict(net, x, n=5, samples=True)
+    assert found.samples is not None
+    base = net.inner(x).detach() + 1.0 - 0.0  # type: ignore[operator]
+    kept = found.samples - base
+    assert ((kept.abs() < 1e-5) | ((kept - 2 * x).abs() < 1e-5)).all()
+
+
+def test_other_inputs_and_answers() -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.drop = nn.Dropout(0.5)
+
+        def forward(self, a: Tensor, scale: Tensor) -> dict[str, Tensor]:
+            return {"hidden": a, "logits": self.drop(a) * scale}
+
+    a, scale = torch.randn(6, 4), torch.rand(6, 1)
+    by_tuple = thinned.predict(Two(), (a, scale), n=4)
+    by_name = thinned.predict(Two(), {"a": a, "scale": scale}, n=4)
+    rows = [{"a": a[row], "scale": scale[row], "labels": torch.tensor(0)} for row in range(6)]
+    loaded = thinned.predict(Two(), DataLoader(rows, batch_size=4), n=4, progress=False)  # type: ignore[arg-type]
+    assert torch.equal(by_tuple.mean, by_name.mean)
+    assert torch.equal(loaded.mean, by_name.mean)
+    hidden = thinned.predict(Two(), (a, scale), n=4, output=lambda answer: answer["hidden"])
+    assert float(hidden.std.sum()) == 0.0
+    half = thinned.predict(Two(), DataLoader(rows, batch_size=4), n=4, inputs=lambda b: (b["a"], b["scale"] / 2))  # type: ignore[arg-type]
+    torch.testing.assert_close(half.mean, by_name.mean / 2)
+
+
+def test_progress_is_told_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    net = nn.Sequential(nn.Dropout(0.5))
+    loader = DataLoader(TensorDataset(torch.ones(5, 2)), batch_size=2)
+    thinned.predict(net, loader, n=2, progress=True)
+    assert capsys.readouterr().err.endswith("predict: batch 3 of 3\n")
+
+
+def test_errors_say_what_to_do() -> None:
+    plain = nn.Sequential(nn.Linear(4, 2))
+    net = nn.Sequential(nn.Linear(4, 2), nn.Dropout(0.5))
+    x = torch.randn(3, 4)
+    for call, said in [
+        (lambda: thinned.predict(plain, x), "nothing is random. Pass p=0.1"),
+        (lambda: thinned.predict(nn.Sequential(nn.Dropout(0.0)), x), "nothing is random at the places 0"),
+        (lambda: thinned.predict(net, x, sites="drop*"), r"Got 'drop\*'. Places: 1"),
+        (lambda: thinned.predict(net, x, p={"2": 0.5}), "Got '2'. Places: 1"),
+        (lambda: thinned.predict(net, x, p=20), "If 20 % was meant, pass 0.2"),
+        (lambda: thinned.predict(net, x, n=0), "`n` must be an integer, 1 or more. Got 0"),
+        (lambda: thinned.predict(net, x, task="classes"), "`task` must be one of 'regression', 'classification'"),
+        (lambda: thinned.predict(net, x, levels=[5]), r"`levels` must be in \[0, 1\]"),
+        (lambda: thinned.predict(net, x, seed=-1), "`seed` must be an integer"),
+        (
+            lambda: thinned.predict(MODELS["rand > p"][0], torch.ones(2, 6), p=0.1),
+            "noise made by hand. Got 0.1 for ':rand'",
+        ),
+    ]:
+        with pytest.raises(ValueError, match=said):
+            call()
+    with pytest.raises(TypeError, match=r"For an array pass torch.as_tensor"):
+        thinned.predict(net, np.ones((3, 4)))
+    with pytest.raises(TypeError, match=r"`predict`: `model` must be a torch.nn.Module"):
+        thinned.predict(lambda x: x, x)  # type: ignore[arg-type]
