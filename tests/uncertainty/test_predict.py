@@ -164,7 +164,9 @@ def test_the_masks_are_the_contract_s() -> None:
             self.inner = nn.Sequential(nn.Identity(), nn.Dropout(0.25))
 
         def forward(self, x: Tensor) -> Tensor:
-            return self.inner(self.inner(x) * 0 + 1) + self.inner(x) * 0  # the second of three calls is to be seen
+            # The second of three calls is to be seen.
+            result: Tensor = self.inner(self.inner(x) * 0 + 1) + self.inner(x) * 0
+            return result
 
     found = thinned.predict(Net(), torch.ones(4, 10), n=3, seed=11, samples=True)
     assert found.samples is not None
@@ -178,7 +180,7 @@ def test_mean_and_variance_of_a_linear_unit() -> None:
     x = torch.randn(5, 8)
     n = 4000
     found = thinned.predict(net, x, n=n, seed=1)
-    weight = net[1].weight.detach()
+    weight = net.get_parameter("1.weight").detach()
     p = noise.realised(0.3)
     variance = (weight * x).square().sum(1, keepdim=True) * p / (1 - p)
     # Five standard errors of a mean; a variance's error is below that of a law with the kurtosis of eight such terms.
@@ -242,7 +244,8 @@ class Normed(nn.Module):
         self.calls += 1
         if self.fail and self.calls > 8:
             raise ArithmeticError("on demand")
-        return self.norm(self.drop(self.norm(self.inner(x)).relu()))
+        result: Tensor = self.norm(self.drop(self.norm(self.inner(x)).relu()))
+        return result
 
 
 @pytest.mark.parametrize("fail", [False, True])
@@ -333,7 +336,8 @@ def test_what_is_remembered_may_be_overwritten() -> None:
         kept = m.inner(x)
         dropped = F.dropout(x, 0.5)
         kept += 1.0  # a result from before the noise
-        return kept + dropped
+        result: Tensor = kept + dropped
+        return result
 
     net = Run(run, inner=nn.Linear(6, 6))
     x = torch.randn(3, 6)
@@ -377,7 +381,7 @@ def test_errors_say_what_to_do() -> None:
     plain = nn.Sequential(nn.Linear(4, 2))
     net = nn.Sequential(nn.Linear(4, 2), nn.Dropout(0.5))
     x = torch.randn(3, 4)
-    for call, said in [
+    calls: list[tuple[Callable[[], Any], str]] = [
         (lambda: thinned.predict(plain, x), "nothing is random. Pass p=0.1"),
         (lambda: thinned.predict(nn.Sequential(nn.Dropout(0.0)), x), "nothing is random at the places 0"),
         (lambda: thinned.predict(net, x, sites="drop*"), r"Got 'drop\*'. Places: 1"),
@@ -391,7 +395,8 @@ def test_errors_say_what_to_do() -> None:
             lambda: thinned.predict(MODELS["rand > p"][0], torch.ones(2, 6), p=0.1),
             "noise made by hand. Got 0.1 for ':rand'",
         ),
-    ]:
+    ]
+    for call, said in calls:
         with pytest.raises(ValueError, match=said):
             call()
     with pytest.raises(TypeError, match=r"For an array pass torch.as_tensor"):
