@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from ..nn.names import named_modules
 from .callsite import caller, callsite
 from .noisy import FUNCTIONS, canonical
 from .place import Place
@@ -19,34 +21,48 @@ from .untouched import untouched
 
 Module = torch.nn.Module
 
+_TORCH = str(Path(torch.__file__).parent)
 # What torch says of a tensor that was written over too early, of a leaf, and of a view that must not be written to.
 _SAYS = ("modified by an inplace operation", "in-place operation", "is being modified inplace", "in-place on")
 
 
 def destructive(
     model: Module, args: Sequence[Any], kwargs: Mapping[str, Any], places: Iterable[Place]
-) -> list[tuple[Place, str]]:
-    """The places whose `inplace=True` breaks the backward pass, each with what torch says of it.
+) -> list[tuple[list[Place], str]]:
+    """The places whose `inplace=True` breaks the backward pass, those of one line together, and what torch says.
 
-    Every place is switched to a copy in turn: the one whose copy cures the error is to blame. Where no single one does,
-    all that write in place are. The gradients of the parameters are not touched. Cost: a forward and a backward pass;
-    one more for each place if they fail.
+    Each line of code that drops in place does so alone, while the others work on copies: those that still fail are to
+    blame. Where none does alone, all are. The gradients of the parameters are not touched.
+
+    Cost: a forward and a backward pass; if they fail, one more for each such line.
     """
     with untouched("check", model), torch.enable_grad():
         model.train()
-        found = [place for place in places if _writes(model, args, kwargs, place)]
-        error = _error(model, args, kwargs, [])
-        if not found or error is None or _error(model, args, kwargs, found) is not None:
+        found = [place for place in places if _writes(model, place)]
+        error = _error(model, args, kwargs, []) if found else None
+        if error is None or _error(model, args, kwargs, found) is not None:
             return []
-        blamed = [place for place in found if len(found) == 1 or _error(model, args, kwargs, [place]) is None]
-    return [(place, error) for place in blamed or found]
+        lines: dict[object, list[Place]] = {}
+        for place in found:
+            by_torch = place.file.startswith(_TORCH)  # as for all that one Sequential calls
+            lines.setdefault(place.name if by_torch else (place.file, place.line), []).append(place)
+        blamed = []
+        for line in lines.values():
+            said = _error(model, args, kwargs, [place for place in found if place not in line])
+            if said is not None:
+                blamed.append((line, said))
+    return blamed or [(line, error) for line in lines.values()]
 
 
-def _writes(model: Module, args: Sequence[Any], kwargs: Mapping[str, Any], place: Place) -> bool:
-    module = model.get_submodule(place.module)
+def _writes(model: Module, place: Place) -> bool:
+    module = _module(model, place)
     if place.name == place.module:
         return bool(getattr(module, "inplace", False))
     return place.kind in FUNCTIONS
+
+
+def _module(model: Module, place: Place) -> Module:
+    return dict(named_modules(model))[place.module]
 
 
 def _error(model: Module, args: Sequence[Any], kwargs: Mapping[str, Any], copying: Iterable[Place]) -> str | None:
@@ -56,7 +72,7 @@ def _error(model: Module, args: Sequence[Any], kwargs: Mapping[str, Any], copyin
     changed = [
         module
         for place in copying
-        if place.name == place.module and getattr(module := model.get_submodule(place.module), "inplace", False)
+        if place.name == place.module and getattr(module := _module(model, place), "inplace", False)
     ]
     for module in changed:
         module.inplace = False  # type: ignore[assignment]

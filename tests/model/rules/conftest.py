@@ -1,4 +1,4 @@
-"""One rule on one live model, through the rule's own door, and the model that a rule's example defines."""
+"""One rule on one live model, through the public door."""
 
 from __future__ import annotations
 
@@ -11,23 +11,15 @@ import pytest
 import torch
 
 import thinned
-from thinned.model.check.examination import Examination
-from thinned.model.check.finding import Finding
-from thinned.model.check.rule import Rule
+from thinned.model.check import Finding, Rule
 
 Findings = Callable[..., list[Finding]]
 
 
 def rule(stem: str) -> Rule:
+    """The rule in the file of that name."""
     found: Rule = importlib.import_module(f"thinned.model.rules.{stem}").RULE
     return found
-
-
-def defined_by(source: str) -> tuple[torch.nn.Module, tuple[Any, ...]]:
-    """The `model` and the `example` of a rule's `bad` or `good`."""
-    names: dict[str, Any] = {"__name__": "example"}
-    exec(compile(source, "example.py", "exec"), names)
-    return names["model"], names["example"]
 
 
 @pytest.fixture
@@ -36,10 +28,9 @@ def findings(request: pytest.FixtureRequest) -> Findings:
     looked_for: Rule = request.module.RULE
 
     def run(model: torch.nn.Module, *example: Any) -> list[Finding]:
-        assert looked_for.live is not None
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch itself warns of some of what rules find
-            inspection = thinned.inspect(model, *example)
-        return list(looked_for.live(Examination(model, inspection, example)))
+            for said in ("dropout2d: Received a", "dropout1d: Received a"):
+                warnings.filterwarnings("ignore", said, UserWarning)  # torch's own, about what rules find
+            return list(thinned.check(model, *example, select=[looked_for.code]))
 
     return run

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from ..check.examination import Examination
 from ..check.finding import Finding
@@ -20,7 +20,9 @@ def live(examination: Examination) -> Iterator[Finding]:
         if isinstance(module, RNNBase) and module.num_layers == 1:
             continue  # THN304
         owner = place.module.rpartition(".")[0]
-        ran = place.module in inspection.train.ran or place.module in inspection.eval.ran
+        ran = place.module in inspection.train.ran
+        if not ran and place.module in inspection.eval.ran:
+            continue  # left out by LayerDrop this time
         if ran and owner and not any(weight.requires_grad for weight in modules[owner].parameters()):
             continue  # frozen, and kept in evaluation mode
         if not ran and any(
@@ -28,8 +30,19 @@ def live(examination: Examination) -> Iterator[Finding]:
             for other in inspection.places
         ):
             continue  # attention takes its p from a module that need not run itself
+        if not ran and any(
+            other.train_calls and other.kind == place.kind and _twins(modules, other.module, place.module)
+            for other in inspection.places
+        ):
+            continue  # a block that has no use for it, among others of its kind that have
         why = "runs but stays in evaluation mode" if ran else "is never called"
         yield RULE.at(place, f"{place.kind} has p = {place.p:.3g} and {why}: the setting does nothing")
+
+
+def _twins(modules: Mapping[str, object], one: str, other: str) -> bool:
+    """Whether two modules are the same attribute of two blocks of one class."""
+    (owner, _, name), (twin, _, same) = one.rpartition("."), other.rpartition(".")
+    return name == same and owner != twin and type(modules.get(owner)) is type(modules.get(twin))
 
 
 RULE = Rule(
@@ -39,8 +52,9 @@ RULE = Rule(
     what="""\
 Flags dropout modules with p above 0 that drew nothing in training mode: no forward calls them, or something keeps
 them in evaluation mode while their block is trained. A module whose p is only read, by attention in the same block,
-is left alone; so are frozen blocks; a recurrent layer of one layer is THN304. The example decides what runs: a part
-that this example doesn't use is flagged too.""",
+is left alone; so are frozen blocks, and a block that has no use for it (stochastic depth without a skip) among others
+of its class that have; a recurrent layer of one layer is THN304. The example decides what runs: a part that this
+example doesn't use is flagged too.""",
     why="""\
 The configuration says 0.1, the model trains without. Nothing in the loss tells: one compares rates, concludes that
 dropout does not help here, and has compared nothing. In well-known libraries this is a frequent report.""",

@@ -22,8 +22,9 @@ def live(examination: Examination) -> Iterator[Finding]:
     places = [
         place for place in examination.inspection.places if place.train_calls and place.module in examination.modules
     ]
-    for place, said in destructive(model, examination.example, examination.keywords, places):
-        yield RULE.at(place, f"inplace=True overwrites a tensor that the backward pass needs. torch: {said}")
+    for line, said in destructive(model, examination.example, examination.keywords, places):
+        also = f" (and {len(line) - 1} more places of this line)" if len(line) > 1 else ""
+        yield RULE.at(line[0], f"inplace=True{also} overwrites what the backward pass needs. torch: {said}")
 
 
 RULE = Rule(
@@ -32,8 +33,8 @@ RULE = Rule(
     summary="A dropout with inplace=True breaks the backward pass.",
     what="""\
 Where a dropout works in place, runs the model forward and backward on the example and listens for torch's error about
-a tensor that was modified in place, then switches the places to copies one by one: the one whose copy cures the error
-is flagged. Gradients that parameters have are left as they are.""",
+a tensor that was modified in place, then lets one line of code at a time drop in place and the others on copies: the
+lines that still fail are flagged. Gradients that parameters have are left as they are.""",
     why="""\
 Sigmoid, tanh, softmax, exp, ReLU and others keep their *result* for their backward pass. A dropout that writes into
 it makes training fail, with a message that names the operation that lost its result and not the dropout. Models that

@@ -31,16 +31,19 @@ def live(examination: Examination) -> Iterator[Finding]:
     if not reached:
         return
     shifts = variance_shift(examination.model, examination.example, examination.keywords)
+    worst: dict[str, list[Place]] = {}
     for place, normed in reached.values():
         known = [(name, shifts[name]) for name in sorted(normed) if name in shifts]
         off = [(name, by) for name, by in known if abs(by.ratio - 1) > max(LEAST, Z * by.error)]
         if off:
-            name, by = max(off, key=lambda one: abs(one[1].ratio - 1))
-            yield RULE.at(
-                place,
-                f"reaches batch normalisation {name!r}, which at inference sees {by.ratio:.2f} times the variance of "
-                "training (measured). Move the dropout behind the last batch normalisation, or recalibrate_batchnorm",
-            )
+            worst.setdefault(max(off, key=lambda one: abs(one[1].ratio - 1))[0], []).append(place)
+    for name, places in worst.items():
+        also = f", as {len(places) - 1} more places do," if len(places) > 1 else ""
+        yield RULE.at(
+            places[-1],  # the nearest
+            f"reaches{also} batch normalisation {name!r}, which at inference sees {shifts[name].ratio:.2f} times the "
+            "variance of training (measured). Move the dropout behind it, or use recalibrate_batchnorm",
+        )
 
 
 RULE = Rule(
@@ -49,9 +52,9 @@ RULE = Rule(
     summary="Noise reaches a batch normalisation and shifts its variance.",
     what=f"""\
 Flags noise that reaches a batch normalisation through layers, activations, pooling and views alone, and *measures*,
-on the example, the variance that enters it at inference over that in training: per channel, over 16 masks, the
-median. Only a shift of more than {LEAST:.0%} and {Z:.0f} standard errors is reported. Behind a wide layer it is often
-less. The figures are those of the weights as they are; `thinned.model.shift.variance_shift` has all of them.""",
+on the example, the variance that enters it at inference over that in training: per channel, over 8 masks, the median.
+Only a shift of more than {LEAST:.0%} and {Z:.0f} standard errors is reported. Behind a wide layer it is often less.
+The figures are those of the weights as they are; `thinned.model.shift.variance_shift` has all of them.""",
     why="""\
 The running variance is that of noisy activations. Right behind the noise, q v / (v + p c²) of it is left at
 inference, with c and v the activations' mean and variance: 0.73 for p = 0.2 behind a ReLU. Each such layer then

@@ -1,0 +1,54 @@
+"""A dropout right behind another is flagged where both do the same."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .conftest import Findings, rule
+
+RULE = rule("thn203_two_dropouts_in_a_row")
+
+
+def test_through_views_and_by_function(findings: Findings) -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dropout, self.layer = nn.Dropout(0.5), nn.Linear(16, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            h = nn.functional.dropout(x.relu(), 0.5, self.training)
+            out: Tensor = self.layer(self.dropout(h.view(-1, 4).reshape(x.shape)))
+            return out
+
+    (finding,) = findings(Twice(), torch.randn(8, 16))
+    assert finding.place == "dropout"
+    assert "of 0.5 and 0.5 is one of 0.75" in finding.message
+
+
+def test_a_mask_by_hand_behind_a_module(findings: Findings) -> None:
+    class Mask(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x * (torch.rand_like(x) > 0.3) / 0.7 if self.training else x
+
+    model = nn.Sequential(nn.Linear(16, 16), nn.ReLU(), nn.Dropout(0.2), Mask(), nn.Linear(16, 4))
+    (finding,) = findings(model, torch.randn(8, 16))
+    assert finding.place.startswith("3")
+
+
+def test_other_kinds_of_noise_and_layers_between_are_left_alone(findings: Findings) -> None:
+    from thinned.nn import StochasticDepth
+
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = nn.Sequential(
+                nn.Linear(16, 16), nn.ReLU(), nn.Dropout(0.1), nn.Linear(16, 16), nn.Dropout(0.1)
+            )
+            self.path = StochasticDepth(0.2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            out: Tensor = x + self.path(self.layers(x))
+            return out
+
+    assert findings(nn.Sequential(Block(), Block(), nn.Dropout(0.1), nn.Linear(16, 4)), torch.randn(8, 16)) == []
