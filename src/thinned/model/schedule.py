@@ -35,7 +35,7 @@ class Schedule:
     Raises:
         TypeError, ValueError: as `set_rates`: a pattern that matches no place, a place that is out of reach.
 
-    Cost: a few microseconds a place and step, nothing while no p changes.
+    Cost: some ten microseconds a place for a step, next to nothing where no p changes.
 
     >>> import thinned
     >>> from thinned.schedules import ByDepth, EarlyDropout
