@@ -53,6 +53,9 @@ class Net(nn.Module):
             return x
         return F.dropout(x, 0.5)
 
+    def attend(self, x, p=0.0):
+        return torch.dropout(x, p, train=True)
+
     @staticmethod
     def split(x):
         return F.dropout(x, 0.5)

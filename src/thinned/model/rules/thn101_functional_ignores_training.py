@@ -11,7 +11,7 @@ from ..check.examination import Examination
 from ..check.finding import Edit, Finding, Fix
 from ..check.mode import MODE, depends, guarded
 from ..check.rule import Rule
-from ..check.source import SourceFile
+from ..check.source import Function, SourceFile, arguments
 
 _KINDS = {name.rpartition(".")[2].rstrip("_") for name in FUNCTIONS}
 
@@ -25,6 +25,8 @@ def source(file: SourceFile) -> Iterator[Finding]:
         p = argument(call, signature.p, signature.p_names)
         if number(p) == 0 or (p is not None and depends(file, p) == MODE) or guarded(file, call):
             continue
+        if isinstance(p, ast.Name) and _is_argument(file, p):
+            continue  # whoever calls the method may make it 0
         told = argument(call, signature.training, signature.training_names)
         short = name.rpartition(".")[2]
         if told is None and signature.default is True:
@@ -35,6 +37,11 @@ def source(file: SourceFile) -> Iterator[Finding]:
             yield RULE.on(file, call, f"`{short}` never drops: its `training` is False by default")
         elif literal(told, True):
             yield RULE.on(file, call, f"`{short}` drops in evaluation too: its `training` is always True")
+
+
+def _is_argument(file: SourceFile, name: ast.Name) -> bool:
+    functions = (above for above in file.above(name) if isinstance(above, Function))
+    return any(name.id == declared.arg for function in functions for declared in arguments(function))
 
 
 def _append(file: SourceFile, call: ast.Call, text: str) -> Edit:
@@ -66,7 +73,8 @@ RULE = Rule(
     what="""\
 Looks for calls of `torch.nn.functional.dropout` and its kin, and of `torch.dropout`, in a module's methods that leave
 `training` out or always say True. A call in a branch on the mode, and code that says by its name that it samples
-(`mc_forward`, `MCDropout`), are left alone. In a live model: every functional dropout that drops in both modes.""",
+(`mc_forward`, `MCDropout`), are left alone, as is a p that is the method's own argument. In a live model: every
+functional dropout that drops in both modes.""",
     why="""\
 A function knows nothing of `model.eval()`. The default of `F.dropout` is `training=True`, so predictions stay random
 after `eval()`, silently: the loss on validation data depends on p, and the same input gives different outputs. The
