@@ -19,6 +19,8 @@ from thinned.schedules import Cosine, Curve, EarlyDropout, LateDropout, WarmUp
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*does not have many workers:UserWarning"),
     pytest.mark.filterwarnings("ignore:.*your dataloader is not resumable:UserWarning"),
+    pytest.mark.filterwarnings("ignore:.*exists and is not empty:UserWarning"),
+    pytest.mark.filterwarnings("ignore:.*treespec, LeafSpec.*:FutureWarning"),  # torch's, of Lightning
 ]
 SCHEDULES: dict[str, Curve | float] = {"net.2": WarmUp(1.0, 4) * Cosine(0.5, 0.0, 12), "net.5": LateDropout(0.4, 5)}
 
