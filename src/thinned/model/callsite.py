@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from types import FrameType
@@ -10,14 +11,14 @@ import torch
 
 import thinned
 
-_TORCH = str(Path(torch.__file__).parent)
+_TORCH = f"{Path(torch.__file__).parent}{os.sep}"  # not torchvision's
 _OURS = str(Path(thinned.__file__).parent)
 _PLUMBING = tuple(str(Path(_OURS) / folder) for folder in ("ops", "noise"))
 # Modes of ours that hand a call on, and so stand between it and its caller.
 _MODES = {str(Path(_OURS) / "model" / f"{name}.py") for name in ("call_hook", "override")}
 # torch's own models, whose lines say more than the user's line that calls them.
-_MODELS = tuple(f"{_TORCH}/nn/modules/{name}.py" for name in ("transformer", "container"))
-_SILENT = (_OURS, f"{_TORCH}/nn/modules/module.py", f"{_TORCH}/nn/functional.py", f"{_TORCH}/overrides.py")
+_MODELS = tuple(f"{_TORCH}nn/modules/{name}.py" for name in ("transformer", "container"))
+_SILENT = (_OURS, f"{_TORCH}nn/modules/module.py", f"{_TORCH}nn/functional.py", f"{_TORCH}overrides.py")
 
 
 def callsite(frame: FrameType | None, end: str) -> tuple[str, int]:

@@ -26,11 +26,11 @@ class Attribute:
     @property
     def p(self) -> float:
         value = float(getattr(self.owner, self.name) or 0.0)
-        return 1.0 - value if self.complement else value
+        return _rest(value) if self.complement else value
 
     @p.setter
     def p(self, value: float) -> None:
-        self.state = 1.0 - value if self.complement else value
+        self.state = _rest(value) if self.complement else value
 
     @property
     def state(self) -> Any:
@@ -83,3 +83,8 @@ class Called:
 
 
 Way = Attribute | Called
+
+
+def _rest(value: float) -> float:
+    """1 minus a number that people write: 0.2 for 0.8."""
+    return round(1.0 - value, 15)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from types import FrameType
 from typing import Any, NamedTuple
 
 import torch
@@ -124,26 +125,33 @@ class _Override(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        name = canonical(func)
-        if name in self.functions:
-            p = self.rates.get(Line(name, *callsite(sys._getframe(1), "")))
-            entry = noisy(name, args)
-            if p is not None and entry is not None and innermost() is self.module:
-                own, training = entry.rate(args, kwargs)
-                if entry.training is None:
-                    training = own > 0 or self.module.training
-                if training:
-                    args, kwargs = entry.p.write(args, kwargs, p)
+        if canonical(func) in self.functions:
+            args, kwargs = self._given(func, args, kwargs)
         return func(*args, **kwargs)
 
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def _given(self, func: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
+        """The call's arguments, with another p if it comes from one of the lines and draws."""
+        name = canonical(func)
+        frame = sys._getframe(1)
+        line = Line(name, *callsite(frame, ""))
+        p, entry = self.rates.get(line), noisy(name, args)
+        if p is None or entry is None or _owner(frame, line) is not self.module:
+            return args, kwargs
+        own, training = entry.rate(args, kwargs)
+        if entry.training is None:
+            training = own > 0 or self.module.training
+        return entry.p.write(args, kwargs, p) if training else (args, kwargs)
 
-def innermost() -> Module | None:
-    """The module whose forward is running, by the frames of torch's own `Module.__call__`."""
-    frame = sys._getframe(1)
+
+def _owner(frame: FrameType | None, line: Line) -> Module | None:
+    """The module in whose forward the line runs; not one that the line itself has made and calls."""
+    found = False
     while frame is not None:
         code = frame.f_code
-        if code.co_name == "_call_impl" and code.co_filename == _MODULE:
-            found: Module = frame.f_locals["self"]
-            return found
-        frame = frame.f_back  # type: ignore[assignment]
+        found = found or (code.co_filename == line.file and frame.f_lineno == line.line)
+        if found and code.co_name == "_call_impl" and code.co_filename == _MODULE:
+            owner: Module = frame.f_locals["self"]
+            return owner
+        frame = frame.f_back
     return None

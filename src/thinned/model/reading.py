@@ -393,18 +393,18 @@ class _Scope:
 
     def arithmetic(self, operator: ast.operator, left: Any, right: Any) -> Any:
         if isinstance(left, Known) and isinstance(right, Known):
-            if isinstance(operator, ast.Sub) and left.value == 1 and not left.owner and right.held:
+            if isinstance(operator, ast.Sub) and _one(left) and right.held:
                 return replace(right, complement=not right.complement)
             if isinstance(operator, ast.Mult):
                 for value, other in ((left, right), (right, left)):
-                    if value.name == "training" or (value.value == 1 and not value.owner):
+                    if value.name == "training" or _one(value):
                         return other
             numbers = [value.number if value.held else value.value for value in (left, right)]
             if all(isinstance(number, (int, float)) for number in numbers):
                 return _computed(operator, *numbers)
         if isinstance(operator, ast.Mult):
             for value, other in ((left, right), (right, left)):
-                if isinstance(value, Filled) and isinstance(value.number, Known) and value.number.value == 1:
+                if isinstance(value, Filled) and _one(value.number):
                     return Filled(other)
         if isinstance(operator, ast.Add):  # floor(keep + u) is 1 with probability keep
             for value, other in ((left, right), (right, left)):
@@ -578,6 +578,11 @@ def _torch(function: Any) -> bool:
             and hasattr(torch, getattr(function, "__name__", ""))
         )
     )
+
+
+def _one(value: Any) -> bool:
+    """Whether a value is the number 1, written in the code."""
+    return isinstance(value, Known) and value.owner is None and type(value.value) in (int, float) and value.value == 1
 
 
 def _plain(value: Any) -> bool:
