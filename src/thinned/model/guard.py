@@ -54,7 +54,7 @@ def eval_guard(model: Module, allow: Iterable[str] = ()) -> Guard:
     Returns: the guard, which stays until `remove()`, or until the end of a `with`.
 
     Raises:
-        NoiseInEval: a RuntimeError, in the forward, before anything is drawn.
+        NoiseInEval: a RuntimeError, in the forward, before anything but a key of thinned's is drawn.
 
     Every thread is guarded for itself. Copies and pickles of the model are not guarded. Fused kernels stay in use: for
     that, torch's `TransformerEncoderLayer` is guarded through what calls it, not when it is called alone. A graph that
