@@ -114,7 +114,9 @@ class Places:
     def unsettled(self) -> bool:
         """Whether another training pass may tell more: of a mask of few units, of layers that LayerDrop skips."""
         counted = [group.counted for group in self._groups.values() if group.counted]
-        return any(key[1] == LAYER_DROP for key in self._groups) or (bool(counted) and min(counted) < ENOUGH)
+        # LayerDrop may ask `random` or NumPy, too.
+        skips = bool(self._python) or any(key[1] == LAYER_DROP for key in self._groups)
+        return skips or (bool(counted) and min(counted) < ENOUGH)
 
     def found(self, first: Trace, times: Times) -> Iterator[Place]:
         """The places: those that ran, in their order, then those that did not. `times` are of the trace `first`."""
@@ -148,11 +150,11 @@ class Places:
         return call.module, function, call.file, call.line
 
     def _read_by_another(self, name: str, module: Module) -> bool:
-        """Whether a dropout module serves only to hold a p that its owner hands to fused attention."""
+        """Whether a dropout module serves only to hold a p that its owner hands to attention, fused or written out."""
         owner = name.rpartition(".")[0]
         return any(
             group.module == owner
-            and group.kind == "scaled_dot_product_attention"
+            and group.kind in ("scaled_dot_product_attention", "dropout")
             and group.train
             and group.train[0].p == rate_of(module)
             for group in self._groups.values()
