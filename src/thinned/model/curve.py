@@ -52,9 +52,9 @@ class Curve:
 
     def __call__(self, step: int) -> float:
         """p after `step` steps, in [0, 1]."""
-        return self._at(int(check(STEP, type(self).__name__, "step", step)))
+        return self.at(int(check(STEP, type(self).__name__, "step", step)))
 
-    def _at(self, step: int) -> float:
+    def at(self, step: int) -> float:
         raise NotImplementedError
 
     def __mul__(self, other: Curve | float) -> Product:
@@ -73,7 +73,7 @@ class Constant(Curve):
 
     p: float = _probability()
 
-    def _at(self, step: int) -> float:
+    def at(self, step: int) -> float:
         return float(self.p)
 
 
@@ -90,7 +90,7 @@ class Linear(Curve):
     end: float = _probability()
     steps: int = _length()
 
-    def _at(self, step: int) -> float:
+    def at(self, step: int) -> float:
         share = min(step / self.steps, 1.0)
         return self.start * (1.0 - share) + self.end * share
 
@@ -108,7 +108,7 @@ class Cosine(Curve):
     end: float = _probability()
     steps: int = _length()
 
-    def _at(self, step: int) -> float:
+    def at(self, step: int) -> float:
         share = (1.0 - math.cos(math.pi * min(step / self.steps, 1.0))) / 2.0
         return self.start * (1.0 - share) + self.end * share
 
@@ -126,7 +126,7 @@ class WarmUp(Curve):
     p: float = _probability()
     steps: int = _length()
 
-    def _at(self, step: int) -> float:
+    def at(self, step: int) -> float:
         return self.p * min(step / self.steps, 1.0)
 
 
@@ -146,7 +146,7 @@ class EarlyDropout(Curve):
     steps: int = _length()
     shape: str = field(default="linear", metadata={"rule": SHAPE})
 
-    def _at(self, step: int) -> float:
+    def at(self, step: int) -> float:
         if step >= self.steps:
             return 0.0
         return self.p * (1.0 - step / self.steps) if self.shape == "linear" else float(self.p)
@@ -166,7 +166,7 @@ class LateDropout(Curve):
     p: float = _probability()
     steps: int = _length()
 
-    def _at(self, step: int) -> float:
+    def at(self, step: int) -> float:
         return float(self.p) if step >= self.steps else 0.0
 
 
@@ -185,7 +185,7 @@ class Curriculum(Curve):
     p: float = _probability()
     gamma: float = _pace()
 
-    def _at(self, step: int) -> float:
+    def at(self, step: int) -> float:
         return -self.p * math.expm1(-self.gamma * step)
 
 
@@ -200,7 +200,7 @@ class Product(Curve):
     first: Curve
     second: Curve
 
-    def _at(self, step: int) -> float:
+    def at(self, step: int) -> float:
         return self.first(step) * self.second(step)
 
 
@@ -226,7 +226,7 @@ class ByDepth(Curve):
         check(Integer(1, of, f"[1, {of}]"), "ByDepth", "number", number)
         return cast(Curve, self.last) if number == of else cast(Curve, self.last) * (number / of)
 
-    def _at(self, step: int) -> float:
+    def at(self, step: int) -> float:
         return cast(Curve, self.last)(step)
 
 
