@@ -1,0 +1,169 @@
+"""Expressions in somebody's source, as far as their values are known before it runs."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from .call import Calls
+from .value import UNKNOWN, Filled, Known, Random, attribute, compared, computed, item, kept, one, plain, threshold
+
+
+class Expressions(Calls):
+    """The value of an expression under the names of a function's scope."""
+
+    function: Any
+    names: dict[str, Any]
+
+    def quiet(self, node: ast.expr) -> Any:
+        """A name's or attribute's value, with no call followed."""
+        if isinstance(node, ast.Constant):
+            return Known(node.value)
+        if isinstance(node, ast.Name):
+            if node.id in self.names:
+                return self.names[node.id]
+            for space in (self.function.__globals__, vars(builtins)):
+                if node.id in space:
+                    return Known(space[node.id])
+        if isinstance(node, ast.Attribute):
+            base = self.quiet(node.value)
+            if isinstance(base, Known) and not isinstance(base.value, torch.Tensor):
+                return attribute(base.value, node.attr)
+        return UNKNOWN
+
+    def value(self, node: ast.expr) -> Any:
+        match node:
+            case ast.Constant() | ast.Name():
+                return self.quiet(node)
+            case ast.Attribute(value=inner):
+                base = self.value(inner)
+                if isinstance(base, Known) and not isinstance(base.value, torch.Tensor):
+                    return attribute(base.value, node.attr)
+                return UNKNOWN
+            case ast.IfExp(test=test, body=body, orelse=orelse):
+                return self.either(test, body, orelse)
+            case ast.NamedExpr(target=target, value=inner):
+                self.names[target.id] = result = self.value(inner)
+                return result
+            case ast.UnaryOp(op=ast.Not(), operand=inner):
+                result = self.value(inner)
+                return Known(not result.value) if isinstance(result, Known) and plain(result.value) else UNKNOWN
+            case ast.BinOp(left=left, op=operator, right=right):
+                return self.arithmetic(operator, self.value(left), self.value(right))
+            case ast.Compare(left=left, ops=operators, comparators=others):
+                values = [self.value(part) for part in (left, *others)]
+                return self.compare(operators, values)
+            case ast.BoolOp(op=operator, values=parts):
+                values = [self.value(part) for part in parts]
+                if all(isinstance(value, Known) and plain(value.value) for value in values):
+                    combine = all if isinstance(operator, ast.And) else any
+                    return Known(combine(bool(value.value) for value in values))
+                return UNKNOWN
+            case ast.Call():
+                return self.call(node)
+            case ast.Subscript(value=inner, slice=place):
+                base, key = self.value(inner), self.value(place)
+                if isinstance(base, Known) and isinstance(key, Known):
+                    return item(base.value, key.value)
+                return UNKNOWN
+            case ast.Lambda():
+                return UNKNOWN
+            case ast.ListComp() | ast.SetComp() | ast.GeneratorExp() | ast.DictComp():
+                for generator in node.generators:
+                    self.value(generator.iter)
+                    self.assign(generator.target, generator.iter, UNKNOWN)
+                for part in (node.key, node.value) if isinstance(node, ast.DictComp) else (node.elt,):
+                    self.value(part)
+                return UNKNOWN
+            case _:
+                for child in ast.iter_child_nodes(node):
+                    if isinstance(child, ast.expr):
+                        self.value(child)
+                return UNKNOWN
+
+    def either(self, test: ast.expr, body: ast.expr, orelse: ast.expr) -> Any:
+        decided = self.decide(test)
+        if decided is not None:
+            return self.value(body if decided else orelse)
+        self.value(test)
+        values = [self.value(body), self.value(orelse)]
+        training = self.training(test)
+        if training is not None:
+            return values[0] if training else values[1]
+        held = [value for value in values if isinstance(value, Known) and value.held]
+        return held[0] if len(held) == 1 else UNKNOWN
+
+    def arithmetic(self, operator: ast.operator, left: Any, right: Any) -> Any:
+        if isinstance(left, Known) and isinstance(right, Known):
+            if isinstance(operator, ast.Sub) and one(left) and right.held:
+                return replace(right, complement=not right.complement)
+            if isinstance(operator, ast.Mult):
+                for value, other in ((left, right), (right, left)):
+                    if value.name == "training" or one(value):
+                        return other
+            numbers = [value.number if value.held else value.value for value in (left, right)]
+            if all(isinstance(number, (int, float)) for number in numbers):
+                return computed(operator, *numbers)
+        if isinstance(operator, ast.Mult):
+            for value, other in ((left, right), (right, left)):
+                if isinstance(value, Filled) and one(value.number):
+                    return Filled(other)
+        if isinstance(operator, ast.Add):  # floor(keep + u) is 1 with probability keep
+            for value, other in ((left, right), (right, left)):
+                if isinstance(value, Random):
+                    self.mask(value, kept(other))
+        return UNKNOWN
+
+    def compare(self, operators: Sequence[ast.cmpop], values: Sequence[Any]) -> Any:
+        if len(values) == 2:
+            for value, other in (values, values[::-1]):
+                if isinstance(value, Random):
+                    smaller = isinstance(operators[0], ast.Lt | ast.LtE) == (value is values[0])
+                    self.mask(value, threshold(other, smaller))
+            first, second = values
+            if isinstance(first, Known) and isinstance(second, Known):
+                return compared(operators[0], first.value, second.value)
+        return UNKNOWN
+
+    def decide(self, test: ast.expr) -> bool | None:
+        """How a test on settings comes out; None for one that asks the mode, a number, or what isn't known yet."""
+        for node in ast.walk(test):
+            if isinstance(node, ast.Attribute | ast.Name):
+                quiet = self.quiet(node)
+                if getattr(node, "attr", "") == "training" or not isinstance(quiet, Known):
+                    return None
+                if isinstance(quiet.value, (int, float)) and not isinstance(quiet.value, bool):
+                    return None
+        result = self.value(test)
+        if not isinstance(result, Known):
+            return None
+        try:
+            return bool(result.value)
+        except Exception:  # a tensor of many numbers
+            return None
+
+    def training(self, test: ast.expr) -> bool | None:
+        """Whether a test holds in training, where it asks for the mode and nothing else."""
+        if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+            inner = self.training(test.operand)
+            return None if inner is None else not inner
+        value = self.quiet(test) if isinstance(test, ast.Attribute | ast.Name) else UNKNOWN
+        if isinstance(value, Known) and value.name == "training":
+            return True
+        if isinstance(test, ast.Name) and test.id == "training":
+            return True
+        return None
+
+    def assign(self, target: ast.expr, source: ast.expr, value: Any) -> None:
+        if isinstance(target, ast.Name):
+            self.names[target.id] = value
+        elif isinstance(target, ast.Tuple | ast.List):
+            several = isinstance(source, ast.Tuple | ast.List) and len(source.elts) == len(target.elts)
+            for place, inner in enumerate(target.elts):
+                part = source.elts[place] if several else source  # type: ignore[attr-defined]
+                self.assign(inner, part, self.quiet(part) if several else UNKNOWN)

@@ -1,0 +1,110 @@
+"""Statements in somebody's source, followed as Python would run them in training."""
+
+from __future__ import annotations
+
+import ast
+import types
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .call import Reader
+from .expression import Expressions
+from .value import UNKNOWN, Known, Unknown
+
+
+class Scope(Expressions):
+    """The local names of one function while it is followed."""
+
+    def __init__(self, reader: Reader, function: types.FunctionType, file: str) -> None:
+        self.reader = reader
+        self.function = function
+        self.file = file
+        self.names: dict[str, Any] = {}
+        self.returned: Any = UNKNOWN
+        for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
+            try:
+                self.names[name] = Known(cell.cell_contents)
+            except ValueError:  # not assigned yet
+                self.names[name] = UNKNOWN
+
+    def bind(self, arguments: ast.arguments, args: Sequence[Any], kwargs: Mapping[str, Any], whole: bool) -> None:
+        """Name the arguments; `whole` says that they are all there is, and defaults count."""
+        named = [argument.arg for argument in (*arguments.posonlyargs, *arguments.args)]
+        only = [argument.arg for argument in arguments.kwonlyargs]
+        defaults = (self.function.__defaults__ or ()) if whole else ()
+        self.names |= dict.fromkeys((*named, *only), UNKNOWN)
+        self.names |= {name: Known(value) for name, value in zip(named[::-1], defaults[::-1], strict=False)}
+        self.names |= {name: Known(value) for name, value in (self.function.__kwdefaults__ or {}).items() if whole}
+        self.names |= dict(zip(named, args, strict=False))
+        self.names |= {name: value for name, value in kwargs.items() if name in named or name in only}
+        for rest in (arguments.vararg, arguments.kwarg):
+            if rest is not None:
+                self.names[rest.arg] = UNKNOWN
+
+    def run(self, body: Sequence[ast.stmt]) -> bool:
+        return any(self.statement(node) for node in body)
+
+    def statement(self, node: ast.stmt) -> bool:
+        match node:
+            case ast.Return(value=value):
+                result = self.value(value) if value is not None else UNKNOWN
+                if not isinstance(self.returned, Known) or not self.returned.held:
+                    self.returned = result
+                return True
+            case ast.Raise():
+                return True
+            case ast.Assign(targets=targets, value=value):
+                result = self.value(value)
+                for target in targets:
+                    self.assign(target, value, result)
+            case ast.AnnAssign(target=target, value=ast.expr() as value):
+                self.assign(target, value, self.value(value))
+            case ast.AugAssign(target=target, value=value):
+                self.value(value)
+                self.assign(target, value, UNKNOWN)
+            case ast.If(test=test, body=body, orelse=orelse):
+                return self.branch(test, body, orelse)
+            case ast.For(target=target, iter=iterated, body=body, orelse=orelse):
+                self.value(iterated)
+                self.assign(target, iterated, UNKNOWN)
+                self.run(body)
+                self.run(orelse)
+            case ast.While(test=test, body=body, orelse=orelse):
+                self.value(test)
+                self.run(body)
+                self.run(orelse)
+            case ast.With(items=items, body=body):
+                for item in items:
+                    self.value(item.context_expr)
+                return self.run(body)
+            case ast.Try(body=body, handlers=handlers, orelse=orelse, finalbody=final):
+                returns = self.run(body)
+                for handler in handlers:
+                    self.run(handler.body)
+                self.run(orelse)
+                return self.run(final) or (returns and not handlers)
+            case ast.FunctionDef() | ast.ClassDef() | ast.Import() | ast.ImportFrom():
+                pass
+            case _:
+                for child in ast.iter_child_nodes(node):
+                    if isinstance(child, ast.expr):
+                        self.value(child)
+        return False
+
+    def branch(self, test: ast.expr, body: Sequence[ast.stmt], orelse: Sequence[ast.stmt]) -> bool:
+        decided = self.decide(test)
+        if decided is not None:
+            return self.run(body if decided else orelse)
+        self.value(test)
+        before = dict(self.names)
+        returns = self.run(body)
+        first, self.names = self.names, before
+        returns = self.run(orelse) and returns
+        # Of two values for a name, the one in training; else the one that somebody holds.
+        training = self.training(test)
+        for name, value in first.items():
+            other = self.names.get(name, UNKNOWN)
+            held = isinstance(value, Known) and value.held
+            if training or (training is None and (held or isinstance(other, Unknown))):
+                self.names[name] = value
+        return returns
