@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .model.schedule import Schedule
     from .nn.constraint import MaxNorm
     from .nn.stream import stream
+    from .uncertainty.networks import geometric_mean, thinned_networks, weight_scaling
     from .uncertainty.predict import predict
     from .uncertainty.prediction import Prediction
 
@@ -43,6 +44,7 @@ _FUNCTIONS = {  # and the submodule that has it
     "disabled": "model.rates",
     "eval_guard": "model.guard",
     "freeze": "model.freeze",
+    "geometric_mean": "uncertainty.networks",
     "inspect": "model.inspect",
     "plan": "model.plan",
     "predict": "uncertainty.predict",
@@ -52,6 +54,8 @@ _FUNCTIONS = {  # and the submodule that has it
     "scale_rates": "model.rates",
     "set_rates": "model.rates",
     "stream": "nn.stream",
+    "thinned_networks": "uncertainty.networks",
+    "weight_scaling": "uncertainty.networks",
 }
 __all__ = [
     "MaxNorm",
@@ -66,6 +70,7 @@ __all__ = [
     "disabled",
     "eval_guard",
     "freeze",
+    "geometric_mean",
     "inspect",
     "model",
     "nn",
@@ -81,7 +86,9 @@ __all__ = [
     "set_rates",
     "stream",
     "study",
+    "thinned_networks",
     "uncertainty",
+    "weight_scaling",
 ]
 
 

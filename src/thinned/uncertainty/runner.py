@@ -36,7 +36,8 @@ class Runner:
         with torch.no_grad(), torch.compiler.set_stance("force_eager"), self.sampler.running.followed():
             yield
 
-    def _once(self, args: Any, kwargs: Any, key: Tensor) -> Tensor:
+    def once(self, args: Any, kwargs: Any, key: Tensor) -> Tensor:
+        """The output of the sample with this key."""
         self.sampler.begin(key)
         with self.sampler:
             result = self.model(*args, **kwargs)
@@ -49,7 +50,7 @@ class Runner:
         for few in (two, rows(args, kwargs, batch, [0, 0, 0]), rows(*two, 2, [0, 1], altered=1)):
             seen: dict[Number, Tensor] = {}
             self.sampler.seen = seen
-            self._once(*few, self.sampler.key)
+            self.once(*few, self.sampler.key)
             shapes.append(seen)
         self.sampler.seen = None
         first, three, other = shapes
@@ -86,13 +87,13 @@ class Runner:
     def _samples(self, args: Any, kwargs: Any, keys: Tensor) -> Tensor:
         if not self.why_loop and len(keys) > 1:
             try:
-                result: Tensor = torch.func.vmap(lambda key: self._once(args, kwargs, key), randomness="error")(keys)
+                result: Tensor = torch.func.vmap(lambda key: self.once(args, kwargs, key), randomness="error")(keys)
                 return result
             except Overwritten:
                 raise
             except Exception as error:
                 self.why_loop = f"{type(error).__name__}: {error}".splitlines()[0]
-        return torch.stack([self._once(args, kwargs, key) for key in keys])
+        return torch.stack([self.once(args, kwargs, key) for key in keys])
 
 
 def rows(args: Any, kwargs: Any, batch: int, picked: Any, altered: int | None = None) -> tuple[Any, Any]:

@@ -35,7 +35,7 @@ def find(inspection: Inspection, sites: str | Sequence[str] | None, p: Rates) ->
     for pattern in patterns or ():
         if not any(fnmatchcase(place.name, pattern) for place in inspection.places):
             raise ValueError(f"`predict`: `sites` must name places of the model. Got {pattern!r}. Places: {names}.")
-    rates = {place.name: _override(place, p) for place in wanted}
+    rates = {place.name: rate_for(place, p) for place in wanted}
     if isinstance(p, Mapping):
         for pattern in p:
             if not any(fnmatchcase(place.name, pattern) for place in wanted):
@@ -69,7 +69,8 @@ def _matches(name: str, patterns: Sequence[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def _override(place: Place, p: Rates) -> float | None:
+def rate_for(place: Place, p: Rates) -> float | None:
+    """The p that a call gives a place, None where it gives none."""
     rate: Any = p
     if isinstance(p, Mapping):
         rate = None

@@ -1,0 +1,200 @@
+"""The networks that dropout trains, one by one: `thinned_networks`, and two ways to stand for all of them at once."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..model.inspect import Inspection, inspect
+from ..model.place import Place
+from ..model.untouched import untouched
+from ..nn.names import site_number
+from ..noise import UINT64, bernoulli, check, fold_in, scale
+from ..ops.philox import signed
+from .predict import batch_size, first_tensor, predict
+from .prune import Pruning, prunings
+from .runner import Runner
+from .sites import Rates, find, rate_for
+
+Module = torch.nn.Module
+
+
+def weight_scaling(model: Module, x: Any, *, output: Callable[[Any], Tensor] | None = None) -> Tensor:
+    """The model's own answer in evaluation mode, which stands for the mean of all its thinned networks.
+
+    Exact for one linear layer after the noise, and the normalised geometric mean for a softmax of one; otherwise an
+    approximation, the "weight scaling inference rule". Model, buffers and random state are left as they were.
+
+    Arguments: `model`, `x` and `output` as in `predict`, without a DataLoader.
+
+    Source: Srivastava et al. 2014.
+
+    >>> net = torch.nn.Sequential(torch.nn.Dropout(0.5), torch.nn.Identity())
+    >>> weight_scaling(net, torch.ones(2))
+    tensor([1., 1.])
+    """
+    with untouched("weight_scaling", model), torch.no_grad():
+        model.eval()
+        answer = model(x) if isinstance(x, Tensor) else model(**x) if isinstance(x, dict) else model(*x)
+        return (output or first_tensor)(answer)
+
+
+def geometric_mean(model: Module, x: Any, n: int = 50, **options: Any) -> Tensor:
+    """Class probabilities `(N, classes)`: the normalised geometric mean of n thinned networks' probabilities.
+
+    `p_c ~ (prod_t softmax(z_t)_c)^(1/n)`, which is the softmax of the mean logits. For a softmax of one linear layer
+    its limit is `weight_scaling`, exactly; for deep networks nearly, while `predict`'s arithmetic mean is less sure.
+
+    Arguments: as `predict`, without `task`: the model's outputs are logits.
+
+    Source: Srivastava et al. 2014; Baldi and Sadowski 2013.
+
+    >>> net = torch.nn.Sequential(torch.nn.Dropout(0.5), torch.nn.Linear(4, 3))
+    >>> geometric_mean(net, torch.ones(2, 4), n=10).sum(1)
+    tensor([1., 1.])
+    """
+    if "task" in options:
+        raise TypeError("`geometric_mean`: `task` is not among its arguments. Got one. It is of class probabilities.")
+    return predict(model, x, n, task="regression", **options).mean.softmax(1)
+
+
+def thinned_networks(
+    model: Module, k: int, *args: Any, seed: int = 0, sites: Any = None, p: Rates = None, **kwargs: Any
+) -> list[Module]:
+    """k of the networks that dropout trains, as modules of their own, in evaluation mode.
+
+    Network t answers as sample t of `predict(model, x, seed=seed, shared_masks=True)` does, and always the same. Where
+    dropout takes whole units or channels between two layers, they are cut out of both, so the module is smaller and the
+    survivors' scale is in its weights; other dropout modules become fixed masks; noise that is in no module of its own
+    (functional, attention, recurrent) is drawn by key at each call.
+
+    Arguments:
+        model: any module; it is copied, never changed.
+        k: how many.
+        args, kwargs: an example of what the model is called with; two rows are enough. The shapes of masks, and which
+            layers a dropout stands between, are read off one forward pass.
+        seed, sites, p: as in `predict`.
+
+    Raises: as `predict`.
+
+    Cost: k copies of the model.
+
+    >>> from torch.nn import Dropout, Linear, ReLU, Sequential
+    >>> net = Sequential(Linear(4, 64), ReLU(), Dropout(0.5), Linear(64, 2))
+    >>> one, other = thinned_networks(net, 2, torch.ones(2, 4), seed=1)
+    >>> one[0].out_features == one[3].in_features, one[0].out_features < 64, isinstance(one[2], torch.nn.Identity)
+    (True, True, True)
+    """
+    check(UINT64, "thinned_networks", "seed", seed)
+    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+        raise ValueError(f"`thinned_networks`: `k` must be an integer, 1 or more. Got {k!r}.")
+    if not args and not kwargs:
+        raise TypeError(
+            "`thinned_networks`: an example must follow `k`. Got none. Pass what the model is called with: x[:2]."
+        )
+    with untouched("thinned_networks", model):
+        inspection = inspect(model, *args, passes=1, **kwargs)
+        live = find(inspection, sites, p)
+        rates = {place.module: _rate(place, p) for place in live.places}
+        found = {pruning.place: pruning for pruning in prunings(model, inspection, live.places)}
+    networks = []
+    for number in range(k):
+        key = fold_in(seed, number)
+        network = copy.deepcopy(model).eval()
+        rest = [
+            place
+            for place in live.places
+            if not _fixed(network, inspection, place, rates[place.module], key, found.get(place.name))
+        ]
+        if rest:
+            network = Drawn(network, rest, key, inspection, sites, p, args, kwargs)
+        networks.append(network)
+    return networks
+
+
+def _rate(place: Place, p: Rates) -> float:
+    given = rate_for(place, p)
+    return float(place.p or 0.0) if given is None else given
+
+
+class FixedMask(torch.nn.Module):
+    """`y = x * mask / q`: dropout with one mask for all time and all rows."""
+
+    factor: Tensor
+
+    def __init__(self, factor: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("factor", factor)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # Selected, as in dropout: a dropped inf or nan is gone.
+        return torch.where(self.factor != 0, x * self.factor.to(x.dtype), 0.0)
+
+    def extra_repr(self) -> str:
+        return f"{tuple(self.factor.shape)}, {(self.factor == 0).double().mean():.3g} dropped"
+
+
+_PLAIN = (torch.nn.Dropout, torch.nn.Dropout1d, torch.nn.Dropout2d, torch.nn.Dropout3d)
+
+
+def _fixed(network: Module, inspection: Inspection, place: Place, p: float, key: int, pruning: Pruning | None) -> bool:
+    """Put a place's mask into the network for good: cut out, or as a fixed mask. False if it has to be drawn."""
+    if ":" in place.name or place.train_calls > 1 or place.module == "":
+        return False
+    module = network.get_submodule(place.module)
+    if not isinstance(module, _PLAIN) or getattr(module, "scaling", "inverted") != "inverted":
+        return False
+    calls = [call for call in inspection.train.calls if call.module == place.module and call.draws]
+    if len(calls) != 1 or 0 in place.shared or len(place.shape) < 2:
+        return False
+    own = fold_in(fold_in(key, site_number(place.module)), 0)
+    kept = torch.from_numpy(bernoulli(own, p, place.shape[1:], broadcast_dims=[axis - 1 for axis in place.shared]))
+    factor = scale(p) if p < 1 else 0.0
+    if pruning is not None:
+        pruning.cut(network, kept.flatten(1)[:, 0] if kept.ndim > 1 else kept, factor)
+        _put(network, place.module, torch.nn.Identity())
+    else:
+        _put(network, place.module, FixedMask(kept.float() * factor))
+    return True
+
+
+def _put(network: Module, name: str, module: Module) -> None:
+    owner, _, child = name.rpartition(".")
+    setattr(network.get_submodule(owner), child, module.eval())
+
+
+class Drawn(torch.nn.Module):
+    """A network with some of its noise drawn at each call, always by the same key."""
+
+    def __init__(
+        self,
+        network: Module,
+        places: list[Place],
+        key: int,
+        inspection: Inspection,
+        sites: Any,
+        p: Rates,
+        args: Any,
+        kwargs: Any,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        names = [place.name for place in places]
+        self._key = torch.tensor(signed(key), dtype=torch.int64)
+        self._runner = Runner(network, find(inspection, names, p), lambda answer: answer, alike=True)
+        with untouched("thinned_networks", network), self._runner.entered():
+            self._runner.probe(args, kwargs, batch_size(args, kwargs))
+        self.eval()
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        modes = [(module, module.training) for module in self.network.modules()]
+        try:
+            with self._runner.entered():
+                return self._runner.once(args, kwargs, self._key)
+        finally:
+            for module, mode in modes:
+                module.training = mode
