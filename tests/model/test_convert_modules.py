@@ -151,6 +151,7 @@ def test_every_library_s_stochastic_depth_is_taken() -> None:
     assert all(isinstance(layer, thinned.nn.StochasticDepth) for layer in model)
     assert [layer.mode for layer in model] == ["row"] * 5 + ["batch"]
     for layer in model[:4]:
+        assert "drop_prob" not in vars(layer)  # it is p
         assert layer.drop_prob == 0.25
         layer.drop_prob = 0.75
         assert layer.p == 0.75
@@ -172,7 +173,8 @@ class DropPath(Module):
             return x * keep
         if (self.drop_prob == 0 or not self.training) and self.wrong != "ignores the mode":
             return x
-        shape = x.shape if self.wrong == "drops single units" else (x.shape[0], *[1] * (x.ndim - 1))
+        rows = 1 if self.wrong == "draws once a batch" else x.shape[0]
+        shape = x.shape if self.wrong == "drops single units" else (rows, *[1] * (x.ndim - 1))
         mask = x.new_empty(shape).bernoulli_(keep)
         if self.wrong == "raises":
             raise KeyError("x")
@@ -188,6 +190,7 @@ class DropPath(Module):
         "scales at inference",
         "ignores the mode",
         "drops single units",
+        "draws once a batch",
         "does not scale",
         "writes into its input",
         "raises",
@@ -299,8 +302,10 @@ def test_modules_that_torch_does_not_see_are_reported() -> None:
     model: Any = Tagger(torch.nn.LSTM(6, 8))
     model.plain = [torch.nn.Sequential(torch.nn.Dropout(0.4))]
     model.again = {"same": model.dropout}
-    report = thinned.convert(model, only=["dropout", "plain*", "again*"])
-    assert [row.path for row in report.changed] == ["dropout"]
+    model.outer = torch.nn.Sequential(torch.nn.Dropout(0.4))
+    model.held_too = (model.outer,)  # what is inside is registered, and is reached there
+    report = thinned.convert(model, recurrent=False)
+    assert [row.path for row in report.changed] == ["dropout", "outer.0"]
     assert [row.path for row in report.left] == ["plain.0", "again"]
     assert "sees no submodule" in report.left[0].reason
 

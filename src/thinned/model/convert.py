@@ -53,7 +53,7 @@ def convert(model: Module, *, only: str | Sequence[str] | None = None, recurrent
     """
     _check_model("convert", model)
     places = list(_dropouts(model, recurrent))
-    already = [name for name, module in named_modules(model) if hasattr(module, "_noises")]
+    already = list(dict.fromkeys(name for name, module in named_modules(model) if hasattr(module, "_noises")))
     if only is not None:
         patterns = [only] if isinstance(only, str) else list(only)
         _check_patterns(patterns, [*(name for place in places for name in place.names), *already])
