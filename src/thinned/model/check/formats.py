@@ -91,7 +91,7 @@ def _escaped(value: str, also: str = "") -> str:
 
 
 def to_sarif(findings: Sequence[Finding]) -> str:
-    from thinned import __version__
+    from importlib.metadata import version
 
     from ..rules import rules
 
@@ -105,7 +105,7 @@ def to_sarif(findings: Sequence[Finding]) -> str:
                 "tool": {
                     "driver": {
                         "name": "thinned",
-                        "version": __version__,
+                        "version": version("thinned"),
                         "rules": [
                             {
                                 "id": code,

@@ -10,7 +10,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ..rules import rules
 from .rule import Rule
 
 _LISTS = ("select", "ignore", "exclude")
@@ -41,6 +40,8 @@ class Settings:
         ignored = list(self.ignore)
         if path is not None:
             ignored += [code for pattern, codes in self.per_file_ignores if self._fits(path, pattern) for code in codes]
+        from ..rules import rules  # which import this package
+
         return [rule for rule in rules().values() if chosen(rule.code, self.select, ignored)]
 
     def excludes(self, path: Path) -> bool:
@@ -73,6 +74,8 @@ def prefixes(given: Iterable[str], owner: str) -> tuple[str, ...]:
 
     Raises: CheckError for one that no rule's code starts with.
     """
+    from ..rules import rules  # which import this package
+
     found = [part.strip().upper() for item in given for part in item.split(",") if part.strip()]
     found = ["THN" if part == "ALL" else part for part in found]
     for part in found:
