@@ -51,8 +51,9 @@ $(VENV)/study.stamp: $(VENV)/torch.stamp $(SETUP)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[study]'
 	@touch $@
 
-# timm and torchvision, whose models the tests run, without what they ask for: torch stays, and [dev] has the rest.
+# timm and torchvision, whose models the tests run, without what they ask for: torch stays, and [dev] has the rest. In a
+# folder of their own, which only the tests look into: beside a CPU torch, torchvision fails in whoever imports it.
 $(VENV)/dev.stamp: $(VENV)/torch.stamp $(SETUP)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps timm torchvision
+	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps --upgrade --target $(VENV)/zoo timm torchvision
 	@touch $@ $(VENV)/study.stamp

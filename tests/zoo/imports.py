@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -22,9 +23,15 @@ OFFLINE = {
 }
 
 
+# Where `make` puts timm and torchvision: torchmetrics, which `thinned study` uses, would import the latter if it could.
+ZOO = Path(sys.prefix) / "zoo"
+
+
 def prepare() -> None:
     """No package looks at the network, and torchvision can be imported. May be called again."""
     os.environ.update(OFFLINE)
+    if ZOO.is_dir() and str(ZOO) not in sys.path:
+        sys.path.append(str(ZOO))
     if "torchvision" not in sys.modules and not any(isinstance(finder, Torchvision) for finder in sys.meta_path):
         sys.meta_path.insert(0, Torchvision())
 

@@ -25,3 +25,9 @@ import timm, torchvision.models
 print(torch.library.register_fake is before, any(isinstance(finder, imports.Torchvision) for finder in sys.meta_path))
 """
     assert output_of(script) == "True False\n"
+
+
+def test_a_study_in_the_same_environment_does_not_meet_torchvision() -> None:
+    script = "import sys, thinned.study.calibration; print('torchvision' in sys.modules)"
+    run = [sys.executable, "-c", script]
+    assert subprocess.run(run, check=True, capture_output=True, text=True).stdout == "False\n"
