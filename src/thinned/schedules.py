@@ -8,18 +8,8 @@
 [0.0, 0.1988, 0.3902, 0.2, 0.0]
 """
 
-from .model.curve import (
-    ByDepth,
-    Constant,
-    Cosine,
-    Curriculum,
-    Curve,
-    EarlyDropout,
-    LateDropout,
-    Linear,
-    Product,
-    WarmUp,
-)
+from .model.curve import ByDepth, Constant, Curve, Product
+from .model.named_curves import Cosine, Curriculum, EarlyDropout, LateDropout, Linear, WarmUp
 
 __all__ = [
     "ByDepth",

@@ -8,6 +8,7 @@ import itertools
 import math
 import pickle
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -294,3 +295,30 @@ def test_products_nest() -> None:
     curve = 0.5 * (Constant(0.5) * WarmUp(1.0, 2) * Constant(1.0))
     assert isinstance(curve, Product)
     assert [curve(step) for step in range(4)] == [0.0, 0.125, 0.25, 0.25]
+
+
+def test_depth_is_not_lost_in_products() -> None:
+    expected = ByDepth(Constant(0.4) * WarmUp(1.0, 4))
+    for curve in (ByDepth(0.4) * WarmUp(1.0, 4), WarmUp(1.0, 4) * ByDepth(0.4), 1.0 * ByDepth(0.4)):
+        assert isinstance(curve, ByDepth)
+        assert curve.block(1, of=2)(8) == expected.block(1, of=2)(8) == pytest.approx(0.2)
+    twice: list[Callable[[], Curve]] = [lambda: ByDepth(0.5) * ByDepth(0.5), lambda: ByDepth(ByDepth(0.5))]
+    for make in twice:
+        with pytest.raises(ValueError, match=r"`ByDepth`: depth must be counted once, and outermost. Got ByDepth"):
+            make()
+    with pytest.raises(ValueError, match=r"`Product`: depth must be counted once.* Write ByDepth\(a \* b\)"):
+        Product(Constant(0.5), ByDepth(0.5))
+
+
+@dataclass(frozen=True)
+class Sawtooth(Curve):
+    period: int
+
+    def at(self, step: int) -> float:
+        return (step % self.period) / self.period
+
+
+def test_a_curve_of_one_s_own() -> None:
+    schedule = thinned.Schedule(net(), {"1": 0.5 * Sawtooth(4)})
+    assert schedule.at(7) == {"1": 0.375}
+    assert schedule.state_dict()["schedules"] == {"1": "Product(first=Sawtooth(period=4), second=Constant(p=0.5))"}
