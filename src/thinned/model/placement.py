@@ -42,6 +42,8 @@ class _Planner:
         self.readers: set[int] = set()  # the layers that are to read thinned units
         self.frozen, self.narrow = 0, 0
         self.blocked: list[str] = []
+        self.unbatched: list[str] = []
+        self.normed: set[Anchor] = set()  # places one layer before batch normalisation
         self.attention = [call for call in self.calls if call.function in ATTENTION or flow.is_attention_weights(call)]
         self.additions = {item.add.index for item in flow.residuals}
         self.branch = {index: item for item in flow.residuals for index in item.calls}
@@ -85,14 +87,20 @@ class _Planner:
         start = readers[0][2]
         shared = None if layers[0].function in RECURRENT else self.spot.output(source, self.readers)
         anchors = [anchor for layer in layers if (anchor := self.spot.input(layer))]
+        if layers[0].function in RECURRENT and len(source.shape) == 2:  # a packed sequence, at a call mere rows
+            anchors = [anchor for anchor in anchors if not anchor.call]
         if shared is not None and (len(readers) > 1 or not shared.call):
             self.dropped.add(source.index)
             self._add(shared, source, start, source.index)
+            anchors = [shared]
         elif len(anchors) == len(readers):
             for (layer, _, own), anchor in zip(readers, anchors, strict=True):
                 self._add(anchor, source, own, layer.index)
         else:
             self.blocked.append(f"{layers[0].function}() in {layers[0].module or 'the model'}")
+            return
+        if any(reader.function == "batch_norm" for layer in layers for reader in self.flow.trace.consumers(layer)):
+            self.normed.update(anchors)
 
     def _start(self, layer: Call, read: Read) -> Start | None:
         """What to put on what a layer reads; None where nothing belongs there."""
@@ -117,6 +125,9 @@ class _Planner:
         ends = rank == 2 and not convolution and (last or self.flow.pooled(read))
         if not ends and (stream or not read.activations or self.flow.is_depthwise(layer)):
             return None
+        if convolution and rank != int(layer.function[-2]) + 2:
+            self.unbatched.append(layer.module or "the model")
+            return None
         if width < NARROW:
             self.narrow += 1
             return None
@@ -140,9 +151,6 @@ class _Planner:
             start = starting.everywhere(width, behind)
             return start if branch is None else starting.within_branch(start)
         axes = int(layer.function[-2]) if convolution else 0
-        if axes and len(self.calls[layer.inputs[0]].shape) != axes + 2:
-            self.blocked.append(f"{layer.function}() in {layer.module or 'the model'}, whose input has no batch axis")
-            return None
         if activation.function == "selu":
             start = starting.selu(bool(axes), behind)
         else:
@@ -174,7 +182,10 @@ class _Planner:
             elif scheduled and start.variant == "StochasticDepth":
                 continue  # the model has a schedule of its own, in which the first p may be 0
             elif not self._own(self._at_end(item), start):
-                self._put_branch(item, start)
+                inner = [self.calls[index] for index in item.calls]
+                thinned = any(self.flow.is_dropout(call) and self._p(call) for call in inner)
+                whole = start.variant == "StochasticDepth"
+                self._put_branch(item, starting.beside(start) if whole and thinned else start)
 
     def _at_end(self, item: Residual) -> list[Call]:
         """The dropout calls between a branch's last layer and the addition."""
@@ -327,6 +338,12 @@ class _Planner:
     def _notes(self, lines: Sequence[Line]) -> Iterator[str]:
         if any(line.enabled for line in lines):
             yield starting.LEARNING_RATE
+        normed = sum(line.enabled and line.anchor in self.normed for line in lines)
+        if normed:
+            yield (
+                f"{_many(normed, 'place')} with batch normalisation behind the next layer, whose running variance will "
+                "be that of training: thinned.check measures by how much, thinned.recalibrate_batchnorm makes it new."
+            )
         if self.frozen:
             yield f"{_many(self.frozen, 'place')} in frozen parts left out: nothing is trained there."
         if self.narrow:
@@ -336,6 +353,11 @@ class _Planner:
             yield (
                 f"Cells that a loop steps through ({', '.join(cells)}) would draw afresh at each step: nothing was put "
                 "on them. thinned.nn.LSTM, GRU and RNN hold one mask."
+            )
+        if self.unbatched:
+            yield (
+                f"The convolutions of {', '.join(dict.fromkeys(self.unbatched))} read an example without a batch axis: "
+                "nothing was put before them. Plan with a batch."
             )
         for name in dict.fromkeys(self.blocked):
             yield f"No hook can tell the place at {name} from another: nothing was put there."

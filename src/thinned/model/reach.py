@@ -61,7 +61,8 @@ class Places:
             for place in _places(name, module):
                 self.by_name[place.name] = place
             for place in _planned(name, module):
-                place.name = free(place.name, self.by_name)
+                known = self.by_name.get(place.name)
+                place.where = "" if known is None else known.where
                 self.by_name[place.name] = place
         self.inspection: Inspection | None = None
         if example is not None:
@@ -153,7 +154,9 @@ def _planned(name: str, module: Module) -> Iterator[Located]:
     """Calls that a plan gave a p (`apply`)."""
     forward = vars(module).get("forward")
     for edit in forward.rates() if isinstance(forward, Forward) else ():
-        yield Located(f"{name}:{edit.anchor.call}", edit.anchor.call, module, attribute=Attribute(edit, "p"))
+        number = f"#{edit.anchor.number}" if edit.anchor.number > 1 else ""
+        call = edit.anchor.call
+        yield Located(f"{name}:{call}{number}", call, module, attribute=Attribute(edit, "p"))
 
 
 def _own(name: str, module: Module, held: tuple[str, ...]) -> Iterator[Located]:

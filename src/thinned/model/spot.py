@@ -26,10 +26,11 @@ class Spot:
         """What a layer reads; None where no hook could tell it from another."""
         name = layer.module
         module = self.flow.modules.get(name)
-        plain = module is not None and "<" not in name and not module._modules
-        if plain and self._ran(name) == 1 and self._entries(name) == {layer.inputs[0]}:
-            return Anchor("input", name)
-        return self.call("input", layer)
+        if module is None or "<" in name or module._modules or self._ran(name) != 1:
+            return self.call("input", layer)
+        # torch's layers take what they read first; of others that is known if it is all that they take.
+        first = type(module).__module__.startswith("torch.nn.modules") or self._entries(name) == {layer.inputs[0]}
+        return Anchor("input", name) if first else self.call("input", layer)
 
     def output(self, call: Call, readers: Set[int]) -> Anchor | None:
         """What a call makes, where it goes to such readers alone, through pooling perhaps; else None."""

@@ -108,6 +108,11 @@ def within_branch(start: Start) -> Start:
     return replace(start, enabled=False, reason=reason)
 
 
+def beside(start: Start) -> Start:
+    """What would drop a branch in which there is dropout already."""
+    return replace(start, enabled=False, reason=start.reason.rstrip(".") + "; off, because dropout is in it already.")
+
+
 def last_depth(branches: int) -> float:
     return 0.2 if branches >= DEEP else 0.1
 
