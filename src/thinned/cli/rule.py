@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markdown import Markdown
 
 from ..model.rules import rules
 
@@ -21,6 +20,8 @@ def rule(code: Annotated[str, typer.Argument(help="A rule's code, as THN101, or 
         raise typer.Exit(2)
     text, console = section(found[0], level=1), Console()
     if console.is_terminal:
+        from rich.markdown import Markdown  # which takes a while
+
         console.print(Markdown(text))
     else:
         typer.echo(text)

@@ -71,6 +71,15 @@ def test_no_fix_where_the_class_may_have_no_mode() -> None:
     assert finding.fix is None
 
 
+def test_inside_an_f_string_text_is_changed_rightly_or_not_at_all() -> None:
+    """Before Python 3.12 what is inside an f-string is said to stand elsewhere."""
+    call = 'f"""{F.relu(x)}\\n é {F.dropout(x)}\n{F.dropout(x)!r:>8}""", F.dropout(x)'
+    text, made = fixed("net.py", NET.format(call=call), RULES)
+    assert made >= 1
+    assert text.replace(", training=self.training)", ")") == NET.format(call=call)
+    assert text.endswith("F.dropout(x, training=self.training)\n")
+
+
 def test_a_fix_that_breaks_the_file_is_left_out() -> None:
     good = Finding("THN101", "", "net.py", 1, 1, fix=Fix("", (Edit(1, 1, 1, 2, "y"),)))
     breaks = Finding("THN101", "", "net.py", 2, 1, fix=Fix("", (Edit(2, 1, 2, 2, "("),)))

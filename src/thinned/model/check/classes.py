@@ -55,11 +55,12 @@ def module_method(file: SourceFile, node: ast.AST) -> tuple[ast.ClassDef, Functi
     return None if any(DELIBERATE.search(name) for name in names) else found
 
 
-def has_mode(file: SourceFile, cls: ast.ClassDef) -> bool:
-    """Whether objects of the class have `self.training`, by their base or because the class uses it already."""
-    return is_module(file, cls) or any(
+def can_ask_mode(file: SourceFile, cls: ast.ClassDef, call: ast.Call) -> bool:
+    """Whether `self.training` may be written into a call: its class has it, and the text is where it seems."""
+    has_mode = is_module(file, cls) or any(
         isinstance(node, ast.Attribute) and dotted(node) == "self.training" for node in ast.walk(cls)
     )
+    return has_mode and file.can_edit(call)
 
 
 def is_forward(method: Function) -> bool:

@@ -105,11 +105,19 @@ class SourceFile:
 
     def _point(self, line: int, offset: int) -> tuple[int, int]:
         text = self.lines[line - 1]
-        return line, 1 + (offset if text.isascii() else len(text.encode()[:offset].decode()))
+        return line, 1 + (offset if text.isascii() else len(text.encode()[:offset].decode(errors="ignore")))
 
     def segment(self, node: ast.expr) -> str:
         """The expression's own text."""
         return self.between(self.position(node), self.end(node))
+
+    def can_edit(self, node: ast.expr) -> bool:
+        """Whether the text at the node's position is the node: not so inside f-strings, before Python 3.12."""
+        try:
+            found = parsed(f"({self.segment(node)}\n)").body
+        except SyntaxError:
+            return False
+        return len(found) == 1 and isinstance(found[0], ast.Expr) and ast.dump(found[0].value) == ast.dump(node)
 
     # What names stand for
 

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from ..check.calls import FUNCTIONS, argument, is_open, literal, number
-from ..check.classes import has_mode, module_method
+from ..check.classes import can_ask_mode, module_method
 from ..check.examination import Examination
 from ..check.finding import Edit, Finding, Fix
 from ..check.mode import MODE, depends, guarded
@@ -30,8 +30,9 @@ def source(file: SourceFile) -> Iterator[Finding]:
         told = argument(call, signature.training, signature.training_names)
         short = name.rpartition(".")[2]
         if told is None and signature.default is True:
-            edits = (_append(file, call, "training=self.training"),) if has_mode(file, found[0]) else ()
-            fix = Fix("Add `training=self.training`", edits) if edits else None
+            fix = None
+            if can_ask_mode(file, found[0], call):
+                fix = Fix("Add `training=self.training`", (_append(file, call, "training=self.training"),))
             yield RULE.on(file, call, f"`{short}` drops in evaluation too: it is not told `training`", fix)
         elif told is None and signature.default is False:
             yield RULE.on(file, call, f"`{short}` never drops: its `training` is False by default")

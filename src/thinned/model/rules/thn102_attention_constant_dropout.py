@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..check.calls import ATTENTION, argument, number
-from ..check.classes import has_mode, module_method
+from ..check.classes import can_ask_mode, module_method
 from ..check.examination import Examination
 from ..check.finding import Finding, Fix
 from ..check.mode import CONSTANT, depends, guarded
@@ -23,8 +23,9 @@ def source(file: SourceFile) -> Iterator[Finding]:
         if p is None or number(p) == 0 or depends(file, p) != CONSTANT or guarded(file, call):
             continue
         text = file.segment(p)
-        edits = (file.replace(p, f"{text} if self.training else 0.0"),) if has_mode(file, found[0]) else ()
-        fix = Fix("Make `dropout_p` 0 in evaluation", edits) if edits else None
+        fix = None
+        if can_ask_mode(file, found[0], call):
+            fix = Fix("Make `dropout_p` 0 in evaluation", (file.replace(p, f"{text} if self.training else 0.0"),))
         short = name.rpartition(".")[2]
         yield RULE.on(file, p, f"`{short}` drops in evaluation too: `dropout_p` is `{text}` in both modes", fix)
 
