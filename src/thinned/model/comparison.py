@@ -66,18 +66,21 @@ class Comparison:
         inference = self.inference.run(theirs, {there: ones})
         if inference.shape != self._train(ours, ones).shape:
             return None
-        means: list[float] = []
-        alive: list[float] = []
+        mean, kept, spread, runs = 0.0, 0.0, 0.0, 0  # of the outputs' means, by Welford's updates
         while True:
-            output = self._train(ours, ones).double()
-            means.append(output.mean().item())
-            alive.append((output != 0).double().mean().item())
-            runs = len(means)
+            output = self._train(ours, ones)
+            value, runs = output.mean(dtype=torch.float64).item(), runs + 1
+            step = value - mean
+            mean += step / runs
+            spread += step * (value - mean)
+            kept += (output.count_nonzero().item() / output.numel() - kept) / runs
             if runs < RUNS[0]:
                 continue
-            mean, kept = sum(means) / runs, sum(alive) / runs
-            error = math.sqrt(sum((value - mean) ** 2 for value in means) / (runs - 1) / runs)
-            if runs >= RUNS[1] or Z * error < SHARP * (1.0 - kept) * mean:
+            error = math.sqrt(spread / (runs - 1) / runs)
+            sharp = Z * error < SHARP * (1.0 - kept) * mean
+            # Where RUNS[1] would not show scaling forgotten at this p, what shows now is all that will.
+            hopeless = Z * error * math.sqrt(runs / RUNS[1]) > (1.0 - kept) * mean
+            if runs >= RUNS[1] or sharp or hopeless:
                 break
         source = self.training.steps[self.meeting.source]
         scaling = Scaling(source, mean, inference.double().mean().item(), kept, error, runs)

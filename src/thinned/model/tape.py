@@ -64,19 +64,24 @@ class Tape:
         self.steps = steps
         self.outputs = outputs
         self.consumers: dict[int, list[int]] = {}
+        self._ways: dict[tuple[tuple[int, ...], int], list[int]] = {}
         for index, step in enumerate(steps):
             for source in dict.fromkeys(ref.step for ref in step.refs):
                 self.consumers.setdefault(source, []).append(index)
 
     def between(self, bases: Iterable[int], end: int) -> list[int]:
         """The steps that have to run for `end` where the results of `bases` are given."""
-        given, needed, stack = set(bases), set[int](), [end]
+        way = (tuple(bases), end)
+        if way in self._ways:
+            return self._ways[way]
+        given, needed, stack = set(way[0]), set[int](), [end]
         while stack:
             index = stack.pop()
             if index not in given and index not in needed:
                 needed.add(index)
                 stack.extend(ref.step for ref in self.steps[index].refs)
-        return sorted(needed)
+        self._ways[way] = sorted(needed)
+        return self._ways[way]
 
     def run(self, end: Ref, given: Mapping[int, Tensor], skip: Container[int] = ()) -> Tensor:
         """What `end` is where the steps of `given` have made these tensors; noise on the way is drawn anew.
@@ -119,6 +124,9 @@ class _Recorder(TorchFunctionMode):
         self.steps: list[Step] = []
         self._made: Any = WeakIdKeyDictionary()
         self._drew = False
+        self._by_torch = {
+            name for name, module in named_modules(model) if type(module).__module__.startswith("torch.nn.")
+        }
         self._parameters: dict[int, str] = {}
         for name, module in named_modules(model):
             for own, tensor in (*module._parameters.items(), *module._buffers.items()):
@@ -159,7 +167,9 @@ class _Recorder(TorchFunctionMode):
             return result  # dropout that is off gives back what somebody else made
         file, line = callsite(caller(1), __file__)
         module = self.running.name
-        step = Step(name, func, given[0], given[1], module, file, line, (name, module, file, line))
+        # A module of torch's is the same one wherever it is called from: two branches of an `if`, for one.
+        where = () if module in self._by_torch else (file, line)
+        step = Step(name, func, given[0], given[1], module, file, line, (name, module, *where))
         step.writes, step.draws, step.shape = writes, drew, tuple(results[0].shape)
         step.dtype, step.device = results[0].dtype, results[0].device
         for item, tensor in enumerate(results):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -20,6 +20,15 @@ def rule(stem: str) -> Rule:
     """The rule in the file of that name."""
     found: Rule = importlib.import_module(f"thinned.model.rules.{stem}").RULE
     return found
+
+
+@pytest.fixture(autouse=True)
+def _no_ranks_are_left() -> Iterator[None]:
+    """Examples of what happens between ranks make a process group, which others would trip over."""
+    before = torch.distributed.is_initialized()
+    yield
+    if torch.distributed.is_initialized() and not before:
+        torch.distributed.destroy_process_group()
 
 
 @pytest.fixture

@@ -193,3 +193,24 @@ def test_the_model_is_as_it_was(findings: Findings) -> None:
     assert torch.equal(drawn, torch.rand(3))
     assert (model.training, model.dropout.training) == (False, True)
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+
+
+def test_branches_that_call_the_same_layers(findings: Findings) -> None:
+    class Branches(nn.Module):
+        def __init__(self, scale: float) -> None:
+            super().__init__()
+            self.first, self.last, self.scale = nn.Linear(16, 64), nn.Linear(64, 4), scale
+
+        def forward(self, x: Tensor) -> Tensor:
+            h = self.first(x).relu()
+            out: Tensor
+            if self.training:
+                mask = torch.rand_like(h) > P
+                out = self.last(h * mask * self.scale)
+            else:
+                out = self.last(h)
+            return out
+
+    (finding,) = findings(Branches(1.0), torch.randn(8, 16))
+    assert "scaling forgotten" in finding.message
+    assert findings(Branches(1 / Q), torch.randn(8, 16)) == []

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 import torch.distributed as dist
@@ -15,13 +13,8 @@ RULE = rule("thn503_layerdrop_under_fsdp")
 
 
 @pytest.fixture(autouse=True)
-def _one_rank() -> Iterator[None]:
-    ours = not dist.is_initialized()
-    if ours:
-        dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)  # type: ignore[attr-defined]
-    yield
-    if ours:
-        dist.destroy_process_group()
+def _one_rank(_no_ranks_are_left: None) -> None:
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)  # type: ignore[attr-defined]
 
 
 class Encoder(nn.Module):

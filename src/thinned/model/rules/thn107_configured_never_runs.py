@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from ..check.examination import Examination
 from ..check.finding import Finding
 from ..check.rule import Rule
+
+_PATH = re.compile("path|depth", re.IGNORECASE)  # stochastic depth, which a block without a skip has no use for
 
 
 def live(examination: Examination) -> Iterator[Finding]:
@@ -31,7 +34,9 @@ def live(examination: Examination) -> Iterator[Finding]:
         ):
             continue  # attention takes its p from a module that need not run itself
         if not ran and any(
-            other.train_calls and other.kind == place.kind and _twins(modules, other.module, place.module)
+            other.train_calls
+            and other.kind == place.kind
+            and (_PATH.search(place.kind) or _twins(modules, other.module, place.module))
             for other in inspection.places
         ):
             continue  # a block that has no use for it, among others of its kind that have

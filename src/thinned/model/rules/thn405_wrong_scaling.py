@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
+from ..check.examination import Examination
 from ..check.finding import Finding
 from ..check.rule import Rule
 
-if TYPE_CHECKING:
-    from ..check.examination import Examination
 
-
-def _live(examination: Examination) -> Iterator[Finding]:
+def live(examination: Examination) -> Iterator[Finding]:
     import torch
 
     from ..scaling import measure
@@ -50,24 +47,23 @@ RULE = Rule(
     code="THN405",
     name="wrong-scaling",
     summary="The mean of a dropout's output differs between training and inference.",
-    what="""
-Measures, for every place where noise thins a tensor, hand-written masks included, the mean over masks of the output in
-training against the output at inference, by running the few calls around the mask again on ones: with fresh noise in
-training, once at inference. The two must agree within 6 standard errors, and 1 %. Right are division by 1 - p in
+    what="""\
+Measures, for every place where noise thins a tensor, hand-written masks included, the mean over masks of the output
+in training against the output at inference, by running the few calls around the mask again on ones: with fresh noise
+in training, once at inference. The two must agree within 6 standard errors, and 1 %. Right are division by 1 - p in
 training (inverted scaling) and multiplication by 1 - p at inference (classic scaling), of the activations or of the
 next layer's weights. The message has both factors and the bug that they fit: scaling forgotten, done twice, done the
 wrong way round, or with keep and drop probability mixed up.
 
 Left alone: noise that adds or that draws in evaluation too, alpha dropout (whose mean is right for inputs of mean 0),
-masks of whole positions without scaling (augmentation), and masks whose two runs do not come together again.
-""",
-    why="""
+masks of whole positions without scaling (augmentation), masks whose two runs do not come together again, and what
+does not run on its own.""",
+    why="""\
 Every layer behind the place sees, at inference, inputs of another size than it was trained on. Accuracy often hardly
-moves while the probabilities become useless: on Fashion-MNIST two of four such bugs cost less than 1.2 points of error
-and three to six times the negative log-likelihood. At p = 0.5, p and 1 - p are the same, and part of these bugs can't
-be seen: measure at another p.
-""",
-    bad="""
+moves while the probabilities become useless: on Fashion-MNIST two of four such bugs cost less than 1.2 points of
+error and three to six times the negative log-likelihood. At p = 0.5, p and 1 - p are the same, and part of these bugs
+can't be seen: measure at another p.""",
+    bad="""\
 import torch
 from torch import nn
 
@@ -86,7 +82,7 @@ class Dropped(nn.Module):
 model = nn.Sequential(nn.Linear(16, 64), nn.ReLU(), Dropped(0.2), nn.Linear(64, 4))
 example = (torch.randn(8, 16),)
 """,
-    good="""
+    good="""\
 import torch
 from torch import nn
 
@@ -107,5 +103,5 @@ example = (torch.randn(8, 16),)
 """,
     instead="Divide the survivors by 1 - p in training and do nothing at inference; or use a layer that does it.",
     reference="Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov 2014, section 10; `docs/theory.md`.",
-    live=_live,
+    live=live,
 )

@@ -18,8 +18,9 @@ def live(examination: Examination) -> Iterator[Finding]:
     places = {}
     near = through(VIEWS, ACTIVATIONS, NORMS)
     for noise in noises(examination):
-        if noise.place.name != noise.place.module:
-            continue
+        module = examination.modules.get(noise.place.module)
+        if noise.place.name != noise.place.module or module is None or any(True for _ in module.parameters()):
+            continue  # functions; recurrent layers, which have two noises
         ends = [at for at in before(trace, noise.data, near) if at != INPUT]
         made = frozenset((trace.calls[at].module, trace.calls[at].function) for at in ends)
         read = frozenset((call.module, call.function) for call in after(trace, noise.call, near)[1])
