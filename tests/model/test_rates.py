@@ -202,6 +202,11 @@ class Ours(Own):
         return thinned.nn.functional.dropout(x, self.p, self.training)
 
 
+class OursConstant(Own):
+    def forward(self, x: Tensor) -> Tensor:
+        return thinned.nn.functional.dropout(x, 0.5, self.training)
+
+
 FORMS: dict[str, Callable[[], nn.Module]] = {
     "F.dropout, an attribute": lambda: Call(rate=0.1),
     "torch.dropout": lambda: Bare(p=0.1),
@@ -214,6 +219,7 @@ FORMS: dict[str, Callable[[], nn.Module]] = {
     "F.dropout, a constant": Constant,
     "a module built in the forward": Built,
     "thinned's function": lambda: Ours(p=0.1),
+    "thinned's function, a constant": OursConstant,
     "thinned.nn.Dropout": lambda: nn.Sequential(thinned.nn.Dropout(0.1)),
     "AlphaDropout": lambda: nn.Sequential(nn.AlphaDropout(0.1)),
 }
@@ -528,3 +534,18 @@ def test_one_multiplier_for_a_whole_model() -> None:
     before: Mapping[str, float] = thinned.rates(model)
     thinned.scale_rates(model, 0.5)
     assert thinned.rates(model) == {name: p * 0.5 for name, p in before.items()}
+
+
+def test_layers_are_left_out_at_the_new_rate_of_layer_drop() -> None:
+    model, _, kwargs = ARCHITECTURES["transformers/BartForConditionalGeneration"].made()
+    thinned.set_rates(model.train(), {"*:LayerDrop": 0.3})
+    ran: list[nn.Module] = []
+    for name, module in model.named_modules():
+        if name.rpartition(".")[0].endswith("coder.layers"):
+            module.register_forward_hook(lambda layer, *_: ran.append(layer))
+    torch.manual_seed(4)
+    passes = 50
+    with torch.no_grad():
+        for _ in range(passes):
+            model(**kwargs)
+    assert_binomial(len(ran), 4 * passes, 0.7)

@@ -16,12 +16,14 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
+from ..ops.rate import packed
 from .callsite import callsite
 from .noisy import canonical, noisy
 
 Module = torch.nn.Module
 
 _MODULE = torch.nn.modules.module.__file__
+_DROP = torch.ops.thinned.drop
 _active = threading.local()
 
 
@@ -125,23 +127,32 @@ class _Override(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if canonical(func) in self.functions:
+        if canonical(func) in self.functions or func is _DROP:
             args, kwargs = self._given(func, args, kwargs)
         return func(*args, **kwargs)
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _given(self, func: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
         """The call's arguments, with another p if it comes from one of the lines and draws."""
-        name = canonical(func)
+        law = _law(args[2]) if func is _DROP else ""
+        name = canonical(func) if not law else "alpha_dropout" if law == "alpha" else "dropout"
         frame = sys._getframe(1)
         line = Line(name, *callsite(frame, ""))
         p, entry = self.rates.get(line), noisy(name, args)
         if p is None or entry is None or _owner(frame, line) is not self.module:
             return args, kwargs
+        if law:  # our own operator, which is called to draw, and has p in a tensor
+            return (*args[:2], packed(law, p, "set_rates"), *args[3:]), kwargs
         own, training = entry.rate(args, kwargs)
         if entry.training is None:
             training = own > 0 or self.module.training
         return entry.p.write(args, kwargs, p) if training else (args, kwargs)
+
+
+def _law(numbers: torch.Tensor) -> str:
+    """Which law the numbers of our operator are of."""
+    _, gain, shift, fill = numbers.tolist()
+    return "alpha" if shift or fill else "classic" if gain == 1.0 else "inverted"
 
 
 def _owner(frame: FrameType | None, line: Line) -> Module | None:

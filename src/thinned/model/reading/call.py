@@ -152,8 +152,10 @@ class Calls:
         if "p" in bound.arguments and "key" in bound.arguments:
             names = {"gaussian_dropout": "gaussian_dropout", "alpha_dropout": "alpha_dropout"}
             p = bound.arguments["p"]
+            p = Known(p) if isinstance(p, (int, float)) else p
             name = names.get(function.__name__, "dropout")
-            self.reader.found.append(Reading(name, self.file, line, Known(p) if isinstance(p, float) else p))
+            if not (isinstance(p, Known) and not p.held and p.number == 0):  # which never calls the operator
+                self.reader.found.append(Reading(name, self.file, line, p))
         return UNKNOWN
 
 
