@@ -21,7 +21,7 @@ class Architecture(NamedTuple):
         """Who wrote it: "timm" for "timm/vit_tiny_patch16_224"."""
         return self.name.partition("/")[0]
 
-    def made(self) -> tuple[torch.nn.Module, tuple[Tensor, ...], dict[str, Tensor]]:
+    def made(self) -> tuple[torch.nn.Module, tuple[Tensor, ...], dict[str, Any]]:
         """The model and its arguments, the same ones at every call."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)

@@ -10,3 +10,19 @@ ARCHITECTURES: dict[str, Architecture] = {
     for library in (of_torch, of_torchvision, of_timm, of_transformers)
     for architecture in library.ARCHITECTURES
 }
+
+# What every run of the tests goes through in full. The whole zoo: python -m tests.zoo.report
+SMALL_VISION = [
+    *(
+        f"torchvision/{name}"
+        for name in ("alexnet", "densenet121", "efficientnet_b0", "mobilenet_v3_small", "vit_b_16")
+    ),
+    *(f"timm/{name}" for name in ("convnext_atto", "efficientnet_b0", "eva02_tiny_patch14_224", "mixer_s16_224")),
+    *(f"timm/{name}" for name in ("mobilevit_xxs", "naflexvit_base_patch16_gap", "poolformer_s12", "pvt_v2_b0")),
+    *(f"timm/{name}" for name in ("regnety_002", "resnet18", "vit_tiny_patch16_224", "xcit_nano_12_p16_224")),
+]
+QUICK = [
+    name
+    for name, architecture in ARCHITECTURES.items()
+    if architecture.library in ("torch", "transformers") or name in SMALL_VISION
+]
