@@ -313,6 +313,21 @@ def test_a_packed_sequence_is_locked_too() -> None:
     assert torch.equal(dropped[:3].any(0), dropped[:3].all(0))  # one mask for all steps
 
 
+def test_both_sides_of_one_call() -> None:
+    class Once(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return F.relu(x)
+
+    model = Once()
+    lines = Line("output of relu() in the model", "Dropout", 0.5), Line("input of relu() in the model", "Dropout", 0.5)
+    thinned.apply(model, thinned.Plan(lines))
+    torch.manual_seed(0)
+    result = model(torch.ones(10_000))
+    assert set(result.unique().tolist()) == {0.0, 4.0}
+    low, high = (binom.ppf(chance, 10_000, 0.25) for chance in (CHANCE, 1 - CHANCE))
+    assert low <= (result != 0).sum() <= high
+
+
 def test_a_signature_is_still_read() -> None:
     import inspect
 

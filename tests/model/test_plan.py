@@ -318,6 +318,18 @@ def test_the_model_is_as_it_was() -> None:
             assert torch.equal(value, net.state_dict()[key]), key
 
 
+def test_the_example_is_as_it_was() -> None:
+    def forward(self: Any, x: Tensor) -> Tensor:
+        if self.training:
+            x[:, 0] = 0.0  # as SpecAugment is often written
+        return self.b(F.relu(self.a(x)))  # type: ignore[no-any-return]
+
+    example = torch.ones(8, 16)
+    plan = thinned.plan(Run(forward, a=nn.Linear(16, 64), b=nn.Linear(64, 2)), example)
+    assert len(plan) == 1
+    assert bool((example == 1).all())
+
+
 def test_the_table() -> None:
     model = nn.Sequential(
         nn.Linear(64, 512), nn.ReLU(), nn.Linear(512, 32), nn.Dropout(0.1), nn.ReLU(), nn.Linear(32, 2)

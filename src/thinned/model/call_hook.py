@@ -35,16 +35,17 @@ class Forward:
     def __init__(self, module: Module) -> None:
         self.module = module
         self.before = module.__dict__.get("forward")  # another that somebody put on the instance
-        self.edits: dict[str, dict[int, Edit]] = {}
+        self.edits: dict[str, dict[int, list[Edit]]] = {}
         self.names: dict[Any, str] = {}  # of the functions that edits are for
 
     def edit(self, edit: Edit) -> None:
-        self.edits.setdefault(edit.anchor.call, {})[edit.anchor.number] = edit
+        self.edits.setdefault(edit.anchor.call, {}).setdefault(edit.anchor.number, []).append(edit)
         self.names.update(functions(edit.anchor.call))
 
     def rates(self) -> list[Edit]:
         """The edits that set a p, which is theirs to change."""
-        return [edit for edits in self.edits.values() for edit in edits.values() if edit.drop is None]
+        every = (edit for numbers in self.edits.values() for edits in numbers.values() for edit in edits)
+        return [edit for edit in every if edit.drop is None]
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "names": None}  # torch's functions do not all pickle
@@ -75,7 +76,7 @@ class Forward:
 
 
 class _Calls(TorchFunctionMode):
-    def __init__(self, edits: dict[str, dict[int, Edit]], names: dict[Any, str], training: bool) -> None:
+    def __init__(self, edits: dict[str, dict[int, list[Edit]]], names: dict[Any, str], training: bool) -> None:
         super().__init__()
         self.edits = edits
         self.names = names
@@ -89,18 +90,19 @@ class _Calls(TorchFunctionMode):
             return func(*args, **kwargs)
         number = self.counts.get(name, 0) + 1
         self.counts[name] = number
-        edit = self.edits[name].get(number)
-        if edit is None:
-            return func(*args, **kwargs)
-        if edit.anchor.what == "output":
-            return dropped(edit.drop, str(edit.anchor), func(*args, **kwargs))  # type: ignore[arg-type]
-        if edit.anchor.what == "input":
-            args, kwargs = given(edit.drop, str(edit.anchor), args, kwargs)  # type: ignore[arg-type]
-        elif self.training:
-            entry = noisy(name, args)
-            if entry is not None:
-                args, kwargs = entry.p.write(args, kwargs, edit.p)
-        return func(*args, **kwargs)
+        edits = self.edits[name].get(number, [])
+        for edit in edits:
+            if edit.drop is not None and edit.anchor.what == "input":
+                args, kwargs = given(edit.drop, str(edit.anchor), args, kwargs)
+            elif edit.drop is None and self.training:
+                entry = noisy(name, args)
+                if entry is not None:
+                    args, kwargs = entry.p.write(args, kwargs, edit.p)
+        result = func(*args, **kwargs)
+        for edit in edits:
+            if edit.drop is not None and edit.anchor.what == "output":
+                result = dropped(edit.drop, str(edit.anchor), result)
+        return result
 
 
 @cache

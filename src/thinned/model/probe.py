@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch.utils._pytree import tree_map_only
 
 from ..nn.names import named_modules
 from .anchor import Anchor
@@ -62,6 +63,8 @@ def _run(
 ) -> tuple[Trace, dict[int, Anchor]]:
     modules = dict(named_modules(model))
     trial = {0.25 + 1e-6 * number: anchor for number, anchor in enumerate(asleep, 1)}
+    # A forward may write into its input in training, as Whisper's masking of features does.
+    args, kwargs = tree_map_only(torch.Tensor, lambda tensor: tensor.detach().clone(), (args, kwargs))
     with _woken([(modules[anchor.module], anchor.what, p) for p, anchor in trial.items()]):
         found = trace(model, *args, **kwargs)
     attends = [call for call in found.calls if call.function == "scaled_dot_product_attention"]
