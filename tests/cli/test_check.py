@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from thinned.model.check.settings import settings_for
 from thinned.model.rules import rules
 
 from .conftest import Thinned
@@ -120,6 +122,15 @@ def test_formats(thinned: Thinned, project: Path) -> None:
     github = thinned("check", ".", "--output-format", "github")
     assert github.exit_code == 1
     assert github.output.startswith("::error title=thinned (THN101),file=faulty_net.py,line=12,col=13::")
+
+
+def test_the_pre_commit_hook_s_command_runs(thinned: Thinned, project: Path) -> None:
+    hooks = (Path(__file__).parents[2] / ".pre-commit-hooks.yaml").read_text(encoding="utf-8")
+    (entry,) = re.findall(r"^  entry: thinned (.*)$", hooks, re.MULTILINE)
+    assert thinned(*entry.split(), "faulty_net.py").exit_code == 1
+    (project / "pyproject.toml").write_text('[tool.thinned]\nexclude = ["faulty_net.py"]\n')
+    settings_for.cache_clear()
+    assert thinned(*entry.split(), "faulty_net.py").exit_code == 0
 
 
 def test_fix(thinned: Thinned, project: Path) -> None:

@@ -63,11 +63,13 @@ def check(
         if model is not None:
             if fix or diff:
                 raise CheckError("--fix and --diff are for source code, not for --model.")
-            found = _live(model, input or [], select, ignore or [])
+            found = _live(model, input or [], select or None, ignore or [])
         else:
             if input:
                 raise CheckError("--input belongs to --model.")
-            options = Options(select=select, ignore=ignore or [], exclude=exclude or [], force_exclude=force_exclude)
+            options = Options(
+                select=select or None, ignore=ignore or [], exclude=exclude or [], force_exclude=force_exclude
+            )
             if fix or diff:
                 from ..model.check.fix import mend
 

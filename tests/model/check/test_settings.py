@@ -31,6 +31,7 @@ def test_everything_is_on(write: Write) -> None:
         ({"select": ["THN101,THN402"]}, ["THN101", "THN402"]),
         ({"select": ["ALL"], "ignore": ["THN1"]}, ["THN402"]),
         ({"select": ["THN101", "THN4"], "ignore": ["THN1"]}, ["THN101", "THN402"]),
+        ({"select": []}, []),
         ({"ignore": ["THN103"]}, ["THN101", "THN402"]),
         ({"exclude": ["net.py"]}, []),
         ({"exclude": ["pack"]}, ["THN101", "THN103", "THN402"]),

@@ -10,7 +10,7 @@ from typing import Any
 from .finding import Finding
 
 ERROR = "error"  # the code of what is no finding: a file that could not be read
-_SARIF = "https://raw.githubusercontent.com/oasis-tcs/sarif-spec/main/sarif-2.1/schema/sarif-schema-2.1.0.json"
+_SARIF = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
 def shown(path: str) -> str:

@@ -70,7 +70,12 @@ def files(paths: Iterable[str | os.PathLike[str]], **options: Unpack[Options]) -
     def settings(folder: Path) -> Settings:
         own = settings_for(folder.resolve())
         kept = own.ignore if chosen is None else ()
-        return replace(own, select=chosen or own.select, ignore=(*kept, *ignored), exclude=(*own.exclude, *excluded))
+        return replace(
+            own,
+            select=own.select if chosen is None else chosen,
+            ignore=(*kept, *ignored),
+            exclude=(*own.exclude, *excluded),
+        )
 
     seen: set[Path] = set()
     for given in map(Path, paths):
