@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .model.schedule import Schedule
     from .nn.constraint import MaxNorm
     from .nn.stream import stream
+    from .uncertainty.calibrate import calibrate
     from .uncertainty.networks import geometric_mean, thinned_networks, weight_scaling
     from .uncertainty.predict import predict
     from .uncertainty.prediction import Prediction
@@ -39,6 +40,7 @@ _FUNCTIONS = {  # and the submodule that has it
     "Prediction": "uncertainty.prediction",
     "Schedule": "model.schedule",
     "apply": "model.plan",
+    "calibrate": "uncertainty.calibrate",
     "check": "model.check",
     "convert": "model.convert",
     "disabled": "model.rates",
@@ -65,6 +67,7 @@ __all__ = [
     "Schedule",
     "__version__",
     "apply",
+    "calibrate",
     "check",
     "convert",
     "disabled",

@@ -9,10 +9,8 @@ from types import FrameType
 
 import torch
 
-import thinned
-
 _TORCH = f"{Path(torch.__file__).parent}{os.sep}"  # not torchvision's
-_OURS = str(Path(thinned.__file__).parent)
+_OURS = str(Path(__file__).parents[1])
 _PLUMBING = tuple(str(Path(_OURS) / folder) for folder in ("ops", "noise"))
 # Modes of ours that hand a call on, and so stand between it and its caller.
 _MODES = {str(Path(_OURS) / "model" / f"{name}.py") for name in ("call_hook", "override")}

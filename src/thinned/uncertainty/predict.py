@@ -32,6 +32,7 @@ def predict(
     *,
     seed: int = 0,
     task: str = "regression",
+    temperature: float = 1.0,
     sites: str | Sequence[str] | None = None,
     p: Rates = None,
     shared_masks: bool = False,
@@ -60,6 +61,7 @@ def predict(
         seed: the same seed gives the same networks, whatever the batch size, chunks, device or threads.
         task: "regression": statistics of the outputs as they are; "classification": outputs are logits on axis 1, one
             logit a row stands for two classes.
+        temperature: logits are divided by it, as `calibrate` fits it; only for classification.
         sites: patterns of places (`thinned.inspect` names them) that are to draw; the others stay off. All by default.
         p: another rate for the call: one for all places, or a mapping of patterns to rates.
         shared_masks: every sample is one thinned network for all rows, so that samples are functions and rows may be
@@ -93,11 +95,15 @@ def predict(
     check(UINT64, "predict", "seed", seed)
     if isinstance(n, bool) or not isinstance(n, int) or n < 1:
         raise ValueError(f"`predict`: `n` must be an integer, 1 or more. Got {n!r}. The default is 50.")
+    if not 0.0 < temperature < float("inf"):
+        raise ValueError(f"`predict`: `temperature` must be a finite number above 0. Got {temperature!r}. Pass 1.0.")
     wanted = tuple(float(level) for level in levels)
     if not all(0.0 <= level <= 1.0 for level in wanted):
         raise ValueError(f"`predict`: `levels` must be in [0, 1]. Got {levels!r}. Pass (0.05, 0.95) for 90 %.")
     keys = torch.tensor([signed(fold_number(seed, sample)) for sample in range(n)], dtype=torch.int64)
-    job = _Job(model, keys, seed, task, sites, p, shared_masks, samples, wanted, memory, output or first_tensor)
+    job = _Job(
+        model, keys, seed, task, temperature, sites, p, shared_masks, samples, wanted, memory, output or first_tensor
+    )
     with untouched("predict", model):
         parts: list[Prediction] = []
         for args, kwargs in _watched(_batches(model, x, inputs, device), x, progress):
@@ -116,6 +122,7 @@ class _Job:
         keys: Tensor,
         seed: int,
         task: str,
+        temperature: float,
         sites: Any,
         p: Rates,
         alike: bool,
@@ -125,6 +132,7 @@ class _Job:
         output: Callable[[Any], Tensor],
     ) -> None:
         self.model, self.keys, self.seed, self.task = model, keys, seed, task
+        self.temperature = temperature
         self.sites, self.p, self.alike, self.keep = sites, p, alike, keep
         self.levels, self.memory, self.output = levels, memory, output
         self.runner: Runner | None = None
@@ -160,6 +168,7 @@ class _Job:
         raw = raw.float()
         if self.task == "regression":
             return raw
+        raw = raw / self.temperature
         if raw.ndim < 3:
             raw = raw.reshape(*raw.shape[:2], 1)
         if raw.shape[2] == 1:  # one logit: the second class's
