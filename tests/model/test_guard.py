@@ -297,3 +297,30 @@ def test_a_compiled_model_is_guarded_and_trains_in_one_graph() -> None:
 def test_what_is_no_module_is_refused() -> None:
     with pytest.raises(TypeError, match=r"`model` must be a torch\.nn\.Module\. Got int"):
         thinned.eval_guard(3)  # type: ignore[arg-type]
+
+
+class Interrupted(Own):
+    interrupt: bool
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.interrupt:
+            raise KeyboardInterrupt
+        return F.dropout(x, 0.5)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_what_an_interrupt_leaves_is_gone_after_the_next_forward(training: bool) -> None:
+    inner = Interrupted()
+    model = nn.Sequential(inner)
+    with thinned.eval_guard(model.eval()):
+        inner.interrupt = True
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                model(X)
+        inner.interrupt = False
+        if training:
+            model.train()(X)
+        else:
+            with pytest.raises(thinned.NoiseInEval):
+                model(X)
+        assert torch.utils._python_dispatch._get_current_dispatch_mode_stack() == []

@@ -549,3 +549,27 @@ def test_layers_are_left_out_at_the_new_rate_of_layer_drop() -> None:
         for _ in range(passes):
             model(**kwargs)
     assert_binomial(len(ran), 4 * passes, 0.7)
+
+
+class Interrupted(Own):
+    interrupt: bool
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.interrupt:
+            raise KeyboardInterrupt
+        return F.dropout(x, 0.5, self.training)
+
+
+def test_what_an_interrupt_leaves_is_gone_after_the_next_forward() -> None:
+    """Hooks of torch's are not run for a KeyboardInterrupt."""
+    inner = Interrupted(interrupt=False)
+    model = nn.Sequential(inner)
+    thinned.set_rates(model, {"*": 0.0})
+    inner.interrupt = True
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            model(ONES)
+    inner.interrupt = False
+    thinned.set_rates(model, {"*": 0.25})
+    assert_binomial(int((model(ONES) > 0).sum()), ONES.numel(), 0.75)
+    assert torch.overrides._get_current_function_mode_stack() == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import linecache
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -13,12 +13,12 @@ from typing import Any
 import torch
 
 from .callsite import callsite, is_plumbing
+from .frames import frames, running
 from .noisy import DRAWS, FUNCTIONS, rate_of
 from .reading import readings
 
 Module = torch.nn.Module
 
-_MODULE = torch.nn.modules.module.__file__
 _FUNCTIONAL = torch.nn.functional.__file__
 _RATES = ("dropout_p", "dropout")
 
@@ -43,11 +43,11 @@ def drawn(func: Any, args: Any, kwargs: Any, names: Mapping[Module, str]) -> Dra
     frame = sys._getframe(1)
     if func.namespace != "thinned" and _is_key(frame):
         return None
-    running = list(_running(frame))
-    owner = next((module for module in running if module in names), None)
+    modules = list(running(frame))
+    owner = next((module for module in modules if module in names), None)
     if owner is None:
         return None
-    loose = running[0] if running[0] is not owner else None
+    loose = modules[0] if modules[0] is not owner else None
     file, line = callsite(frame, "")
     function = _function(frame, file, line) or func._schema.name.partition("::")[2].strip("_")
     p = rate_of(loose or owner)
@@ -87,7 +87,7 @@ def _draws(func: Any, named: Mapping[str, Any]) -> bool:
 
 
 def _p(func: Any, named: Mapping[str, Any], frame: FrameType | None) -> float | None:
-    for inner in _frames(frame):
+    for inner in frames(frame):
         if inner.f_code.co_filename == _FUNCTIONAL and inner.f_code.co_name in FUNCTIONS:
             p = inner.f_locals.get("p", inner.f_locals.get("dropout_p"))
             if isinstance(p, (int, float)):
@@ -104,7 +104,7 @@ def _p(func: Any, named: Mapping[str, Any], frame: FrameType | None) -> float | 
 def _function(frame: FrameType | None, file: str, line: int) -> str:
     """The function of torch's that the user's line calls, by torch's own frames, else by the call in the source."""
     outermost = ""
-    for inner in _frames(frame):
+    for inner in frames(frame):
         code = inner.f_code
         if code.co_filename == file and inner.f_lineno == line:
             return outermost or _called(inner)
@@ -133,19 +133,6 @@ def _called(frame: FrameType) -> str:
     return name if name in FUNCTIONS or name in DRAWS else ""
 
 
-def _running(frame: FrameType | None) -> Iterator[Module]:
-    """The modules whose forward is under way, innermost first."""
-    for inner in _frames(frame):
-        if inner.f_code.co_name == "_call_impl" and inner.f_code.co_filename == _MODULE:
-            yield inner.f_locals["self"]
-
-
 def _is_key(frame: FrameType | None) -> bool:
     """Whether one of our operators draws its key."""
-    return any(is_plumbing(inner) for inner in _frames(frame))
-
-
-def _frames(frame: FrameType | None) -> Iterator[FrameType]:
-    while frame is not None:
-        yield frame
-        frame = frame.f_back
+    return any(is_plumbing(inner) for inner in frames(frame))

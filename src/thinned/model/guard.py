@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 import threading
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
@@ -10,11 +11,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode
 from torch.utils.hooks import RemovableHandle
 
 from ..nn.names import named_modules
 from .drawn import Drawn, drawn, in_python
+from .frames import left_over
 from .noisy import rate_attributes
 from .reach import Places
 
@@ -120,6 +122,10 @@ class Guard:
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _begin(self, module: Module) -> None:
         local = self._local
+        if local.stack and left_over(local.stack, sys._getframe(1)):
+            self._close()  # after a KeyboardInterrupt, of which hooks are not told
+            if module.training and not _inference():
+                return
         if local.stack:
             self._look()
             local.stack.append(module)
@@ -141,9 +147,17 @@ class Guard:
         finally:
             while local.stack and local.stack.pop() is not module:
                 pass  # a forward that an exception left without its hooks
-            if not local.stack and local.mode is not None:
-                local.mode.__exit__(None, None, None)
-                local.mode = None
+            if not local.stack:
+                self._close()
+
+    def _close(self) -> None:
+        """End the watch of this thread."""
+        local = self._local
+        local.stack.clear()
+        mode: Any = local.mode
+        local.mode = None
+        if mode is not None and mode is _get_current_dispatch_mode():
+            mode.__exit__(None, None, None)
 
     def _look(self) -> None:
         """Raise if Python's own generators have moved since the last look, in the code of the innermost module."""

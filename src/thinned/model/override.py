@@ -18,11 +18,11 @@ from torch.utils.hooks import RemovableHandle
 
 from ..ops.rate import packed
 from .callsite import callsite
+from .frames import frames, left_over, running
 from .noisy import canonical, noisy
 
 Module = torch.nn.Module
 
-_MODULE = torch.nn.modules.module.__file__
 _DROP = torch.ops.thinned.drop
 _active = threading.local()
 
@@ -91,8 +91,10 @@ class _Enter:
                 f"`set_rates`: a p in the code of {type(module).__name__} must not be overridden in a compiled or "
                 f"exported graph. Got {self.where()}. Set it back, or have the code read an attribute."
             )
-        mode = _Override(module, self.rates)
-        _stack().append(mode)
+        mode, stack = _Override(module, self.rates), _stack()
+        while stack and left_over([other.module for other in stack], sys._getframe(1)):
+            stack.pop().leave()
+        stack.append(mode)
         mode.__enter__()  # type: ignore[no-untyped-call]
 
     def where(self) -> str:
@@ -108,7 +110,7 @@ class _Leave:
     def __call__(self, module: Module, inputs: Any, output: Any) -> None:
         stack = _stack()
         if stack and stack[-1].module is module:
-            stack.pop().__exit__(None, None, None)  # type: ignore[no-untyped-call]
+            stack.pop().leave()
 
 
 def _stack() -> list[_Override]:
@@ -125,9 +127,15 @@ class _Override(TorchFunctionMode):
         self.rates = rates
         self.functions = {line.function for line in rates}
 
+    def leave(self) -> None:
+        """Take the mode off the stack; under others that a KeyboardInterrupt has left it does nothing any more."""
+        self.functions = set()
+        if torch.overrides._get_current_function_mode() is self:
+            self.__exit__(None, None, None)
+
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if canonical(func) in self.functions or func is _DROP:
+        if canonical(func) in self.functions or (func is _DROP and self.functions):
             args, kwargs = self._given(func, args, kwargs)
         return func(*args, **kwargs)
 
@@ -157,12 +165,7 @@ def _law(numbers: torch.Tensor) -> str:
 
 def _owner(frame: FrameType | None, line: Line) -> Module | None:
     """The module in whose forward the line runs; not one that the line itself has made and calls."""
-    found = False
-    while frame is not None:
-        code = frame.f_code
-        found = found or (code.co_filename == line.file and frame.f_lineno == line.line)
-        if found and code.co_name == "_call_impl" and code.co_filename == _MODULE:
-            owner: Module = frame.f_locals["self"]
-            return owner
-        frame = frame.f_back
+    for inner in frames(frame):
+        if inner.f_code.co_filename == line.file and inner.f_lineno == line.line:
+            return next(running(inner), None)
     return None
