@@ -22,6 +22,12 @@ INPUTS = {
 }
 
 
+@pytest.mark.skipif(not hasattr(torch.Tag, "cudagraph_unsafe"), reason="this torch has no such mark")
+@pytest.mark.parametrize("operator", ["drop", "gaussian", "uniform"])
+def test_no_cuda_graph_records_a_key(operator: str) -> None:
+    assert torch.Tag.cudagraph_unsafe in getattr(torch.ops.thinned, operator).default.tags
+
+
 @pytest.mark.parametrize("name", INPUTS)
 @pytest.mark.parametrize("operator", ["drop", "gaussian", "uniform"])
 @pytest.mark.parametrize("linear", [False, True])

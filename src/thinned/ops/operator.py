@@ -27,6 +27,9 @@ from . import cpu, eager
 from .rate import unpacked
 
 _library = torch.library.Library("thinned", "DEF")
+# A recorded CUDA graph would keep one key, and so one mask. Compilers that record such graphs run our operators between
+# them: "reduce-overhead" in torch 2.11 and later.
+_TAGS = (torch.Tag.cudagraph_unsafe,) if hasattr(torch.Tag, "cudagraph_unsafe") else ()
 
 
 def _register(name: str, kernel: Callable[..., Tensor]) -> None:
@@ -34,7 +37,8 @@ def _register(name: str, kernel: Callable[..., Tensor]) -> None:
 
     `linear` asks for the map without its constants.
     """
-    _library.define(f"{name}(Tensor x, Tensor key, Tensor law, bool linear, SymInt[] strides, SymInt base) -> Tensor")
+    schema = f"{name}(Tensor x, Tensor key, Tensor law, bool linear, SymInt[] strides, SymInt base) -> Tensor"
+    _library.define(schema, tags=_TAGS)
     operator: Any = getattr(torch.ops.thinned, name).default
 
     def below(keyset: Any, *arguments: Any) -> Any:
