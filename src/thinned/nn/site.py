@@ -87,6 +87,8 @@ class Site(torch.nn.Module):
         >>> thinned.nn.Dropout(0.001, scaling="classic")
         Dropout(p=0.001 (realised 0.00100708), scaling='classic')
         """
+        if torch.compiler.is_compiling():  # vmap wants a name, for errors alone; signatures are not for the compiler
+            return ""
         return settings(self, *_parameters(self))
 
 

@@ -20,6 +20,9 @@ from .site import Checked, Site, own_key, rate, settings, thin
 
 INFERENCE = Choice(("mean", "gaussian"))
 NODES = Integer(1, 128, "[1, 128]")
+# Compilers before torch 2.13 can't take an entry out of a module's dictionary. In what they compile the parameter
+# itself stays there after the forward, which is what one reads there anyhow, until the next one.
+STAYS = tuple(map(int, torch.__version__.split(".")[:2])) < (2, 13)
 
 Module = torch.nn.Module
 
@@ -85,7 +88,11 @@ class DropConnect(Site):
         _refresh_flat_weights(module)
 
     def _take(self, module: Module, inputs: Any, output: Any) -> None:
-        module.__dict__.pop(cast(str, self._weight), None)
+        name = cast(str, self._weight)
+        if STAYS and torch.compiler.is_compiling():
+            module.__dict__[name] = module._parameters[name]
+        else:
+            module.__dict__.pop(name, None)
         _refresh_flat_weights(module)
 
 
