@@ -45,6 +45,14 @@ def test_a_packed_sequence_has_the_masks_of_its_padded_form(enforce_sorted: bool
     assert y.sorted_indices is packed.sorted_indices
 
 
+def test_a_packed_sequence_whatever_torch_s_default_device_is() -> None:
+    packed = pack_sequence(sequences([3, 2], 4))
+    expected = nn.LockedDropout(0.5)(packed, key=9)
+    with torch.device("meta"):
+        found = nn.LockedDropout(0.5)(packed, key=9)
+    assert torch.equal(found.data, expected.data)
+
+
 def test_a_packed_sequence_passes_through_unchanged_at_inference_and_gradients_flow_in_training() -> None:
     packed = pack_sequence(sequences([3, 2], 4))
     assert nn.LockedDropout(0.5).eval()(packed) is packed

@@ -83,8 +83,9 @@ def _padded(packed: PackedSequence) -> Tensor:
 def _steps(packed: PackedSequence) -> tuple[Tensor, Tensor]:
     """Time and original batch index of every row of the packed data."""
     sizes = packed.batch_sizes
-    time = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
-    row = torch.arange(len(time)) - torch.repeat_interleave(sizes.cumsum(0) - sizes, sizes)
+    cpu = sizes.device  # always, whatever torch's default device is
+    time = torch.repeat_interleave(torch.arange(len(sizes), device=cpu), sizes)
+    row = torch.arange(len(time), device=cpu) - torch.repeat_interleave(sizes.cumsum(0) - sizes, sizes)
     device = packed.data.device
     batch = row.to(device) if packed.sorted_indices is None else packed.sorted_indices[row.to(device)]
     return time.to(device), batch
