@@ -20,6 +20,10 @@ MIN_ROWS = 40  # fewer cannot be split into training, validation and test rows t
 MIN_CLASS_ROWS = 4  # one for each of the three, and one to spare
 MAX_LEVELS = 20  # a whole-number target with more values than this is a quantity, not a class
 LARGEST = 1e30  # networks compute in float32, and squares of values must fit in it
+# pandas before 3.1 gets the last bit of some numbers wrong unless it is asked not to; later ones deprecate the request.
+EXACT: dict[str, Any] = (
+    {"float_precision": "round_trip"} if tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1) else {}
+)
 STRAY = 0.1  # a text column in which fewer values than this share are no numbers is a number column with faults
 
 
@@ -106,7 +110,7 @@ def _read(path: Path) -> pd.DataFrame:
         raise StudyError(f"{path}: there is no such file. Pass a {', '.join(SUFFIXES)} file or a folder of IDX files.")
     try:
         if path.name.endswith((".csv", ".csv.gz")):
-            frame = pd.read_csv(path, low_memory=False)
+            frame: pd.DataFrame = pd.read_csv(path, low_memory=False, **EXACT)
         elif path.suffix == ".parquet":
             frame = pd.read_parquet(path)
         elif path.suffix == ".npz":
