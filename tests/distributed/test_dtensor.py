@@ -135,19 +135,29 @@ def test_sums_to_be_made(world: int) -> None:
     in_processes(world, sums_to_be_made)
 
 
-def rows_of_sequences() -> None:
-    """Where `(B, T, C)` is sharded along T, a rank's rows of `(B T, C)` have gaps: they are gathered first."""
+def rows_of_sequences() -> bool:
+    """Where `(B, T, C)` is sharded along T, a rank's rows of `(B T, C)` have gaps: they are gathered first.
+
+    False where this torch refuses to flatten them.
+    """
     mesh = next(meshes())
     x = torch.linspace(1, 2, 4 * 8 * 3).reshape(4, 8, 3)
-    flat = spread(x, mesh, Shard(1)).flatten(0, 1)
+    try:
+        flat = spread(x, mesh, Shard(1)).flatten(0, 1)
+    except RuntimeError as error:
+        if "Attempted to flatten multiple dimensions" in str(error):
+            return False
+        raise
     assert isinstance(flat, DTensor)
     found = drop(flat, 0.5, key=7)
     assert isinstance(found, DTensor)
     assert torch.equal(found.full_tensor(), drop(x.flatten(0, 1), 0.5, key=7))
+    return True
 
 
 def test_rows_of_sequences() -> None:
-    in_processes(2, rows_of_sequences)
+    if not all(in_processes(2, rows_of_sequences)):
+        pytest.skip(f"torch {torch.__version__} flattens no sharded axis")
 
 
 def drawn(seed: int, count: int) -> list[int]:

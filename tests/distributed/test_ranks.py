@@ -11,6 +11,7 @@ import torch.distributed as dist
 from tests.distributed.processes import in_processes
 from torch import Tensor
 from torch._dynamo.testing import CompileCounterWithBackend
+from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
@@ -105,8 +106,9 @@ def test_ddp(world: int) -> None:
 def fsdp() -> tuple[Tensor, Tensor]:
     """The outputs of a whole model and of a sharded one, whose gradients agree with those of DDP."""
     whole, sharded = DistributedDataParallel(network()), network()
+    mesh = init_device_mesh("cpu", (dist.get_world_size(),))  # where there is a GPU, torch's own choice is that
     for layer in (sharded[0], sharded[2], sharded):
-        fully_shard(layer)
+        fully_shard(layer, mesh=mesh)
     outputs = []
     for model in (whole, sharded):
         torch.manual_seed(1)

@@ -12,6 +12,7 @@ import torch.distributed as dist
 from tests.distributed.processes import in_processes
 from tests.stream.network import SEED, assert_same, batch, loss, network, trained
 from torch import Tensor
+from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
@@ -61,10 +62,11 @@ def replicated() -> list[list[Tensor]]:
 def sharded() -> list[list[Tensor]]:
     """FSDP2 on runs of neighbouring rows."""
     model = network()
-    for block in model.blocks:
-        fully_shard(block)
-    fully_shard(model)
     rank, world = dist.get_rank(), dist.get_world_size()
+    mesh = init_device_mesh("cpu", (world,))  # where there is a GPU, torch's own choice is that
+    for block in model.blocks:
+        fully_shard(block, mesh=mesh)
+    fully_shard(model, mesh=mesh)
     found = []
     with thinned.stream(model, SEED, part=(rank, world)) as stream:
         for step in range(STEPS):
