@@ -14,6 +14,7 @@ import random
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -25,10 +26,13 @@ LEAST = 5  # turns, however little time there is
 _SAMPLE = 2e-3  # seconds a turn at least: long against the clock's own cost, and against a cache that others left cold
 
 Call = Callable[[], object]
+Timer = Callable[[Call, int], float]
 Row = dict[str, str]
 
 
-def medians(calls: Mapping[str, Call], *, threads: int, seconds: float) -> dict[str, float]:
+def medians(
+    calls: Mapping[str, Call], *, seconds: float, threads: int = 1, each: Timer | None = None
+) -> dict[str, float]:
     """Median seconds a call, by name.
 
     Arguments:
@@ -38,17 +42,19 @@ def medians(calls: Mapping[str, Call], *, threads: int, seconds: float) -> dict[
             on the machine do not count, and a library that works on threads of its own is not measured for free. Of
             more threads the wall time.
         seconds: about how long all may take together; at least `LEAST` turns are made.
+        each: measures seconds a call, over so many calls, instead of those clocks.
     """
     _settle()
     clock = time.process_time if threads == 1 else time.perf_counter
-    loops = {name: _loops(call) for name, call in calls.items()}
+    timer = each or partial(_each, clock)
+    loops = {name: _loops(call, each or partial(_each, time.perf_counter)) for name, call in calls.items()}
     samples: dict[str, list[float]] = {name: [] for name in calls}
     order, shuffle = list(calls), random.Random(0).shuffle
     turns, end = 0, time.perf_counter() + seconds
     while turns < LEAST or time.perf_counter() < end:
         shuffle(order)  # so that none always runs on the caches of the same other
         for name in order:
-            samples[name].append(_each(calls[name], loops[name], clock))
+            samples[name].append(timer(calls[name], loops[name]))
         turns += 1
     return {name: statistics.median(found) for name, found in samples.items()}
 
@@ -59,13 +65,13 @@ def _settle() -> None:
     torch.ones(31 * 2**18)
 
 
-def _loops(call: Call) -> int:
+def _loops(call: Call, each: Timer) -> int:
     """How many calls make a sample."""
-    shortest = min(_each(call, 1, time.perf_counter) for _ in range(3))
+    shortest = min(each(call, 1) for _ in range(3))
     return math.ceil(_SAMPLE / max(shortest, 1e-7))
 
 
-def _each(call: Call, loops: int, clock: Callable[[], float]) -> float:
+def _each(clock: Callable[[], float], call: Call, loops: int) -> float:
     """Seconds a call, over so many."""
     start = clock()
     for _ in range(loops):

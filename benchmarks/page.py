@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from . import dropout, training
+from . import dropout, gpu, training
 from .contenders import BOTH, CLONE, COPY, FORWARD, ORDER, OURS, TORCH
 from .dropout import ACTIVATION, ACTIVATION_SIZE
 from .harness import Row, last_run
@@ -43,6 +43,30 @@ def tensors(rows: Sequence[Row]) -> str:
             title = f"**{which}, {dtype}, {threads} thread{'s' * (threads != '1')}**, ns/element"
             parts.append(f"{title}\n\n{table(['', *map(_size, sizes)], _lines(chosen, sizes))}")
     return "\n\n".join(parts)
+
+
+def cards(rows: Sequence[Row]) -> str:
+    """One table for each pass and type, of the last run on a GPU."""
+    if not rows:
+        return NOTHING
+    row = rows[0]
+    parts = [f"{row['date']} UTC; {row['gpu']}, in a machine with {row['cpu']}; torch {row['torch']}."]
+    sizes = sorted({int(row["elements"]) for row in rows})
+    for which, dtype in itertools.product((FORWARD, BOTH), ("float32", "bfloat16")):
+        chosen = [row for row in rows if (row["pass"], row["dtype"]) == (which, dtype)]
+        if chosen:
+            lines = itertools.chain(_lines(chosen, sizes), _over_copy(chosen, sizes))
+            parts.append(f"**{which}, {dtype}**, ns/element\n\n{table(['', *map(_size, sizes)], lines)}")
+    return "\n\n".join(parts)
+
+
+def _over_copy(rows: Sequence[Row], sizes: Sequence[int]) -> Iterable[list[str]]:
+    """How many copies torch's dropout takes, which is what a kernel for the card has to beat."""
+    cells = {(row["p"], int(row["elements"])): row for row in rows if row["what"] == TORCH}
+    for p in dict.fromkeys(row["p"] for row in rows):
+        found = [cells.get((p, size)) for size in sizes]
+        copies = ["" if row is None else f"{float(row['ratio_to_copy']):.3g}" for row in found]
+        yield [f"**{TORCH}, in copies, p = {p}**", *copies]
 
 
 def _lines(rows: Sequence[Row], sizes: Sequence[int]) -> Iterable[list[str]]:
@@ -114,10 +138,12 @@ def main() -> None:
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--csv", type=Path, default=dropout.FILE, help="the rows of benchmarks.dropout")
     parser.add_argument("--training", type=Path, default=training.FILE, help="the rows of benchmarks.training")
+    parser.add_argument("--gpu", type=Path, default=gpu.FILE, help="the rows of benchmarks.gpu")
     parser.add_argument("--page", type=Path, default=PAGE)
     options = parser.parse_args()
     rows, steps = last_run(options.csv), last_run(options.training)
-    blocks = {"tensors": tensors(rows), "training": shares(steps), "goals": reached(rows, steps)}
+    blocks = {"tensors": tensors(rows), "training": shares(steps), "gpu": cards(last_run(options.gpu))}
+    blocks["goals"] = reached(rows, steps)
     text = options.page.read_text(encoding="utf-8")
     wanted = filled(text, blocks)
     if not options.check:
