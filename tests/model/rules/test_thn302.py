@@ -48,3 +48,20 @@ def test_the_last_step_locked_masks_and_other_layers_are_left_alone(findings: Fi
     tokens = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Dropout(0.3), nn.Linear(8, 8))
     for model in (Last(last=True), locked, tokens):
         assert findings(model, torch.randn(4, 6, 8)) == []
+
+
+def test_zoneout_by_hand_is_left_alone(findings: Findings) -> None:
+    class Zoneout(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cell = nn.GRUCell(8, 8)
+
+        def forward(self, x: Tensor) -> Tensor:
+            state = x.new_zeros(len(x), 8)
+            for step in x.unbind(1):
+                new = self.cell(step, state)
+                kept = (torch.rand_like(new) < 0.1).float() if self.training else 0.1
+                state = kept * state + (1 - kept) * new
+            return state
+
+    assert findings(nn.Sequential(Zoneout(), nn.Linear(8, 2)), torch.randn(4, 6, 8)) == []

@@ -75,6 +75,8 @@ def noises(examination: Examination) -> list[Noise]:
                 continue
             random = descendants(trace, draw.index, until=call.index)
             data = tuple(index for index in call.inputs if index not in random)
+            if (data and call.parameters) or _mixes(trace, draw):
+                continue  # what is masked takes a learned value, or another tensor's: not noise that zeroes
             sizes = call.mask_shape
         else:
             call, data, sizes = draw, draw.inputs[:1], draw.draws[0].shape
@@ -84,6 +86,23 @@ def noises(examination: Examination) -> list[Noise]:
         sizes = (1,) * (len(shape) - len(sizes)) + tuple(sizes[max(len(sizes) - len(shape), 0) :])
         found.append(Noise(place, draw, scaled(trace, call), data, sizes if sizes else shape))
     return found
+
+
+def _mixes(trace: Trace, draw: Call) -> bool:
+    """Whether a mask chooses between two tensors, m x + (1 - m) y, as zoneout and mixup do."""
+    masks = {draw.index}
+    for call in trace.calls[draw.index + 1 :]:
+        if call.inputs and masks.issuperset(call.inputs):
+            masks.add(call.index)
+    thinned = {
+        consumer.index
+        for index in masks
+        for consumer in trace.consumers(index)
+        if not masks.issuperset(consumer.inputs) and consumer.function in SCALES
+    }
+    return any(
+        len(thinned.intersection(consumer.inputs)) > 1 for index in thinned for consumer in trace.consumers(index)
+    )
 
 
 def place_of(examination: Examination, call: Call) -> Place | None:
