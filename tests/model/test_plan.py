@@ -318,6 +318,36 @@ def test_the_model_is_as_it_was() -> None:
             assert torch.equal(value, net.state_dict()[key]), key
 
 
+class ByNumPy(torch.autograd.Function):
+    """An operation by NumPy, which no function of torch sees."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return torch.from_numpy(np.maximum(x.detach().numpy(), 0.0))
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient
+
+
+class FastReLU(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return ByNumPy.apply(x)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class Mystery(FastReLU):
+    pass
+
+
+def test_where_the_graph_has_a_gap_the_order_of_modules_tells_or_a_note() -> None:
+    net = nn.Sequential(nn.Linear(16, 512), FastReLU(), nn.Linear(512, 64), Mystery(), nn.Linear(64, 2))
+    plan = thinned.plan(net, torch.randn(8, 16))
+    assert [(line.where, line.variant, line.p) for line in plan] == [("input of 2", "Dropout", 0.5)]
+    assert "What 4 reads was made outside of torch's functions: no rule speaks there. Add lines by hand." in plan.notes
+    thinned.apply(net, plan)
+    assert thinned.inspect(net, torch.randn(8, 16))["2.thinned_input"].active == "train"
+
+
 def test_the_example_is_as_it_was() -> None:
     def forward(self: Any, x: Tensor) -> Tensor:
         if self.training:

@@ -20,7 +20,7 @@ Module = torch.nn.Module
 ACTIVATIONS = {
     *("relu", "relu6", "leaky_relu", "prelu", "rrelu", "elu", "celu", "selu", "gelu", "silu", "mish", "glu"),
     *("hardtanh", "hardswish", "hardsigmoid", "softplus", "softsign", "tanhshrink", "hardshrink", "softshrink"),
-    *("tanh", "sigmoid", "logsigmoid", "threshold", "clamp_min"),
+    *("tanh", "sigmoid", "logsigmoid", "threshold", "clamp", "clamp_min"),
 }
 GATES = {"sigmoid", "hardsigmoid", "softmax"}
 CONVOLUTIONS = {f"conv{transposed}{axes}d" for transposed in ("", "_transpose") for axes in (1, 2, 3)}
@@ -102,6 +102,11 @@ class Flow:
             and not isinstance(module, torch.nn.RNNBase | torch.nn.MultiheadAttention)
             and bool(rate_attributes(module))
         )
+
+    def width(self, layer: Call) -> int:
+        """How many units or channels a linear map or a convolution reads in one group; 0 where its weights are made."""
+        weights = [self.parameters[name] for name in layer.parameters if self._is_matrix(name)]
+        return weights[0].shape[1] if weights else 0
 
     def is_depthwise(self, layer: Call) -> bool:
         """Whether a convolution reads each channel on its own: what drops before it is dropped behind it, too."""

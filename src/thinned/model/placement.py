@@ -6,6 +6,7 @@ large p starts, with its reason, in `starting.py`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -23,6 +24,7 @@ from .starting import Start
 from .trace import INPUT, Call, tensors_of
 
 NARROW = 16  # units; where there are fewer, the others do not make up for one that is lost
+_ACTIVATION = re.compile(r"relu|gelu|silu|swish|mish|elu|tanh|sigmoid|softplus|activation", re.IGNORECASE)
 _TURNS = {"transpose", "permute", "swapaxes", "movedim", "T", "mT"}
 
 
@@ -43,6 +45,7 @@ class _Planner:
         self.frozen, self.narrow = 0, 0
         self.blocked: list[str] = []
         self.unbatched: list[str] = []
+        self.gaps: list[str] = []  # layers that read what no function of torch has made
         self.normed: set[Anchor] = set()  # places one layer before batch normalisation
         self.attention = [call for call in self.calls if call.function in ATTENTION or flow.is_attention_weights(call)]
         self.additions = {item.add.index for item in flow.residuals}
@@ -65,7 +68,10 @@ class _Planner:
     def _hidden_places(self) -> None:
         found: dict[int, list[tuple[Call, Read, Start]]] = {}
         for layer in self.calls:
-            if not self.flow.is_layer(layer) or not layer.inputs or layer.inputs[0] == INPUT:
+            if not self.flow.is_layer(layer) or layer.inputs[:1] == (INPUT,):
+                continue
+            if not layer.inputs:
+                self._untraced(layer)
                 continue
             read = self.flow.reads(layer)
             start = self._start(layer, read)
@@ -78,6 +84,28 @@ class _Planner:
         self.readers = {layer.index for readers in found.values() for layer, _, _ in readers}
         for source, readers in found.items():
             self._put(self.calls[source], readers)
+
+    def _untraced(self, layer: Call) -> None:
+        """A layer that reads what no function of torch has made: the module that ran before it has to tell."""
+        ran = [name for name in self.flow.trace.ran if not f"{layer.module}.".startswith(f"{name}.") and name]
+        earlier = [name for name in self.flow.trace.ran if name in ran or name == layer.module]
+        at = earlier.index(layer.module) if layer.module in earlier else 0
+        before = self.flow.modules.get(earlier[at - 1]) if at else None
+        width, anchor = self.flow.width(layer), self.spot.input(layer)
+        plain = layer.function == "linear" or layer.function in CONVOLUTIONS
+        if before is None or not _ACTIVATION.search(type(before).__name__) or anchor is None or not plain:
+            self.gaps.append(layer.module or "the model")
+        elif self.flow.frozen([layer]):
+            self.frozen += 1
+        elif width >= NARROW:
+            behind = f"behind {type(before).__name__}, by the order in which modules run"
+            if layer.function in CONVOLUTIONS:
+                start = starting.spatial(int(layer.function[-2]), width, behind)
+            elif len(layer.shape) > 2:
+                start = starting.everywhere(width, behind)
+            else:
+                start = starting.hidden(width, behind)
+            self._add(anchor, replace(layer, shape=()), start, layer.index)
 
     def _put(self, source: Call, readers: Sequence[tuple[Call, Read, Start]]) -> None:
         """One place for all layers that read one tensor: they are to read one thinned network, not several."""
@@ -353,6 +381,11 @@ class _Planner:
             yield (
                 f"Cells that a loop steps through ({', '.join(cells)}) would draw afresh at each step: nothing was put "
                 "on them. thinned.nn.LSTM, GRU and RNN hold one mask."
+            )
+        if self.gaps:
+            yield (
+                f"What {', '.join(dict.fromkeys(self.gaps))} reads was made outside of torch's functions: no rule "
+                "speaks there. Add lines by hand."
             )
         if self.unbatched:
             yield (
