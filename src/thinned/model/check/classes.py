@@ -13,6 +13,7 @@ _MODULE = re.compile(r"(Module|PreTrainedModel)$")
 _OTHER = re.compile(
     r"Function$|^(abc|typing|collections|enum)\.|(^|\.)(ABC|Protocol|Generic|object)$|tensorflow|keras|jax|flax"
 )
+_LAYER = re.compile(r"torch\.nn\.[A-Z]")
 _FORWARD = re.compile(r"^(_*forward(_\w+)?|__call__|_\w+_forward)$")
 
 
@@ -57,10 +58,29 @@ def module_method(file: SourceFile, node: ast.AST) -> tuple[ast.ClassDef, Functi
 
 def can_ask_mode(file: SourceFile, cls: ast.ClassDef, call: ast.Call) -> bool:
     """Whether `self.training` may be written into a call: its class has it, and the text is where it seems."""
-    has_mode = is_module(file, cls) or any(
-        isinstance(node, ast.Attribute) and dotted(node) == "self.training" for node in ast.walk(cls)
+    return (is_module(file, cls) or _lives_as_module(file, cls)) and file.can_edit(call)
+
+
+def _lives_as_module(file: SourceFile, cls: ast.ClassDef) -> bool:
+    """Whether a class of an unknown base asks for its mode, or sets up its base and then owns layers of torch."""
+    parts = list(ast.walk(cls))
+    if any(isinstance(node, ast.Attribute) and dotted(node) == "self.training" for node in parts):
+        return True
+    starts = any(
+        isinstance(node, ast.Attribute)
+        and node.attr == "__init__"
+        and isinstance(node.value, ast.Call)
+        and dotted(node.value.func) == "super"
+        for node in parts
     )
-    return has_mode and file.can_edit(call)
+    layers = (
+        node.value.func
+        for node in parts
+        if isinstance(node, ast.Assign)
+        and isinstance(node.value, ast.Call)
+        and any((dotted(target) or "").startswith("self.") for target in node.targets)
+    )
+    return starts and acts_as_module(file, cls) and any(_LAYER.match(file.resolve(layer) or "") for layer in layers)
 
 
 def is_forward(method: Function) -> bool:
