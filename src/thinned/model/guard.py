@@ -156,7 +156,8 @@ class Guard:
         local.stack.clear()
         mode: Any = local.mode
         local.mode = None
-        if mode is not None and mode is _get_current_dispatch_mode():
+        current: Any = _get_current_dispatch_mode()
+        if mode is not None and mode is current:
             mode.__exit__(None, None, None)
 
     def _look(self) -> None:
