@@ -76,6 +76,6 @@ model = nn.Sequential(nn.Linear(16, 64), nn.ReLU(), Masked(), nn.Linear(64, 4))
 example = (torch.randn(8, 16),)
 """,
     instead="`if self.training:` around the mask. For Monte-Carlo predictions on purpose, `thinned.predict`.",
-    reference="pytorch issue 26338; users' reports in the docs of `thinned.inspect`.",
+    reference="pytorch issue 26338.",
     live=live,
 )

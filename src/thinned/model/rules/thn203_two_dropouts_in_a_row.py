@@ -10,7 +10,7 @@ from ..check.rule import Rule
 
 
 def live(examination: Examination) -> Iterator[Finding]:
-    from ..check.noise import SCALES, VIEWS, before, noises, through
+    from ..check.noise import VIEWS, before, noises, through
 
     trace = examination.inspection.train
     found = noises(examination)
@@ -18,13 +18,15 @@ def live(examination: Examination) -> Iterator[Finding]:
     for second in found:
         for index in before(trace, second.data, through(VIEWS - {"getitem", "select"})):
             first = by_call.get(index)
-            if first is None or first.place == second.place or first.draw.function in SCALES:
+            if first is None or first.place == second.place:
                 continue
             # Whole samples or channels after single elements are two kinds of noise, not one twice.
             if first.elementwise != second.elementwise or first.whole != second.whole:
                 continue
-            p, q = first.place.p, second.place.p
-            together = f" of {p:.3g} and {q:.3g} is one of {1 - (1 - p) * (1 - q):.3g}" if p and q else ""
+            one, other = first.place.p, second.place.p
+            together = (
+                f" of {one:.3g} and {other:.3g} is one of {1 - (1 - one) * (1 - other):.3g}" if one and other else ""
+            )
             yield RULE.at(
                 second.place, f"dropout behind dropout {first.place.name!r}: the two{together or ' are one'}. Keep one"
             )
