@@ -88,8 +88,8 @@ def apply(model: Module, plan: Plan) -> Applied:
         ValueError: places that the model has not, all of them named; a compiled model. Nothing is changed then.
         RuntimeError: the model has a plan already.
 
-    Cost: a Python call for each place in a forward pass; for a place at a call of a function about 1 microsecond more
-    for each call of torch in its module.
+    Cost: a Python call for each place in a forward pass; for a place at a call of a function, 3 to 10 microseconds
+    more for each call of torch in its module, none in a compiled graph.
 
     >>> import thinned
     >>> net = torch.nn.Sequential(torch.nn.Linear(64, 512), torch.nn.ReLU(), torch.nn.Linear(512, 10))
