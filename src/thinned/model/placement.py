@@ -12,8 +12,8 @@ import torch
 
 from .draft import Draft
 from .flow import Flow
-from .place_attention import Attention
 from .place_branches import Branches
+from .place_heads import Attention
 from .place_hidden import Hidden
 from .plan import Plan
 from .probe import probe
