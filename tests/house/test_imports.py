@@ -1,4 +1,4 @@
-"""Imports run one way: noise <- ops <- nn <- model <- {uncertainty, study} <- cli, and model <- interop."""
+"""Imports run one way: noise <- ops <- nn <- model <- {uncertainty, study} <- cli, and uncertainty <- interop."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FOLDERS: dict[str, set[str]] = {"noise": set()}
 for upper, lower in [("ops", "noise"), ("nn", "ops"), ("model", "nn"), ("uncertainty", "model"), ("study", "model")]:
     FOLDERS[upper] = {lower} | FOLDERS[lower]
 FOLDERS["cli"] = {"uncertainty", "study"} | FOLDERS["study"]
-FOLDERS["interop"] = {"model"} | FOLDERS["model"]
+FOLDERS["interop"] = {"uncertainty"} | FOLDERS["uncertainty"]
 FILES = sorted(path.relative_to(SOURCE) for path in SOURCE.rglob("*.py") if path.parent != SOURCE)
 
 
