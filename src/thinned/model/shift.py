@@ -18,7 +18,7 @@ from .untouched import untouched
 
 Module = torch.nn.Module
 
-GROUPS, MASKS = 4, 2  # so many measurements of the ratio, each over so many masks
+MASKS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Shift:
     """What a batch normalisation sees."""
 
     ratio: float  # variance at inference over that in training: the median over its channels
-    error: float  # standard error
+    error: float  # standard error, by the jackknife over masks
 
 
 def variance_shift(
@@ -50,25 +50,28 @@ def variance_shift(
         for module in model.modules():
             if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
                 module.train()
+        torch.manual_seed(0)  # the same model, the same figures
         still = _variances(model, args, kwargs)
         model.train()
-        ratios: dict[str, list[float]] = {}
-        for _ in range(GROUPS):
-            runs = [_variances(model, args, kwargs) for _ in range(MASKS)]
-            for name in still:
-                if all(name in run and run[name].shape == still[name].shape for run in runs):
-                    noisy = sum(run[name] for run in runs) / MASKS
-                    alive = (still[name] > 0) & (noisy > 0)
-                    if bool(alive.any()):
-                        ratio = (still[name] / noisy)[alive].median().item()
-                        ratios.setdefault(name, []).append(ratio)
-    return {name: _shift(values) for name, values in ratios.items() if len(values) == GROUPS}
+        noisy = [_variances(model, args, kwargs) for _ in range(MASKS)]
+    found = {}
+    for name, quiet in still.items():
+        runs = [run[name] for run in noisy if name in run and run[name].shape == quiet.shape]
+        if len(runs) < MASKS:
+            continue  # left out by chance
+        each = torch.stack(runs)
+        alive = (quiet > 0) & ((each > 0).sum(0) > 1)
+        if bool(alive.any()):
+            found[name] = _shift(quiet[alive], each[:, alive])
+    return found
 
 
-def _shift(values: list[float]) -> Shift:
-    mean = sum(values) / len(values)
-    spread = sum((value - mean) ** 2 for value in values) / (len(values) - 1)
-    return Shift(mean, math.sqrt(spread / len(values)))
+def _shift(quiet: Tensor, runs: Tensor) -> Shift:
+    """The median ratio over channels, and the spread of those with one mask left out."""
+    total, count = runs.sum(0), len(runs)
+    left_out = ((count - 1) * quiet / (total - runs)).median(1).values
+    error = math.sqrt((count - 1) * float(left_out.var(correction=0)))
+    return Shift((count * quiet / total).median().item(), error)
 
 
 def _variances(model: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Tensor]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ..place import Place
 
 LEAST = 0.05  # a variance that is off by less moves the normalised activations by less than 2.6 %
-Z = 4.0  # standard errors that it must be off by
+Z = 5.0  # standard errors that it must be off by
 
 
 def live(examination: Examination) -> Iterator[Finding]:
