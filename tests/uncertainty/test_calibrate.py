@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -114,3 +115,18 @@ def test_errors_say_what_to_do() -> None:
         thinned.calibrate(net, torch.ones(4, 3))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="`temperature` must be a finite number above 0"):
         thinned.predict(net, torch.ones(4, 3), temperature=0.0)
+
+
+def test_a_loader_that_shuffles(digits: tuple[nn.Sequential, Tensor, Tensor]) -> None:
+    """Targets are taken as their rows go by: in every pass the order is another."""
+    net, x, y = digits
+    loader = DataLoader(TensorDataset(x[:500], y[:500]), batch_size=128, shuffle=True)
+    found = thinned.calibrate(net, loader, n=20, p=(0.1,))
+    expected = thinned.calibrate(net, (x[:500], y[:500]), n=20, p=(0.1,))
+    # Rows have other masks, and no more.
+    assert found.nll == pytest.approx(expected.nll, rel=0.05)
+    assert found.temperature == pytest.approx(expected.temperature, rel=0.1)
+    rows: Any = [{"x": row, "labels": label} for row, label in zip(x[:500], y[:500], strict=True)]
+    named: DataLoader[Any] = DataLoader(rows, batch_size=99)
+    same = thinned.calibrate(net, named, n=20, p=(0.1,), inputs=lambda batch: batch["x"])
+    assert same.nll == pytest.approx(expected.nll, rel=1e-6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -403,3 +404,59 @@ def test_errors_say_what_to_do() -> None:
         thinned.predict(net, np.ones((3, 4)))
     with pytest.raises(TypeError, match=r"`predict`: `model` must be a torch.nn.Module"):
         thinned.predict(lambda x: x, x)  # type: ignore[arg-type]
+
+
+def test_contexts_around_the_noise() -> None:
+    """Leaving no_grad calls torch; that is no part of what comes before the first noise."""
+
+    class Inside(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = linear(nn.Dropout(0.4))
+
+        def forward(self, x: Tensor) -> Any:
+            with torch.no_grad(), torch.profiler.record_function("body"):
+                return self.body(x) + 0.0
+
+    net, x = Inside(), torch.randn(5, 6)
+    plain = nn.ModuleDict({"body": net.body})
+    plain.forward = lambda x: plain["body"](x) + 0.0
+    found = thinned.predict(net, x, n=5, samples=True)
+    assert found.engine == "vmap"
+    assert torch.equal(found.mean, thinned.predict(plain, x, n=5).mean)
+    assert (thinned.predict(nn.DataParallel(net), x, n=5).std > 0).all()  # it has such a context of its own
+
+
+@pytest.mark.parametrize("draw", [random.random, np.random.random_sample])
+def test_layers_left_out_by_python_s_random_numbers(draw: Callable[[], float]) -> None:
+    def skipping(m: Any, x: Tensor) -> Tensor:
+        for layer in m.layers:
+            if not (m.training and draw() < 0.5):
+                x = x + layer(x)
+        return x
+
+    net = Run(skipping, layers=nn.ModuleList(nn.Linear(6, 6) for _ in range(4)))
+    x = torch.randn(5, 6)
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002
+    following = random.random(), np.random.random_sample()  # noqa: NPY002
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002
+    found = thinned.predict(net, x, n=20, seed=3, samples=True)
+    assert (random.random(), np.random.random_sample()) == following  # noqa: NPY002
+    assert found.places == (":random",)
+    assert found.samples is not None
+    assert len(found.samples.unique(dim=0)) > 5
+    again = thinned.predict(net, DataLoader(TensorDataset(x), batch_size=2), n=20, seed=3, samples=True)
+    assert again.samples is not None
+    torch.testing.assert_close(found.samples, again.samples)
+
+
+def test_what_cannot_be_sampled_is_refused() -> None:
+    net, x = linear(nn.Dropout(0.4)), torch.randn(5, 6)
+    with pytest.raises(TypeError, match=r"noise must be drawn in Python\. Got .*, which is TorchScript"):
+        thinned.predict(torch.jit.script(net), x)
+    with pytest.raises(ValueError, match="`temperature` divides logits"):
+        thinned.predict(net, x, temperature=2.0)
+    with pytest.raises(TypeError, match="Got a PackedSequence"):
+        thinned.predict(net, nn.utils.rnn.pack_sequence([x]))

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from ..model.untouched import untouched
 from ..noise import check
-from .predict import TASK, predict
+from .predict import TASK, inputs_of, predict
 from .prediction import Prediction
 from .scores import log_mixture
 
@@ -86,14 +86,11 @@ def calibrate(
     True
     """
     check(TASK, "calibrate", "task", task)
-    target = _targets(loader)
-    batches: Any = loader if isinstance(loader, DataLoader) else loader[0]
     tried: dict[float | None, tuple[float, float]] = {}
     before = math.nan
     for rate in (None, *p):
         with untouched("calibrate", model):
-            drawn = predict(model, batches, n, seed=seed, p=rate, samples=True, **options).samples
-        assert drawn is not None
+            drawn, target = _drawn(model, loader, n, {**options, "seed": seed, "p": rate})
         loss = _classes(drawn, target) if task == "classification" else _values(drawn, target)
         start = 0.0 if task == "classification" else math.log(float(target.double().std()) + 1e-12)
         best = _least(loss, start - 6.0, start + 6.0)
@@ -118,23 +115,38 @@ def calibrate(
     )
 
 
-def _targets(loader: Any) -> Tensor:
+def _drawn(model: Module, loader: Any, n: int, options: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    """The samples, and the targets in the order of their rows: a loader that shuffles is in another one each time."""
     if isinstance(loader, DataLoader):
-        found = []
-        for batch in loader:
-            pair = isinstance(batch, (tuple, list)) and len(batch) > 1
-            named = batch.get("labels", batch.get("label")) if isinstance(batch, dict) else None
-            target = batch[1] if pair else named
-            if not isinstance(target, Tensor):
-                raise ValueError(
-                    "`calibrate`: `loader` must give targets: pairs (x, target), or dicts with 'labels'. Got "
-                    f"{type(batch).__name__}."
-                )
-            found.append(target)
-        return torch.cat(found).cpu()
-    if isinstance(loader, (tuple, list)) and len(loader) == 2 and isinstance(loader[1], Tensor):
-        return loader[1].cpu()
-    raise ValueError(f"`calibrate`: `loader` must be a DataLoader or a pair (x, target). Got {type(loader).__name__}.")
+        targets: list[Tensor] = []
+        given = options.pop("inputs", None) or inputs_of
+
+        def inputs(batch: Any) -> Any:
+            targets.append(_target(batch))
+            return given(batch)
+
+        drawn = predict(model, loader, n, samples=True, inputs=inputs, **options).samples
+        target = torch.cat(targets).cpu()
+    elif isinstance(loader, (tuple, list)) and len(loader) == 2 and isinstance(loader[1], Tensor):
+        drawn, target = predict(model, loader[0], n, samples=True, **options).samples, loader[1].cpu()
+    else:
+        raise ValueError(
+            f"`calibrate`: `loader` must be a DataLoader or a pair (x, target). Got {type(loader).__name__}."
+        )
+    assert drawn is not None
+    return drawn, target
+
+
+def _target(batch: Any) -> Tensor:
+    pair = isinstance(batch, (tuple, list)) and len(batch) > 1
+    named = batch.get("labels", batch.get("label")) if isinstance(batch, dict) else None
+    target = batch[1] if pair else named
+    if not isinstance(target, Tensor):
+        raise ValueError(
+            "`calibrate`: `loader` must give targets: pairs (x, target), or dicts with 'labels'. Got "
+            f"{type(batch).__name__}."
+        )
+    return target
 
 
 def _classes(logits: Tensor, target: Tensor) -> Callable[[float], float]:

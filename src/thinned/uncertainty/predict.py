@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
 from torch.utils.data import DataLoader
 
 from ..model.inspect import inspect
@@ -97,6 +98,11 @@ def predict(
         raise ValueError(f"`predict`: `n` must be an integer, 1 or more. Got {n!r}. The default is 50.")
     if not 0.0 < temperature < float("inf"):
         raise ValueError(f"`predict`: `temperature` must be a finite number above 0. Got {temperature!r}. Pass 1.0.")
+    if task == "regression" and temperature != 1.0:
+        raise ValueError(
+            f"`predict`: `temperature` divides logits. Got {temperature!r} for task='regression'. Pass "
+            "task='classification'."
+        )
     wanted = tuple(float(level) for level in levels)
     if not all(0.0 <= level <= 1.0 for level in wanted):
         raise ValueError(f"`predict`: `levels` must be in [0, 1]. Got {levels!r}. Pass (0.05, 0.95) for 90 %.")
@@ -243,7 +249,12 @@ def _batches(model: Module, x: Any, inputs: Callable[[Any], Any] | None, device:
         where = next((tensor.device for tensor in (*model.parameters(), *model.buffers())), None)
     if isinstance(x, DataLoader):
         for batch in x:
-            yield _arguments(_moved((inputs or _inputs)(batch), where))
+            yield _arguments(_moved((inputs or inputs_of)(batch), where))
+    elif isinstance(x, PackedSequence):
+        raise TypeError(
+            "`predict`: `x` must have rows on axis 0. Got a PackedSequence. Pass padded sequences and their lengths, "
+            "and let the model's forward pack them."
+        )
     elif isinstance(x, (Tensor, tuple, list, Mapping)):
         yield _arguments(_moved(x if inputs is None else inputs(x), where))
     else:
@@ -253,7 +264,8 @@ def _batches(model: Module, x: Any, inputs: Callable[[Any], Any] | None, device:
         )
 
 
-def _inputs(batch: Any) -> Any:
+def inputs_of(batch: Any) -> Any:
+    """What of a batch the model is called with."""
     if isinstance(batch, Mapping):
         return {name: value for name, value in batch.items() if name not in ("label", "labels")}
     return batch[0] if isinstance(batch, (tuple, list)) else batch

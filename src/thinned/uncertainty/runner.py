@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,8 +25,11 @@ class Runner:
         self.model, self.live, self._output = model, live, output
         self._layouts: dict[Number, Layout] = {}
         self.sampler = Sampler(model, live.spots, live.flipped, self._layouts, alike)
-        self.why_loop = ""  # why samples run one by one, once that is known
-        self.remembers = True
+        self.by_python = any(place.kind == "random" for place in live.places)
+        # Why samples run one by one, once that is known; what comes before the first noise may depend on such draws.
+        self.why_loop = "random numbers of Python or NumPy" if self.by_python else ""
+        self.remembers = not self.by_python
+        _in_python(model, live)
 
     @contextmanager
     def entered(self) -> Iterator[None]:
@@ -39,6 +44,9 @@ class Runner:
     def once(self, args: Any, kwargs: Any, key: Tensor) -> Tensor:
         """The output of the sample with this key."""
         self.sampler.begin(key)
+        if self.by_python:
+            random.seed(int(key))
+            np.random.seed(int(key) % 2**32)  # noqa: NPY002  models draw from this one
         with self.sampler:
             result = self.model(*args, **kwargs)
         return self._output(result)
@@ -94,6 +102,17 @@ class Runner:
             except Exception as error:
                 self.why_loop = f"{type(error).__name__}: {error}".splitlines()[0]
         return torch.stack([self.once(args, kwargs, key) for key in keys])
+
+
+def _in_python(model: Module, live: Live) -> None:
+    """Refuse places inside of TorchScript, whose calls nobody sees."""
+    modules = dict(model.named_modules())
+    for place in live.places:
+        if isinstance(modules.get(place.module), torch.jit.ScriptModule):
+            raise TypeError(
+                f"`predict`: noise must be drawn in Python. Got {place.name!r}, which is TorchScript. Pass the model "
+                "that was scripted, with its state_dict, or leave the place out by sites=..."
+            )
 
 
 def rows(args: Any, kwargs: Any, batch: int, picked: Any, altered: int | None = None) -> tuple[Any, Any]:

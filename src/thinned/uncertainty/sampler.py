@@ -106,6 +106,7 @@ class Sampler(TorchFunctionMode):
             rate = self._rate(func, name, args, kwargs)
             if rate is not None:
                 if self._recording:
+                    self._recording = False  # contexts that are left now, such as no_grad, call torch as well
                     raise FirstNoise
                 return self._noise(func, name, rate, args, kwargs)
         if name in ("batch_norm", "instance_norm") and self.running.name in self._flipped:

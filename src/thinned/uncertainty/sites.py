@@ -50,7 +50,7 @@ def find(inspection: Inspection, sites: str | Sequence[str] | None, p: Rates) ->
             continue
         drawing.append(place)
         in_training, in_evaluation = _spots(inspection, place)
-        by_hand = any(spot[1] in DRAWS for spot in in_training)
+        by_hand = place.kind == "random" or any(spot[1] in DRAWS for spot in in_training)
         for spot in in_training | in_evaluation:
             spots[spot] = None if by_hand or (override is None and place.p is None) else rate
         if not in_training <= in_evaluation or by_hand:
