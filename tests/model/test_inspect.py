@@ -193,7 +193,8 @@ def test_a_place_of_every_kind(kind: str) -> None:
         units *= 1 if axis in shared else size
     units *= 1 if units >= 256 else min(8, -(-256 // units))
     assert place.measured is not None
-    low, high = binom.ppf([1e-6, 1 - 1e-6], units, 0.25 if p == 0.25 else 0.3) / units
+    expected = 0.25 if p == 0.25 else 0.3
+    low, high = (float(binom.ppf(tail, units, expected)) / units for tail in (1e-6, 1 - 1e-6))
     assert low <= place.measured <= high
 
 
