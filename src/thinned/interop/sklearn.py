@@ -77,7 +77,7 @@ class DropoutClassifier(ClassifierMixin, DropoutEstimator):  # type: ignore[misc
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(
-                f"`DropoutClassifier.fit`: `y` must have two classes or more. Got one class, {self.classes_[0]!r}."
+                f"`DropoutClassifier.fit`: `y` must have two classes or more. Got one class, {self.classes_.tolist()[0]!r}."
             )
         self.input_scaler_ = StandardScaler().fit(x)
         x = self.input_scaler_.transform(x)
