@@ -100,8 +100,7 @@ def _live(model: str, inputs: list[str], select: list[str] | None, ignore: list[
     except CheckError:
         raise
     except Exception as error:  # the model's own
-        given = " ".join(f"--input {text}" for text in inputs) or "no --input"
-        raise CheckError(f"{model} fails on {given}: {type(error).__name__}: {error}") from error
+        raise CheckError(target.failure(model, inputs, error)) from error
 
 
 def _print(found: Findings, output_format: Format) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from .target import INPUT_HELP, MODEL_HELP, TargetError, example
+from .target import INPUT_HELP, MODEL_HELP, TargetError, example, failure
 from .target import model as load
 
 FAILED = 2
@@ -49,8 +49,7 @@ def inspect(
     try:
         found = run(network, *args, passes=passes, **kwargs)
     except Exception as error:
-        given = " ".join(f"--input {text}" for text in input or []) or "no --input"
-        typer.echo(f"thinned inspect: {model} fails on {given}: {type(error).__name__}: {error}", err=True)
+        typer.echo(f"thinned inspect: {failure(model, input or [], error)}", err=True)
         raise typer.Exit(FAILED) from error
     if output_format is Format.json:
         typer.echo(found.to_json())

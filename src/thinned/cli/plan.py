@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .target import INPUT_HELP, MODEL_HELP, TargetError, example
+from .target import INPUT_HELP, MODEL_HELP, TargetError, example, failure
 from .target import model as load
 
 FAILED = 2
@@ -46,8 +46,7 @@ def plan(
     try:
         found = make(network, *args, **kwargs)
     except Exception as error:
-        given = " ".join(f"--input {text}" for text in input or []) or "no --input"
-        raise _failed(f"{model} fails on {given}: {type(error).__name__}: {error}") from error
+        raise _failed(failure(model, input or [], error)) from error
     typer.echo(str(found))
     if output is not None:
         try:

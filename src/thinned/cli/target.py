@@ -62,6 +62,12 @@ def example(inputs: list[str]) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return tuple(args), kwargs
 
 
+def failure(target: str, inputs: list[str], error: Exception) -> str:
+    """What is said of a model that raises on its example."""
+    given = " ".join(f"--input {text}" for text in inputs) or "no --input"
+    return f"{target} fails on {given}: {type(error).__name__}: {error}"
+
+
 def _value(text: str) -> Any:
     shape = _SHAPE.fullmatch(text)
     if shape is not None:

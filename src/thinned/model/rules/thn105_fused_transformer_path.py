@@ -26,8 +26,8 @@ def live(examination: Examination) -> Iterator[Finding]:
         if name in fused:
             yield RULE.at(
                 name,
-                f"{', '.join(switched)} of this layer are in training mode, but the layer is not and takes its fused "
-                "path, which has no dropout: nothing is dropped. Put the whole layer in training mode",
+                f"this layer has {', '.join(switched)} in training mode, but is not itself and takes its fused path, "
+                "which has no dropout: nothing is dropped. Put the whole layer in training mode",
             )
 
 
