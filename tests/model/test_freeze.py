@@ -206,6 +206,12 @@ def test_gradients_go_through_and_leftovers_are_dropped() -> None:
     assert all(parameter.grad is None for parameter in model[1].parameters())
 
 
+def test_what_is_no_module_is_refused() -> None:
+    parameter: Any = nn.Parameter(torch.ones(1))
+    with pytest.raises(TypeError, match=r"`freeze`: `module` must be a torch.nn.Module. Got Parameter. For one"):
+        thinned.freeze(parameter)
+
+
 def test_a_compiled_model_and_streams_go_along() -> None:
     model = nn.Sequential(nn.Linear(4, 4), thinned.nn.Dropout(), nn.Linear(4, 4), thinned.nn.Dropout())
     compiled: Any = torch.compile(model, backend="eager", fullgraph=True)

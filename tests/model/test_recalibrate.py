@@ -153,6 +153,8 @@ def test_all_or_nothing(name: str) -> None:
 
 
 def test_models_without_are_refused() -> None:
+    with pytest.raises(TypeError, match=r"`recalibrate_batchnorm`: `model` must be a torch.nn.Module. Got str. Pass"):
+        thinned.recalibrate_batchnorm("model", [torch.rand(4, 3)])  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"`model` must have batch norm.* Got Linear, which has none. There is"):
         thinned.recalibrate_batchnorm(nn.Linear(3, 3), [torch.rand(4, 3)])
     model = nn.Sequential(nn.BatchNorm1d(3, track_running_stats=False), nn.BatchNorm1d(3))

@@ -314,6 +314,10 @@ def test_errors_say_what_to_do() -> None:
     constraint = thinned.MaxNorm(model)
     with pytest.raises(ValueError, match=r"`MaxNorm.attach`: `optimizer` must have .* Got SGD with none of 0.weight"):
         constraint.attach(torch.optim.SGD(network().parameters(), lr=1.0))
+    with pytest.raises(
+        TypeError, match=r"`MaxNorm.attach`: `optimizer` must be a torch.optim.Optimizer. Got list. For"
+    ):
+        constraint.attach(list(model.parameters()))  # type: ignore[arg-type]
 
 
 def test_a_compiled_step_and_the_wrappers_of_accelerate() -> None:

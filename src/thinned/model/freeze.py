@@ -92,6 +92,9 @@ def freeze(module: Module) -> Frozen:
         A handle; its `thaw()` restores modes and `requires_grad` as they were. Freezes may overlap, and end in any
         order.
 
+    Raises:
+        TypeError: `module` is no module.
+
     >>> model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Dropout(), torch.nn.Linear(4, 2))
     >>> frozen = freeze(model[:2])
     >>> [part.training for part in model.train()]
@@ -101,6 +104,11 @@ def freeze(module: Module) -> Frozen:
     >>> frozen.thaw().training, model[1].training
     (True, True)
     """
+    if not isinstance(module, Module):
+        raise TypeError(
+            f"`freeze`: `module` must be a torch.nn.Module. Got {type(module).__name__}. For one parameter, "
+            "requires_grad_(False) does it."
+        )
     return Frozen(module)
 
 

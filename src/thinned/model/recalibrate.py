@@ -57,7 +57,7 @@ def recalibrate_batchnorm(
 
     Raises:
         ValueError: no such layer, or one not initialised; no batch; a batch of one value a channel; inf or nan.
-        TypeError: a batch of another kind, without `forward`.
+        TypeError: `model` is no module; a batch of another kind, without `forward`.
 
     Cost: one forward pass without gradients for each batch. In several processes, each has its own data: pass the same,
     or broadcast the buffers afterwards.
@@ -71,6 +71,10 @@ def recalibrate_batchnorm(
     >>> norm.running_mean, norm.running_var
     (tensor([5., 5., 5.]), tensor([6.6667, 6.6667, 6.6667]))
     """
+    if not isinstance(model, Module):
+        raise TypeError(
+            f"`recalibrate_batchnorm`: `model` must be a torch.nn.Module. Got {type(model).__name__}. Pass the module."
+        )
     if batches is not None:
         check(BATCHES, "recalibrate_batchnorm", "batches", batches)
     inner = unwrapped(model)

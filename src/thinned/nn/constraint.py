@@ -101,10 +101,15 @@ class MaxNorm:
             A handle; its `remove()` detaches.
 
         Raises:
-            ValueError: the optimiser has none of the weights.
+            ValueError: the optimiser has none of the weights. TypeError: it is none of torch's.
         """
         while isinstance(inner := getattr(optimizer, "optimizer", None), Optimizer):
             optimizer = inner  # of a wrapper, as Accelerate and Lightning make them: it is this that steps
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(
+                f"`MaxNorm.attach`: `optimizer` must be a torch.optim.Optimizer. Got {type(optimizer).__name__}. "
+                "For one of another kind, call apply_() after its steps."
+            )
         if not any(id(weight.parameter()) in _parameters(optimizer) for weight in self._weights):
             shown = ", ".join(self.weights[:3]) + (", ..." if len(self._weights) > 3 else "")
             raise ValueError(
