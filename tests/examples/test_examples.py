@@ -43,3 +43,11 @@ def test_locked_lstm_learns() -> None:
     figures = [float(value) for value in re.findall(r"(\d\.\d\d) nats", run(ROOT / "examples" / "locked_lstm.py"))]
     assert len(figures) == 4
     assert figures[-1] < figures[0] - 1
+
+
+def test_uncertainty() -> None:
+    told = run(ROOT / "examples" / "uncertainty.py")
+    assert len(told.splitlines()) == 5
+    inside, everyone, surest = (float(share) for share in re.findall(r"([\d.]+) %(?! interval)", told))
+    assert 88 < inside < 99
+    assert 93 < everyone < surest

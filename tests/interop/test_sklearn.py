@@ -163,6 +163,14 @@ def test_a_prediction_does_not_depend_on_its_company(
     assert np.allclose(classifier.predict_proba(cancer[1]), together, rtol=1e-7, atol=0)
 
 
+def test_a_device_is_where_it_runs_and_the_network_stays_on_the_cpu(cancer: Split) -> None:
+    device = "cuda" if torch.cuda.is_available() else "cpu:0"
+    model = DropoutClassifier(**FAST, device=device).fit(cancer[0], cancer[2])
+    assert {parameter.device.type for parameter in model.network_.parameters()} == {"cpu"}
+    here = clone(model).set_params(device="cpu").fit(cancer[0], cancer[2])
+    assert np.allclose(model.predict_proba(cancer[1]), here.predict_proba(cancer[1]), atol=1e-2)
+
+
 def test_pickled_and_loaded(classifier: DropoutClassifier, regressor: DropoutRegressor, cancer: Split) -> None:
     for model, rows in ((classifier, cancer[1]), (regressor, load_diabetes().data)):
         assert np.array_equal(pickle.loads(pickle.dumps(model)).predict(rows), model.predict(rows))
