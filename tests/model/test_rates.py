@@ -536,6 +536,32 @@ def test_one_multiplier_for_a_whole_model() -> None:
     assert thinned.rates(model) == {name: p * 0.5 for name, p in before.items()}
 
 
+def paths_and_blocks(p: float) -> nn.Module:
+    """What libraries call their own: whole samples, blocks of a map and patches, each behind a layer."""
+    from timm.layers.drop import DropBlock2d, DropPath
+    from torchvision.ops import DropBlock2d as Torchvisions
+    from torchvision.ops import StochasticDepth
+    from transformers.models.convnext.modeling_convnext import ConvNextDropPath
+
+    layers = DropBlock2d(p, 3), Torchvisions(p, 3), DropPath(p), StochasticDepth(p, "row"), ConvNextDropPath(p)
+    return nn.Sequential(*(part for layer in layers for part in (nn.Identity(), layer)))
+
+
+def test_paths_and_blocks_of_libraries_do_what_they_do_when_made_with_that_p() -> None:
+    x = torch.rand(16, 4, 12, 12) + 1
+    model, made = paths_and_blocks(0.1), paths_and_blocks(0.3)
+    assert thinned.set_rates(model, {"*": 0.3}) == dict.fromkeys("13579", 0.3)
+    assert same(outcome(model, x), outcome(made, x))
+    assert not same(outcome(model, x), [x])
+    with thinned.disabled(model):
+        assert same(outcome(model, x), [x])
+    with (
+        thinned.eval_guard(model),
+        pytest.raises(thinned.NoiseInEval, match="'1' must draw no noise in inference mode"),
+    ):
+        torch.inference_mode()(model)(x)
+
+
 def test_layers_are_left_out_at_the_new_rate_of_layer_drop() -> None:
     model, _, kwargs = ARCHITECTURES["transformers/BartForConditionalGeneration"].made()
     thinned.set_rates(model.train(), {"*:LayerDrop": 0.3})
