@@ -377,6 +377,17 @@ def test_other_exports_and_views() -> None:
     assert "one draw along 2" in str(inspection)
 
 
+def test_a_terminal_of_80_columns_is_enough() -> None:
+    model = Run(lambda m, x: F.dropout(m.hidden(x), 0.3), hidden=nn.Linear(16, 16), drop=nn.Dropout(0.5))
+    console = rich.console.Console(width=80, record=True, file=io.StringIO())
+    console.print(thinned.inspect(model, torch.randn(*SEQUENCE)))
+    lines = [line.split() for line in console.export_text().splitlines()]
+    (leak,) = (number for number, words in enumerate(lines) if words[:2] == [":dropout", "dropout"])
+    assert lines[leak][2].startswith("test_inspect")
+    assert lines[leak + 1][:3] == ["!", "draws", "in"]
+    assert ["drop", "Dropout", "0.5", "0", "never"] in lines
+
+
 def test_bad_arguments() -> None:
     with pytest.raises(TypeError, match=r"`inspect`: `model` must be a torch.nn.Module. Got str"):
         thinned.inspect("net", torch.ones(1))  # type: ignore[arg-type]

@@ -59,15 +59,18 @@ def text(inspection: Inspection) -> str:
 
 
 def rich_table(inspection: Inspection) -> Any:
-    """The table for a terminal."""
+    """The table for a terminal, of 80 columns too: what stands out is said below the place's name."""
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=summary(inspection), caption_justify="left")
-    for name in HEAD:
+    table = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False, caption=summary(inspection), caption_justify="left")
+    for name in HEAD[:-1]:
+        folds = name in ("place", "kind", "called at", "shape")
         number = name in ("p", "measured", "time")
-        table.add_column(name, justify="right" if number else "left", overflow="fold", no_wrap=number)
+        table.add_column(name, justify="right" if number else "left", overflow="fold", no_wrap=not folds)
     for place in inspection.places:
         style = "bold red" if place.eval_calls else "bold yellow" if place.remark else "dim" if not place.p else None
-        table.add_row(*cells(place), style=style if place.remark or place.p == 0 else None)
+        name, *rest, remark = cells(place)
+        shown = f"{name}\n! {remark}" if remark else name
+        table.add_row(shown, *rest, style=style if remark or place.p == 0 else None)
     return table
