@@ -38,11 +38,11 @@ def live(examination: Examination) -> Iterator[Finding]:
         if off:
             worst.setdefault(max(off, key=lambda one: abs(one[1].ratio - 1))[0], []).append(place)
     for name, places in worst.items():
-        also = f", as {len(places) - 1} more places do," if len(places) > 1 else ""
+        also = f" from here and {len(places) - 1} more" if len(places) > 1 else ""
         yield RULE.at(
             places[-1],  # the nearest
-            f"reaches{also} batch normalisation {name!r}, which at inference sees {shifts[name].ratio:.2f} times the "
-            "variance of training (measured). Move the dropout behind it, or use recalibrate_batchnorm",
+            f"noise reaches batch normalisation {name!r}{also}, which at inference sees {shifts[name].ratio:.2f} times "
+            "the variance of training (measured). Move the dropout behind it, or use recalibrate_batchnorm",
         )
 
 
