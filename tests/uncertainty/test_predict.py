@@ -243,7 +243,7 @@ class Normed(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         self.calls += 1
-        if self.fail and self.calls > 8:
+        if self.fail and self.calls > 5:
             raise ArithmeticError("on demand")
         result: Tensor = self.norm(self.drop(self.norm(self.inner(x)).relu()))
         return result

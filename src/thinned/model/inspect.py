@@ -23,12 +23,21 @@ Module = torch.nn.Module
 class Inspection:
     """What `inspect` found. It prints as a table; `places` are its rows."""
 
-    def __init__(self, model: str, places: tuple[Place, ...], train: Trace, eval: Trace, seconds: float) -> None:  # noqa: A002
+    def __init__(
+        self,
+        model: str,
+        places: tuple[Place, ...],
+        train: Trace,
+        eval: Trace,  # noqa: A002
+        seconds: float,
+        passes: tuple[Trace, ...] = (),
+    ) -> None:
         self.model = model  # the model's class
         self.places = places
         self.train = train  # the forward pass in training mode, call by call
         self.eval = eval
         self.seconds = seconds  # of a forward pass in training mode
+        self.passes = passes or (train,)  # in training mode, of which LayerDrop may make several
 
     def __getitem__(self, name: str) -> Place:
         for place in self.places:
@@ -112,6 +121,31 @@ def inspect(model: Module, *args: Any, passes: int = 8, **kwargs: Any) -> Inspec
         places.add(evaluated, names, training=False)
         found = tuple(places.found(train, times))
     return Inspection(type(model).__name__, found, train, evaluated, times.total)
+
+
+PATIENCE = 32  # passes that `glance` waits for a layer that LayerDrop skips
+
+
+def glance(model: Module, args: Any, kwargs: Any) -> Inspection:
+    """`inspect` for the places alone: nothing is timed, and masks are not measured further.
+
+    Passes in training mode are repeated until all modules that run in evaluation have run, where chance decides that.
+    """
+    with untouched("inspect", model), torch.no_grad():
+        places = Places(model)
+        names = dict(named_modules(model))
+        model.eval()
+        evaluated = trace(model, *args, **kwargs)
+        model.train()
+        waiting = set(evaluated.ran)
+        passes: list[Trace] = []
+        while not passes or (waiting and places.skips() and len(passes) < PATIENCE):
+            passes.append(trace(model, *args, **kwargs))
+            places.add(passes[-1], names, training=True)
+            waiting -= passes[-1].ran.keys()
+        places.add(evaluated, names, training=False)
+        found = tuple(places.found(passes[0], None))
+    return Inspection(type(model).__name__, found, passes[0], evaluated, passes[0].seconds, tuple(passes))
 
 
 def _times(model: Module, args: Any, kwargs: Any, train: Trace, state: torch.Tensor) -> Times:

@@ -114,11 +114,14 @@ class Places:
     def unsettled(self) -> bool:
         """Whether another training pass may tell more: of a mask of few units, of layers that LayerDrop skips."""
         counted = [group.counted for group in self._groups.values() if group.counted]
-        # LayerDrop may ask `random` or NumPy, too.
-        skips = bool(self._python) or any(key[1] == LAYER_DROP for key in self._groups)
-        return skips or (bool(counted) and min(counted) < ENOUGH)
+        return self.skips() or (bool(counted) and min(counted) < ENOUGH)
 
-    def found(self, first: Trace, times: Times) -> Iterator[Place]:
+    def skips(self) -> bool:
+        """Whether chance may decide which layers run."""
+        # LayerDrop may ask `random` or NumPy, too.
+        return bool(self._python) or any(key[1] == LAYER_DROP for key in self._groups)
+
+    def found(self, first: Trace, times: Times | None) -> Iterator[Place]:
         """The places: those that ran, in their order, then those that did not. `times` are of the trace `first`."""
         seen = set()
         for key, group in self._groups.items():

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.nn.utils.rnn import PackedSequence
 
 from ..nn.names import named_modules
 
@@ -31,7 +32,7 @@ class Running:
         self.modules = dict(named_modules(model))
         self._names = {id(module): name for name, module in self.modules.items()}
         self._thread = threading.get_ident()
-        self._stack: list[tuple[str, Module]] = [("", model)]
+        self._stack: list[tuple[str, Module, PackedSequence | None]] = [("", model, None)]
         self.ran: dict[str, int] = {}  # how often each module's forward has run
         self.loose: dict[str, Module] = {}  # modules that the model does not own, by the name they got here
         self.python_draws: dict[str, int] = {}  # in whose code Python's or NumPy's own generator moved
@@ -41,6 +42,11 @@ class Running:
     def name(self) -> str:
         """The innermost module's qualified name, "" for the model itself."""
         return self._stack[-1][0]
+
+    @property
+    def packed(self) -> PackedSequence | None:
+        """The packed sequence that the innermost module was called with, or None."""
+        return self._stack[-1][2]
 
     @contextmanager
     def followed(self) -> Iterator[None]:
@@ -55,7 +61,7 @@ class Running:
             before.remove()
             after.remove()
 
-    def _enter(self, module: Module, _: Any) -> None:
+    def _enter(self, module: Module, args: Any) -> None:
         if threading.get_ident() != self._thread:
             return
         self._look(self.name)
@@ -63,7 +69,8 @@ class Running:
         if name is None:  # built in a forward, or kept in a plain list
             name = f"{self.name}<{type(module).__name__}>"
             self.loose[name] = module
-        self._stack.append((name, module))
+        packed = args[0] if args and isinstance(args[0], PackedSequence) else None
+        self._stack.append((name, module, packed))
         self.ran[name] = self.ran.get(name, 0) + 1
 
     def _leave(self, module: Module, _: Any, __: Any) -> None:

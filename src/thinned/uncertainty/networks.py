@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..model.inspect import Inspection, inspect
+from ..model.inspect import Inspection, glance
 from ..model.place import Place
 from ..model.untouched import untouched
 from ..nn.names import site_number
@@ -18,7 +18,7 @@ from ..ops.philox import signed
 from .predict import batch_size, first_tensor, predict
 from .prune import Pruning, prunings
 from .runner import Runner
-from .sites import Rates, find, rate_for
+from .sites import Rates, find, overridden, rate_for
 
 Module = torch.nn.Module
 
@@ -96,8 +96,8 @@ def thinned_networks(
         raise TypeError(
             "`thinned_networks`: an example must follow `k`. Got none. Pass what the model is called with: x[:2]."
         )
-    with untouched("thinned_networks", model):
-        inspection = inspect(model, *args, passes=1, **kwargs)
+    with untouched("thinned_networks", model), overridden(model, p):
+        inspection = glance(model, args, kwargs)
         live = find(inspection, sites, p)
         rates = {place.module: _rate(place, p) for place in live.places}
         found = {pruning.place: pruning for pruning in prunings(model, inspection, live.places)}

@@ -17,7 +17,12 @@ from ..model.noisy import FUNCTIONS, Noisy
 class Source(Protocol):
     """Where noise comes from."""
 
-    def thin(self, x: Tensor, p: float, shared: Sequence[int] = (), law: str = "inverted") -> Tensor: ...
+    @property
+    def packed(self) -> PackedSequence | None: ...  # what the module that runs was called with, if it is one
+
+    def thin(
+        self, x: Tensor, p: float, shared: Sequence[int] = (), law: str = "inverted", ragged: bool = False
+    ) -> Tensor: ...
 
     def uniform(self, like: Tensor) -> Tensor: ...
 
@@ -110,9 +115,17 @@ def recurrent(source: Source, name: str, entry: Noisy, p: float, args: Sequence[
 def _padded(source: Source, data: Tensor, sizes: Any, p: float) -> Tensor:
     """A packed sequence thinned by row and step: where a row lies in it depends on the rows beside it."""
     steps, lengths = pad_packed_sequence(PackedSequence(data, sizes))
-    thinned = source.thin(steps, p)
+    thinned = _in_order(source, steps, p)
     here = torch.arange(steps.shape[0])[:, None] < lengths
     return thinned[here.to(data.device)]
+
+
+def _in_order(source: Source, steps: Tensor, p: float) -> Tensor:
+    """Steps thinned in the order of the rows, not of their lengths."""
+    packed = source.packed
+    if packed is None or packed.unsorted_indices is None or packed.sorted_indices is None:
+        return source.thin(steps, p, ragged=True)
+    return source.thin(steps[:, packed.unsorted_indices], p, ragged=True)[:, packed.sorted_indices]
 
 
 def draw(
@@ -130,7 +143,8 @@ def draw(
     if getattr(function, "__name__", "").endswith("_"):
         like, numbers = args[0], [*args[1:], *kwargs.values()]
     elif name == "bernoulli":
-        like, numbers = args[0], [args[0]]
+        given = [*args[1:], *(kwargs[key] for key in kwargs if key == "p")]
+        like, numbers = args[0], given or [args[0]]
     else:
         like, numbers = _empty(name, args, {key: kwargs[key] for key in kwargs if key != "generator"}), []
     return _LAWS[name](source, like, numbers, args, kwargs).to(like.dtype)

@@ -10,20 +10,21 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 from torch.utils.data import DataLoader
 
-from ..model.inspect import inspect
+from ..model.inspect import glance
 from ..model.trace import Trace, tensors_of
 from ..model.untouched import untouched
 from ..noise import UINT64, Choice, check
-from ..ops.fold import fold_number
+from ..ops.fold import fold_in, fold_number
 from ..ops.philox import signed
 from .prediction import Prediction, entropy, joined
 from .runner import Runner, rows
-from .sites import Rates, find
+from .sites import Rates, find, overridden
 
 Module = torch.nn.Module
 
 TASK = Choice(("regression", "classification"))
 LEVELS = (0.05, 0.5, 0.95)
+CACHE = 2**24  # bytes of a chunk of samples that are to stay in the caches, where that is four samples or more
 
 
 def predict(
@@ -110,7 +111,7 @@ def predict(
     job = _Job(
         model, keys, seed, task, temperature, sites, p, shared_masks, samples, wanted, memory, output or first_tensor
     )
-    with untouched("predict", model):
+    with untouched("predict", model), overridden(model, p):
         parts: list[Prediction] = []
         for args, kwargs in _watched(_batches(model, x, inputs, device), x, progress):
             parts.extend(job.batch(args, kwargs))
@@ -147,28 +148,49 @@ class _Job:
     def batch(self, args: Any, kwargs: Any) -> Iterator[Prediction]:
         """Predict a batch, in chunks of rows that fit."""
         size = batch_size(args, kwargs)
-        if self.runner is None:
-            few = rows(args, kwargs, size, list(range(min(size, 2))))
-            inspection = inspect(self.model, *few[0], passes=1, **few[1])
-            live = find(inspection, self.sites, self.p)
-            self.runner = Runner(self.model, live, self.output, self.alike)
-            self.row_bytes = _bytes(inspection.eval) / min(size, 2)
-            with self.runner.entered():
-                self.runner.probe(args, kwargs, size)
-        # A quarter of what all calls of a pass make is alive at once, to be careful; a row is never split.
-        at_once = max(1, min(size, int(self.memory / max(1.0, self.row_bytes * min(4, len(self.keys))))))
-        together = max(1, min(len(self.keys), int(self.memory / max(1.0, self.row_bytes * at_once))))
-        with self.runner.entered():
+        runner = self.runner = self.runner or self._begun(args, kwargs, size)
+        keys = self.keys
+        runner.forget()
+        with runner.entered():
+            runner.probe(args, kwargs, size)
+            row_bytes = self.entry_bytes * _entries(args, kwargs) / size
+            at_once = max(1, min(size, int(self.memory / max(1.0, row_bytes * min(4, len(keys))))))
+            if runner.whole:
+                at_once = size
+                self._check_whole()
+                keys = fold_in(keys, self.first_row) if self.first_row else keys  # rows have no numbers here
+            fitting = int(min(self.memory, CACHE) / max(1.0, row_bytes * at_once))
+            together = max(1, min(len(keys), max(fitting, min(4, int(self.memory / max(1.0, row_bytes * at_once))))))
             for start in range(0, size, at_once):
                 picked = slice(start, start + at_once)
                 some = (args, kwargs) if at_once == size else rows(args, kwargs, size, picked)
-                self.runner.forget()
+                runner.forget()
                 drawn = [
-                    self._outputs(self.runner.samples(*some, keys, self.first_row + start))
-                    for keys in self.keys.split(together)
+                    self._outputs(runner.samples(*some, some_keys, self.first_row + start))
+                    for some_keys in keys.split(together)
                 ]
                 yield self._summary(torch.cat(drawn))
         self.first_row += size
+
+    def _begun(self, args: Any, kwargs: Any, size: int) -> Runner:
+        """Where the model draws, seen on two rows, or on all if it can't be called with two."""
+        few = rows(args, kwargs, size, [0, min(size, 2) - 1])
+        try:
+            inspection = glance(self.model, *few)
+        except Exception:
+            few = rows(args, kwargs, -1, None, copied=True)
+            inspection = glance(self.model, *few)
+        live = find(inspection, self.sites, self.p)
+        # A quarter of what all calls of a pass make is alive at once, to be careful; a row is never split.
+        self.entry_bytes = _bytes(inspection.eval) / max(1, _entries(*few))
+        return Runner(self.model, live, self.output, self.alike, as_evaluated=self.output is first_tensor)
+
+    def _check_whole(self) -> None:
+        if self.alike:
+            raise ValueError(
+                "`predict`: `shared_masks` is for rows that stand alone. Got a model whose answer to a row depends on "
+                "the rows beside it, or whose rows are not on axis 0. Leave it out: masks are those of the whole input."
+            )
 
     def _outputs(self, raw: Tensor) -> Tensor:
         raw = raw.float()
@@ -198,7 +220,7 @@ class _Job:
             seed=self.seed,
             task=self.task,
             places=tuple(place.name for place in self.runner.live.places),
-            engine=f"loop: {self.runner.why_loop}" if self.runner.why_loop else "vmap",
+            engine=self.runner.engine,
             samples=drawn.cpu() if self.keep else None,
             sampled_entropy=entropy(drawn, 2).mean(0).cpu() if classes else None,
             votes=votes,
@@ -236,6 +258,11 @@ def first_tensor(answer: Any) -> Tensor:
         f"`predict`: the model must answer with a tensor. Got {type(answer).__name__}. Pass output=, which takes the "
         "answer and gives its tensor."
     )
+
+
+def _entries(args: Any, kwargs: Any) -> int:
+    """How large an input is."""
+    return sum(tensor.numel() for tensor in tensors_of((args, kwargs)))
 
 
 def _bytes(trace: Trace) -> float:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from ..noise.place import Placement
@@ -38,7 +39,12 @@ class Layout:
         return tuple(axis + (axis > self.axis) for axis in axes)
 
 
-def placement(shape: Sequence[int], rows: int | None, first: int, shared: Sequence[int], alike: bool) -> Placement:
+RAGGED = 2**32  # positions that a row has, where its length may be another beside other rows
+
+
+def placement(
+    shape: Sequence[int], rows: int | None, first: int, shared: Sequence[int], alike: bool, ragged: bool = False
+) -> Placement:
     """Positions in which the rows come first.
 
     Arguments:
@@ -47,6 +53,7 @@ def placement(shape: Sequence[int], rows: int | None, first: int, shared: Sequen
         first: the number, in all of the data, of the first row.
         shared: axes along which one draw is shared.
         alike: every row has the same noise.
+        ragged: how many steps there are depends on the other rows.
 
     >>> placement((20, 3, 5), 1, 0, (), False).strides  # 3 rows of 20 steps and 5 features
     (5, 100, 1)
@@ -60,6 +67,7 @@ def placement(shape: Sequence[int], rows: int | None, first: int, shared: Sequen
             unit *= shape[axis]
     base = 0
     if rows is not None and not alike and rows not in shared:
+        unit = RAGGED if ragged else unit
         strides[rows] = unit
         base = unit * first
     return Placement(tuple(shape), tuple(strides), base)
@@ -97,3 +105,20 @@ def together(found: Layout, ours: Tensor, other: Tensor) -> bool:
     if any(last) and not any(first):
         return True
     return not (any(changed[1::2]) and not any(changed[0::2]))
+
+
+def independent(two: Tensor, three: Tensor, other: Tensor) -> bool:
+    """Whether a row's answer is its own: by two and by three equal rows, and two of which the second has changed."""
+    if two.ndim == 0 or (len(two), len(three), len(other)) != (2, 3, 2):
+        return False
+    pairs = ((two[0], two[1]), (three[0], three[2]), (two[0], other[0]))
+    return all(_alike(one, another) for one, another in pairs)
+
+
+def _alike(one: Tensor, other: Tensor) -> bool:
+    """Equal but for rounding, which depends on how many rows are computed at once."""
+    if one.shape != other.shape:
+        return False
+    exact = torch.finfo(one.dtype).eps ** 0.5 if one.is_floating_point() else 0.0
+    bound = exact * float(one.double().nan_to_num(0.0, 0.0, 0.0).abs().max()) if one.numel() else 0.0
+    return torch.allclose(one.double(), other.double(), rtol=0.0, atol=bound, equal_nan=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,8 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .rows import Layout, layout, together
-from .sampler import Number, Overwritten, Sampler
+from ..model.draws import Draw, DrawMode
+from ..model.trace import tensors_of
+from .rows import Layout, independent, layout, together
+from .sampler import Number, Sampler, Unrepeated
 from .sites import Live
 
 Module = torch.nn.Module
@@ -21,15 +24,26 @@ Module = torch.nn.Module
 class Runner:
     """A model, an example of its arguments, and its noise; `rows` of a batch are run for one sample or for many."""
 
-    def __init__(self, model: Module, live: Live, output: Callable[[Any], Tensor], alike: bool) -> None:
+    def __init__(
+        self, model: Module, live: Live, output: Callable[[Any], Tensor], alike: bool, *, as_evaluated: bool = False
+    ) -> None:
         self.model, self.live, self._output = model, live, output
-        self._layouts: dict[Number, Layout] = {}
-        self.sampler = Sampler(model, live.spots, live.flipped, self._layouts, alike)
+        self.sampler = Sampler(model, live.spots, live.flipped, {}, alike)
+        self._as_evaluated = as_evaluated  # whether the answer must have the form that it has in evaluation
+        self._known: dict[Any, tuple[dict[Number, Layout], bool]] = {}  # what probes found, by the shape of a row
+        self.whole = False  # the rows are one: what is said of one hangs on the others
+        self._writes = False  # the model writes into its arguments
         self.by_python = any(place.kind == "random" for place in live.places)
         # Why samples run one by one, once that is known; what comes before the first noise may depend on such draws.
         self.why_loop = "random numbers of Python or NumPy" if self.by_python else ""
         self.remembers = not self.by_python
         _in_python(model, live)
+
+    @property
+    def engine(self) -> str:
+        """How samples run."""
+        how = f"loop: {self.why_loop}" if self.why_loop else "vmap"
+        return f"{how}; rows depend on one another, and masks are those of the whole batch" if self.whole else how
 
     @contextmanager
     def entered(self) -> Iterator[None]:
@@ -38,30 +52,58 @@ class Runner:
         self.model.eval()
         for name in self.live.flipped:
             modules[name].training = True
-        with torch.no_grad(), torch.compiler.set_stance("force_eager"), self.sampler.running.followed():
+        with (
+            warnings.catch_warnings(),
+            torch.no_grad(),
+            torch.compiler.set_stance("force_eager"),
+            self.sampler.running.followed(),
+        ):
+            warnings.filterwarnings("ignore", "Using `torch.compile")  # of hooks that fire twice, which is no harm here
             yield
 
     def once(self, args: Any, kwargs: Any, key: Tensor) -> Tensor:
         """The output of the sample with this key."""
+        return self._output(self._answer(args, kwargs, key))
+
+    def _answer(self, args: Any, kwargs: Any, key: Tensor) -> Any:
+        if self._writes:
+            args, kwargs = rows(args, kwargs, -1, None, copied=True)
         self.sampler.begin(key)
         if self.by_python:
             random.seed(int(key))
             np.random.seed(int(key) % 2**32)  # noqa: NPY002  models draw from this one
         with self.sampler:
-            result = self.model(*args, **kwargs)
-        return self._output(result)
+            return self.model(*args, **kwargs)
 
     def probe(self, args: Any, kwargs: Any, batch: int) -> None:
-        """Find where rows lie at every noisy call, by two rows, by three, and by a change of the second."""
-        shapes = []
+        """Find where rows lie at every noisy call: once for each shape that a row has."""
+        shape = tuple(
+            (tensor.dtype, tensor.shape[1:] if tensor.ndim and tensor.shape[0] == batch else tensor.shape)
+            for tensor in tensors_of((args, kwargs))
+        )
+        if shape not in self._known:
+            self._known[shape] = self._probed(args, kwargs, batch)
+        self.sampler.layouts, self.whole = self._known[shape]
+
+    def _probed(self, args: Any, kwargs: Any, batch: int) -> tuple[dict[Number, Layout], bool]:
+        """By two rows, by three, and by a change of the second; and whether the rows have nothing to do with another.
+
+        Where the model can't be called with two rows, as with two nodes of a graph, all are one.
+        """
         two = rows(args, kwargs, batch, [0, 0])
-        for few in (two, rows(args, kwargs, batch, [0, 0, 0]), rows(*two, 2, [0, 1], altered=1)):
-            seen: dict[Number, Tensor] = {}
-            self.sampler.seen = seen
-            self.once(*few, self.sampler.key)
-            shapes.append(seen)
-        self.sampler.seen = None
-        first, three, other = shapes
+        try:
+            probes = [
+                self._seen(*few)
+                for few in (two, rows(args, kwargs, batch, [0, 0, 0]), _changed(args, kwargs, batch, two))
+            ]
+        except Exception:
+            self._check_form(args, kwargs, self._seen(args, kwargs)[1])
+            return {}, True
+        (first, answer), (three, second), (other, third) = probes
+        self._check_form(*two, answer)
+        if not independent(*(self._output(found) for found in (answer, second, third))):
+            return {}, True
+        layouts = {}
         for number, x in first.items():
             if number not in three or number not in other:
                 continue
@@ -70,16 +112,59 @@ class Runner:
                 found = Layout()
             elif found.axis is not None and found.each > 1 and x.shape == other[number].shape:
                 found = Layout(found.axis, found.each, together(found, x, other[number]))
-            self._layouts[number] = found
+            layouts[number] = found
+        return layouts, False
+
+    def _seen(self, args: Any, kwargs: Any) -> tuple[dict[Number, Tensor], Any]:
+        """What every noisy call acts on, and the answer, without any noise."""
+        seen: dict[Number, Tensor] = {}
+        self.sampler.seen = seen
+        args, kwargs = rows(args, kwargs, -1, None, copied=True)
+        given = [tensor for tensor in tensors_of((args, kwargs)) if not tensor.is_inference()]
+        versions = [tensor._version for tensor in given]
+        drawn: list[Draw] = []
+        try:
+            with DrawMode(drawn.append):
+                answer = self._answer(args, kwargs, self.sampler.key)
+        finally:
+            self.sampler.seen = None
+        if drawn:
+            raise ValueError(
+                f"`predict`: all noise must be drawn by key. Got draws by {drawn[0].operator} at a place that "
+                "`thinned.inspect` does not show, or that `sites` leaves out of a module that draws other noise. Name "
+                "that place in `sites` too, or leave all of its module out."
+            )
+        if versions != [tensor._version for tensor in given]:
+            self._writes, self.remembers = True, False
+        return seen, answer
+
+    def _check_form(self, args: Any, kwargs: Any, answer: Any) -> None:
+        """Refuse a model whose own forward draws noise where it trains, and then answers something else as well."""
+        modules = [self.sampler.running.modules[name] for name in self.live.flipped]
+        if not self._as_evaluated or not any(True for module in modules for _ in module.children()):
+            return
+        for module in modules:
+            module.training = False
+        copied = rows(args, kwargs, -1, None, copied=True)
+        plain = self.model(*copied[0], **copied[1])
+        for module in modules:
+            module.training = True
+        if _form(plain) != _form(answer):
+            owners = ", ".join(name or "the model itself" for name in sorted(self.live.flipped))
+            raise ValueError(
+                f"`predict`: `model` must answer alike with and without noise. Got {_form(answer)} where {owners} "
+                f"trains, {_form(plain)} in evaluation. Pass output=, which takes the first answer and gives its "
+                "tensor, or leave the place out by sites=..."
+            )
 
     def samples(self, args: Any, kwargs: Any, keys: Tensor, first_row: int) -> Tensor:
         """The outputs `(len(keys), rows, ...)` of the samples with these keys."""
-        self.sampler.first_row = first_row
-        if self.remembers and not self.sampler.log:
-            self.sampler.remember(lambda: self._once_recorded(args, kwargs))
+        self.sampler.first_row = 0 if self.whole else first_row
         try:
+            if self.remembers and not self.sampler.log:
+                self.sampler.remember(lambda: self._once_recorded(args, kwargs))
             return self._samples(args, kwargs, keys)
-        except Overwritten:
+        except Unrepeated:
             self.remembers = False
             self.sampler.forget()
             return self._samples(args, kwargs, keys)
@@ -97,11 +182,30 @@ class Runner:
             try:
                 result: Tensor = torch.func.vmap(lambda key: self.once(args, kwargs, key), randomness="error")(keys)
                 return result
-            except Overwritten:
-                raise
             except Exception as error:
                 self.why_loop = f"{type(error).__name__}: {error}".splitlines()[0]
-        return torch.stack([self.once(args, kwargs, key) for key in keys])
+        drawn = [self.once(args, kwargs, key) for key in keys]
+        shapes = list(dict.fromkeys(tuple(found.shape) for found in drawn))
+        if len(shapes) > 1:
+            raise ValueError(
+                f"`predict`: the output must have one shape in every sample. Got {shapes[0]} and {shapes[1]}. Pass "
+                "output=, which takes the answer and gives a tensor of fixed shape."
+            )
+        return torch.stack(drawn)
+
+
+def _form(answer: Any) -> str:
+    """The type of an answer, and the shapes in it."""
+    return f"{type(answer).__name__} of {[tuple(tensor.shape) for tensor in tensors_of(answer)]}"
+
+
+def _changed(args: Any, kwargs: Any, batch: int, two: Any) -> Any:
+    """Two rows that differ: the first two of the data, or a row and an altered one."""
+    if batch > 1:
+        pair = rows(args, kwargs, batch, [0, 1])
+        if any(not torch.equal(*both) for both in zip(tensors_of(pair), tensors_of(two), strict=True)):
+            return pair
+    return rows(two[0], two[1], 2, [0, 1], altered=1)
 
 
 def _in_python(model: Module, live: Live) -> None:
@@ -115,15 +219,22 @@ def _in_python(model: Module, live: Live) -> None:
             )
 
 
-def rows(args: Any, kwargs: Any, batch: int, picked: Any, altered: int | None = None) -> tuple[Any, Any]:
-    """The arguments with only these rows of every tensor that has `batch` of them, one of them altered if asked."""
+def rows(
+    args: Any, kwargs: Any, batch: int, picked: Any, altered: int | None = None, *, copied: bool = False
+) -> tuple[Any, Any]:
+    """The arguments with only these rows of every tensor that has `batch` of them.
+
+    If asked, one of the rows is altered, where it holds real numbers; or all tensors are copied as they are.
+    """
 
     def pick(value: Any) -> Any:
+        if copied and isinstance(value, Tensor):
+            return value.clone()
         if isinstance(value, Tensor) and value.ndim and value.shape[0] == batch:
             some = value[picked]
-            if altered is not None:
+            if altered is not None and some.is_floating_point():
                 some = some.clone()
-                some[altered] = 0.5 - some[altered] if some.is_floating_point() else some[altered].flip(-1) == 0
+                some[altered] = 0.5 - some[altered]
             return some
         if isinstance(value, dict):
             return type(value)({name: pick(inner) for name, inner in value.items()})

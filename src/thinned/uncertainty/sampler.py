@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 
@@ -20,6 +21,7 @@ from ..model.noisy import DRAWS, FUNCTIONS, INSIDE, OPERATORS, WRITES, canonical
 from ..model.running import Running
 from ..model.trace import tensors_of
 from ..nn.names import site_number
+from ..noise.place import Placement
 from ..ops.philox import signed
 from ..ops.rate import packed
 from . import noises
@@ -31,12 +33,13 @@ Spot = tuple[str, str, str, int]  # module, function, file, line: where a call i
 Number = tuple[str, int]  # a module's name, and which of its noisy calls in a forward pass
 
 
-class FirstNoise(Exception):  # noqa: N818  no error: it ends a pass that only remembers
-    """The forward pass has come to its first noise."""
+# No errors, so that a model that catches those does not catch these.
+class FirstNoise(BaseException):
+    """The forward pass has come to its first noise: it ends a pass that only remembers."""
 
 
-class Overwritten(Exception):  # noqa: N818
-    """A remembered result was written to."""
+class Unrepeated(BaseException):
+    """What is remembered can't stand for a pass: a result was written to, or other calls are made."""
 
 
 class Sampler(TorchFunctionMode):
@@ -59,11 +62,11 @@ class Sampler(TorchFunctionMode):
     ) -> None:
         super().__init__()
         self.running = Running(model, generators=False)
-        self._live, self._flipped, self._layouts, self._alike = live, flipped, layouts, alike
+        self._live, self._flipped, self.layouts, self._alike = live, flipped, layouts, alike
         self._owners = {module for module, *_ in live}
         self.key: Tensor = torch.tensor(0)
         self.first_row = 0
-        self.log: list[Any] = []  # results of the calls before the first noise
+        self.log: list[tuple[Any, Any]] = []  # functions and results of the calls before the first noise
         self.seen: dict[Number, Tensor] | None = None  # what each noisy call acts on; no noise is made then
         self._storages: set[int] = set()
         self._recording = False
@@ -90,7 +93,7 @@ class Sampler(TorchFunctionMode):
             pass
         finally:
             self._recording = False
-        self._storages = {tensor.untyped_storage().data_ptr() for kept in self.log for tensor in tensors_of(kept)}
+        self._storages = {tensor.untyped_storage().data_ptr() for _, kept in self.log for tensor in tensors_of(kept)}
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -99,27 +102,36 @@ class Sampler(TorchFunctionMode):
             return torch.zeros((), dtype=torch.int64) if name == "randint" else func(*args, **kwargs)
         order, self._order = self._order, self._order + 1
         if order < len(self.log) and not self._recording:
-            return self.log[order]
+            before, result = self.log[order]
+            if before is not func and before != func:
+                raise Unrepeated
+            return result
         if self._replaced is not None:
             args, kwargs = self._current(args), self._current(kwargs)
         if name in FUNCTIONS or name in OPERATORS or name in DRAWS:
             rate = self._rate(func, name, args, kwargs)
-            if rate is not None:
+            if rate is not None and rate > 0.0:
                 if self._recording:
                     self._recording = False  # contexts that are left now, such as no_grad, call torch as well
                     raise FirstNoise
                 return self._noise(func, name, rate, args, kwargs)
+            if rate is not None:
+                if name in OPERATORS:
+                    return args[0]
+                entry = noisy(name, args)
+                if entry is not None:
+                    args, kwargs = entry.p.write(args, kwargs, 0.0)
         if name in ("batch_norm", "instance_norm") and self.running.name in self._flipped:
             args, kwargs = _in_evaluation(args, kwargs)
         if self.log and not self._recording and WRITES.match(getattr(func, "__name__", "")):
             self._check_write(args)
         result = func(*args, **kwargs)
         if self._recording:
-            self.log.append(result)
+            self.log.append((func, result))
         return result
 
     def _rate(self, func: Any, name: str, args: Any, kwargs: Any) -> float | None:
-        """The p of a call that is to be thinned now; None for a call to leave alone."""
+        """The p of a call that is to be thinned now, 0 if not; None for a call to leave alone."""
         module = self.running.name
         if module not in self._owners:
             return None
@@ -132,7 +144,7 @@ class Sampler(TorchFunctionMode):
         entry = noisy(name, args)
         if rate is None:
             rate = entry.rate(args, kwargs)[0] if entry is not None else 1.0
-        return rate if rate > 0.0 else None
+        return rate
 
     def _noise(self, func: Any, name: str, p: float, args: Any, kwargs: Any) -> Any:
         if name in OPERATORS:
@@ -171,8 +183,14 @@ class Sampler(TorchFunctionMode):
 
     # What `noises` asks for.
 
-    def thin(self, x: Tensor, p: float, shared: Sequence[int] = (), law: str = "inverted") -> Tensor:
-        return self._keyed(x, torch.ops.thinned.drop, packed(law, p, "predict"), shared)
+    @property
+    def packed(self) -> PackedSequence | None:
+        return self.running.packed
+
+    def thin(
+        self, x: Tensor, p: float, shared: Sequence[int] = (), law: str = "inverted", ragged: bool = False
+    ) -> Tensor:
+        return self._keyed(x, torch.ops.thinned.drop, packed(law, p, "predict"), shared, ragged)
 
     def uniform(self, like: Tensor) -> Tensor:
         return self._keyed(torch.ones_like(like), torch.ops.thinned.uniform, _NO_LAW)
@@ -180,12 +198,12 @@ class Sampler(TorchFunctionMode):
     def normal(self, like: Tensor) -> Tensor:
         return self._keyed(torch.ones_like(like), torch.ops.thinned.gaussian, _UNIT) - 1.0
 
-    def _keyed(self, x: Tensor, operator: Any, law: Tensor, shared: Sequence[int] = ()) -> Tensor:
+    def _keyed(self, x: Tensor, operator: Any, law: Tensor, shared: Sequence[int] = (), ragged: bool = False) -> Tensor:
         number, found = self._number(x)
         if self.seen is not None:
             self.seen[number] = x
             return x
-        where, split = self._place(x, found, shared)
+        where, split = self._place(x, found, shared, ragged)
         result: Tensor = operator(
             split, self._own(number), law, False, [signed(step) for step in where.strides], signed(where.base)
         )
@@ -195,7 +213,7 @@ class Sampler(TorchFunctionMode):
         module = self.running.name
         count = self._counts.get(module, 0)
         self._counts[module] = count + 1
-        return (module, count), self._layouts.get((module, count), Layout())
+        return (module, count), self.layouts.get((module, count), Layout())
 
     def _own(self, number: Number) -> Tensor:
         """The key of one call: `fold_in(fold_in(the sample's key, site), call)`."""
@@ -204,9 +222,9 @@ class Sampler(TorchFunctionMode):
         own: Tensor = torch.ops.thinned.fold_in(site, count)
         return own
 
-    def _place(self, x: Tensor, found: Layout, shared: Sequence[int]) -> tuple[Any, Tensor]:
+    def _place(self, x: Tensor, found: Layout, shared: Sequence[int], ragged: bool = False) -> tuple[Placement, Tensor]:
         split, rows = found.split(x)
-        return placement(split.shape, rows, self.first_row, found.shared(shared), self._alike), split
+        return placement(split.shape, rows, self.first_row, found.shared(shared), self._alike, ragged), split
 
     # Writes.
 
@@ -234,7 +252,7 @@ class Sampler(TorchFunctionMode):
         if not isinstance(target, Tensor) or torch._C._functorch.is_batchedtensor(target):
             return
         if target.untyped_storage().data_ptr() in self._storages:
-            raise Overwritten
+            raise Unrepeated
 
 
 _RUNNER = str(Path(__file__).with_name("runner.py"))  # which calls the model

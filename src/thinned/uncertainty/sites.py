@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
+import torch
+
 from ..model.inspect import Inspection
-from ..model.noisy import DRAWS
-from ..model.place import Place
+from ..model.noisy import DRAWS, rate_attributes
+from ..model.place import LAYER_DROP, Place
+from ..nn.names import named_modules
 from ..noise import PROBABILITY, check
 from .sampler import Spot
 
@@ -43,18 +47,27 @@ def find(inspection: Inspection, sites: str | Sequence[str] | None, p: Rates) ->
     spots: dict[Spot, float | None] = {}
     flipped: set[str] = set()
     drawing = []
-    for place in wanted:
-        override = rates[place.name]
+    for place in inspection.places:
+        in_training, in_evaluation = _spots(inspection, place)
+        override = rates.get(place.name)
         rate = place.p if override is None else override
-        if (override is None and not place.train_calls) or rate == 0.0:
+        if place.name not in rates or rate == 0.0:
+            spots.update(_silenced(place, in_evaluation))
+            continue
+        if not place.train_calls and (override is None or not in_training | in_evaluation):
             continue
         drawing.append(place)
-        in_training, in_evaluation = _spots(inspection, place)
         by_hand = place.kind == "random" or any(spot[1] in DRAWS for spot in in_training)
         for spot in in_training | in_evaluation:
             spots[spot] = None if by_hand or (override is None and place.p is None) else rate
         if not in_training <= in_evaluation or by_hand:
             flipped.add(place.module)
+    for place in inspection.places:
+        if place.kind == "random" and place.name not in rates and place.module in flipped:
+            raise ValueError(
+                f"`predict`: {place.name!r} can't be left out, since other noise of its module is drawn. Got sites="
+                f"{sites!r}. Name it too, or leave all of {place.module!r} out."
+            )
     if not drawing:
         raise ValueError(
             f"`predict`: `model` must have noise to sample. Got {inspection.model}, in which nothing is random"
@@ -65,34 +78,68 @@ def find(inspection: Inspection, sites: str | Sequence[str] | None, p: Rates) ->
     return Live(tuple(drawing), spots, flipped)
 
 
+def _silenced(place: Place, in_evaluation: set[Spot]) -> dict[Spot, float]:
+    """The calls of a place that is not to draw, but does in evaluation too."""
+    if not place.eval_calls or place.kind == LAYER_DROP:  # a number that is drawn, and compared only in training
+        return {}
+    if place.kind == "random" or any(spot[1] in DRAWS for spot in in_evaluation):
+        raise ValueError(
+            f"`predict`: noise made by hand that draws in evaluation mode too can't be left out. Got {place.name!r}, "
+            f"called at {place.file}:{place.line}. Name it in `sites`, or make it ask self.training."
+        )
+    return dict.fromkeys(in_evaluation, 0.0)
+
+
+@contextmanager
+def overridden(model: torch.nn.Module, p: Rates) -> Iterator[None]:
+    """Dropout modules with the p that a call gives them, and afterwards with their own."""
+    before = []
+    try:
+        for name, module in named_modules(model) if p is not None else ():
+            for attribute in rate_attributes(module):
+                rate = _given(f"{name}.{attribute}" if attribute == "recurrent_dropout" else name, p)
+                if rate is not None:
+                    before.append((module, attribute, getattr(module, attribute)))
+                    setattr(module, attribute, 1.0 - rate if attribute == "keep_prob" else rate)
+        yield
+    finally:
+        for module, attribute, value in reversed(before):
+            setattr(module, attribute, value)
+
+
+def _given(name: str, p: Rates) -> float | None:
+    """The rate that a call gives the place of this name; of several patterns that match, the last counts."""
+    rate: Any = p
+    if isinstance(p, Mapping):
+        rate = None
+        for pattern, value in p.items():
+            if fnmatchcase(name, pattern):
+                rate = value
+    return None if rate is None else float(check(PROBABILITY, "predict", "p", rate))
+
+
 def _matches(name: str, patterns: Sequence[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def rate_for(place: Place, p: Rates) -> float | None:
     """The p that a call gives a place, None where it gives none."""
-    rate: Any = p
-    if isinstance(p, Mapping):
-        rate = None
-        for pattern, value in p.items():
-            if fnmatchcase(place.name, pattern):
-                rate = value
+    rate = _given(place.name, p)
     if rate is None:
         return None
-    check(PROBABILITY, "predict", "p", rate)
     if place.kind in DRAWS or place.kind in ("LayerDrop", "random"):
         raise ValueError(
             f"`predict`: `p` can't be given for noise made by hand. Got {rate} for {place.name!r}, called at "
             f"{place.file}:{place.line}. Name other places: p={{pattern: p}}."
         )
-    return float(rate)
+    return rate
 
 
 def _spots(inspection: Inspection, place: Place) -> tuple[set[Spot], set[Spot]]:
     """Where a place's calls are made in training, and in evaluation."""
     found: list[set[Spot]] = []
-    for trace in (inspection.train, inspection.eval):
-        calls = (call for call in trace.calls if call.module == place.module)
+    for traces in (inspection.passes, (inspection.eval,)):
+        calls = (call for trace in traces for call in trace.of(place.module))
         found.append(
             {
                 (call.module, call.function, call.file, call.line)
