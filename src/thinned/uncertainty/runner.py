@@ -50,7 +50,7 @@ class Runner:
         """The model in evaluation mode, with the owners of its noise told that they train."""
         modules = self.sampler.running.modules
         self.model.eval()
-        for name in self.live.flipped:
+        for name in self.live.flipped | self.live.trial:
             modules[name].training = True
         with (
             warnings.catch_warnings(),
@@ -91,6 +91,7 @@ class Runner:
         Where the model can't be called with two rows, as with two nodes of a graph, all are one.
         """
         two = rows(args, kwargs, batch, [0, 0])
+        self._settle(args, kwargs, two)
         try:
             probes = [
                 self._seen(*few)
@@ -138,17 +139,46 @@ class Runner:
             self._writes, self.remembers = True, False
         return seen, answer
 
+    def _settle(self, args: Any, kwargs: Any, two: Any) -> None:
+        """Leave out what runs only in training and changes the answer's form: auxiliary classifiers."""
+        if not self.live.trial:
+            return
+        try:
+            plain, answer = self._plain(*two), self._seen(*two)[1]
+        except Exception:
+            plain, answer = self._plain(args, kwargs), self._seen(args, kwargs)[1]
+        if _form(plain) == _form(answer):
+            self.live = self.live._replace(flipped=self.live.flipped | self.live.trial, trial=set())
+        else:
+            for name in self.live.trial:
+                self.sampler.running.modules[name].training = False
+            kept = tuple(place for place in self.live.places if place.name not in self.live.aside)
+            self.live = self.live._replace(places=kept, trial=set())
+            if not kept:
+                raise ValueError(
+                    f"`predict`: `model` must have noise to sample. Got noise only at {', '.join(self.live.aside)}, "
+                    f"where the model gives another answer, {_form(answer)}. Pass sites=... or put dropout elsewhere."
+                )
+        self.sampler.flipped = self.live.flipped
+
+    def _plain(self, args: Any, kwargs: Any) -> Any:
+        """The answer in evaluation."""
+        modules = [self.sampler.running.modules[name] for name in self.live.flipped | self.live.trial]
+        copied = rows(args, kwargs, -1, None, copied=True)
+        for module in modules:
+            module.training = False
+        try:
+            return self.model(*copied[0], **copied[1])
+        finally:
+            for module in modules:
+                module.training = True
+
     def _check_form(self, args: Any, kwargs: Any, answer: Any) -> None:
         """Refuse a model whose own forward draws noise where it trains, and then answers something else as well."""
         modules = [self.sampler.running.modules[name] for name in self.live.flipped]
         if not self._as_evaluated or not any(True for module in modules for _ in module.children()):
             return
-        for module in modules:
-            module.training = False
-        copied = rows(args, kwargs, -1, None, copied=True)
-        plain = self.model(*copied[0], **copied[1])
-        for module in modules:
-            module.training = True
+        plain = self._plain(args, kwargs)
         if _form(plain) != _form(answer):
             owners = ", ".join(name or "the model itself" for name in sorted(self.live.flipped))
             raise ValueError(

@@ -62,7 +62,7 @@ class Sampler(TorchFunctionMode):
     ) -> None:
         super().__init__()
         self.running = Running(model, generators=False)
-        self._live, self._flipped, self.layouts, self._alike = live, flipped, layouts, alike
+        self._live, self.flipped, self.layouts, self._alike = live, flipped, layouts, alike
         self._owners = {module for module, *_ in live}
         self.key: Tensor = torch.tensor(0)
         self.first_row = 0
@@ -121,7 +121,7 @@ class Sampler(TorchFunctionMode):
                 entry = noisy(name, args)
                 if entry is not None:
                     args, kwargs = entry.p.write(args, kwargs, 0.0)
-        if name in ("batch_norm", "instance_norm") and self.running.name in self._flipped:
+        if name in ("batch_norm", "instance_norm") and self.running.name in self.flipped:
             args, kwargs = _in_evaluation(args, kwargs)
         if self.log and not self._recording and WRITES.match(getattr(func, "__name__", "")):
             self._check_write(args)

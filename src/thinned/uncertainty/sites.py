@@ -25,6 +25,8 @@ class Live(NamedTuple):
     places: tuple[Place, ...]
     spots: dict[Spot, float | None]
     flipped: set[str]  # modules to be told that they train, since nothing else makes them draw
+    trial: set[str]  # modules that call others only when they train: told so, if they answer as in evaluation then
+    aside: set[str]  # the places in those others
 
 
 def find(inspection: Inspection, sites: str | Sequence[str] | None, p: Rates) -> Live:
@@ -47,6 +49,8 @@ def find(inspection: Inspection, sites: str | Sequence[str] | None, p: Rates) ->
     spots: dict[Spot, float | None] = {}
     flipped: set[str] = set()
     drawing = []
+    trial: set[str] = set()
+    aside: set[str] = set()
     for place in inspection.places:
         in_training, in_evaluation = _spots(inspection, place)
         override = rates.get(place.name)
@@ -57,6 +61,9 @@ def find(inspection: Inspection, sites: str | Sequence[str] | None, p: Rates) ->
         if not place.train_calls and (override is None or not in_training | in_evaluation):
             continue
         drawing.append(place)
+        if place.module and place.module not in inspection.eval.ran:
+            aside.add(place.name)
+            trial.add(_caller(place.module, inspection))
         by_hand = place.kind == "random" or any(spot[1] in DRAWS for spot in in_training)
         for spot in in_training | in_evaluation:
             spots[spot] = None if by_hand or (override is None and place.p is None) else rate
@@ -75,7 +82,14 @@ def find(inspection: Inspection, sites: str | Sequence[str] | None, p: Rates) ->
             + ". Pass p=0.1 to set rates for the call, thinned.apply(model, thinned.plan(model, x)) to put dropout in, "
             "and train with it."
         )
-    return Live(tuple(drawing), spots, flipped)
+    return Live(tuple(drawing), spots, flipped, trial - flipped, aside)
+
+
+def _caller(module: str, inspection: Inspection) -> str:
+    """The nearest module around this one that runs in evaluation."""
+    while module and module not in inspection.eval.ran:
+        module = module.rpartition(".")[0]
+    return module
 
 
 def _silenced(place: Place, in_evaluation: set[Spot]) -> dict[Spot, float]:
@@ -152,4 +166,5 @@ def _spots(inspection: Inspection, place: Place) -> tuple[set[Spot], set[Spot]]:
 
 def _belongs(call: Any, place: Place) -> bool:
     by_call = ":" in place.name
-    return not by_call or (call.file, call.line) == (place.file, place.line)
+    same = call.function == place.kind or (place.kind == LAYER_DROP and call.function in DRAWS)
+    return not by_call or (same and (call.file, call.line) == (place.file, place.line))
