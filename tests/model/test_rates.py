@@ -385,6 +385,7 @@ def test_a_pattern_that_matches_nothing_lists_what_is_near() -> None:
         ({"*": 20}, ValueError, "If 20 % was meant, pass 0.2"),
         ({"*": "0.1"}, TypeError, "Pass the number 0.1, not text"),
         ([0.1], TypeError, "must be a mapping"),
+        ({3: 0.1}, TypeError, "a pattern must be text. Got 3. Pass '\\*' for all places"),
     ],
 )
 def test_bad_rates(rates: Any, error: type[Exception], message: str) -> None:

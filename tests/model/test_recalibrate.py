@@ -153,6 +153,9 @@ def test_all_or_nothing(name: str) -> None:
 
 
 def test_models_without_are_refused() -> None:
+    for loader in (torch.ones(4, 2), 3):
+        with pytest.raises(TypeError, match=r"`loader` must give batches. Got (Tensor|int). Pass a DataLoader"):
+            thinned.recalibrate_batchnorm(torch.nn.BatchNorm1d(2), loader)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"`recalibrate_batchnorm`: `model` must be a torch.nn.Module. Got str. Pass"):
         thinned.recalibrate_batchnorm("model", [torch.rand(4, 3)])  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"`model` must have batch norm.* Got Linear, which has none. There is"):

@@ -301,6 +301,8 @@ def test_errors_say_what_to_do() -> None:
     model = network()
     with pytest.raises(ValueError, match=r"`MaxNorm`: `c` must be a finite number above 0. Got 0"):
         thinned.MaxNorm(model, 0)
+    with pytest.raises(TypeError, match=r"`MaxNorm`: `model` must be a torch.nn.Module, or several. Got int"):
+        thinned.MaxNorm(3)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"`MaxNorm`: `c` .* Got '3'. Pass a float"):
         thinned.MaxNorm(model, "3")  # type: ignore[arg-type]
     with pytest.raises(

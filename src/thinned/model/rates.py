@@ -74,7 +74,9 @@ def set_rates(model: Module, rates: Mapping[str, float], *, example: Any = None)
         raise TypeError(
             f"`set_rates`: `rates` must be a mapping from patterns to p. Got {type(rates).__name__}. Pass {{'*': 0.1}}."
         )
-    for p in rates.values():
+    for pattern, p in rates.items():
+        if not isinstance(pattern, str):
+            raise TypeError(f"`set_rates`: a pattern must be text. Got {pattern!r}. Pass '*' for all places.")
         check(PROBABILITY, "set_rates", "p", p)
     places = Places("set_rates", model, example)
     wanted: dict[str, float] = {}

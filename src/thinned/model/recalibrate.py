@@ -75,6 +75,11 @@ def recalibrate_batchnorm(
         raise TypeError(
             f"`recalibrate_batchnorm`: `model` must be a torch.nn.Module. Got {type(model).__name__}. Pass the module."
         )
+    if isinstance(loader, Tensor) or not isinstance(loader, Iterable):
+        raise TypeError(
+            f"`recalibrate_batchnorm`: `loader` must give batches. Got {type(loader).__name__}. Pass a DataLoader, or "
+            "[batch] for one."
+        )
     if batches is not None:
         check(BATCHES, "recalibrate_batchnorm", "batches", batches)
     inner = unwrapped(model)

@@ -72,6 +72,10 @@ class MaxNorm:
     c = Checked(_Length())
 
     def __init__(self, model: Module | Iterable[Module], c: float = 3.0, *patterns: str) -> None:
+        if not isinstance(model, Module | Iterable):
+            raise TypeError(
+                f"`MaxNorm`: `model` must be a torch.nn.Module, or several. Got {type(model).__name__}. Pass one."
+            )
         root = model if isinstance(model, Module) else torch.nn.ModuleList(model)
         self.c = c
         self._weights, self.left_out = incoming(root, patterns)
