@@ -7,6 +7,7 @@ watches: it goes around torch's dispatcher, which costs more than the work on te
 from __future__ import annotations
 
 import itertools
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,10 +47,18 @@ def drop(
     if kernel.run is None or x.dtype not in _TYPES or key.device.type != "cpu":
         return eager.drop(x, key, threshold, scale, shift, fill, strides, base)
     law = (threshold, scale, shift, fill)
+    many = key.ndim
+    if 0 in x.stride()[many:]:
+        x = x.contiguous()
     y = torch.empty_like(x)
-    rows = itertools.product(*map(range, key.shape))
-    for row, number in zip(rows, key.flatten().tolist(), strict=True):
-        _run(y[row], x[row], None, (number, *law, tuple(strides[key.ndim :]), base))
+    # One call a key, by addresses: views would take longer than their rows' noise.
+    shape, ours, theirs, size = x.shape[many:], y.stride(), x.stride(), x.element_size()
+    memory = (shape, ours[many:], theirs[many:], theirs[many:], _threads())
+    place = (tuple(strides[many:]), base)
+    form, to, come, run = _TYPES[x.dtype], y.data_ptr(), x.data_ptr(), kernel.run
+    for row, number in zip(itertools.product(*map(range, key.shape)), key.flatten().tolist(), strict=True):
+        there, here = (size * sum(map(operator.mul, row, steps)) for steps in (ours, theirs))
+        run(DROP, form, to + there, come + here, 0, *memory, number, *law, *place)
     return y
 
 
