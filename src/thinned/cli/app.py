@@ -14,6 +14,8 @@ from .inspect import EPILOG as INSPECT_EPILOG
 from .inspect import inspect
 from .plan import EPILOG as PLAN_EPILOG
 from .plan import plan
+from .predict import EPILOG as PREDICT_EPILOG
+from .predict import predict
 from .rule import rule
 from .rules import rules
 from .study import EPILOG, study
@@ -27,6 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command(epilog=EPILOG)(study)
+app.command(epilog=PREDICT_EPILOG)(predict)
 app.command()(variants)
 app.command()(doctor)
 app.command(epilog=INSPECT_EPILOG)(inspect)

@@ -39,7 +39,7 @@ def table(path: Path, target: str | None, task: Task | None = None) -> Dataset:
 
     Raises StudyError: no such file or column, unreadable rows, a target without values or with one value, too few rows.
     """
-    frame = _read(path)
+    frame = read(path)
     if target is None:
         target = "y" if path.suffix == ".npz" else None
     columns = ", ".join(str(name) for name in frame.columns[:20]) + (", ..." if len(frame.columns) > 20 else "")
@@ -105,7 +105,7 @@ def table(path: Path, target: str | None, task: Task | None = None) -> Dataset:
     return Dataset(task="classification", y=codes.astype(np.int64), classes=tuple(names.tolist()), **common)
 
 
-def _read(path: Path) -> pd.DataFrame:
+def read(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise StudyError(f"{path}: there is no such file. Pass a {', '.join(SUFFIXES)} file or a folder of IDX files.")
     try:
