@@ -150,6 +150,6 @@ KINDS = [
         "THN502",
         "transformers/XLNet* transformers/T5* transformers/Seg* transformers/Swi[nt][!v]* timm/pvt_v2_b0",
         "*drop*",
-        "One module drops twice in a block: attention's weights and result, say, or both layers of a perceptron.",
+        "One module drops twice: a stack's input and output, or results of attention and of a perceptron's layers.",
     ),
 ]
