@@ -74,9 +74,9 @@ def test_networks_of_a_batch_know_nothing_of_each_other(folder: Path) -> None:
     for fitted in (alone, among):
         torch.testing.assert_close(fitted.features((0.1, 0), data[0][0]).mean(0), torch.zeros(10), atol=1e-5, rtol=0)
     one, other = alone.network((0.1, 0)), among.network((0.1, 0))
-    torch.testing.assert_close(one(x), other(x))
+    torch.testing.assert_close(one(x), other(x), rtol=1e-3, atol=1e-2)  # products of other batches round differently
     assert other[0].p == 0.1
-    assert not torch.allclose(one(x), among.network((0.1, 1))(x))
+    assert not torch.allclose(one(x), among.network((0.1, 1))(x), rtol=1e-2, atol=0.1)
     # In the targets' unit, about their mean.
     outputs = among.network((0.0, 1))(among.features((0.0, 1), x))
     assert float(outputs.mean()) == pytest.approx(float(data[1][1].mean()), rel=0.2)
