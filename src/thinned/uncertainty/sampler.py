@@ -22,8 +22,10 @@ from ..model.running import Running
 from ..model.trace import tensors_of
 from ..nn.names import site_number
 from ..noise.place import Placement
+from ..ops import cpu
+from ..ops.fold import fold_numbers
 from ..ops.philox import signed
-from ..ops.rate import packed
+from ..ops.rate import packed, unpacked
 from . import noises
 from .rows import Layout, placement
 
@@ -204,10 +206,39 @@ class Sampler(TorchFunctionMode):
             self.seen[number] = x
             return x
         where, split = self._place(x, found, shared, ragged)
+        if operator is torch.ops.thinned.drop:
+            quick = self._quick(split, number, law, where)
+            if quick is not None:
+                return quick.reshape(x.shape)
         result: Tensor = operator(
             split, self._own(number), law, False, [signed(step) for step in where.strides], signed(where.base)
         )
         return result.reshape(x.shape)
+
+    def _quick(self, x: Tensor, number: Number, law: Tensor, where: Placement) -> Tensor | None:
+        """`thinned::drop` around the dispatcher, where a batch of keys takes a millisecond; None if it can't."""
+        functorch = torch._C._functorch
+        key, batched = self.key, functorch.is_batchedtensor(self.key)
+        value = x
+        if batched:
+            level, key = functorch.maybe_get_level(key), functorch.get_unwrapped(key)
+            if not functorch.is_batchedtensor(x):
+                value = x.expand(len(key), *x.shape)
+            elif functorch.maybe_get_level(x) == level:
+                value = functorch.get_unwrapped(x).movedim(functorch.maybe_get_bdim(x), 0)
+        plain = type(value) in (Tensor, torch.nn.Parameter) and not functorch.is_batchedtensor(value)
+        if not plain or value.device.type != "cpu" or key.device.type != "cpu":
+            return None
+        strides = (0, *where.strides) if batched else where.strides
+        made = cpu.drop(value, self._keys(number, key), *unpacked(law, False), strides, where.base)
+        return functorch._add_batch_dim(made, 0, level) if batched else made
+
+    def _keys(self, number: Number, parents: Tensor) -> Tensor:
+        """`_own` of keys that are plain numbers."""
+        module, count = number
+        numbers = fold_numbers([key % 2**64 for key in parents.flatten().tolist()], site_number(module))
+        own = [signed(key) for key in fold_numbers(numbers, count)]
+        return torch.tensor(own, dtype=torch.int64).reshape(parents.shape)
 
     def _number(self, x: Tensor) -> tuple[Number, Layout]:
         module = self.running.name
