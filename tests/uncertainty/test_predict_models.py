@@ -269,3 +269,15 @@ def test_checkpoints_and_handlers() -> None:
         assert torch.equal(thinned.predict(Run(function, inner=inner), x).mean, expected.mean)
     compiled: Any = torch.compile(inner)
     assert (thinned.predict(compiled, x).std > 0).any()
+
+
+def test_noise_that_does_not_come_is_no_answer() -> None:
+    """Never a spread of 0 because the noise was not found again."""
+    state = {"passes": 0}
+
+    def once(m: Any, x: Tensor) -> Any:
+        state["passes"] += 1
+        return F.dropout(x, 0.5) if state["passes"] < 3 else x  # as long as it is looked at
+
+    with pytest.raises(RuntimeError, match=r"noise must be drawn in a forward pass\. Got none at :dropout"):
+        thinned.predict(Run(once), torch.ones(3, 4))

@@ -129,6 +129,12 @@ class Runner:
                 answer = self._answer(args, kwargs, self.sampler.key)
         finally:
             self.sampler.seen = None
+        if not seen and not self.by_python:
+            raise RuntimeError(
+                f"`predict`: noise must be drawn in a forward pass. Got none at {', '.join(self.live.names)}, which "
+                "drew when the model was inspected: its forward asks for something else than its owner's `training`, "
+                "or calls torch from code that changes. Pass sites=... or thinned.nn's layers."
+            )
         if drawn:
             raise ValueError(
                 f"`predict`: all noise must be drawn by key. Got draws by {drawn[0].operator} at a place that "

@@ -28,6 +28,10 @@ class Live(NamedTuple):
     trial: set[str]  # modules that call others only when they train: told so, if they answer as in evaluation then
     aside: set[str]  # the places in those others
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(place.name for place in self.places)
+
 
 def find(inspection: Inspection, sites: str | Sequence[str] | None, p: Rates) -> Live:
     """Which calls are to draw.
