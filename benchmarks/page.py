@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from . import dropout, gpu, training
+from . import dropout, gpu, predict, training
 from .contenders import BOTH, CLONE, COPY, FORWARD, ORDER, OURS, TORCH
 from .dropout import ACTIVATION, ACTIVATION_SIZE
 from .harness import Row, last_run
@@ -107,6 +107,28 @@ def shares(rows: Sequence[Row]) -> str:
     return f"{environment(rows[0])} {rows[0]['threads']} threads.\n\n{table(head, lines)}"
 
 
+def samples(rows: Sequence[Row]) -> str:
+    """One table for each number of threads: milliseconds, and how many times faster than the loop."""
+    if not rows:
+        return NOTHING
+    parts = [environment(rows[0])]
+    names = list(dict.fromkeys(row["what"] for row in rows))
+    for threads in dict.fromkeys(row["threads"] for row in rows):
+        lines = []
+        for place in dict.fromkeys((row["model"], row["batch"]) for row in rows):
+            found = {
+                row["what"]: row for row in rows if (row["model"], row["batch"], row["threads"]) == (*place, threads)
+            }
+            cells = [
+                "" if (row := found.get(name)) is None else f"{row['ms']} ms ({row['faster_than_loop']}x)"
+                for name in names
+            ]
+            lines.append([*place, *cells])
+        title = f"**{threads} thread{'s' * (threads != '1')}**, 50 samples"
+        parts.append(f"{title}\n\n{table(['model', 'rows', *names], lines)}")
+    return "\n\n".join(parts)
+
+
 def reached(rows: Sequence[Row], steps: Sequence[Row]) -> str:
     if not rows and not steps:
         return NOTHING
@@ -139,10 +161,12 @@ def main() -> None:
     parser.add_argument("--csv", type=Path, default=dropout.FILE, help="the rows of benchmarks.dropout")
     parser.add_argument("--training", type=Path, default=training.FILE, help="the rows of benchmarks.training")
     parser.add_argument("--gpu", type=Path, default=gpu.FILE, help="the rows of benchmarks.gpu")
+    parser.add_argument("--predict", type=Path, default=predict.FILE, help="the rows of benchmarks.predict")
     parser.add_argument("--page", type=Path, default=PAGE)
     options = parser.parse_args()
     rows, steps = last_run(options.csv), last_run(options.training)
     blocks = {"tensors": tensors(rows), "training": shares(steps), "gpu": cards(last_run(options.gpu))}
+    blocks["predict"] = samples(last_run(options.predict))
     blocks["goals"] = reached(rows, steps)
     text = options.page.read_text(encoding="utf-8")
     wanted = filled(text, blocks)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ class Runner:
         self._as_evaluated = as_evaluated  # whether the answer must have the form that it has in evaluation
         self._known: dict[Any, tuple[dict[Number, Layout], bool]] = {}  # what probes found, by the shape of a row
         self.whole = False  # the rows are one: what is said of one hangs on the others
+        self._watched = False  # whether a pass has been watched for draws that are not ours
         self._writes = False  # the model writes into its arguments
         self.by_python = any(place.kind == "random" for place in live.places)
         # Why samples run one by one, once that is known; what comes before the first noise may depend on such draws.
@@ -125,7 +126,8 @@ class Runner:
         versions = [tensor._version for tensor in given]
         drawn: list[Draw] = []
         try:
-            with DrawMode(drawn.append):
+            # Once: it takes its time.
+            with nullcontext() if self._watched else DrawMode(drawn.append):
                 answer = self._answer(args, kwargs, self.sampler.key)
         finally:
             self.sampler.seen = None
@@ -141,6 +143,7 @@ class Runner:
                 "`thinned.inspect` does not show, or that `sites` leaves out of a module that draws other noise. Name "
                 "that place in `sites` too, or leave all of its module out."
             )
+        self._watched = True
         if versions != [tensor._version for tensor in given]:
             self._writes, self.remembers = True, False
         return seen, answer
