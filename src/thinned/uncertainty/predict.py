@@ -59,6 +59,8 @@ def predict(
         model: any module; the mode that it is in plays no part.
         x: a tensor, a tuple or dict of tensors that the model is called with (rows on axis 0), or a DataLoader, whose
             batches are predicted one after another.
+            Rows that depend on one another (the nodes of a graph, time on axis 0) stay in one batch, and masks are that
+            batch's; `engine` says so.
         n: how many thinned networks.
         seed: the same seed gives the same networks, whatever the batch size, chunks, device or threads.
         task: "regression": statistics of the outputs as they are; "classification": outputs are logits on axis 1, one
@@ -78,7 +80,8 @@ def predict(
         progress: a line on stderr while a DataLoader is read; by default if that is a terminal.
 
     Raises:
-        ValueError: nothing is random, a pattern matches nothing, or a p that a place can't take.
+        ValueError: nothing is random, a pattern matches nothing, a p that a place can't take, noise that can't be left
+            out or drawn by key, or an answer of another form where the model trains.
         TypeError: a model or x of the wrong kind.
 
     What it does not give: a posterior. The spread is that of the networks that dropout trained, and it can fail to grow
