@@ -92,7 +92,8 @@ def build(name: str, settings: dict[str, Any]) -> Callable[[], torch.nn.Module]:
     def made() -> torch.nn.Module:
         import timm
 
-        return timm.create_model(name, num_classes=10, **settings)
+        model: torch.nn.Module = timm.create_model(name, num_classes=10, **settings)
+        return model
 
     return made
 

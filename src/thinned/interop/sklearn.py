@@ -76,9 +76,8 @@ class DropoutClassifier(ClassifierMixin, DropoutEstimator):  # type: ignore[misc
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ValueError(
-                f"`DropoutClassifier.fit`: `y` must have two classes or more. Got one class, {self.classes_.tolist()[0]!r}."
-            )
+            only = self.classes_.tolist()[0]
+            raise ValueError(f"`DropoutClassifier.fit`: `y` must have two classes or more. Got one class, {only!r}.")
         self.input_scaler_ = StandardScaler().fit(x)
         x = self.input_scaler_.transform(x)
         self._fit(x, torch.from_numpy(codes), len(self.classes_), codes)
