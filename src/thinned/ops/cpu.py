@@ -50,7 +50,9 @@ def drop(
     many = key.ndim
     if 0 in x.stride()[many:]:
         x = x.contiguous()
-    y = torch.empty_like(x)
+    # Of a tensor that all keys share, torch would make the keys' axis the innermost.
+    shared = 0 in x.stride()[:many]
+    y = torch.empty_like(x, memory_format=torch.contiguous_format if shared else torch.preserve_format)
     # One call a key, by addresses: views would take longer than their rows' noise.
     shape, ours, theirs, size = x.shape[many:], y.stride(), x.stride(), x.element_size()
     memory = (shape, ours[many:], theirs[many:], theirs[many:], _threads())
