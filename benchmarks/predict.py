@@ -57,6 +57,7 @@ def cnn() -> nn.Module:
 
 Model = Callable[[], nn.Module]
 MODELS: dict[str, tuple[Model, tuple[int, ...]]] = {
+    "784-128-128-10": (partial(mlp, 128), (784,)),
     "784-512-512-10": (partial(mlp, 512), (784,)),
     "784-1024-1024-10": (partial(mlp, 1024), (784,)),
     "CNN, dropout in its head": (cnn, (1, 28, 28)),
