@@ -12,6 +12,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.data import DataLoader, TensorDataset
 
 import thinned
@@ -460,3 +462,31 @@ def test_what_cannot_be_sampled_is_refused() -> None:
         thinned.predict(net, x, temperature=2.0)
     with pytest.raises(TypeError, match="Got a PackedSequence"):
         thinned.predict(net, nn.utils.rnn.pack_sequence([x]))
+
+
+class Largest(TorchDispatchMode):
+    """The bytes of the largest tensor that any operator made."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.bytes = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        self.bytes = max([self.bytes, *(leaf.nbytes for leaf in tree_leaves(result) if isinstance(leaf, Tensor))])
+        return result
+
+
+def test_memory_grows_neither_with_the_samples_nor_with_the_data() -> None:
+    net = nn.Sequential(nn.Linear(6, 64), nn.ReLU(), nn.Dropout(0.5), nn.Linear(64, 50))
+    memory = 2**19
+    found = []
+    for n, size in [(20, 64), (1000, 64), (20, 640)]:
+        with Largest() as largest:
+            loader = DataLoader(TensorDataset(torch.randn(size, 6)), batch_size=64)
+            thinned.predict(net, loader, n=n, memory=memory)
+        found.append(largest.bytes)
+    # The largest that there is without chunks: 1000 samples of 64 rows of 50 outputs, 12.8 MB. What does grow with the
+    # data is the answer, 640 rows of 50 outputs and three quantiles of each.
+    assert max(found[:2]) <= memory
+    assert found[2] <= max(memory, 3 * 640 * 50 * 4)

@@ -24,6 +24,7 @@ Module = torch.nn.Module
 
 TASK = Choice(("regression", "classification"))
 LEVELS = (0.05, 0.5, 0.95)
+ALIVE = 4  # copies of all samples' answers that exist at once while they are summed up
 CACHE = 2**24  # bytes of a chunk of samples that are to stay in the caches, where that is four samples or more
 
 
@@ -157,7 +158,9 @@ class _Job:
         with runner.entered():
             runner.probe(args, kwargs, size)
             row_bytes = self.entry_bytes * _entries(args, kwargs) / size
-            at_once = max(1, min(size, int(self.memory / max(1.0, row_bytes * min(4, len(keys))))))
+            # Some samples at least pass the model together, and the answers of all are kept and sorted.
+            row_needs = max(1.0, row_bytes * min(4, len(keys)), ALIVE * self.answer_bytes * len(keys))
+            at_once = max(1, min(size, int(self.memory / row_needs)))
             if runner.whole:
                 at_once = size
                 self._check_whole()
@@ -186,6 +189,8 @@ class _Job:
         live = find(inspection, self.sites, self.p)
         # A quarter of what all calls of a pass make is alive at once, to be careful; a row is never split.
         self.entry_bytes = _bytes(inspection.eval) / max(1, _entries(*few))
+        answers = (inspection.eval.calls[index] for index in inspection.eval.outputs if index >= 0)
+        self.answer_bytes = 4.0 * sum(torch.Size(call.shape).numel() for call in answers) / batch_size(*few)
         return Runner(self.model, live, self.output, self.alike, as_evaluated=self.output is first_tensor)
 
     def _check_whole(self) -> None:
