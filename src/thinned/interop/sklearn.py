@@ -63,7 +63,7 @@ class DropoutClassifier(ClassifierMixin, DropoutEstimator):  # type: ignore[misc
 
     >>> from sklearn.datasets import load_iris
     >>> X, y = load_iris(return_X_y=True)
-    >>> model = DropoutClassifier((32,), max_epochs=30, random_state=0).fit(X, y)
+    >>> model = DropoutClassifier((32,), random_state=0).fit(X, y)
     >>> model.score(X, y) > 0.9, model.predict_proba(X).shape
     (True, (150, 3))
     """
