@@ -22,6 +22,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +40,12 @@ LOOP, OURS, UNCERTAINTY, BAAL = "loop of passes", "thinned.predict", "torch-unce
 BENCH = Path(__file__).parents[1] / "build" / "bench"
 
 
-def mlp(width: int) -> nn.Module:
-    """784-width-width-10, p = 0.5 after each hidden activation."""
-    hidden = [nn.Linear(784, width), nn.ReLU(), nn.Dropout(0.5), nn.Linear(width, width), nn.ReLU(), nn.Dropout(0.5)]
-    return nn.Sequential(*hidden, nn.Linear(width, 10))
+def mlp(*widths: int) -> nn.Module:
+    """784-widths-10, p = 0.5 after each hidden activation."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise((784, *widths)):
+        layers += [nn.Linear(inputs, outputs), nn.ReLU(), nn.Dropout(0.5)]
+    return nn.Sequential(*layers, nn.Linear(widths[-1], 10))
 
 
 def cnn() -> nn.Module:
@@ -57,9 +60,9 @@ def cnn() -> nn.Module:
 
 Model = Callable[[], nn.Module]
 MODELS: dict[str, tuple[Model, tuple[int, ...]]] = {
-    "784-128-128-10": (partial(mlp, 128), (784,)),
-    "784-512-512-10": (partial(mlp, 512), (784,)),
-    "784-1024-1024-10": (partial(mlp, 1024), (784,)),
+    "784-1024-10": (partial(mlp, 1024), (784,)),
+    "784-512-512-10": (partial(mlp, 512, 512), (784,)),
+    "784-1024-1024-10": (partial(mlp, 1024, 1024), (784,)),
     "CNN, dropout in its head": (cnn, (1, 28, 28)),
 }
 
