@@ -135,14 +135,14 @@ def reached(rows: Sequence[Row], steps: Sequence[Row]) -> str:
     return table(["what", "goal", "worst figure", ""], verdicts(rows, steps))
 
 
-def filled(text: str, blocks: dict[str, str]) -> str:
-    """The page with each block between its markers.
+def filled(text: str, blocks: dict[str, str], writer: str = "benchmarks.page") -> str:
+    """The page with each block between its markers, which name the module that writes it.
 
     Raises:
         ValueError: a block has no markers in the page.
     """
     for name, block in blocks.items():
-        begin, end = f"<!-- {name}: written by python -m benchmarks.page -->", f"<!-- end of {name} -->"
+        begin, end = f"<!-- {name}: written by python -m {writer} -->", f"<!-- end of {name} -->"
         pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
         if not pattern.search(text):
             raise ValueError(f"the page must have a place for `{name}`. Got none. Add the lines {begin} and {end}.")

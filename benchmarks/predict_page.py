@@ -7,15 +7,14 @@ python -m benchmarks.predict_page --check    # only says whether they are up to 
 from __future__ import annotations
 
 import argparse
-import re
 import statistics
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from . import averages, shift, uci
 from .harness import Row
-from .page import NOTHING, table
+from .page import NOTHING, filled, table
 
 PAGE = Path(__file__).parents[1] / "docs" / "predict.md"
 
@@ -135,26 +134,6 @@ def averaged(rows: Sequence[Row]) -> str:
     return f"{len(scaled)} seeds.\n\n{table(head, lines)}\n\n{modules}"
 
 
-def filled(text: str, blocks: dict[str, str]) -> str:
-    """The page with each block between its markers.
-
-    Raises:
-        ValueError: a block has no markers in the page.
-    """
-    for name, block in blocks.items():
-        begin, end = f"<!-- {name}: written by python -m benchmarks.predict_page -->", f"<!-- end of {name} -->"
-        pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
-        if not pattern.search(text):
-            raise ValueError(f"the page must have a place for `{name}`. Got none. Add the lines {begin} and {end}.")
-        text = pattern.sub(_constant(f"{begin}\n\n{block}\n\n{end}"), text)
-    return text
-
-
-def _constant(text: str) -> Callable[[object], str]:
-    """A replacement in which no character has a meaning."""
-    return lambda match: text
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true")
@@ -168,7 +147,7 @@ def main() -> None:
         "averages": averaged(averages.rows_of(options.averages)),
     }
     text = options.page.read_text(encoding="utf-8")
-    wanted = filled(text, blocks)
+    wanted = filled(text, blocks, "benchmarks.predict_page")
     if not options.check:
         options.page.write_text(wanted, encoding="utf-8")
     elif text != wanted:
