@@ -104,7 +104,7 @@ def inspect(model: Module, *args: Any, passes: int = 8, **kwargs: Any) -> Inspec
     if not isinstance(passes, int) or passes < 1:
         raise ValueError(f"`inspect`: `passes` must be an integer, 1 or more. Got {passes!r}. The default is 8.")
     with untouched("inspect", model):
-        places = Places(model)
+        places = Places()
         names = dict(named_modules(model))
         state = torch.get_rng_state()
         model.train()
@@ -132,7 +132,7 @@ def glance(model: Module, args: Any, kwargs: Any) -> Inspection:
     Passes in training mode are repeated until all modules that run in evaluation have run, where chance decides that.
     """
     with untouched("inspect", model), torch.no_grad():
-        places = Places(model)
+        places = Places()
         names = dict(named_modules(model))
         model.eval()
         evaluated = trace(model, *args, **kwargs)

@@ -80,11 +80,9 @@ ENOUGH = 256  # units of a mask that a measured rate should rest on
 class Places:
     """Gathers places from traces of one model."""
 
-    def __init__(self, model: Module) -> None:
+    def __init__(self) -> None:
         self._modules: dict[str, Module] = {}
-        self._model = model
         self._groups: dict[Key, _Group] = {}
-        self._ran: dict[str, int] = {}
         self._python: dict[str, list[int]] = {}
 
     def add(self, trace: Trace, names: dict[str, Module], training: bool) -> None:
