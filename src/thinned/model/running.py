@@ -24,10 +24,10 @@ Module = torch.nn.Module
 class Running:
     """The stack of modules whose forward is under way, in the thread that made it.
 
-    With `generators`, also whether Python's and NumPy's own generators move, at 50 microseconds a module.
+    With `generators`, also in whose code Python's and NumPy's own generators move, at 50 microseconds a module.
     """
 
-    def __init__(self, model: Module, *, generators: bool = True) -> None:
+    def __init__(self, model: Module, *, generators: bool = False) -> None:
         self._generators = generators
         self.modules = dict(named_modules(model))
         self._names = {id(module): name for name, module in self.modules.items()}
@@ -53,7 +53,7 @@ class Running:
         """Watch what runs inside the `with`."""
         before = register_module_forward_pre_hook(self._enter)
         after = register_module_forward_hook(self._leave, always_call=True)
-        self._state = _generators() if self._generators else None
+        self._state = python_generators() if self._generators else None
         try:
             yield
             self._look(self.name)
@@ -84,12 +84,13 @@ class Running:
         """Note whether Python's own generators have moved since the last look, in this module's code."""
         if not self._generators:
             return
-        state = _generators()
+        state = python_generators()
         if state != self._state:
             self.python_draws[name] = self.python_draws.get(name, 0) + 1
             self._state = state
 
 
-def _generators() -> tuple[Any, ...]:
+def python_generators() -> tuple[Any, ...]:
+    """The states of `random` and of `numpy.random`, to be compared."""
     legacy: Any = np.random.get_state()  # noqa: NPY002  models draw from this one
     return random.getstate(), legacy[1].tobytes(), legacy[2:]

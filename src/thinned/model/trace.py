@@ -6,6 +6,7 @@ control flow, hooks, functional calls and hand-written masks are all there.
 
 from __future__ import annotations
 
+import random
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
@@ -23,7 +25,7 @@ from .callsite import caller, callsite, is_plumbing
 from .draws import Draw, DrawMode
 from .masks import Masks
 from .noisy import OPERATORS, WRITES, canonical, noisy
-from .running import Running
+from .running import Running, python_generators
 
 Module = torch.nn.Module
 
@@ -89,13 +91,26 @@ def trace(model: Module, *args: Any, **kwargs: Any) -> Trace:
     Modes, buffers and random state are the caller's business: `inspect` looks after them. A compiled model runs
     uncompiled.
 
-    Cost: about 50 microseconds a call of torch, and the forward pass itself.
+    Cost: about 50 microseconds a call of torch, and the forward pass itself; twice that where `random` or
+    `numpy.random` draws in it, for a second pass with the same numbers tells in which modules.
 
     >>> net = torch.nn.Sequential(torch.nn.Linear(4, 2), torch.nn.ReLU())
     >>> [call.function for call in trace(net, torch.ones(1, 4)).calls]
     ['linear', 'relu']
     """
-    recorder = _Recorder(model, (args, kwargs))
+    state, plain, numbers = torch.get_rng_state(), random.getstate(), np.random.get_state()  # noqa: NPY002
+    before = python_generators()
+    found = _traced(model, args, kwargs, generators=False)
+    if python_generators() == before:
+        return found
+    torch.set_rng_state(state)
+    random.setstate(plain)
+    np.random.set_state(numbers)  # noqa: NPY002  models draw from this one
+    return _traced(model, args, kwargs, generators=True)
+
+
+def _traced(model: Module, args: Any, kwargs: Any, *, generators: bool) -> Trace:
+    recorder = _Recorder(model, (args, kwargs), generators=generators)
     with ExitStack() as stack:
         stack.enter_context(warnings.catch_warnings())
         warnings.filterwarnings("ignore", "Using `torch.compile")  # of hooks that fire twice, which is no harm here
@@ -111,9 +126,9 @@ def trace(model: Module, *args: Any, **kwargs: Any) -> Trace:
 
 
 class _Recorder(TorchFunctionMode):
-    def __init__(self, model: Module, example: Any) -> None:
+    def __init__(self, model: Module, example: Any, *, generators: bool) -> None:
         super().__init__()
-        self.running = Running(model)
+        self.running = Running(model, generators=generators)
         self.calls: list[Call] = []
         self._parameters = {
             id(tensor): f"{name}.{key}" if name else key

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
@@ -25,7 +26,7 @@ Module = torch.nn.Module
 TASK = Choice(("regression", "classification"))
 LEVELS = (0.05, 0.5, 0.95)
 ALIVE = 4  # copies of all samples' answers that exist at once while they are summed up
-CACHE = 2**24  # bytes of a chunk of samples that are to stay in the caches, where that is four samples or more
+CACHE = 2**22  # bytes of a chunk of samples that are to stay in the caches, where that is four samples or more
 
 
 def predict(
@@ -219,9 +220,12 @@ class _Job:
             votes = torch.nn.functional.one_hot(drawn.argmax(2), drawn.shape[2]).sum(0).movedim(-1, 1).float().cpu()
         assert self.runner is not None
         levels = torch.tensor(self.levels, dtype=drawn.dtype, device=drawn.device)
+        mean = drawn.mean(0)
+        # torch's own std over the first axis takes ten times as long.
+        variance = (drawn - mean).square_().sum(0) / max(1, len(drawn) - 1)
         return Prediction(
-            mean=drawn.mean(0).cpu(),
-            std=drawn.std(0).cpu() if len(drawn) > 1 else torch.zeros_like(drawn[0]).cpu(),
+            mean=mean.cpu(),
+            std=variance.sqrt().cpu(),
             quantiles=_quantiles(drawn, levels).cpu(),
             levels=self.levels,
             n=len(self.keys),
@@ -237,7 +241,10 @@ class _Job:
 
 def _quantiles(drawn: Tensor, levels: Tensor) -> Tensor:
     """Linear between the two nearest samples; torch.quantile refuses more than 16 million numbers."""
-    ordered = drawn.sort(0).values
+    if drawn.device.type == "cpu":  # by NumPy, whose sort takes a tenth of torch's time
+        ordered = torch.from_numpy(np.sort(drawn.numpy(), 0))
+    else:
+        ordered = drawn.sort(0).values
     at = levels * (len(drawn) - 1)
     low = at.floor().long()
     high = (low + 1).clamp_max(len(drawn) - 1)

@@ -63,7 +63,7 @@ class Sampler(TorchFunctionMode):
         alike: bool,
     ) -> None:
         super().__init__()
-        self.running = Running(model, generators=False)
+        self.running = Running(model)
         self._live, self.flipped, self.layouts, self._alike = live, flipped, layouts, alike
         self._owners = {module for module, *_ in live}
         self.key: Tensor = torch.tensor(0)
@@ -127,7 +127,7 @@ class Sampler(TorchFunctionMode):
             args, kwargs = _in_evaluation(args, kwargs)
         if self.log and not self._recording and WRITES.match(getattr(func, "__name__", "")):
             self._check_write(args)
-        result = func(*args, **kwargs)
+        result = _linear(func, args) if name == "linear" and not kwargs else func(*args, **kwargs)
         if self._recording:
             self.log.append((func, result))
         return result
@@ -225,7 +225,7 @@ class Sampler(TorchFunctionMode):
             if not functorch.is_batchedtensor(x):
                 value = x.expand(len(key), *x.shape)
             elif functorch.maybe_get_level(x) == level:
-                value = functorch.get_unwrapped(x).movedim(functorch.maybe_get_bdim(x), 0)
+                value = _samples_first(x)
         plain = type(value) in (Tensor, torch.nn.Parameter) and not functorch.is_batchedtensor(value)
         if not plain or value.device.type != "cpu" or key.device.type != "cpu":
             return None
@@ -284,6 +284,23 @@ class Sampler(TorchFunctionMode):
             return
         if target.untyped_storage().data_ptr() in self._storages:
             raise Unrepeated
+
+
+def _linear(func: Any, args: Any) -> Any:
+    """`linear` of all samples at once: vmap's own rule adds the bias in a pass of its own."""
+    functorch = torch._C._functorch
+    x, *parameters = args
+    if not functorch.is_batchedtensor(x) or any(
+        isinstance(parameter, Tensor) and functorch.is_batchedtensor(parameter) for parameter in parameters
+    ):
+        return func(*args)
+    return functorch._add_batch_dim(func(_samples_first(x), *parameters), 0, functorch.maybe_get_level(x))
+
+
+def _samples_first(x: Tensor) -> Tensor:
+    """What a batched tensor of vmap's is made of, with the axis of samples first."""
+    functorch = torch._C._functorch
+    return functorch.get_unwrapped(x).movedim(functorch.maybe_get_bdim(x), 0)
 
 
 _RUNNER = str(Path(__file__).with_name("runner.py"))  # which calls the model
