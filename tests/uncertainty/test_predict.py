@@ -460,8 +460,10 @@ def test_what_cannot_be_sampled_is_refused() -> None:
         thinned.predict(torch.jit.script(net), x)
     with pytest.raises(ValueError, match="`temperature` divides logits"):
         thinned.predict(net, x, temperature=2.0)
-    with pytest.raises(TypeError, match="Got a PackedSequence"):
-        thinned.predict(net, nn.utils.rnn.pack_sequence([x]))
+    packed = nn.utils.rnn.pack_sequence([x])
+    for given in (packed, (packed,), {"input": packed}, DataLoader([x], collate_fn=nn.utils.rnn.pack_sequence)):
+        with pytest.raises(TypeError, match="Got a PackedSequence"):
+            thinned.predict(net, given)
 
 
 class Largest(TorchDispatchMode):

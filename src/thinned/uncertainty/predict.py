@@ -292,11 +292,6 @@ def _batches(model: Module, x: Any, inputs: Callable[[Any], Any] | None, device:
     if isinstance(x, DataLoader):
         for batch in x:
             yield _arguments(_moved((inputs or inputs_of)(batch), where))
-    elif isinstance(x, PackedSequence):
-        raise TypeError(
-            "`predict`: `x` must have rows on axis 0. Got a PackedSequence. Pass padded sequences and their lengths, "
-            "and let the model's forward pack them."
-        )
     elif isinstance(x, (Tensor, tuple, list, Mapping)):
         yield _arguments(_moved(x if inputs is None else inputs(x), where))
     else:
@@ -310,7 +305,7 @@ def inputs_of(batch: Any) -> Any:
     """What of a batch the model is called with."""
     if isinstance(batch, Mapping):
         return {name: value for name, value in batch.items() if name not in ("label", "labels")}
-    return batch[0] if isinstance(batch, (tuple, list)) else batch
+    return batch[0] if isinstance(batch, (tuple, list)) and not isinstance(batch, PackedSequence) else batch
 
 
 def _arguments(x: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -320,6 +315,11 @@ def _arguments(x: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 
 def _moved(value: Any, device: Any) -> Any:
+    if isinstance(value, PackedSequence):
+        raise TypeError(
+            "`predict`: `x` must have rows on axis 0. Got a PackedSequence. Pass padded sequences and their lengths, "
+            "and let the model's forward pack them."
+        )
     if isinstance(value, Tensor):
         return value if device is None else value.to(device)
     if isinstance(value, Mapping):
