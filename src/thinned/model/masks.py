@@ -17,7 +17,9 @@ from torch.utils.weak import WeakIdKeyDictionary
 from .noisy import MASKS, OTHER, UNIFORM
 
 _COMPARISONS = {"lt", "le", "gt", "ge", "less", "greater"}
-_ROUNDINGS = {"floor", "round", "ceil", "bernoulli", "trunc"}
+_ROUNDINGS = {"floor", "round", "ceil", "trunc"}
+_REPEATS = {"expand", "expand_as", "broadcast_to", "repeat", "tile", "repeat_interleave"}
+LIKE_ANOTHER = {"expand_as", "view_as", "reshape_as", "type_as", "to"}  # whose second tensor gives a shape or a type
 _APPLIES = {"mul", "multiply", "div", "where", "masked_fill", "setitem", "masked_select", "einsum", "addcmul"}
 
 
@@ -27,6 +29,7 @@ class Tag:
 
     source: int  # the call that drew
     stage: str  # "noise", or "mask" once it is of two values
+    sizes: tuple[int, ...]  # its shape, with 1 for axes along which one draw was repeated
 
 
 @dataclass(slots=True)
@@ -35,7 +38,7 @@ class Applied:
 
     source: int
     dropped: float | None  # the share of its non-zero units that became 0
-    mask_shape: tuple[int, ...]
+    mask_shape: tuple[int, ...]  # with 1 for axes along which one draw was repeated
 
 
 class Masks:
@@ -68,23 +71,28 @@ class Masks:
         if not isinstance(result, Tensor):
             return None
         if name in MASKS or name in UNIFORM or name in OTHER:
-            self._tags[result] = Tag(index, "mask" if name in MASKS else "noise")
+            self._tags[result] = Tag(index, "mask" if name in MASKS else "noise", tuple(result.shape))
             return None
+        if name in LIKE_ANOTHER:
+            tensors = tensors[:1]
         tagged = [(tensor, tag) for tensor in tensors if (tag := self._tags.get(tensor)) is not None]
         if not tagged or name.startswith("new_") or name.endswith("_like"):
             return None
         tensor, tag = tagged[0]
         plain = [other for other in tensors if self._tags.get(other) is None and other.ndim]
+        sizes = tuple(result.shape)
+        if all(other.sizes == tag.sizes for _, other in tagged):
+            sizes = _sizes(name, tag.sizes, tuple(tensor.shape), sizes)
         if tag.stage == "noise":
-            self._follow_noise(name, arguments, tag, result, plain)
+            self._follow_noise(name, arguments, Tag(tag.source, tag.stage, sizes), result, plain)
         elif alive is not None and plain:
             dropped = None
             if result.shape == alive.shape and result.is_floating_point():
                 units = int(alive.sum())
                 dropped = int(((result == 0) & alive).sum()) / units if units else None
-            return Applied(tag.source, dropped, tuple(tensor.shape))
+            return Applied(tag.source, dropped, tag.sizes)
         elif not plain and (result.numel() > 1 or tensor.numel() == 1):
-            self._tags[result] = tag
+            self._tags[result] = Tag(tag.source, tag.stage, sizes)
         return None
 
     def _follow_noise(
@@ -94,15 +102,33 @@ class Masks:
         if name in _COMPARISONS:
             if numbers:
                 self.thresholds[tag.source] = float(numbers[0])
-            self._tags[result] = Tag(tag.source, "mask")
+            self._tags[result] = Tag(tag.source, "mask", tag.sizes)
         elif name in _ROUNDINGS:
-            self._tags[result] = Tag(tag.source, "mask")
+            self._tags[result] = Tag(tag.source, "mask", tag.sizes)
         elif not plain and (result.numel() > 1 or result.ndim == 0):
             if name == "add" and numbers:
                 self.thresholds.setdefault(tag.source, 1.0 - float(numbers[0]))  # floor(rand + q)
-            self._tags[result] = Tag(tag.source, "noise")
+            self._tags[result] = tag
 
     def _base(self, tensors: Sequence[Tensor]) -> Tensor | None:
         plain = [tensor for tensor in tensors if self._tags.get(tensor) is None and tensor.ndim]
         floating = [tensor for tensor in plain if tensor.is_floating_point()]
         return max(floating, key=torch.Tensor.numel) if floating else None
+
+
+def _sizes(name: str, sizes: tuple[int, ...], before: tuple[int, ...], after: tuple[int, ...]) -> tuple[int, ...]:
+    """The sizes of a call's result, of shape `after`, where its argument had these sizes and the shape `before`.
+
+    Behind a view, an axis is known again by its size and its place among the axes longer than 1.
+
+    >>> _sizes("expand", (8, 1, 4), (8, 1, 4), (8, 3, 4)), _sizes("squeeze", (8, 1, 4), (8, 3, 4), (8, 3, 4))
+    ((8, 1, 4), (8, 1, 4))
+    """
+    if name in _REPEATS and len(after) >= len(sizes):
+        own = (1,) * (len(after) - len(sizes)) + sizes
+        return tuple(1 if one == 1 else size for one, size in zip(own, after, strict=True))
+    long = [(size, one) for size, one in zip(before, sizes, strict=True) if size > 1]
+    if [size for size, _ in long] != [size for size in after if size > 1]:
+        return after
+    ones = iter(one for _, one in long)
+    return tuple(next(ones) if size > 1 else size for size in after)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from .masks import LIKE_ANOTHER
 from .noisy import DRAWS, FUNCTIONS
-from .tape import Ref, Tape
+from .tape import Ref, Step, Tape
 
 # What keeps a tensor's mean in proportion: the calls that may belong to a mask's application.
 SCALES = {"mul", "multiply", "div", "divide", "true_divide", "where", "masked_fill", "setitem", "einsum"}
@@ -60,16 +61,22 @@ def statuses(tape: Tape) -> list[str]:
     for step in tape.steps:
         if step.function is None:
             status.append("data")
-        elif step.draws and step.name in DRAWS and (step.writes or step.name != "bernoulli" or not step.refs):
+        elif step.draws and step.name in DRAWS and (step.writes or step.name != "bernoulli" or _told(step)):
             status.append("noise")
         elif step.name in _SHAPE_ONLY:
             status.append("constant")
         else:
-            kinds = {status[ref.step] for ref in step.refs}
+            refs = step.refs[:1] if step.name in LIKE_ANOTHER else step.refs
+            kinds = {status[ref.step] for ref in refs}
             if step.draws and "data" not in kinds:
                 kinds.add("noise")
             status.append(next((kind for kind in ("data", "noise") if kind in kinds), "constant"))
     return status
+
+
+def _told(step: Step) -> bool:
+    """Whether `bernoulli` has a number for its probability, and takes its argument for the shape alone."""
+    return not step.refs or isinstance(step.kwargs.get("p", step.args[1] if len(step.args) > 1 else None), float)
 
 
 def meetings(tape: Tape, status: list[str]) -> Iterator[Meeting]:

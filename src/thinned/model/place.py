@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from .noisy import DRAWS, INSIDE, UNIFORM, rate_attributes, rate_of
+from .noisy import DRAWS, INSIDE, MASKS, UNIFORM, rate_attributes, rate_of
 from .times import Times
 from .trace import Call, Trace
 
@@ -184,10 +184,10 @@ class Places:
         if name.endswith(".recurrent_dropout"):
             p = float(module.recurrent_dropout) if module is not None else p  # type: ignore[arg-type]
         measured = group.dropped / group.counted if group.counted else None
-        if p is not None and first.function in UNIFORM and measured is not None:
-            p = min((p, 1.0 - p), key=lambda way: abs(way - measured))  # rand > p and rand < q keep the same units
         if p is None and first.function == "bernoulli" and first.draws and first.draws[0].dropped is not None:
             p = _told(first)
+        if p is not None and first.function in UNIFORM | MASKS and measured is not None:
+            p = min((p, 1.0 - p), key=lambda way: abs(way - measured))  # rand > p and rand < q keep the same units
         return Place(
             name=name,
             module=group.module,

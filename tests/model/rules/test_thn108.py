@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import pytest
 import torch
 from torch import Tensor, nn
+
+import thinned
 
 from .conftest import Findings, rule
 
@@ -38,3 +43,57 @@ def test_other_random_numbers_are_left_alone(findings: Findings) -> None:
 
     model = nn.Sequential(nn.Linear(8, 8), Sampling(), nn.Dropout(0.2), nn.Linear(5, 2))
     assert findings(model, torch.randn(4, 8)) == []
+
+
+class Consistent(nn.Module):
+    """SpeechT5's: one mask for the whole batch, which keeps with probability p; it follows no mode."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        mask = torch.bernoulli(x[0], p=self.p)
+        masks = mask.unsqueeze(0).repeat(x.size(0), 1, 1)
+        return torch.where(masks == 1, x, 0) * 1 / (1 - self.p)
+
+
+def test_a_mask_that_is_repeated_and_compared(findings: Findings) -> None:
+    model, x = nn.Sequential(nn.Linear(8, 16), Consistent(0.3), nn.Linear(16, 2)), torch.randn(4, 20, 8)
+    (finding,) = findings(model, x)
+    assert finding.place == "1:bernoulli"
+    (place,) = thinned.inspect(model, x).places
+    assert (place.shape, place.shared) == ((4, 20, 16), (0,))
+    assert place.p == pytest.approx(0.7)
+    assert place.measured == pytest.approx(0.7, abs=0.16)  # 320 draws: 6 standard deviations
+
+
+WAYS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "expand": lambda m, x: m.expand(x.shape),
+    "expand, then cast": lambda m, x: m.expand(x.shape).float(),
+    "expand_as": lambda m, x: m.expand_as(x),
+    "expand another": lambda m, x: m.squeeze(1)[:, None].expand(-1, x.shape[1], -1),
+    "repeat": lambda m, x: m.repeat(1, x.shape[1], 1),
+    "tile": lambda m, x: m.tile(1, x.shape[1], 1),
+    "repeat_interleave": lambda m, x: m.repeat_interleave(x.shape[1], dim=1),
+    "broadcast_to": lambda m, x: m.broadcast_to(x.shape),
+    "type_as": lambda m, x: m.type_as(x),
+    "to": lambda m, x: m.to(x),
+    "view_as": lambda m, x: m.view_as(x[:, :1]),
+    "expand and view": lambda m, x: m[:, :, None].expand(-1, x.shape[1], 1, -1).reshape(x.shape),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_mask_is_followed_and_so_are_its_shared_axes(findings: Findings, way: str) -> None:
+    class Masked(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            mask = WAYS[way](torch.rand(len(x), 1, x.shape[-1]) > 0.3, x)
+            return x * mask / 0.7
+
+    model, x = nn.Sequential(nn.Linear(8, 16), Masked(), nn.Linear(16, 2)), torch.randn(24, 5, 8)
+    (finding,) = findings(model, x)
+    assert finding.place == "1:rand"
+    (place,) = thinned.inspect(model, x).places
+    assert (place.shape, place.shared) == ((24, 5, 16), (1,))
+    assert place.p == pytest.approx(0.3)

@@ -65,3 +65,21 @@ def test_zoneout_by_hand_is_left_alone(findings: Findings) -> None:
             return state
 
     assert findings(nn.Sequential(Zoneout(), nn.Linear(8, 2)), torch.randn(4, 6, 8)) == []
+
+
+def test_one_mask_for_all_steps_made_by_hand(findings: Findings) -> None:
+    class Masked(nn.Module):
+        def __init__(self, steps: int) -> None:
+            super().__init__()
+            self.steps, self.layer = steps, nn.GRU(8, 8, batch_first=True)
+
+        def forward(self, x: Tensor) -> Tensor:
+            if self.training:
+                mask = torch.bernoulli(x[:, : self.steps], p=0.7)
+                x = torch.where(mask.expand_as(x) == 1, x, 0) / 0.7
+            out: Tensor = self.layer(x)[0]
+            return out
+
+    assert findings(Masked(1), torch.randn(4, 6, 8)) == []
+    (finding,) = findings(Masked(6), torch.randn(4, 6, 8))
+    assert "before a recurrent layer" in finding.message

@@ -36,6 +36,9 @@ MASKS: dict[str, Callable[[Tensor], Tensor]] = {
     "bernoulli": lambda x: torch.bernoulli(torch.full_like(x, Q)),
     "new_empty": lambda x: x.new_empty(x.shape).bernoulli_(Q),
     "floor": lambda x: torch.rand(x.shape).add_(Q).floor_(),
+    "told beside a tensor": lambda x: torch.bernoulli(x, p=Q),
+    "repeated": lambda x: torch.bernoulli(x[0], Q).unsqueeze(0).repeat(len(x), 1) == 1,
+    "expanded": lambda x: (torch.rand(x.shape[0], 1) > P).expand_as(x).type_as(x),
     "rows": lambda x: (torch.rand(x.shape[0], 1) > P).float(),
     "torch's": lambda x: (torch.nn.functional.dropout(torch.ones_like(x), P) > 0).float(),
 }

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from .calls import argument, number
 from .classes import is_module
-from .source import SourceFile, dotted
+from .source import SourceFile, dotted, first_call
 
 # What makes a network's output depend on the mode.
 _SENSITIVE = re.compile(r"drop|batch_?norm|stochastic_?depth", re.IGNORECASE)
@@ -39,8 +39,10 @@ def built(file: SourceFile) -> Iterator[Built]:
     A model that is the same in both modes, for all that this file tells, is left out.
     """
     for assignment in file.nodes(ast.Assign):
-        target, value = assignment.targets[0], _core(assignment.value)
-        if len(assignment.targets) > 1 or not isinstance(target, ast.Name) or value is None:
+        target, (value, methods) = assignment.targets[0], first_call(assignment.value)
+        if len(assignment.targets) > 1 or not isinstance(target, ast.Name):
+            continue
+        if not isinstance(value, ast.Call) or not _MOVES.issuperset(methods):
             continue
         above = next(above for above in file.above(assignment) if isinstance(above, _SCOPES))
         if isinstance(above, ast.ClassDef) or not _sensitive(file, value):
@@ -50,17 +52,6 @@ def built(file: SourceFile) -> Iterator[Built]:
         uses = [node for node in names if isinstance(node.ctx, ast.Load)]
         if len(names) - len(uses) == 1 and all(_leaves_mode(file, use) for use in uses):
             yield Built(target.id, scope, value, uses)
-
-
-def _core(value: ast.expr) -> ast.Call | None:
-    """The constructor's call in `Net().to(device)`."""
-    while (
-        isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute) and isinstance(value.func.value, ast.Call)
-    ):
-        if value.func.attr not in _MOVES:
-            return None
-        value = value.func.value
-    return value if isinstance(value, ast.Call) else None
 
 
 def _sensitive(file: SourceFile, call: ast.Call) -> bool:

@@ -256,6 +256,20 @@ def dotted(node: ast.expr) -> str | None:
     return None
 
 
+def first_call(node: ast.expr) -> tuple[ast.expr, list[str]]:
+    """The call that methods are called on the result of, one upon another, and the methods' names, the last one first.
+
+    >>> call, methods = first_call(ast.parse("Net(8).cuda().half()", mode="eval").body)
+    >>> ast.unparse(call), methods
+    ('Net(8)', ['half', 'cuda'])
+    """
+    methods = []
+    while isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Call):
+        methods.append(node.func.attr)
+        node = node.func.value
+    return node, methods
+
+
 def arguments(scope: Scope) -> list[ast.arg]:
     """Every argument that a function declares."""
     named = scope.args

@@ -9,7 +9,7 @@ from ..check.built import built
 from ..check.calls import DELIBERATE
 from ..check.finding import Finding
 from ..check.rule import Rule
-from ..check.source import Function, SourceFile, dotted
+from ..check.source import Function, SourceFile, dotted, first_call
 
 _QUIET = {"torch.no_grad", "torch.inference_mode", "torch.autograd.no_grad", "torch.autograd.inference_mode"}
 _MADE_UP = {f"torch.{name}" for name in ("zeros", "ones", "rand", "randn", "empty", "randint", "full", "arange")}
@@ -53,10 +53,7 @@ def _is_dry_run(file: SourceFile, call: ast.Call) -> bool:
 
 
 def _made_up(file: SourceFile, value: ast.expr) -> bool:
-    while (
-        isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute) and isinstance(value.func.value, ast.Call)
-    ):
-        value = value.func.value  # torch.zeros(1, 3).to(device)
+    value, _ = first_call(value)  # torch.zeros(1, 3).to(device)
     if isinstance(value, ast.Call):
         return file.resolve(value.func) in _MADE_UP
     if isinstance(value, ast.Name):
@@ -72,13 +69,11 @@ def _made_up(file: SourceFile, value: ast.expr) -> bool:
 
 def _in_training_step(file: SourceFile, call: ast.Call) -> bool:
     """Whether the loop, or the function, that the call is in trains: a generator's or a teacher's turn."""
-    around = next((above for above in file.above(call) if isinstance(above, ast.For | ast.While | Function)), None)
     loops = [above for above in file.above(call) if isinstance(above, ast.For | ast.While)]
-    return any(_trains(loop) for loop in loops) or (isinstance(around, Function) and not loops and _named_step(around))
-
-
-def _named_step(function: ast.AST) -> bool:
-    return isinstance(function, Function) and "train" in function.name and _trains(function)
+    if loops:
+        return any(_trains(loop) for loop in loops)
+    function = file.function(call)
+    return function is not None and "train" in function.name and _trains(function)
 
 
 def _trains(node: ast.AST) -> bool:
