@@ -317,6 +317,31 @@ def test_some_places_and_other_rates() -> None:
     assert off.places == ("3",)
 
 
+class Dropout(nn.Module):
+    """As in TensorFlow 1: it holds the probability that a unit is kept."""
+
+    def __init__(self, keep_prob: float) -> None:
+        super().__init__()
+        self.keep_prob = keep_prob
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.dropout(x, 1 - self.keep_prob, self.training)
+
+
+def test_a_rate_for_a_layer_that_holds_the_probability_of_keeping() -> None:
+    kept, net, x = (
+        Dropout(0.9),
+        nn.Sequential(nn.Linear(6, 16), nn.Tanh(), nn.Dropout(0.3), nn.Linear(16, 2)),
+        torch.randn(4, 6),
+    )
+    expected = thinned.predict(net, x, n=8)
+    net[2] = kept
+    found = thinned.predict(net, x, n=8, p=0.3)
+    assert kept.keep_prob == 0.9
+    torch.testing.assert_close(found.mean, expected.mean)
+    assert not torch.allclose(found.mean, thinned.predict(net, x, n=8).mean)
+
+
 def test_what_comes_before_the_noise_is_computed_once() -> None:
     count = 0
 
@@ -461,7 +486,8 @@ def test_what_cannot_be_sampled_is_refused() -> None:
     with pytest.raises(ValueError, match="`temperature` divides logits"):
         thinned.predict(net, x, temperature=2.0)
     packed = nn.utils.rnn.pack_sequence([x])
-    for given in (packed, (packed,), {"input": packed}, DataLoader([x], collate_fn=nn.utils.rnn.pack_sequence)):
+    loader: Any = DataLoader(TensorDataset(x), collate_fn=lambda _: packed)
+    for given in (packed, (packed,), {"input": packed}, loader):
         with pytest.raises(TypeError, match="Got a PackedSequence"):
             thinned.predict(net, given)
 

@@ -16,6 +16,7 @@ from .. import nn
 from ..nn.names import named_modules
 from .anchor import Anchor
 from .call_hook import Edit, Forward, functions
+from .knob import Attribute
 from .module_hook import InputHook, OutputHook
 from .noisy import FUNCTIONS
 
@@ -167,7 +168,7 @@ def _put(applied: Applied, line: Line, modules: dict[str, Module]) -> str:
     anchor, module = line.anchor, modules[line.anchor.module]
     if anchor.is_rate and not anchor.call:
         applied._undo.append(("set", module, anchor.what, getattr(module, anchor.what)))
-        setattr(module, anchor.what, 1.0 - line.p if anchor.what == "keep_prob" else line.p)
+        Attribute(module, anchor.what).p = line.p
         return f"{anchor.module}.{anchor.what}".lstrip(".")
     if anchor.is_rate:
         _forward(applied, module).edit(Edit(anchor, line.p, None))

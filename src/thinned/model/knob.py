@@ -6,18 +6,22 @@ from typing import Any
 
 import torch
 
+from .noisy import KEEPS, rest
 from .override import Line, overridden, override, restore
 
 Module = torch.nn.Module
 
 
 class Attribute:
-    """A p that an object holds: a module, or a configuration that modules share."""
+    """A p that an object holds: a module, or a configuration that modules share.
 
-    def __init__(self, owner: Any, name: str, complement: bool = False) -> None:
+    With `complement`, it holds the probability that a unit is kept; by default its name tells.
+    """
+
+    def __init__(self, owner: Any, name: str, complement: bool | None = None) -> None:
         self.owner = owner
         self.name = name
-        self.complement = complement  # it holds the probability that a unit is kept
+        self.complement = name == KEEPS if complement is None else complement
 
     @property
     def key(self) -> tuple[int, str]:
@@ -26,11 +30,11 @@ class Attribute:
     @property
     def p(self) -> float:
         value = float(getattr(self.owner, self.name) or 0.0)
-        return _rest(value) if self.complement else value
+        return rest(value) if self.complement else value
 
     @p.setter
     def p(self, value: float) -> None:
-        self.state = _rest(value) if self.complement else value
+        self.state = rest(value) if self.complement else value
 
     @property
     def state(self) -> Any:
@@ -83,8 +87,3 @@ class Called:
 
 
 Way = Attribute | Called
-
-
-def _rest(value: float) -> float:
-    """1 minus a number that people write: 0.2 for 0.8."""
-    return round(1.0 - value, 15)

@@ -148,6 +148,7 @@ def noisy(name: str, args: Sequence[Any]) -> Noisy | None:
 # torchvision's StochasticDepth and DropBlock2d, people's own Dropout.
 _NAMES = re.compile(r"drop_?(out|path|block|connect|add)|stochastic_?depth", re.IGNORECASE)
 _ATTRIBUTES = ("p", "drop_prob", "drop_rate", "dropout_prob", "dropout_p", "dropout", "rate", "prob", "keep_prob")
+KEEPS = "keep_prob"  # the attribute of these that holds 1 - p
 
 
 def rate_attributes(module: Module) -> tuple[str, ...]:
@@ -176,4 +177,9 @@ def rate_of(module: Module) -> float | None:
     if not found:
         return None
     value = float(getattr(module, found[0]) or 0.0)
-    return 1.0 - value if found[0] == "keep_prob" else value
+    return rest(value) if found[0] == KEEPS else value
+
+
+def rest(value: float) -> float:
+    """1 minus a number that people write: 0.2 for 0.8."""
+    return round(1.0 - value, 15)

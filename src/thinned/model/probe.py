@@ -16,6 +16,7 @@ from torch.utils._pytree import tree_map_only
 
 from ..nn.names import named_modules
 from .anchor import Anchor
+from .knob import Attribute
 from .noisy import rate_attributes
 from .trace import Trace, trace
 from .untouched import untouched
@@ -76,9 +77,7 @@ def _rates(model: Module) -> Iterator[tuple[str, Own]]:
     for name, module in named_modules(model):
         attributes = rate_attributes(module)
         if attributes and not isinstance(module, torch.nn.RNNBase | torch.nn.MultiheadAttention):
-            value = float(getattr(module, attributes[0]) or 0.0)
-            p = 1.0 - value if attributes[0] == "keep_prob" else value
-            yield name, Own(Anchor(attributes[0], name), p)
+            yield name, Own(Anchor(attributes[0], name), Attribute(module, attributes[0]).p)
 
 
 def _numbers(model: Module, name: str) -> Iterator[Anchor]:
@@ -94,7 +93,7 @@ def _woken(trials: list[tuple[Module, str, float]]) -> Iterator[None]:
     before = [(module, dict(vars(module))) for module, _, _ in trials]
     try:
         for module, attribute, p in trials:
-            setattr(module, attribute, 1.0 - p if attribute == "keep_prob" else p)
+            Attribute(module, attribute).p = p
         yield
     finally:
         for module, own in reversed(before):

@@ -164,7 +164,7 @@ def _own(name: str, module: Module, held: tuple[str, ...]) -> Iterator[Located]:
     kind = type(module).__name__
     for place, attribute in enumerate(held):
         located = Located(name if place == 0 else f"{name}.{attribute}", kind, module)
-        located.attribute = Attribute(module, attribute, attribute == "keep_prob")
+        located.attribute = Attribute(module, attribute)
         if not _standard(module):
             file = python.getsourcefile(type(module).forward) or ""
             found = readings(module)

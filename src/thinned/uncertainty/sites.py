@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 
 from ..model.inspect import Inspection
+from ..model.knob import Attribute
 from ..model.noisy import DRAWS, rate_attributes
 from ..model.place import LAYER_DROP, Place
 from ..nn.names import named_modules
@@ -111,18 +112,19 @@ def _silenced(place: Place, in_evaluation: set[Spot]) -> dict[Spot, float]:
 @contextmanager
 def overridden(model: torch.nn.Module, p: Rates) -> Iterator[None]:
     """Dropout modules with the p that a call gives them, and afterwards with their own."""
-    before = []
+    before: list[tuple[Attribute, Any]] = []
     try:
         for name, module in named_modules(model) if p is not None else ():
             for attribute in rate_attributes(module):
                 rate = _given(f"{name}.{attribute}" if attribute == "recurrent_dropout" else name, p)
                 if rate is not None:
-                    before.append((module, attribute, getattr(module, attribute)))
-                    setattr(module, attribute, 1.0 - rate if attribute == "keep_prob" else rate)
+                    knob = Attribute(module, attribute)
+                    before.append((knob, knob.state))
+                    knob.p = rate
         yield
     finally:
-        for module, attribute, value in reversed(before):
-            setattr(module, attribute, value)
+        for knob, state in reversed(before):
+            knob.state = state
 
 
 def _given(name: str, p: Rates) -> float | None:
