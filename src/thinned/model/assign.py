@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from .knob import Attribute, Called, Way
-from .reach import Located, Places, look
+from .reach import Located, Reach, look
 
 Module = torch.nn.Module
 
@@ -37,18 +37,18 @@ class Change:
 
 
 def assign(
-    owner: str, model: Module, places: Places, wanted: Mapping[str, float], change: Change | None = None
+    owner: str, model: Module, reach: Reach, wanted: Mapping[str, float], change: Change | None = None
 ) -> dict[str, float]:
     """Plan all, then change all; what fails on the way is undone."""
-    before = {name: place.p for name, place in places.by_name.items()}
+    before = {name: place.p for name, place in reach.by_name.items()}
     plan: list[Callable[[Change], None]] = []
     groups: dict[Any, list[Located]] = {}
-    for place in places.by_name.values():
+    for place in reach.by_name.values():
         if place.attribute is not None:
             groups.setdefault(place.attribute.key, []).append(place)
     planned: set[Any] = set()
     for name in wanted:
-        place = places.by_name[name]
+        place = reach.by_name[name]
         if place.attribute is None:
             plan.append(_by_calls(owner, place, wanted[name]))
         elif place.attribute.key not in planned:
@@ -58,12 +58,12 @@ def assign(
     try:
         for step in plan:
             step(change)
-        if places.inspection is not None and change.before:
-            _verify(owner, model, places, wanted)
+        if reach.inspection is not None and change.before:
+            _verify(owner, model, reach, wanted)
     except BaseException:
         change.undo()
         raise
-    after = {name: place.p for name, place in places.by_name.items()}
+    after = {name: place.p for name, place in reach.by_name.items()}
     return {name: p for name, p in after.items() if p is not None and p != before[name]}
 
 
@@ -119,11 +119,11 @@ def _by_attribute(
     return single
 
 
-def _verify(owner: str, model: Module, places: Places, wanted: Mapping[str, float]) -> None:
+def _verify(owner: str, model: Module, reach: Reach, wanted: Mapping[str, float]) -> None:
     """Run the example again: what is called must be called with the new p, and masks must have it."""
-    for found in look(model, places.example).places:
+    for found in look(model, reach.example).places:
         p = wanted.get(found.name)
-        place = places.by_name.get(found.name)
+        place = reach.by_name.get(found.name)
         if p is None or place is None or not found.train_calls:
             continue
         p = place.p if place.p is not None else p

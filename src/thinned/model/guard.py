@@ -18,7 +18,7 @@ from ..nn.names import named_modules
 from .drawn import Drawn, drawn, in_python
 from .frames import left_over
 from .noisy import rate_attributes
-from .reach import Places
+from .reach import Reach
 
 Module = torch.nn.Module
 
@@ -199,7 +199,7 @@ class Guard:
             return found.module
         key = (found.module, found.function, found.file, found.line)
         if key not in self._known:
-            places = Places("eval_guard", self._model).by_name.values()
+            places = Reach("eval_guard", self._model).by_name.values()
             where = f"{found.file}:{found.line}"
             names = [place.name for place in places if place.module is module and place.where == where]
             self._known[key] = names[0] if names else f"{found.module}:{found.function}"

@@ -13,7 +13,7 @@ import torch
 
 from ..noise import PROBABILITY, check
 from .assign import Change, assign
-from .reach import Located, Places
+from .reach import Located, Reach
 
 Module = torch.nn.Module
 
@@ -37,8 +37,8 @@ def rates(model: Module, *, example: Any = None) -> dict[str, float]:
     >>> rates(net)
     {'1': 0.1}
     """
-    places = Places("rates", model, example).by_name
-    return {name: math.nan if place.p is None else place.p for name, place in places.items()}
+    reach = Reach("rates", model, example)
+    return {name: math.nan if place.p is None else place.p for name, place in reach.by_name.items()}
 
 
 def set_rates(model: Module, rates: Mapping[str, float], *, example: Any = None) -> dict[str, float]:
@@ -78,13 +78,13 @@ def set_rates(model: Module, rates: Mapping[str, float], *, example: Any = None)
         if not isinstance(pattern, str):
             raise TypeError(f"`set_rates`: a pattern must be text. Got {pattern!r}. Pass '*' for all places.")
         check(PROBABILITY, "set_rates", "p", p)
-    places = Places("set_rates", model, example)
+    reach = Reach("set_rates", model, example)
     wanted: dict[str, float] = {}
     for pattern, p in rates.items():
-        for name in matching("set_rates", "rates", pattern, places):
+        for name in matching("set_rates", "rates", pattern, reach):
             wanted.pop(name, None)  # the last pattern's is the last
             wanted[name] = float(p)
-    return assign("set_rates", model, places, wanted)
+    return assign("set_rates", model, reach, wanted)
 
 
 def scale_rates(model: Module, factor: float, pattern: str = "*", *, example: Any = None) -> dict[str, float]:
@@ -107,10 +107,10 @@ def scale_rates(model: Module, factor: float, pattern: str = "*", *, example: An
         raise ValueError(
             f"`scale_rates`: `factor` must be a finite number, 0 or more. Got {factor!r}. 1.0 changes nothing."
         )
-    places = Places("scale_rates", model, example)
+    reach = Reach("scale_rates", model, example)
     wanted: dict[str, float] = {}
-    for name in matching("scale_rates", "pattern", pattern, places):
-        place = places.by_name[name]
+    for name in matching("scale_rates", "pattern", pattern, reach):
+        place = reach.by_name[name]
         if place.p is None:
             raise ValueError(
                 f"`scale_rates`: {place} must have a p. Only a run tells it. Pass `example`, or use set_rates."
@@ -122,7 +122,7 @@ def scale_rates(model: Module, factor: float, pattern: str = "*", *, example: An
                 "Take a smaller factor, or name the places in `pattern`."
             )
         wanted[name] = p
-    return assign("scale_rates", model, places, wanted)
+    return assign("scale_rates", model, reach, wanted)
 
 
 @contextmanager
@@ -146,19 +146,19 @@ def disabled(model: Module, pattern: str = "*", *, example: Any = None) -> Itera
     >>> net.p
     0.5
     """
-    places = Places("disabled", model, example)
-    names = matching("disabled", "pattern", pattern, places) if places.by_name or pattern != "*" else []
+    reach = Reach("disabled", model, example)
+    names = matching("disabled", "pattern", pattern, reach) if reach.by_name or pattern != "*" else []
     classic = [
         module
         for name in names
-        if getattr(module := places.by_name[name].module, "scaling", "") == "classic" and module.training
+        if getattr(module := reach.by_name[name].module, "scaling", "") == "classic" and module.training
     ]
     change = Change()
     try:
         for module in classic:
             module.training = False
-        names = [name for name in names if places.by_name[name].module not in classic]
-        assign("disabled", model, places, dict.fromkeys(names, 0.0), change)
+        names = [name for name in names if reach.by_name[name].module not in classic]
+        assign("disabled", model, reach, dict.fromkeys(names, 0.0), change)
         yield
     finally:
         change.undo()
@@ -166,19 +166,19 @@ def disabled(model: Module, pattern: str = "*", *, example: Any = None) -> Itera
             module.training = True
 
 
-def matching(owner: str, argument: str, pattern: str, places: Places) -> list[str]:
+def matching(owner: str, argument: str, pattern: str, reach: Reach) -> list[str]:
     """The names of the places that a pattern matches; an error if there are none."""
-    names = [name for name in places.by_name if fnmatchcase(name, pattern)]
+    names = [name for name in reach.by_name if fnmatchcase(name, pattern)]
     if not names:
-        near = difflib.get_close_matches(pattern, places.by_name, n=5, cutoff=0.4) or [*places.by_name][:5]
-        known = f"Places: {', '.join(near)}{', ...' if len(near) < len(places.by_name) else ''}." if near else ""
-        hint = "" if places.example is not None else " Pass `example` to find dropout that no source tells of."
+        near = difflib.get_close_matches(pattern, reach.by_name, n=5, cutoff=0.4) or [*reach.by_name][:5]
+        known = f"Places: {', '.join(near)}{', ...' if len(near) < len(reach.by_name) else ''}." if near else ""
+        hint = "" if reach.example is not None else " Pass `example` to find dropout that no source tells of."
         raise ValueError(
             f"`{owner}`: `{argument}` must name places of the model. Got {pattern!r}, which matches none. {known}{hint}"
         )
-    if places.inspection is not None:
-        ran = {*places.inspection.train.ran, *places.inspection.eval.ran}
-        if all(_dead(places.by_name[name], ran, places) for name in names) and owner != "disabled":
+    if reach.inspection is not None:
+        ran = {*reach.inspection.train.ran, *reach.inspection.eval.ran}
+        if all(_dead(reach.by_name[name], ran, reach) for name in names) and owner != "disabled":
             raise ValueError(
                 f"`{owner}`: `{argument}` must name places that run. Got {pattern!r}: {', '.join(names[:5])} never "
                 "ran on the example, and no call reads its p. Setting it would do nothing."
@@ -186,7 +186,7 @@ def matching(owner: str, argument: str, pattern: str, places: Places) -> list[st
     return names
 
 
-def _dead(place: Located, ran: set[str], places: Places) -> bool:
+def _dead(place: Located, ran: set[str], reach: Reach) -> bool:
     """Whether a dropout module has a p that nothing in the run has asked for."""
     if ":" in place.name or place.name in ran or place.attribute is None or "<" in place.name:
         return False
@@ -195,5 +195,5 @@ def _dead(place: Located, ran: set[str], places: Places) -> bool:
     key = place.attribute.key
     return not any(
         other is not place and other.attribute is not None and other.attribute.key == key
-        for other in places.by_name.values()
+        for other in reach.by_name.values()
     )

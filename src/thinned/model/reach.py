@@ -46,8 +46,8 @@ class Located:
         return f"{self.name!r} ({self.where})" if self.where else repr(self.name)
 
 
-class Places:
-    """The places of a model, by name."""
+class Reach:
+    """The places of a model where p can be set, by name."""
 
     def __init__(self, owner: str, model: Module, example: Any = None) -> None:
         if not isinstance(model, Module):

@@ -12,7 +12,7 @@ from ..noise import check
 from .assign import assign
 from .curve import STEP, ByDepth, Curve, curve
 from .rates import matching
-from .reach import Places
+from .reach import Reach
 
 NUMBERED = re.compile(r"(.*\.)?\d+(?![^.:])")  # a name up to its last number: "blocks.3" of "blocks.3.drop_path1"
 
@@ -56,7 +56,7 @@ class Schedule:
             )
         self.model = model
         self.schedules = {pattern: curve(value) for pattern, value in schedules.items()}
-        self._reach = Places("Schedule", model, example)
+        self._reach = Reach("Schedule", model, example)
         self._places = self._find()
         self._steps = 0
         self._set: dict[str, float] = {}
