@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .uncertainty.networks import geometric_mean, thinned_networks, weight_scaling
     from .uncertainty.predict import predict
     from .uncertainty.prediction import Prediction
+    from .uncertainty.predictor import Predictor
 
 __version__ = "0.1.0"
 
@@ -38,6 +39,7 @@ _FUNCTIONS = {  # and the submodule that has it
     "NoiseInEval": "model.guard",
     "Plan": "model.plan",
     "Prediction": "uncertainty.prediction",
+    "Predictor": "uncertainty.predictor",
     "Schedule": "model.schedule",
     "apply": "model.plan",
     "calibrate": "uncertainty.calibrate",
@@ -64,6 +66,7 @@ __all__ = [
     "NoiseInEval",
     "Plan",
     "Prediction",
+    "Predictor",
     "Schedule",
     "__version__",
     "apply",

@@ -359,6 +359,43 @@ def test_what_comes_before_the_noise_is_computed_once() -> None:
     assert count - few == 3
 
 
+class Called(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.dropout(x.sin(), 0.3, self.training)
+
+
+def test_hooks_that_are_to_run_always_do() -> None:
+    net, x = linear(Called()), torch.randn(4, 6)
+    thinned.set_rates(net, {"*": 0.4})  # its mode is entered by one hook, and left by another
+    entered, left = [], []
+    net.register_forward_pre_hook(lambda *_: entered.append(1))
+    net.register_forward_hook(lambda *_: left.append(1), always_call=True)
+    found = thinned.predict(net, x, n=8)
+    assert len(entered) == len(left) > 0
+    assert not torch._C._len_torch_function_stack()
+    thinned.set_rates(net, {"*": 0.3})
+    again = thinned.predict(net, x, n=8, p={"2:dropout": 0.4})
+    assert torch.equal(again.mean, found.mean)
+
+
+def test_a_model_that_catches_every_error() -> None:
+    def run(m: Any, x: Tensor) -> Any:
+        h = m.inner(x)
+        try:
+            return m.last(F.dropout(h, 0.5, m.training) + 1.0)
+        except Exception:
+            h += 1.0
+            return m.last(h)
+
+    inner, last, x = nn.Linear(6, 6), nn.Linear(6, 2), torch.randn(4, 6)
+
+    def plain(m: Any, x: Tensor) -> Any:
+        return m.last(F.dropout(m.inner(x), 0.5, m.training) + 1.0)
+
+    found, expected = (thinned.predict(Run(function, inner=inner, last=last), x, n=8) for function in (run, plain))
+    torch.testing.assert_close(found.mean, expected.mean)
+
+
 def test_what_is_remembered_may_be_overwritten() -> None:
     def run(m: Any, x: Tensor) -> Tensor:
         kept = m.inner(x)

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 import thinned
 import thinned.nn
-from thinned.uncertainty.predict import first_tensor
+from thinned.uncertainty.batches import first_tensor
 
 
 class Run(nn.Module):

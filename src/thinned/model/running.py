@@ -51,6 +51,7 @@ class Running:
     @contextmanager
     def followed(self) -> Iterator[None]:
         """Watch what runs inside the `with`."""
+        self._thread = threading.get_ident()
         before = register_module_forward_pre_hook(self._enter)
         after = register_module_forward_hook(self._leave, always_call=True)
         self._state = python_generators() if self._generators else None

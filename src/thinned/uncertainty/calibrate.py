@@ -13,8 +13,10 @@ from torch.utils.data import DataLoader
 
 from ..model.untouched import untouched
 from ..noise import check
-from .predict import TASK, inputs_of, predict
+from .batches import inputs_of
+from .predict import predict
 from .prediction import Prediction
+from .predictor import TASK
 from .scores import log_mixture
 
 Module = torch.nn.Module

@@ -15,7 +15,8 @@ from ..model.untouched import untouched
 from ..nn.names import site_number
 from ..noise import UINT64, bernoulli, check, fold_in, scale
 from ..ops.philox import signed
-from .predict import batch_size, first_tensor, predict
+from .batches import batch_size, first_tensor
+from .predict import predict
 from .prune import Pruning, prunings
 from .runner import Runner
 from .sites import Rates, find, overridden, rate_for

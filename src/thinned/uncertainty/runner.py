@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from torch import Tensor
 from ..model.draws import Draw, DrawMode
 from ..model.trace import tensors_of
 from .rows import Layout, independent, layout, together
-from .sampler import Number, Sampler, Unrepeated
+from .sampler import IDLE, Number, Sampler, Unrepeated
 from .sites import Live
 
 Module = torch.nn.Module
@@ -128,7 +128,7 @@ class Runner:
         try:
             # Once: it takes its time.
             with nullcontext() if self._watched else DrawMode(drawn.append):
-                answer = self._answer(args, kwargs, self.sampler.key)
+                answer = self._answer(args, kwargs, IDLE)
         finally:
             self.sampler.seen = None
         if not seen and not self.by_python:
@@ -199,14 +199,15 @@ class Runner:
     def samples(self, args: Any, kwargs: Any, keys: Tensor, first_row: int) -> Tensor:
         """The outputs `(len(keys), rows, ...)` of the samples with these keys."""
         self.sampler.first_row = 0 if self.whole else first_row
-        try:
-            if self.remembers and not self.sampler.log:
-                self.sampler.remember(lambda: self._once_recorded(args, kwargs))
-            return self._samples(args, kwargs, keys)
-        except Unrepeated:
+        if self.remembers and not self.sampler.log:
+            self.sampler.remember(lambda: self._once_recorded(args, kwargs))
+        found = None if self.sampler.unrepeated else self._samples(args, kwargs, keys)
+        if found is None:
             self.remembers = False
             self.sampler.forget()
-            return self._samples(args, kwargs, keys)
+            found = self._samples(args, kwargs, keys)
+            assert found is not None
+        return found
 
     def forget(self) -> None:
         """Other rows come: what was computed before the first noise is of no use."""
@@ -216,14 +217,22 @@ class Runner:
         with self.sampler:
             self.model(*args, **kwargs)
 
-    def _samples(self, args: Any, kwargs: Any, keys: Tensor) -> Tensor:
+    def _samples(self, args: Any, kwargs: Any, keys: Tensor) -> Tensor | None:
+        """All samples as one batch, or one by one; None if what is remembered can't stand for a pass."""
         if not self.why_loop and len(keys) > 1:
             try:
                 result: Tensor = torch.func.vmap(lambda key: self.once(args, kwargs, key), randomness="error")(keys)
-                return result
+                return None if self.sampler.unrepeated else result
             except Exception as error:
+                if self.sampler.unrepeated:
+                    return None
                 self.why_loop = f"{type(error).__name__}: {error}".splitlines()[0]
-        drawn = [self.once(args, kwargs, key) for key in keys]
+        drawn: list[Tensor] = []
+        for key in keys:
+            with suppress(Unrepeated):
+                drawn.append(self.once(args, kwargs, key))
+            if self.sampler.unrepeated:
+                return None
         shapes = list(dict.fromkeys(tuple(found.shape) for found in drawn))
         if len(shapes) > 1:
             raise ValueError(

@@ -32,15 +32,17 @@ from .rows import Layout, placement
 Module = torch.nn.Module
 
 Spot = tuple[str, str, str, int]  # module, function, file, line: where a call is made
+IDLE = torch.tensor(0)  # the key of passes whose noise nobody sees
 Number = tuple[str, int]  # a module's name, and which of its noisy calls in a forward pass
 
 
-# No errors, so that a model that catches those does not catch these.
-class FirstNoise(BaseException):
+# Errors, so that hooks that are to run always do. A model that catches them goes on without harm: the pass that
+# remembers draws like any other from there on, and `Sampler.unrepeated` tells of the other one.
+class FirstNoise(Exception):  # noqa: N818  no fault of anybody's
     """The forward pass has come to its first noise: it ends a pass that only remembers."""
 
 
-class Unrepeated(BaseException):
+class Unrepeated(Exception):  # noqa: N818
     """What is remembered can't stand for a pass: a result was written to, or other calls are made."""
 
 
@@ -66,13 +68,13 @@ class Sampler(TorchFunctionMode):
         self.running = Running(model)
         self._live, self.flipped, self.layouts, self._alike = live, flipped, layouts, alike
         self._owners = {module for module, *_ in live}
-        self.key: Tensor = torch.tensor(0)
+        self.unrepeated = False  # whether what is remembered could not stand for a pass
         self.first_row = 0
         self.log: list[tuple[Any, Any]] = []  # functions and results of the calls before the first noise
         self.seen: dict[Number, Tensor] | None = None  # what each noisy call acts on; no noise is made then
         self._storages: set[int] = set()
         self._recording = False
-        self.begin(self.key)
+        self.begin(IDLE)
 
     def begin(self, key: Tensor) -> None:
         """Begin a forward pass, the one of the sample with this key."""
@@ -82,19 +84,22 @@ class Sampler(TorchFunctionMode):
         self._replaced: Any = None
 
     def forget(self) -> None:
-        self.log, self._storages = [], set()
+        self.log, self._storages, self.unrepeated = [], set(), False
 
     def remember(self, run: Callable[[], Any]) -> None:
         """Run until the first noise, and keep what was computed on the way."""
         self.forget()
         self._recording = True
         try:
-            self.begin(self.key)
+            self.begin(IDLE)
             run()
-        except FirstNoise:
+        except (FirstNoise, Unrepeated):
             pass
         finally:
-            self._recording = False
+            self._stop_recording()
+
+    def _stop_recording(self) -> None:
+        self._recording = False
         self._storages = {tensor.untyped_storage().data_ptr() for _, kept in self.log for tensor in tensors_of(kept)}
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -106,6 +111,7 @@ class Sampler(TorchFunctionMode):
         if order < len(self.log) and not self._recording:
             before, result = self.log[order]
             if before is not func and before != func:
+                self.unrepeated = True
                 raise Unrepeated
             return result
         if self._replaced is not None:
@@ -114,7 +120,7 @@ class Sampler(TorchFunctionMode):
             rate = self._rate(func, name, args, kwargs)
             if rate is not None and rate > 0.0:
                 if self._recording:
-                    self._recording = False  # contexts that are left now, such as no_grad, call torch as well
+                    self._stop_recording()  # contexts that are left now, such as no_grad, call torch as well
                     raise FirstNoise
                 return self._noise(func, name, rate, args, kwargs)
             if rate is not None:
@@ -283,6 +289,7 @@ class Sampler(TorchFunctionMode):
         if not isinstance(target, Tensor) or torch._C._functorch.is_batchedtensor(target):
             return
         if target.untyped_storage().data_ptr() in self._storages:
+            self.unrepeated = True
             raise Unrepeated
 
 

@@ -1,0 +1,94 @@
+"""What a model is called with, batch by batch, and the tensor of its answer."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+from torch.utils.data import DataLoader
+
+from ..model.trace import tensors_of
+
+Module = torch.nn.Module
+
+
+def batches(
+    model: Module, x: Any, inputs: Callable[[Any], Any] | None, device: Any, progress: bool | None
+) -> Iterator[tuple[Any, Any]]:
+    """The arguments of the model's calls; a DataLoader's are counted on stderr."""
+    where = device
+    if where is None:
+        where = next((tensor.device for tensor in (*model.parameters(), *model.buffers())), None)
+    if isinstance(x, DataLoader):
+        for batch in _counted(x) if (sys.stderr.isatty() if progress is None else progress) else x:
+            yield _arguments(_moved((inputs or inputs_of)(batch), where))
+    elif isinstance(x, (Tensor, tuple, list, Mapping)):
+        yield _arguments(_moved(x if inputs is None else inputs(x), where))
+    else:
+        raise TypeError(
+            f"`predict`: `x` must be a tensor, a tuple or dict of tensors, or a DataLoader. Got {type(x).__name__}. "
+            "For an array pass torch.as_tensor(x, dtype=torch.float32)."
+        )
+
+
+def inputs_of(batch: Any) -> Any:
+    """What of a batch the model is called with."""
+    if isinstance(batch, Mapping):
+        return {name: value for name, value in batch.items() if name not in ("label", "labels")}
+    return batch[0] if isinstance(batch, (tuple, list)) and not isinstance(batch, PackedSequence) else batch
+
+
+def _arguments(x: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    if isinstance(x, Tensor):
+        return (x,), {}
+    return ((), dict(x)) if isinstance(x, Mapping) else (tuple(x), {})
+
+
+def _moved(value: Any, device: Any) -> Any:
+    if isinstance(value, PackedSequence):
+        raise TypeError(
+            "`predict`: `x` must have rows on axis 0. Got a PackedSequence. Pass padded sequences and their lengths, "
+            "and let the model's forward pack them."
+        )
+    if isinstance(value, Tensor):
+        return value if device is None else value.to(device)
+    if isinstance(value, Mapping):
+        return {name: _moved(inner, device) for name, inner in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_moved(inner, device) for inner in value]
+    return value
+
+
+def _counted(loader: DataLoader[Any]) -> Iterator[Any]:
+    total = f" of {len(loader)}" if hasattr(loader.dataset, "__len__") else ""
+    for number, batch in enumerate(loader, 1):
+        print(f"\rpredict: batch {number}{total}", end="", file=sys.stderr)  # noqa: T201
+        yield batch
+    print(file=sys.stderr)  # noqa: T201
+
+
+def batch_size(args: Any, kwargs: Any) -> int:
+    """How many rows the first tensor has."""
+    for tensor in tensors_of((args, kwargs)):
+        if tensor.ndim and tensor.shape[0]:
+            return int(tensor.shape[0])
+    raise TypeError("`predict`: `x` must hold a tensor with rows on axis 0. Got none. Pass x[None] for a single row.")
+
+
+def first_tensor(answer: Any) -> Tensor:
+    """The model's answer itself, its logits, or the first tensor in it."""
+    if isinstance(answer, Tensor):
+        return answer
+    logits = answer.get("logits") if isinstance(answer, Mapping) else getattr(answer, "logits", None)
+    if isinstance(logits, Tensor):
+        return logits
+    for tensor in tensors_of(answer):
+        return tensor
+    raise TypeError(
+        f"`predict`: the model must answer with a tensor. Got {type(answer).__name__}. Pass output=, which takes the "
+        "answer and gives its tensor."
+    )

@@ -1,0 +1,184 @@
+"""`thinned.Predictor`: `predict` for many calls, which looks at the model once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from threading import Lock
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..model.inspect import glance
+from ..model.trace import Trace, tensors_of
+from ..model.untouched import untouched
+from ..noise import UINT64, Choice, check
+from ..ops.fold import fold_in, fold_number
+from ..ops.philox import signed
+from .batches import batch_size, batches, first_tensor
+from .prediction import Prediction, joined
+from .runner import Runner, rows
+from .sites import Rates, find, overridden
+from .state import state
+from .summary import ALIVE, outputs, summary
+
+Module = torch.nn.Module
+
+TASK = Choice(("regression", "classification"))
+LEVELS = (0.05, 0.5, 0.95)
+MEMORY = 2**28
+CACHE = 2**22  # bytes of a chunk of samples that are to stay in the caches, where that is four samples or more
+
+
+class Predictor:
+    """Monte-Carlo prediction for calls that come one after another, such as a service's.
+
+    `Predictor(model, n, ...)(x)` is `predict(model, x, n, ...)`, number for number. Where `predict` first finds out how
+    the model draws, in some six passes over two rows, this does it at its first call, and again when a module, or a
+    number, flag or text that one, its hooks or its configuration holds, has changed, or rows have another shape. Where
+    a global variable decides about noise and changes, make a new one.
+
+    Arguments: those of `predict`. Of a call: `x`, `inputs` and `progress` as there, and `first_row`, the number of x's
+        first row in all of the data. Rows 64 to 127 with first_row=64 get the masks that they have beside the first 64.
+
+    Raises: as `predict`.
+
+    Cost: as `predict`, less the look. Calls wait for one another.
+
+    >>> from torch import nn
+    >>> net = nn.Sequential(nn.Linear(2, 64), nn.ReLU(), nn.Dropout(0.5), nn.Linear(64, 1))
+    >>> ask, x = Predictor(net, n=20, seed=1), torch.randn(3, 2)
+    >>> torch.allclose(ask(x[2:], first_row=2).mean, ask(x).mean[2:])
+    True
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        n: int = 50,
+        *,
+        seed: int = 0,
+        task: str = "regression",
+        temperature: float = 1.0,
+        sites: str | Sequence[str] | None = None,
+        p: Rates = None,
+        shared_masks: bool = False,
+        samples: bool = False,
+        levels: Sequence[float] = LEVELS,
+        memory: int = MEMORY,
+        output: Callable[[Any], Tensor] | None = None,
+        device: torch.device | str | None = None,
+    ) -> None:
+        check(TASK, "predict", "task", task)
+        check(UINT64, "predict", "seed", seed)
+        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+            raise ValueError(f"`predict`: `n` must be an integer, 1 or more. Got {n!r}. The default is 50.")
+        if not 0.0 < temperature < float("inf"):
+            raise ValueError(
+                f"`predict`: `temperature` must be a finite number above 0. Got {temperature!r}. Pass 1.0."
+            )
+        if task == "regression" and temperature != 1.0:
+            raise ValueError(
+                f"`predict`: `temperature` divides logits. Got {temperature!r} for task='regression'. Pass "
+                "task='classification'."
+            )
+        self._levels = tuple(float(level) for level in levels)
+        if not all(0.0 <= level <= 1.0 for level in self._levels):
+            raise ValueError(f"`predict`: `levels` must be in [0, 1]. Got {levels!r}. Pass (0.05, 0.95) for 90 %.")
+        self._keys = torch.tensor([signed(fold_number(seed, sample)) for sample in range(n)], dtype=torch.int64)
+        self._model, self._seed, self._task, self._temperature = model, seed, task, temperature
+        self._sites, self._p, self._alike, self._keep = sites, p, shared_masks, samples
+        self._memory, self._output, self._device = memory, output or first_tensor, device
+        self._runner: Runner | None = None
+        self._state: list[Any] = []  # of the model, as the runner knows it
+        self._lock = Lock()
+
+    def __call__(
+        self,
+        x: Any,
+        *,
+        first_row: int = 0,
+        inputs: Callable[[Any], Any] | None = None,
+        progress: bool | None = None,
+    ) -> Prediction:
+        check(UINT64, "predict", "first_row", first_row)
+        parts: list[Prediction] = []
+        with self._lock, untouched("predict", self._model), overridden(self._model, self._p):
+            if self._state != state(self._model):
+                self._runner = None
+            for args, kwargs in batches(self._model, x, inputs, self._device, progress):
+                size = batch_size(args, kwargs)
+                parts.extend(self._batch(args, kwargs, size, first_row))
+                first_row += size
+            self._state = state(self._model)
+        if not parts:
+            raise ValueError("`predict`: `x` must have rows. Got a DataLoader without batches.")
+        return joined(parts)
+
+    def _batch(self, args: Any, kwargs: Any, size: int, first_row: int) -> Iterator[Prediction]:
+        """Predict a batch, in chunks of rows that fit."""
+        runner = self._runner = self._runner or self._looked(args, kwargs, size)
+        keys = self._keys
+        runner.forget()
+        with runner.entered():
+            runner.probe(args, kwargs, size)
+            row_bytes = self._entry_bytes * _entries(args, kwargs) / size
+            # Some samples at least pass the model together, and the answers of all are kept and sorted.
+            row_needs = max(1.0, row_bytes * min(4, len(keys)), ALIVE * self._answer_bytes * len(keys))
+            at_once = max(1, min(size, int(self._memory / row_needs)))
+            if runner.whole:
+                at_once = size
+                self._check_whole()
+                keys = fold_in(keys, first_row) if first_row else keys  # rows have no numbers here
+            fitting = int(min(self._memory, CACHE) / max(1.0, row_bytes * at_once))
+            together = max(1, min(len(keys), max(fitting, min(4, int(self._memory / max(1.0, row_bytes * at_once))))))
+            for start in range(0, size, at_once):
+                picked = slice(start, start + at_once)
+                some = (args, kwargs) if at_once == size else rows(args, kwargs, size, picked)
+                runner.forget()
+                drawn = [
+                    outputs(runner.samples(*some, some_keys, first_row + start), self._task, self._temperature)
+                    for some_keys in keys.split(together)
+                ]
+                yield summary(
+                    torch.cat(drawn),
+                    self._levels,
+                    task=self._task,
+                    keep=self._keep,
+                    n=len(keys),
+                    seed=self._seed,
+                    places=runner.live.names,
+                    engine=runner.engine,
+                )
+
+    def _looked(self, args: Any, kwargs: Any, size: int) -> Runner:
+        """Where the model draws, seen on two rows, or on all if it can't be called with two."""
+        few = rows(args, kwargs, size, [0, min(size, 2) - 1])
+        try:
+            inspection = glance(self._model, *few)
+        except Exception:
+            few = rows(args, kwargs, -1, None, copied=True)
+            inspection = glance(self._model, *few)
+        live = find(inspection, self._sites, self._p)
+        # A quarter of what all calls of a pass make is alive at once, to be careful; a row is never split.
+        self._entry_bytes = _bytes(inspection.eval) / max(1, _entries(*few))
+        answers = (inspection.eval.calls[index] for index in inspection.eval.outputs if index >= 0)
+        self._answer_bytes = 4.0 * sum(torch.Size(call.shape).numel() for call in answers) / batch_size(*few)
+        return Runner(self._model, live, self._output, self._alike, as_evaluated=self._output is first_tensor)
+
+    def _check_whole(self) -> None:
+        if self._alike:
+            raise ValueError(
+                "`predict`: `shared_masks` is for rows that stand alone. Got a model whose answer to a row depends on "
+                "the rows beside it, or whose rows are not on axis 0. Leave it out: masks are those of the whole input."
+            )
+
+
+def _entries(args: Any, kwargs: Any) -> int:
+    """How large an input is."""
+    return sum(tensor.numel() for tensor in tensors_of((args, kwargs)))
+
+
+def _bytes(trace: Trace) -> float:
+    """What a forward pass makes, in bytes: more than is ever alive at once."""
+    return float(sum(torch.Size(call.shape).numel() * call.dtype.itemsize for call in trace.calls)) / 4

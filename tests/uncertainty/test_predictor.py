@@ -1,0 +1,169 @@
+"""`thinned.Predictor`: the same numbers as `predict`, and one look for many calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import thinned
+
+
+class Net(nn.Module):
+    """It drops in three ways: by a layer, by a call with a number, and by a rate in a configuration."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.config = SimpleNamespace(attention=SimpleNamespace(p=0.0))
+        self.noisy = False
+        self.inner, self.norm, self.drop = nn.Linear(6, 32), nn.BatchNorm1d(32), nn.Dropout(0.3)
+        self.last = nn.Linear(32, 3)
+        self.passes = [0]
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.passes[0] += 1
+        x = self.drop(self.norm(self.inner(x)).tanh())
+        x = F.dropout(x, 0.1, self.training)
+        if self.training and self.noisy:
+            x = x + torch.randn_like(x)
+        x = F.dropout(x, self.config.attention.p, self.training)
+        out: Tensor = self.last(x)
+        return out
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "regression": {"samples": True},
+    "classification": {"task": "classification", "temperature": 2.0, "levels": (0.1,)},
+    "one network for all rows": {"shared_masks": True},
+    "some places, other rates": {"sites": ["drop"], "p": 0.5},
+}
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_a_call_is_predict(options: dict[str, Any]) -> None:
+    net, x = Net(), torch.randn(7, 6)
+    ask = thinned.Predictor(net, 10, seed=5, **options)
+    for given in (x, x[:3], DataLoader(TensorDataset(x), batch_size=3), {"x": x}):
+        found, expected = ask(given), thinned.predict(net, given, 10, seed=5, **options)
+        assert torch.equal(found.mean, expected.mean)
+        assert torch.equal(found.std, expected.std)
+        assert torch.equal(found.quantiles, expected.quantiles)
+        assert (found.places, found.n, found.seed) == (expected.places, 10, 5)
+        assert found.samples is expected.samples is None or torch.equal(found.samples, expected.samples)  # type: ignore[arg-type]
+
+
+def test_the_model_is_looked_at_once() -> None:
+    net, x = Net(), torch.randn(7, 6)
+    ask = thinned.Predictor(net, 10)
+    passes = []
+    for rows in (7, 7, 4, 1):
+        before = net.passes[0]
+        ask(x[:rows])
+        passes.append(net.passes[0] - before)
+    assert passes[0] > 4
+    assert passes[1:] == [2, 2, 2]  # what comes before the first noise, and all samples together
+
+
+def more(net: Any) -> None:
+    net.drop.p = 0.6
+
+
+def told(net: Any) -> None:
+    net.noisy = True
+
+
+def configured(net: Any) -> None:
+    net.config.attention.p = 0.4
+
+
+def by_number(net: Any) -> None:
+    thinned.set_rates(net, {"*:dropout": 0.5})
+
+
+def replaced(net: Any) -> None:
+    net.drop = nn.AlphaDropout(0.3)
+
+
+def hooked(net: Any) -> None:
+    net.norm.register_forward_hook(lambda module, _, y: F.dropout(y, 0.5, module.training))
+
+
+def wrapped(net: Any) -> None:
+    net.last = nn.Sequential(nn.Dropout(0.2), net.last)
+
+
+CHANGES: list[Callable[[Any], None]] = [more, told, configured, by_number, replaced, hooked, wrapped]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_of_the_model_is_seen(change: Callable[[Any], None]) -> None:
+    net, x = Net(), torch.randn(7, 6)
+    ask = thinned.Predictor(net, 10)
+    before = ask(x)
+    change(net)
+    expected = thinned.predict(net, x, 10)
+    assert not torch.equal(before.mean, expected.mean)
+    found = ask(x)
+    assert torch.equal(found.mean, expected.mean)
+    assert found.places == expected.places
+
+
+def test_weights_and_mode_may_change_without_another_look() -> None:
+    net, x = Net(), torch.randn(7, 6)
+    ask = thinned.Predictor(net, 10)
+    ask(x)
+    before = net.passes[0]
+    with torch.no_grad():
+        net.last.weight.mul_(2.0)
+    net.eval()
+    assert torch.equal(ask(x).mean, thinned.predict(net, x, 10).mean)
+    assert not net.training
+    assert net.passes[0] - before < 12
+
+
+def test_rows_have_the_numbers_they_are_given() -> None:
+    net, x = Net(), torch.randn(9, 6)
+    ask = thinned.Predictor(net, 10)
+    whole = ask(x)
+    parts = [ask(x[start : start + 3], first_row=start).mean for start in (0, 3, 6)]
+    torch.testing.assert_close(torch.cat(parts), whole.mean)
+    assert not torch.allclose(ask(x[3:6]).mean, parts[1])
+    with pytest.raises(ValueError, match="`first_row` must be"):
+        ask(x, first_row=-1)
+
+
+def test_rows_of_another_shape() -> None:
+    net = nn.Sequential(nn.Linear(6, 16), nn.Dropout(0.4), nn.Linear(16, 2))
+    ask = thinned.Predictor(net, 10)
+    for x in (torch.randn(5, 6), torch.randn(5, 3, 6), torch.randn(2, 6)):
+        assert torch.equal(ask(x).mean, thinned.predict(net, x, 10).mean)
+
+
+def test_any_thread_may_call_and_they_wait_for_one_another() -> None:
+    net, x = Net(), torch.randn(7, 6)
+    ask = thinned.Predictor(net, 10)
+    expected = ask(x).mean
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: ask(x).mean, range(12)))
+    assert all(torch.equal(mean, expected) for mean in found)
+
+
+def test_a_call_that_fails_leaves_the_next_ones_alone() -> None:
+    net, x = Net(), torch.randn(7, 6)
+    ask = thinned.Predictor(net, 10)
+    expected = ask(x).mean
+    with pytest.raises(RuntimeError):
+        ask(torch.randn(7, 5))
+    assert torch.equal(ask(x).mean, expected)
+    net.drop.p = 1.5
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        ask(x)
+    net.drop.p = 0.3
+    assert torch.equal(ask(x).mean, expected)
