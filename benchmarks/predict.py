@@ -4,7 +4,8 @@
 
 All give the mean and standard deviation over 50 samples of one batch's logits: the loop from 50 forward passes with
 only the dropout layers in training mode, the two libraries by their own fastest way, which repeats the batch 50 times
-in memory. `thinned.predict` gives quantiles as well, and its first look at the model is timed with the rest.
+in memory. `thinned.predict` gives quantiles as well, and its first look at the model is timed with the rest;
+`thinned.Predictor` has looked before.
 
 The libraries were measured at these versions, beside the torch that is here:
 
@@ -36,7 +37,8 @@ from .harness import RESULTS, Call, machine, medians, record
 
 FILE = RESULTS / "predict.csv"
 SAMPLES = 50
-LOOP, OURS, UNCERTAINTY, BAAL = "loop of passes", "thinned.predict", "torch-uncertainty", "Baal"
+LOOP, OURS, AGAIN = "loop of passes", "thinned.predict", "thinned.Predictor"
+UNCERTAINTY, BAAL = "torch-uncertainty", "Baal"
 BENCH = Path(__file__).parents[1] / "build" / "bench"
 
 
@@ -117,6 +119,7 @@ def calls(model: nn.Module, x: Tensor, absent: dict[str, str]) -> dict[str, Call
     found: dict[str, Call] = {
         LOOP: partial(loop, copy.deepcopy(model), x),
         OURS: partial(thinned.predict, model, x, SAMPLES),
+        AGAIN: partial(thinned.Predictor(model, SAMPLES), x),
     }
     makers: dict[str, Callable[[nn.Module], Callable[[Tensor], Any]]] = {UNCERTAINTY: uncertainty, BAAL: baal}
     for name, make in makers.items():
