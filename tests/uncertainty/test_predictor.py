@@ -26,6 +26,7 @@ class Net(nn.Module):
         self.inner, self.norm, self.drop = nn.Linear(6, 32), nn.BatchNorm1d(32), nn.Dropout(0.3)
         self.last = nn.Linear(32, 3)
         self.passes = [0]
+        self.kept = torch.zeros(2)  # neither a parameter nor a buffer
 
     def forward(self, x: Tensor) -> Tensor:
         self.passes[0] += 1

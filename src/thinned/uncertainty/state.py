@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -21,7 +21,7 @@ _OPAQUE = (Module, ModuleType, FunctionType, MethodType, type)
 def state(model: Module) -> list[Any]:
     """The modules, and the numbers, flags and texts that they, their hooks and their configurations hold.
 
-    Not the mode, and no tensors. Cost: about 10 microseconds a module.
+    Not the mode, and no tensors. Cost: about 5 microseconds a module.
 
     >>> net = torch.nn.Dropout(0.5)
     >>> before = state(net)
@@ -34,7 +34,7 @@ def state(model: Module) -> list[Any]:
     for name, module in named_modules(model):
         found += (name, type(module), id(module))
         for key, value in vars(module).items():
-            if key not in _SKIPPED:
+            if key not in _SKIPPED and not (isinstance(value, dict) and not value):  # mostly tables of hooks, empty
                 found.append(key)
                 _walk(value, DEPTH, found.append, seen)
     return found
@@ -48,7 +48,7 @@ def _walk(value: Any, depth: int, add: Callable[[Any], None], seen: set[int]) ->
     elif not isinstance(value, Tensor) and depth and id(value) not in seen:
         seen.add(id(value))
         add(type(value))
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             inner: Collection[Any] = [*value.keys(), *value.values()]
         elif isinstance(value, (list, tuple, set, frozenset)):
             inner = value
