@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -114,6 +116,10 @@ def test_other_noise_is_drawn_by_the_same_key(net: Any) -> None:
         torch.testing.assert_close(network(x), sample, rtol=1e-4, atol=1e-5)
         assert torch.equal(network(x[1:3]), network(x[1:3]))
         assert not any(module.training for module in network.modules())
+        with ThreadPoolExecutor(1) as pool:
+            elsewhere = pool.submit(network, x).result()
+        for same in (copy.deepcopy(network)(x), pickle.loads(pickle.dumps(network))(x), elsewhere):
+            assert torch.equal(same, network(x))
 
 
 def test_the_geometric_mean_over_all_networks_of_a_softmax_is_weight_scaling() -> None:

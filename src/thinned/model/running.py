@@ -30,13 +30,21 @@ class Running:
     def __init__(self, model: Module, *, generators: bool = False) -> None:
         self._generators = generators
         self.modules = dict(named_modules(model))
-        self._names = {id(module): name for name, module in self.modules.items()}
+        self._name_modules()
         self._thread = threading.get_ident()
         self._stack: list[tuple[str, Module, PackedSequence | None]] = [("", model, None)]
         self.ran: dict[str, int] = {}  # how often each module's forward has run
         self.loose: dict[str, Module] = {}  # modules that the model does not own, by the name they got here
         self.python_draws: dict[str, int] = {}  # in whose code Python's or NumPy's own generator moved
         self._state: Any = None
+
+    def _name_modules(self) -> None:
+        self._names = {id(module): name for name, module in self.modules.items()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """In a copy the modules are others."""
+        self.__dict__.update(state)
+        self._name_modules()
 
     @property
     def name(self) -> str:

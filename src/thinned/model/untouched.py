@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,7 +44,8 @@ def untouched(owner: str, model: Module) -> Iterator[None]:
         id(tensor): tensor.detach().clone() for _, own in buffers for tensor in own.values() if tensor is not None
     }
     with ExitStack() as stack:
-        stack.enter_context(torch.random.fork_rng(_devices(model)))
+        stack.enter_context(torch.random.fork_rng(devices=[]))
+        stack.enter_context(_accelerator_generators())
         stack.enter_context(_python_generators())
         stack.enter_context(_outside_streams(modules))
         try:
@@ -68,9 +70,22 @@ def _put_back(tensor: Tensor, value: Tensor) -> None:
         tensor.copy_(value)
 
 
-def _devices(model: Module) -> list[int]:
-    tensors = (*model.parameters(), *model.buffers())
-    return sorted({tensor.device.index or 0 for tensor in tensors if tensor.device.type == "cuda"})
+@contextmanager
+def _accelerator_generators() -> Iterator[None]:
+    """Those of all its devices, once it is in use: a model without parameters draws where its input is."""
+    accelerator = torch.accelerator.current_accelerator()
+    module: Any = None if accelerator is None else torch.get_device_module(accelerator)
+    if accelerator is None or not getattr(module, "is_initialized", module.is_available)():
+        yield
+        return
+    # Metal has one, whose functions take no device.
+    devices: list[Any] = [()] if accelerator.type == "mps" else [(number,) for number in range(module.device_count())]
+    states = [module.get_rng_state(*device) for device in devices]
+    try:
+        yield
+    finally:
+        for device, state in zip(devices, states, strict=True):
+            module.set_rng_state(state, *device)
 
 
 @contextmanager

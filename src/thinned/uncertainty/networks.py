@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..model.inspect import Inspection, glance
 from ..model.place import Place
+from ..model.trace import tensors_of
 from ..model.untouched import untouched
 from ..nn.names import site_number
 from ..noise import UINT64, bernoulli, check, fold_in, scale
@@ -102,6 +103,8 @@ def thinned_networks(
         live = find(inspection, sites, p)
         rates = {place.module: _rate(place, p) for place in live.places}
         found = {pruning.place: pruning for pruning in prunings(model, inspection, live.places)}
+    tensors = (*model.parameters(), *model.buffers(), *tensors_of((args, kwargs)))
+    device = next((tensor.device for tensor in tensors), None)
     networks = []
     for number in range(k):
         key = fold_in(seed, number)
@@ -109,7 +112,7 @@ def thinned_networks(
         rest = [
             place
             for place in live.places
-            if not _fixed(network, inspection, place, rates[place.module], key, found.get(place.name))
+            if not _fixed(network, inspection, place, rates[place.module], key, found.get(place.name), device)
         ]
         if rest:
             network = Drawn(network, rest, key, inspection, sites, p, args, kwargs)
@@ -142,7 +145,15 @@ class FixedMask(torch.nn.Module):
 _PLAIN = (torch.nn.Dropout, torch.nn.Dropout1d, torch.nn.Dropout2d, torch.nn.Dropout3d)
 
 
-def _fixed(network: Module, inspection: Inspection, place: Place, p: float, key: int, pruning: Pruning | None) -> bool:
+def _fixed(
+    network: Module,
+    inspection: Inspection,
+    place: Place,
+    p: float,
+    key: int,
+    pruning: Pruning | None,
+    device: torch.device | None,
+) -> bool:
     """Put a place's mask into the network for good: cut out, or as a fixed mask. False if it has to be drawn."""
     if ":" in place.name or place.train_calls > 1 or place.module == "":
         return False
@@ -159,7 +170,7 @@ def _fixed(network: Module, inspection: Inspection, place: Place, p: float, key:
         pruning.cut(network, kept.flatten(1)[:, 0] if kept.ndim > 1 else kept, factor)
         _put(network, place.module, torch.nn.Identity())
     else:
-        _put(network, place.module, FixedMask(kept.float() * factor))
+        _put(network, place.module, FixedMask((kept.float() * factor).to(device)))
     return True
 
 
@@ -186,7 +197,7 @@ class Drawn(torch.nn.Module):
         self.network = network
         names = [place.name for place in places]
         self._key = torch.tensor(signed(key), dtype=torch.int64)
-        self._runner = Runner(network, find(inspection, names, p), lambda answer: answer, alike=True)
+        self._runner = Runner(network, find(inspection, names, p), _itself, alike=True)
         with untouched("thinned_networks", network), self._runner.entered():
             self._runner.probe(args, kwargs, batch_size(args, kwargs))
         self.eval()
@@ -199,3 +210,7 @@ class Drawn(torch.nn.Module):
         finally:
             for module, mode in modes:
                 module.training = mode
+
+
+def _itself(answer: Any) -> Any:
+    return answer
