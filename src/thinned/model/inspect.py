@@ -86,7 +86,7 @@ def inspect(model: Module, *args: Any, passes: int = 8, **kwargs: Any) -> Inspec
             units and layers that LayerDrop left out have run.
 
     Returns: an `Inspection`. `print` shows a table; `places`, `to_json()` and `to_pandas()` have the same in full;
-    `train` and `eval` are the two passes, call by call.
+    `train` and `eval` are the first pass in each mode, call by call, `passes` all of those in training mode.
 
     Modes, buffers and random state are put back, bit for bit, after an exception too. Evaluation runs without gradient.
 
@@ -110,17 +110,20 @@ def inspect(model: Module, *args: Any, passes: int = 8, **kwargs: Any) -> Inspec
         model.train()
         train = trace(model, *args, **kwargs)
         places.add(train, names, training=True)
-        for _ in range(passes - 1):
-            if not places.unsettled():
-                break
-            places.add(trace(model, *args, **kwargs), names, training=True)
-        times = _times(model, args, kwargs, train, state)
         model.eval()
         with torch.no_grad():
             evaluated = trace(model, *args, **kwargs)
+        model.train()
+        waiting = evaluated.ran.keys() - train.ran.keys()
+        trained = [train]
+        while len(trained) < passes and (places.unsettled() or (waiting and places.skips())):
+            trained.append(trace(model, *args, **kwargs))
+            places.add(trained[-1], names, training=True)
+            waiting -= trained[-1].ran.keys()
+        times = _times(model, args, kwargs, train, state)
         places.add(evaluated, names, training=False)
         found = tuple(places.found(train, times))
-    return Inspection(type(model).__name__, found, train, evaluated, times.total)
+    return Inspection(type(model).__name__, found, train, evaluated, times.total, tuple(trained))
 
 
 PATIENCE = 32  # passes that `glance` waits for a layer that LayerDrop skips

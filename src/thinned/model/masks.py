@@ -20,7 +20,8 @@ _COMPARISONS = {"lt", "le", "gt", "ge", "less", "greater"}
 _ROUNDINGS = {"floor", "round", "ceil", "trunc"}
 _REPEATS = {"expand", "expand_as", "broadcast_to", "repeat", "tile", "repeat_interleave"}
 LIKE_ANOTHER = {"expand_as", "view_as", "reshape_as", "type_as", "to"}  # whose second tensor gives a shape or a type
-_APPLIES = {"mul", "multiply", "div", "where", "masked_fill", "setitem", "masked_select", "einsum", "addcmul"}
+MULTIPLIES = {"mul", "multiply", "div", "divide", "true_divide"}  # or divides
+_APPLIES = {*MULTIPLIES, "where", "masked_fill", "setitem", "masked_select", "einsum", "addcmul"}
 
 
 @dataclass(slots=True)

@@ -5,45 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .masks import LIKE_ANOTHER
-from .noisy import DRAWS, FUNCTIONS
+from .masks import LIKE_ANOTHER, MULTIPLIES
+from .noisy import DRAWS, FUNCTIONS, INSIDE
 from .tape import Ref, Step, Tape
 
 # What keeps a tensor's mean in proportion: the calls that may belong to a mask's application.
-SCALES = {"mul", "multiply", "div", "divide", "true_divide", "where", "masked_fill", "setitem", "einsum"}
-_SAME = {
-    "to",
-    "float",
-    "double",
-    "half",
-    "bfloat16",
-    "type",
-    "type_as",
-    "clone",
-    "contiguous",
-    "detach",
-    "view",
-    "reshape",
-}
+SCALES = {*MULTIPLIES, "where", "masked_fill", "setitem", "einsum"}
+# What gives all of a tensor's numbers in another arrangement or another precision.
 SHAPES = {
-    *_SAME,
-    "flatten",
-    "permute",
-    "transpose",
-    "squeeze",
-    "unsqueeze",
-    "expand",
-    "expand_as",
-    "unflatten",
-    "movedim",
+    *("view", "view_as", "reshape", "reshape_as", "flatten", "unflatten", "ravel", "rearrange", "permute", "transpose"),
+    *("t", "T", "mT", "swapaxes", "swapdims", "movedim", "moveaxis", "squeeze", "unsqueeze", "expand", "expand_as"),
+    *("to", "float", "half", "bfloat16", "double", "type", "type_as"),
+    *("contiguous", "clone", "detach", "alias", "identity", "requires_grad"),
 }
 # What takes a tensor for its shape, device or dtype alone; those that overwrite it too.
 _SHAPE_ONLY = {"rand_like", "randn_like", "empty_like", "zeros_like", "ones_like", "full_like", "randint_like"}
 _SHAPE_ONLY |= {"new_empty", "new_zeros", "new_ones", "new_full", "new_tensor", "uniform", "normal", "fill", "zero"}
 LINEAR = {"linear", "matmul", "mm", "bmm", "addmm", "conv1d", "conv2d", "conv3d", "_conv_forward", *SCALES, *SHAPES}
 # Dropout in one call: the tensor is the first argument. Alpha dropout's mean is not in proportion, and is right.
-CALLS = set(FUNCTIONS) - {"alpha_dropout", "feature_alpha_dropout", "scaled_dot_product_attention"}
-CALLS -= {"multi_head_attention_forward", "lstm", "gru", "rnn_tanh", "rnn_relu"}
+CALLS = set(FUNCTIONS) - {"alpha_dropout", "feature_alpha_dropout"} - INSIDE
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +70,7 @@ def meetings(tape: Tape, status: list[str]) -> Iterator[Meeting]:
         if step.draws and step.name in CALLS:
             yield Meeting(index, data[0], index)
         elif noise and step.name in SCALES:
-            draws = [at for at in tape.between((), noise[0].step) if tape.steps[at].draws]
+            made = tape.between((), noise[0].step)  # with what `rand_like` has its shape from
+            draws = [at for at in made if tape.steps[at].draws and status[at] == "noise"]
             if draws:
                 yield Meeting(index, data[0], draws[0])

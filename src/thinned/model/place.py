@@ -84,6 +84,7 @@ class Places:
         self._modules: dict[str, Module] = {}
         self._groups: dict[Key, _Group] = {}
         self._python: dict[str, list[int]] = {}
+        self._undecided = False  # whether something was drawn by hand that thinned nothing
 
     def add(self, trace: Trace, names: dict[str, Module], training: bool) -> None:
         """Take a trace's calls in. Of several in training mode, a place has those of the first in which it drew."""
@@ -105,6 +106,9 @@ class Places:
                 group.eval = own
             elif not any(call.draws for call in group.train):
                 group.train, group.trace = own, trace
+        if training:
+            drawn = [call for call in trace.calls if call.draws and call.function in UNIFORM | MASKS]
+            self._undecided |= any(call.index not in applied for call in drawn)
         for name, times in trace.python_draws.items():
             counts = self._python.setdefault(name, [0, 0])
             counts[not training] = counts[not training] or times
@@ -112,10 +116,13 @@ class Places:
     def unsettled(self) -> bool:
         """Whether another training pass may tell more: of a mask of few units, of layers that LayerDrop skips."""
         counted = [group.counted for group in self._groups.values() if group.counted]
-        return self.skips() or (bool(counted) and min(counted) < ENOUGH)
+        return self._drops_layers() or (bool(counted) and min(counted) < ENOUGH)
 
     def skips(self) -> bool:
-        """Whether chance may decide which layers run."""
+        """Whether chance may have decided, in whatever way, which layers run."""
+        return self._drops_layers() or self._undecided
+
+    def _drops_layers(self) -> bool:
         # LayerDrop may ask `random` or NumPy, too.
         return bool(self._python) or any(key[1] == LAYER_DROP for key in self._groups)
 

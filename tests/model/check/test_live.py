@@ -75,6 +75,12 @@ def test_each_fault_is_found_once_at_its_line() -> None:
         assert finding.place.startswith("1")
 
 
+def test_the_message_says_what_is_wrong_and_what_to_do() -> None:
+    (finding,) = (finding for finding in check(Functional()) if finding.code == "THN101")
+    said = "its `training` is left out or always True. Pass training=self.training"
+    assert finding.message == f"`dropout` drops in evaluation too: {said}"
+
+
 def test_a_dropout_in_a_plain_list_is_no_part_of_the_model() -> None:
     assert "THN103" in check(Listed()).counts()
 

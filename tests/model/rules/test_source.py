@@ -353,6 +353,49 @@ class Net(nn.Module):
         torch.cuda.manual_seed_all(0)  #!
         with torch.random.fork_rng():
             torch.manual_seed(0)
+        if self.training:
+            torch.manual_seed(0)  #!
+            with torch.random.fork_rng():
+                torch.manual_seed(0)
+        else:
+            torch.manual_seed(0)
+        if not self.training:
+            torch.manual_seed(0)
+        elif x.requires_grad:
+            torch.manual_seed(0)  #!
+        if self.training and self.p > 0:
+            torch.manual_seed(0)  #!
+        if self.deterministic:
+            torch.manual_seed(0)
+        if self.training and self.deterministic:
+            torch.manual_seed(0)
+        if self.p > 0:
+            torch.manual_seed(0)  #!
+        return x
+
+    def forward_twice(self, x):
+        if not self.training:
+            return x
+        torch.manual_seed(0)  #!
+        return x
+
+    def forward_loud(self, x):
+        if self.training:
+            torch.manual_seed(0)  #!
+            return self.dropout(x)
+        return x
+
+    def forward_named(self, x):
+        told = self.training
+        if told:
+            torch.manual_seed(0)
+            return self.dropout(x)
+        return x
+
+    def forward_fast(self, x):
+        if self.training:
+            return x
+        torch.manual_seed(0)
         return x
 
     def reset(self):

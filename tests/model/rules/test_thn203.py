@@ -36,6 +36,27 @@ def test_a_mask_by_hand_behind_a_module(findings: Findings) -> None:
     assert finding.place.startswith("3")
 
 
+def test_one_module_behind_itself(findings: Findings) -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dropout, self.layer = nn.Dropout(0.2), nn.Linear(16, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            out: Tensor = self.layer(self.dropout(self.dropout(self.dropout(x.relu()))))
+            return out
+
+    (finding,) = findings(Twice(), torch.randn(8, 16))
+    assert finding.place == "dropout"
+    assert "behind itself: the two of 0.2 and 0.2 is one of 0.36" in finding.message
+
+
+def test_one_module_before_and_behind_a_layer_is_left_alone(findings: Findings) -> None:
+    dropout = nn.Dropout(0.2)
+    model = nn.Sequential(dropout, nn.Linear(16, 16), dropout, nn.ReLU(), dropout, nn.Linear(16, 4))
+    assert findings(model, torch.randn(8, 16)) == []
+
+
 def test_other_kinds_of_noise_and_layers_between_are_left_alone(findings: Findings) -> None:
     from thinned.nn import StochasticDepth
 

@@ -217,3 +217,67 @@ def test_branches_that_call_the_same_layers(findings: Findings) -> None:
     (finding,) = findings(Branches(1.0), torch.randn(8, 16))
     assert "scaling forgotten" in finding.message
     assert findings(Branches(1 / Q), torch.randn(8, 16)) == []
+
+
+class AlwaysOn(nn.Module):
+    """A mask that follows no mode, and scales by a factor."""
+
+    def __init__(self, p: float, scaled: Callable[[Tensor, Tensor, float], Tensor]) -> None:
+        super().__init__()
+        self.p, self.scaled = p, scaled
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.scaled(x, torch.rand_like(x) > self.p, self.p)
+
+
+def consistent(x: Tensor, p: float) -> Tensor:
+    """SpeechT5's: it keeps with probability p."""
+    mask = torch.bernoulli(x[0], p=p)
+    masks = mask.unsqueeze(0).repeat(x.size(0), 1, 1)
+    return torch.where(masks == 1, x, 0) * 1 / (1 - p)
+
+
+ALWAYS: dict[str, tuple[Callable[[Tensor, Tensor, float], Tensor], str | None]] = {
+    "SpeechT5": (lambda x, _, p: consistent(x, p), "keep and drop probability mixed up"),
+    "divided by p": (lambda x, m, p: x * m / p, "keep and drop probability mixed up"),
+    "mask divided by p": (lambda x, m, p: x * (m.float() / p), "keep and drop probability mixed up"),
+    "divided twice": (lambda x, m, p: (x * m).div(1 - p) * (1 / (1 - p)), "scaled twice"),
+    "right": (lambda x, m, p: x * m / (1 - p), None),
+    "mask right": (lambda x, m, p: m.float().div_(1 - p) * x, None),
+    "right, and scaled by something else": (lambda x, m, p: x * m / (1 - p) * 0.125, None),
+    "not scaled": (lambda x, m, p: x * m, None),
+    "by what was kept": (lambda x, m, p: x * m * m.numel() / m.sum(), None),
+}
+
+
+@pytest.mark.parametrize("way", ALWAYS)
+@pytest.mark.parametrize("p", [0.1, 0.3, 0.5, 0.8])
+def test_a_mask_that_is_always_on(findings: Findings, way: str, p: float) -> None:
+    scaled, cause = ALWAYS[way]
+    if p == 0.5 and cause is not None and "mixed" in cause:
+        cause = None  # where p and 1 - p are the same
+    model = nn.Sequential(nn.Linear(8, 16), AlwaysOn(p, scaled), nn.Linear(16, 2))
+    found = findings(model, torch.randn(4, 40, 8))
+    assert [finding.place for finding in found] == (
+        [] if cause is None else [f"1:{'bernoulli' if way == 'SpeechT5' else 'rand_like'}"]
+    )
+    if cause is not None:
+        assert cause in found[0].message
+        mean = 1 / (1 - p) if "twice" in cause else p / (1 - p) if way == "SpeechT5" else (1 - p) / p
+        assert f"the mean is {mean:.3g} times the input's, in both modes" in found[0].message
+
+
+def test_an_always_on_mask_in_a_loop_is_found_once(findings: Findings) -> None:
+    mask = AlwaysOn(0.3, ALWAYS["divided by p"][0])
+    (finding,) = findings(nn.Sequential(nn.Linear(8, 16), mask, nn.ReLU(), mask, nn.ReLU()), torch.randn(40, 8))
+    assert finding.place == "1:rand_like"
+
+
+def test_too_few_units_to_tell_what_an_always_on_mask_drops(findings: Findings) -> None:
+    model = nn.Sequential(nn.Linear(8, 2), AlwaysOn(0.3, ALWAYS["divided by p"][0]), nn.Linear(2, 2))
+    assert findings(model, torch.randn(1, 8)) == []
+
+
+def test_the_place_is_that_of_the_mask_and_not_of_a_dropout_before(findings: Findings) -> None:
+    (finding,) = findings(Inline("as it is", "as it is"), torch.randn(8, 16))
+    assert finding.place == ":rand_like"

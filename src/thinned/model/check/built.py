@@ -28,9 +28,8 @@ class Built(NamedTuple):
     """A local name that holds a model in training mode, for all that its scope does."""
 
     name: str
-    scope: ast.AST  # the function, or the whole file
-    value: ast.Call
-    uses: list[ast.Name]
+    runs: list[ast.Call]  # the calls of the model
+    given: list[ast.Call]  # the calls of something else that get it as an argument
 
 
 def built(file: SourceFile) -> Iterator[Built]:
@@ -51,7 +50,9 @@ def built(file: SourceFile) -> Iterator[Built]:
         names = [node for node in ast.walk(scope) if isinstance(node, ast.Name) and node.id == target.id]
         uses = [node for node in names if isinstance(node.ctx, ast.Load)]
         if len(names) - len(uses) == 1 and all(_leaves_mode(file, use) for use in uses):
-            yield Built(target.id, scope, value, uses)
+            calls = [(use, call) for use in uses if isinstance(call := next(file.above(use)), ast.Call)]
+            runs = [call for use, call in calls if call.func is use]
+            yield Built(target.id, runs, [call for _, call in calls if call not in runs])
 
 
 def _sensitive(file: SourceFile, call: ast.Call) -> bool:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
+
+from .source import SourceFile
 
 
 class Signature(NamedTuple):
@@ -80,6 +83,18 @@ RECURRENT: dict[str, Signature] = {  # and where they take `num_layers`: third
 DELIBERATE = re.compile(
     r"monte|carlo|bayes|sampl|stochastic|uncertain|augment|noise|always|(^|_)mc(_|$|[A-Z])|^MC[A-Z_d]"
 )
+
+
+_EVERYTHING = FUNCTIONS | ATTENTION | MODULES | RECURRENT
+
+
+def rates(file: SourceFile) -> Iterator[tuple[str, ast.expr]]:
+    """Every p that the file gives a function or a layer that drops: its qualified name, and the expression."""
+    for call, name in file.calls:
+        signature = _EVERYTHING.get(name)
+        p = argument(call, signature.p, signature.p_names) if signature is not None else None
+        if p is not None:
+            yield name, p
 
 
 def argument(call: ast.Call, place: int | None, names: tuple[str, ...]) -> ast.expr | None:

@@ -9,9 +9,11 @@ from typing import Any
 from torch.nn import Module
 
 from ..inspect import inspect
+from ..untouched import untouched
 from .examination import Examination
 from .finding import Finding
 from .findings import Findings
+from .seed import seed
 from .settings import Settings, prefixes
 from .source import silenced_by
 
@@ -26,13 +28,17 @@ def check_model(
 ) -> Findings:
     """The findings in a model, less those that a `# noqa` silences on the line of the user's code that they name.
 
+    Each rule, and the inspection before, draws from one seed: the same model and example have the same findings.
+
     Raises: CheckError for an unknown code, and whatever the model raises.
     """
     chosen = prefixes(("THN",) if select is None else select, "`check`: `select`")
     settings = Settings(select=chosen, ignore=prefixes(ignore, "`check`: `ignore`"))
     rules = [rule for rule in settings.rules() if rule.live is not None]
-    examination = Examination(model, inspect(model, *args, **kwargs), args, dict(kwargs))
-    found = (finding for rule in rules if rule.live is not None for finding in rule.live(examination))
+    with untouched("check", model):
+        seed(model)
+        examination = Examination(model, inspect(model, *args, **kwargs), args, dict(kwargs))
+        found = [finding for rule in rules if rule.live is not None for finding in rule.live(examination)]
     return Findings(finding for finding in found if not _silenced(finding))
 
 

@@ -15,6 +15,10 @@ _MODE = re.compile(
     r"|grad_enabled|(^|_)(do_)?sampl(e|ing)$|monte|(^|_)mc(_|$)"
 )
 
+# And one that says which.
+_TRAINS = re.compile(r"(is_?)?train(ing)?(_mode)?")
+_EVALUATES = re.compile(r"(is_?)?(eval|test|infer)(_?mode|uate|uating|uation|ing|ence)?")
+
 CONSTANT, MODE, UNKNOWN = "constant", "mode", "unknown"
 
 
@@ -38,20 +42,52 @@ def guarded(file: SourceFile, node: ast.AST) -> bool:
             return True
         if isinstance(above, ast.BoolOp) and any(asks(value) for value in above.values):
             return True
-        if isinstance(above, Function) and _left_before(above, node):
+        if isinstance(above, Function) and any(True for _ in _leaving_before(above, node)):
             return True
     return False
 
 
-def _left_before(function: Function, node: ast.AST) -> bool:
+def in_training(file: SourceFile, node: ast.AST) -> bool:
+    """Whether the node runs in training: every branch on the mode that guards it says so, if there is any."""
+    below, around = node, set(file.above(node))
+    for above in file.above(node):
+        if isinstance(above, ast.If | ast.IfExp | ast.While) and asks(above.test):
+            body = above.body if isinstance(above.body, list) else [above.body]
+            if below is above.test or not _means_training(above.test, below in body):
+                return False
+        if isinstance(above, ast.BoolOp) and any(asks(value) for value in above.values):
+            return False
+        if isinstance(above, Function):
+            leaving = [
+                branch for branch in _leaving_before(above, node) if branch not in around or not asks(branch.test)
+            ]
+            if any(branch.orelse or not _means_training(branch.test, False) for branch in leaving):
+                return False
+        below = above
+    return True
+
+
+def _means_training(test: ast.expr, holds: bool) -> bool:
+    """Whether the model is known to train where a test on the mode holds, or where it does not."""
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        return _means_training(test.operand, not holds)
+    if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And) == holds:
+        return all(_means_training(value, holds) for value in test.values if asks(value))
+    name = (dotted(test) or "").rpartition(".")[2].lower()
+    return bool((_TRAINS if holds else _EVALUATES).fullmatch(name))
+
+
+def _leaving_before(function: Function, node: ast.AST) -> Iterator[ast.If]:
+    """The branches on the mode before a node in which the function, or its loop's turn, may end."""
     line = node.lineno  # type: ignore[attr-defined]
-    return any(
-        isinstance(branch, ast.If)
-        and branch.lineno < line
-        and (_asks_or_holds(function, branch.test))
-        and any(isinstance(leaf, ast.Return | ast.Raise | ast.Continue) for leaf in ast.walk(branch))
-        for branch in ast.walk(function)
-    )
+    for branch in ast.walk(function):
+        if (
+            isinstance(branch, ast.If)
+            and branch.lineno < line
+            and _asks_or_holds(function, branch.test)
+            and any(isinstance(leaf, ast.Return | ast.Raise | ast.Continue) for leaf in ast.walk(branch))
+        ):
+            yield branch
 
 
 def _asks_or_holds(function: Function, test: ast.expr) -> bool:

@@ -7,18 +7,15 @@ from dataclasses import dataclass
 
 import torch
 
-from ..noisy import DRAWS, FUNCTIONS
+from ..masks import MULTIPLIES
+from ..meeting import SHAPES
+from ..noisy import DRAWS, FUNCTIONS, INSIDE
 from ..place import Place
 from ..trace import INPUT, Call, Trace
 from .examination import Examination
 
-# Calls that give the same numbers in another arrangement or another precision.
-VIEWS = {
-    *("view", "view_as", "reshape", "reshape_as", "flatten", "unflatten", "permute", "transpose", "t", "T", "mT"),
-    *("swapaxes", "swapdims", "movedim", "moveaxis", "squeeze", "unsqueeze", "expand", "expand_as", "contiguous"),
-    *("clone", "detach", "to", "float", "half", "bfloat16", "double", "type", "type_as", "getitem", "select", "narrow"),
-    *("chunk", "split", "unbind", "alias", "identity", "as_strided", "requires_grad", "ravel", "rearrange"),
-}
+# Calls that give the same numbers, or some of them, in another arrangement or another precision.
+VIEWS = SHAPES | {"getitem", "select", "narrow", "chunk", "split", "unbind", "as_strided"}
 ACTIVATIONS = {
     *("relu", "relu6", "leaky_relu", "prelu", "rrelu", "elu", "celu", "selu", "gelu", "silu", "mish", "glu", "tanh"),
     *("hardtanh", "hardswish", "hardsigmoid", "softplus", "softsign", "sigmoid", "logsigmoid", "threshold", "clamp"),
@@ -30,8 +27,6 @@ PRODUCTS = {"matmul", "mm", "bmm", "addmm", "baddbmm", "einsum"}  # layers where
 POOLS = {f"{kind}_pool{axes}d" for kind in ("max", "avg", "lp", "fractional_max") for axes in (1, 2, 3)}
 RECURRENT = {"lstm", "gru", "rnn_tanh", "rnn_relu"}
 CELLS = {"lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell"}
-INSIDE = {"scaled_dot_product_attention", "multi_head_attention_forward", *RECURRENT}  # which drop within
-SCALES = {"mul", "multiply", "div", "divide", "true_divide"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +34,7 @@ class Noise:
     """A call by which noise thins a tensor in training, of torch's functions or by hand."""
 
     place: Place
+    trace: Trace  # the pass in which it drew
     draw: Call  # the call that drew
     call: Call  # the call whose result is thinned, scaling included
     data: tuple[int, ...]  # the calls that made what it thins; INPUT for the example
@@ -61,8 +57,16 @@ class Noise:
 
 
 def noises(examination: Examination) -> list[Noise]:
-    """Every noise of the pass in training mode, in order; of attention and recurrent layers none, which drop within."""
-    trace = examination.inspection.train
+    """Every noise in training mode, each place's from the first of `passes` in which it drew, in order."""
+    found: list[Noise] = []
+    for trace in examination.passes:
+        seen = {noise.place.name for noise in found}
+        found += [noise for noise in noises_in(examination, trace) if noise.place.name not in seen]
+    return found
+
+
+def noises_in(examination: Examination, trace: Trace) -> list[Noise]:
+    """Every noise of a pass, in order; of attention and recurrent layers none, which drop within."""
     applied = {call.applies: call for call in trace.calls if call.applies is not None}
     found = []
     for draw in trace.calls:
@@ -84,7 +88,7 @@ def noises(examination: Examination) -> list[Noise]:
             continue
         shape = call.shape
         sizes = (1,) * (len(shape) - len(sizes)) + tuple(sizes[max(len(sizes) - len(shape), 0) :])
-        found.append(Noise(place, draw, scaled(trace, call), data, sizes if sizes else shape))
+        found.append(Noise(place, trace, draw, scaled(trace, call), data, sizes if sizes else shape))
     return found
 
 
@@ -98,7 +102,7 @@ def _mixes(trace: Trace, draw: Call) -> bool:
         consumer.index
         for index in masks
         for consumer in trace.consumers(index)
-        if not masks.issuperset(consumer.inputs) and consumer.function in SCALES
+        if not masks.issuperset(consumer.inputs) and consumer.function in MULTIPLIES
     }
     return any(
         len(thinned.intersection(consumer.inputs)) > 1 for index in thinned for consumer in trace.consumers(index)
@@ -119,7 +123,7 @@ def scaled(trace: Trace, call: Call) -> Call:
     """The last of the calls that scale a result by constants, or by what its own module made of the mask."""
     while True:
         consumers = trace.consumers(call)
-        if len(consumers) != 1 or consumers[0].function not in SCALES or consumers[0].parameters:
+        if len(consumers) != 1 or consumers[0].function not in MULTIPLIES or consumers[0].parameters:
             return call
         alone = consumers[0].inputs == (call.index,)
         if not alone and (consumers[0].module != call.module or call.applies is None):

@@ -64,7 +64,11 @@ def _append(file: SourceFile, call: ast.Call, text: str) -> Edit:
 def live(examination: Examination) -> Iterator[Finding]:
     for place in examination.inspection.places:
         if place.active == "both" and place.kind in _KINDS and not place.module.endswith(">"):
-            yield RULE.at(place, f"`{place.kind}` drops in evaluation too: it is not told `training`, or always True")
+            yield RULE.at(
+                place,
+                f"`{place.kind}` drops in evaluation too: its `training` is left out or always True. "
+                "Pass training=self.training",
+            )
 
 
 RULE = Rule(

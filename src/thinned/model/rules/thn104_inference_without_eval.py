@@ -17,9 +17,8 @@ _MADE_UP = {f"torch.{name}" for name in ("zeros", "ones", "rand", "randn", "empt
 
 def source(file: SourceFile) -> Iterator[Finding]:
     for model in built(file):
-        for use in model.uses:
-            call = next(file.above(use))
-            if not isinstance(call, ast.Call) or call.func is not use or not _quiet(file, call):
+        for call in model.runs:
+            if not _quiet(file, call):
                 continue
             functions = [above for above in file.above(call) if isinstance(above, Function)]
             if any(DELIBERATE.search(function.name) for function in functions):

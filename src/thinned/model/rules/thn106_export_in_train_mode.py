@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterator
 
 from ..check.built import EXPORTS, built
@@ -18,15 +17,12 @@ def source(file: SourceFile) -> Iterator[Finding]:
         if mode is not None and (file.resolve(mode) or "").endswith("TrainingMode.TRAINING"):
             yield RULE.on(file, call, "`torch.onnx.export` is told to keep dropout in training mode")
     for model in built(file):
-        for use in model.uses:
-            around = next(file.above(use))
-            if not isinstance(around, ast.Call) or around.func is use:
-                continue
-            name = file.resolve(around.func) or ""
+        for call in model.given:
+            name = file.resolve(call.func) or ""
             # torch's older exporter puts the model in evaluation mode by itself.
-            if name in EXPORTS and not literal(argument(around, None, ("dynamo",)), False):
+            if name in EXPORTS and not literal(argument(call, None, ("dynamo",)), False):
                 message = f"`{name}` gets `{model.name}` in training mode: nothing calls `{model.name}.eval()`"
-                yield RULE.on(file, around, message)
+                yield RULE.on(file, call, message)
 
 
 RULE = Rule(

@@ -23,9 +23,9 @@ def live(examination: Examination) -> Iterator[Finding]:
         if isinstance(module, RNNBase) and module.num_layers == 1:
             continue  # THN304
         owner = place.module.rpartition(".")[0]
-        ran = place.module in inspection.train.ran
+        ran = any(place.module in trace.ran for trace in inspection.passes)
         if not ran and place.module in inspection.eval.ran:
-            continue  # left out by LayerDrop this time
+            continue  # left out by LayerDrop in all passes
         if ran and owner and not any(weight.requires_grad for weight in modules[owner].parameters()):
             continue  # frozen, and kept in evaluation mode
         if not ran and any(

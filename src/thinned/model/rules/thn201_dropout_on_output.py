@@ -12,12 +12,13 @@ _LINKS = {"softmax", "log_softmax", "sigmoid", "logsigmoid", "softmin"}  # from 
 
 
 def live(examination: Examination) -> Iterator[Finding]:
-    from ..check.noise import SCALES, VIEWS, after, before, is_layer, noises, through
+    from ..check.noise import VIEWS, after, before, is_layer, noises, through
+    from ..masks import MULTIPLIES
     from ..trace import INPUT
 
-    trace = examination.inspection.train
-    link = through(VIEWS, SCALES, _LINKS)
+    link = through(VIEWS, MULTIPLIES, _LINKS)
     for noise in noises(examination):
+        trace = noise.trace
         passed, ends = after(trace, noise.call, link)
         if not any(call.index in trace.outputs for call in passed):
             continue

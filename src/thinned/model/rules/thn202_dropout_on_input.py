@@ -12,13 +12,14 @@ MILD = 0.2  # Srivastava et al. 2014 keep 0.8 of the inputs
 
 
 def live(examination: Examination) -> Iterator[Finding]:
-    from ..check.noise import SCALES, VIEWS, before, noises, through
+    from ..check.noise import VIEWS, before, noises, through
+    from ..masks import MULTIPLIES
     from ..trace import INPUT
 
-    trace = examination.inspection.train
     for noise in noises(examination):
+        trace = noise.trace
         p = noise.place.p if noise.place.p is not None else noise.place.measured
-        ends = before(trace, noise.data, through(VIEWS, SCALES, {"sub", "add"}))
+        ends = before(trace, noise.data, through(VIEWS, MULTIPLIES, {"sub", "add"}))
         if ends == [INPUT] and noise.zeroing and p is not None and p > MILD:
             yield RULE.at(
                 noise.place,

@@ -10,15 +10,19 @@ from ..check.rule import Rule
 
 
 def live(examination: Examination) -> Iterator[Finding]:
-    from ..check.noise import VIEWS, before, noises, through
+    from ..check.noise import VIEWS, before, noises, noises_in, through
 
-    trace = examination.inspection.train
-    found = noises(examination)
-    by_call = {noise.call.index: noise for noise in found} | {noise.draw.index: noise for noise in found}
-    for second in found:
-        for index in before(trace, second.data, through(VIEWS - {"getitem", "select"})):
-            first = by_call.get(index)
-            if first is None or first.place == second.place:
+    by_call = {
+        (trace, at): noise
+        for trace in examination.passes
+        for noise in noises_in(examination, trace)
+        for at in (noise.call.index, noise.draw.index)
+    }
+    said = set()
+    for second in noises(examination):
+        for index in before(second.trace, second.data, through(VIEWS - {"getitem", "select"})):
+            first = by_call.get((second.trace, index))
+            if first is None or (first.place.name, second.place.name) in said:
                 continue
             # Whole samples or channels after single elements are two kinds of noise, not one twice.
             if first.elementwise != second.elementwise or first.whole != second.whole:
@@ -27,9 +31,9 @@ def live(examination: Examination) -> Iterator[Finding]:
             together = (
                 f" of {one:.3g} and {other:.3g} is one of {1 - (1 - one) * (1 - other):.3g}" if one and other else ""
             )
-            yield RULE.at(
-                second.place, f"dropout behind dropout {first.place.name!r}: the two{together or ' are one'}. Keep one"
-            )
+            said.add((first.place.name, second.place.name))
+            which = "itself" if first.place == second.place else f"dropout {first.place.name!r}"
+            yield RULE.at(second.place, f"dropout behind {which}: the two{together or ' are one'}. Keep one")
 
 
 RULE = Rule(
@@ -37,9 +41,9 @@ RULE = Rule(
     name="two-dropouts-in-a-row",
     summary="One dropout's output goes straight into another.",
     what="""\
-Flags a place whose input is another place's output, with nothing or only views between, where both draw in the same
-way: for each element, for each channel, or for each sample. Stochastic depth behind element-wise dropout is not
-flagged.""",
+Flags a place whose input is another place's output, or its own of an earlier call, with nothing or only views
+between, where both draw in the same way: for each element, for each channel, or for each sample. Stochastic depth
+behind element-wise dropout is not flagged.""",
     why="""\
 Two dropouts of p and p' are one of 1 - (1 - p)(1 - p'): 0.5 twice is 0.75. Usually each was added without knowledge
 of the other, at the end of one module and the beginning of the next, and nobody chose what they come to.""",

@@ -13,12 +13,16 @@ def live(examination: Examination) -> Iterator[Finding]:
     from ..check.noise import ACTIVATIONS, NORMS, VIEWS, after, ancestors, before, noises, residual, through
     from ..trace import INPUT
 
-    trace = examination.inspection.train
-    above = ancestors(trace)
-    skips = {call.index: skip for call in trace.calls if (skip := residual(trace, above, call)) is not None}
+    above_in = {trace: ancestors(trace) for trace in examination.passes}
+    skips_in = {
+        trace: {call.index: skip for call in trace.calls if (skip := residual(trace, above, call)) is not None}
+        for trace, above in above_in.items()
+    }
     kept = through(VIEWS, NORMS, ACTIVATIONS)
     found = []
     for noise in noises(examination):
+        trace = noise.trace
+        above, skips = above_in[trace], skips_in[trace]
         sums = [at for at in before(trace, noise.data, through(VIEWS, ACTIVATIONS)) if at in skips and at != INPUT]
         passed, ends = after(trace, noise.call, kept)
         carried = {call.index for call in passed}

@@ -12,7 +12,7 @@ from ..check.rule import Rule
 def live(examination: Examination) -> Iterator[Finding]:
     from ..check.noise import ancestors
 
-    modules, trace = examination.modules, examination.inspection.train
+    modules = examination.modules
     if not any(weight.requires_grad for weight in examination.model.parameters()):
         return  # nothing is trained: this is inference
     trained = {
@@ -21,11 +21,13 @@ def live(examination: Examination) -> Iterator[Finding]:
         for own, weight in module._parameters.items()
         if weight is not None and weight.requires_grad
     }
-    above = ancestors(trace)
-    learns = 0  # the calls that read something trained, as bits
-    for call in trace.calls:
-        if not trained.isdisjoint(call.parameters):
-            learns |= 1 << call.index
+    behind: dict[str, list[bool]] = {}  # by module: of each call that drew, whether something trained comes before it
+    for trace in examination.passes:
+        above = ancestors(trace)
+        learns = sum(1 << call.index for call in trace.calls if not trained.isdisjoint(call.parameters))  # as bits
+        for call in trace.calls:
+            if call.draws:
+                behind.setdefault(call.module, []).append(bool((above[call.index] | 1 << call.index) & learns))
     for place in examination.inspection.places:
         block = _block(modules, place.module)
         if (
@@ -34,8 +36,7 @@ def live(examination: Examination) -> Iterator[Finding]:
             or any(weight.requires_grad for weight in modules[block].parameters())
         ):
             continue
-        drawn = [call for call in trace.calls if call.module == place.module and call.draws]
-        if drawn and not any((above[call.index] | 1 << call.index) & learns for call in drawn):
+        if place.module in behind and not any(behind[place.module]):
             yield RULE.at(
                 place,
                 f"dropout is live in {block!r}, of which no parameter is trained: its features are noisy for nothing. "

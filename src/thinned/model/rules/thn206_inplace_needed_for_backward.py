@@ -10,10 +10,12 @@ from ..check.rule import Rule
 
 
 def live(examination: Examination) -> Iterator[Finding]:
+    from ..check.seed import seed
     from ..inplace import destructive
+    from ..untouched import untouched
 
-    trace, model = examination.inspection.train, examination.model
-    if not any(call.writes and call.training for call in trace.calls) and not any(
+    model = examination.model
+    if not any(call.writes and call.training for trace in examination.passes for call in trace.calls) and not any(
         getattr(module, "inplace", False) and place.name == name
         for name, module in examination.modules.items()
         for place in examination.inspection.places
@@ -22,9 +24,16 @@ def live(examination: Examination) -> Iterator[Finding]:
     places = [
         place for place in examination.inspection.places if place.train_calls and place.module in examination.modules
     ]
-    for line, said in destructive(model, examination.example, examination.keywords, places):
-        also = f" (and {len(line) - 1} more places of this line)" if len(line) > 1 else ""
-        yield RULE.at(line[0], f"inplace=True{also} overwrites what the backward pass needs. torch: {said}")
+    blamed: dict[str, Finding] = {}
+    for number in range(examination.repeats):
+        with untouched("check", model):
+            seed(model, number)
+            found = destructive(model, examination.example, examination.keywords, places)
+        for line, said in found:
+            also = f" (and {len(line) - 1} more places of this line)" if len(line) > 1 else ""
+            message = f"inplace=True{also} overwrites what the backward pass needs. torch: {said}"
+            blamed.setdefault(line[0].name, RULE.at(line[0], message))
+    yield from blamed.values()
 
 
 RULE = Rule(

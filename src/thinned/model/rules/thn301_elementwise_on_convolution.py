@@ -25,9 +25,9 @@ def live(examination: Examination) -> Iterator[Finding]:
     )
     from ..trace import INPUT
 
-    trace = examination.inspection.train
     pointwise = through(ACTIVATIONS, NORMS, POOLS)
     for noise in noises(examination):
+        trace = noise.trace
         shape = noise.call.shape
         spatial = shape[2:]
         if not (3 <= len(shape) <= 5 and noise.elementwise and noise.zeroing) or all(size == 1 for size in spatial):

@@ -13,9 +13,9 @@ def live(examination: Examination) -> Iterator[Finding]:
     from ..check.noise import CELLS, RECURRENT, VIEWS, after, before, noises, through
     from ..trace import INPUT
 
-    trace = examination.inspection.train
     seen = set()
     for noise in noises(examination):
+        trace = noise.trace
         if noise.place.name in seen or not noise.elementwise:
             continue
         made = {trace.calls[at].function for at in before(trace, noise.data, through(VIEWS)) if at != INPUT}

@@ -13,8 +13,8 @@ def live(examination: Examination) -> Iterator[Finding]:
     from ..check.noise import VIEWS, after, before, noises, through
     from ..trace import INPUT
 
-    trace = examination.inspection.train
     for noise in noises(examination):
+        trace = noise.trace
         if not noise.zeroing or noise.whole:
             continue
         made = [trace.calls[index] for index in before(trace, noise.data, through(VIEWS)) if index != INPUT]

@@ -29,7 +29,7 @@ def live(examination: Examination) -> Iterator[Finding]:
     from torch.nn import RNNBase
 
     for name, module in examination.modules.items():
-        # Ours says at construction what it does with one layer.
+        # Ours drops what goes into its first layer, too.
         ours = type(module).__module__.startswith("thinned.")
         if isinstance(module, RNNBase) and not ours and module.num_layers == 1 and module.dropout > 0:
             kind = type(module).__name__
@@ -42,7 +42,8 @@ RULE = Rule(
     name="rnn-dropout-one-layer",
     summary="A recurrent layer of one layer has a dropout, which never runs.",
     what="""\
-Looks for `nn.LSTM`, `nn.GRU` and `nn.RNN` with a `dropout` above 0 and one layer.""",
+Looks for torch's `nn.LSTM`, `nn.GRU` and `nn.RNN` with a `dropout` above 0 and one layer. Those of `thinned.nn` drop
+what goes into their first layer too, and are left alone.""",
     why="""\
 Their `dropout` acts on the outputs of each layer but the last. With one layer there is no such output: torch warns
 once at construction and drops nothing. The network trains without the regularisation that its settings claim.""",

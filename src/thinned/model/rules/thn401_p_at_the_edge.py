@@ -4,25 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..check.calls import ATTENTION, FUNCTIONS, MODULES, RECURRENT, argument, number
+from ..check.calls import MODULES, number, rates
 from ..check.examination import Examination
 from ..check.finding import Finding
 from ..check.rule import Rule
 from ..check.source import SourceFile
 
-_EVERYTHING = FUNCTIONS | ATTENTION | MODULES | RECURRENT
-
 
 def source(file: SourceFile) -> Iterator[Finding]:
-    for call, name in file.calls:
-        signature = _EVERYTHING.get(name)
-        if signature is None:
-            continue
-        node = argument(call, signature.p, signature.p_names)
+    for name, node in rates(file):
         p, short = number(node), name.rpartition(".")[2]
-        if node is not None and p == 1:
+        if p == 1:
             yield RULE.on(file, node, f"`{short}` drops everything: p is 1")
-        elif node is not None and p == 0 and name.startswith(("torch.nn.", "thinned.nn.")) and name in MODULES:
+        elif p == 0 and name.startswith(("torch.nn.", "thinned.nn.")) and name in MODULES:
             yield RULE.on(file, node, f"`{short}` does nothing: p is 0")
 
 

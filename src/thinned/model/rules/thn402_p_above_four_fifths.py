@@ -2,37 +2,59 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from ..check.calls import ATTENTION, FUNCTIONS, MODULES, RECURRENT, argument, number
+from ..check.calls import number, rates
 from ..check.examination import Examination
 from ..check.finding import Finding
 from ..check.rule import Rule
 from ..check.source import SourceFile
 
+if TYPE_CHECKING:
+    from ..place import Place
+
 _LIMIT = 0.8
-_EVERYTHING = FUNCTIONS | ATTENTION | MODULES | RECURRENT
+_SELU = -1.7580993408473766  # what alpha dropout sets units to, before its affine map
+# Whose noise is known by its name. timm's DropPath and people's own layers need not scale what is left.
+_KNOWN = ("torch.", "torchvision.", "thinned.", "flash_attn.")
 
 
-def _message(kind: str, p: float) -> str:
-    return (
-        f"`{kind}` drops {100 * p:g} % and multiplies the rest by {1 / (1 - p):.3g}: is p = {p:g} a keep probability?"
-    )
+def _message(package: str, kind: str, p: float) -> str:
+    share, plain = f"{100 * p:g} %", kind.lower()
+    if not package.startswith(_KNOWN) or "block" in plain:
+        does = f"drops {share}"
+    elif "alpha" in plain:
+        scale = 1 / math.sqrt((1 - p) * (1 + p * _SELU**2))
+        does = f"sets {share} to one value and the rest to {scale:.3g} x + {-scale * p * _SELU:.3g}"
+    elif "gaussian" in plain:
+        does = f"multiplies by noise of standard deviation {math.sqrt(p / (1 - p)):.3g}"
+    else:
+        does = f"drops {share} and multiplies the rest by {1 / (1 - p):.3g}"
+    return f"`{kind}` {does}: is p = {p:g} a keep probability?"
 
 
 def source(file: SourceFile) -> Iterator[Finding]:
-    for call, name in file.calls:
-        signature = _EVERYTHING.get(name)
-        node = argument(call, signature.p, signature.p_names) if signature is not None else None
+    for name, node in rates(file):
         p = number(node)
-        if node is not None and p is not None and _LIMIT < p < 1:
-            yield RULE.on(file, node, _message(name.rpartition(".")[2], p))
+        if p is not None and _LIMIT < p < 1:
+            yield RULE.on(file, node, _message(name, name.rpartition(".")[2], p))
 
 
 def live(examination: Examination) -> Iterator[Finding]:
     for place in examination.inspection.places:
         if place.p is not None and _LIMIT < place.p < 1:
-            yield RULE.at(place, _message(place.kind, place.p))
+            yield RULE.at(place, _message(_package(examination, place), place.kind, place.p))
+
+
+def _package(examination: Examination, place: Place) -> str:
+    """Where the code is that drops there: a layer's module, or torch's for a function that drops."""
+    from ..noisy import FUNCTIONS, OPERATORS
+
+    if place.name.startswith(f"{place.module}:"):
+        return "torch." if place.kind in {*FUNCTIONS, *OPERATORS.values()} else ""
+    return f"{type(examination.modules.get(place.module)).__module__}."
 
 
 RULE = Rule(
@@ -43,7 +65,7 @@ RULE = Rule(
     why="""\
 In torch p is the probability that a unit is *dropped*. Values such as 0.9 come, as a rule, from a text or a program
 whose p is the probability that a unit is *kept* (Srivastava et al. 2014, the first TensorFlow). Where it is meant,
-the survivors are multiplied by 1/(1 - p), 10 at p = 0.9, and gradients are as noisy.""",
+the survivors of torch's dropout are multiplied by 1/(1 - p), 10 at p = 0.9, and gradients are as noisy.""",
     bad="""\
 import torch
 from torch import nn

@@ -12,14 +12,15 @@ ENOUGH = 4  # residual branches that make a depth
 
 
 def live(examination: Examination) -> Iterator[Finding]:
-    from ..check.noise import SCALES, VIEWS, after, ancestors, noises, residual, through
+    from ..check.noise import VIEWS, after, ancestors, noises, residual, through
+    from ..masks import MULTIPLIES
 
-    trace = examination.inspection.train
-    above = ancestors(trace)
+    above = {trace: ancestors(trace) for trace in examination.passes}
     places = {}
     for noise in noises(examination):
-        _, ends = after(trace, noise.call, through(VIEWS, SCALES))
-        if noise.whole and noise.place.p and any(residual(trace, above, call) is not None for call in ends):
+        trace = noise.trace
+        _, ends = after(trace, noise.call, through(VIEWS, MULTIPLIES))
+        if noise.whole and noise.place.p and any(residual(trace, above[trace], call) is not None for call in ends):
             places[noise.place.name] = noise.place
     rates = {place.p for place in places.values()}
     if len(places) >= ENOUGH and len(rates) == 1:

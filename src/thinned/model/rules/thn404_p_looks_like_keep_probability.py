@@ -6,22 +6,17 @@ import ast
 import re
 from collections.abc import Iterator
 
-from ..check.calls import ATTENTION, FUNCTIONS, MODULES, RECURRENT, argument, number
+from ..check.calls import number, rates
 from ..check.finding import Finding
 from ..check.rule import Rule
 from ..check.source import SourceFile, dotted
 
-_EVERYTHING = FUNCTIONS | ATTENTION | MODULES | RECURRENT
 _KEEP = re.compile(r"(^|_)(keep|kept|retain|retention|survival)(_|$|p$)|keep_?prob|survival_?prob", re.IGNORECASE)
 _DROP = re.compile(r"drop", re.IGNORECASE)
 
 
 def source(file: SourceFile) -> Iterator[Finding]:
-    for call, name in file.calls:
-        signature = _EVERYTHING.get(name)
-        node = argument(call, signature.p, signature.p_names) if signature is not None else None
-        if node is None:
-            continue
+    for name, node in rates(file):
         short, text = name.rpartition(".")[2], file.segment(node)
         if _KEEP.search(_last(node)):
             yield RULE.on(

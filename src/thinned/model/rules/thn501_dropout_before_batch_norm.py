@@ -20,10 +20,10 @@ def live(examination: Examination) -> Iterator[Finding]:
     from ..check.noise import ACTIVATIONS, POOLS, VIEWS, after, is_dropout, is_layer, noises, through
     from ..shift import variance_shift
 
-    trace = examination.inspection.train
     cheap = through(ACTIVATIONS, POOLS, VIEWS, {"cat"})
     reached: dict[str, tuple[Place, set[str]]] = {}
     for noise in noises(examination):
+        trace = noise.trace
         _, ends = after(trace, noise.call, lambda call: cheap(call) or is_dropout(call) or is_layer(examination, call))
         normed = {call.module for call in ends if call.function == "batch_norm"}
         if normed:

@@ -13,11 +13,11 @@ def live(examination: Examination) -> Iterator[Finding]:
     from ..check.noise import ACTIVATIONS, NORMS, VIEWS, after, before, noises, through
     from ..trace import INPUT
 
-    trace = examination.inspection.train
     sites: dict[str, list[tuple[object, object]]] = {}
     places = {}
     near = through(VIEWS, ACTIVATIONS, NORMS)
     for noise in noises(examination):
+        trace = noise.trace
         module = examination.modules.get(noise.place.module)
         if noise.place.name != noise.place.module or module is None or any(True for _ in module.parameters()):
             continue  # functions; recurrent layers, which have two noises

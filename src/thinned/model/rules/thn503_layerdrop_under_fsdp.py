@@ -59,7 +59,6 @@ def _sometimes(examination: Examination) -> list[str]:
     passes: list[set[str]] = []
     with untouched("check", model), torch.no_grad():
         model.train()
-        torch.manual_seed(0)
         for _ in range(PASSES):
             running = Running(model)
             with torch.compiler.set_stance("force_eager"), running.followed():

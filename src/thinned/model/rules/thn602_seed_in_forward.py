@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from ..check.classes import acts_as_module, is_forward
 from ..check.finding import Finding
-from ..check.mode import guarded
+from ..check.mode import guarded, in_training
 from ..check.rule import Rule
 from ..check.source import SourceFile, dotted
 
@@ -26,8 +26,10 @@ def source(file: SourceFile) -> Iterator[Finding]:
         found = file.method(call)
         if name not in _SEEDS or found is None or not acts_as_module(file, found[0]) or not is_forward(found[1]):
             continue
-        if not guarded(file, call) and not _forked(file, call):
-            yield RULE.on(file, call, f"`{name}` in `{found[1].name}` sets the generator back at every call")
+        if in_training(file, call) and not _forked(file, call):
+            when = "in training" if guarded(file, call) else "at every call"
+            message = f"`{name}` in `{found[1].name}` sets the generator back {when}: seed once, before training"
+            yield RULE.on(file, call, message)
 
 
 def _forked(file: SourceFile, call: ast.Call) -> bool:
@@ -46,7 +48,9 @@ RULE = Rule(
     name="seed-in-forward",
     summary="`forward` sets torch's seed.",
     what="""\
-Looks for `torch.manual_seed` and its kin in a module's `forward`. In `torch.random.fork_rng` it is left alone.""",
+Looks for `torch.manual_seed` and its kin in a module's `forward`, in a branch for training too. Left alone: in
+`torch.random.fork_rng`; in a branch for evaluation only, which sets the generator back now and then and not at every
+step; in a branch on a setting such as `self.deterministic`.""",
     why="""\
 Every dropout after it, in this module and in all others, draws the same mask at every step. Shuffling, augmentation
 and initialisation that share the generator repeat themselves too.""",
