@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import random
 import sys
 import threading
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import Any
 
-import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode
 from torch.utils.hooks import RemovableHandle
@@ -17,6 +15,7 @@ from torch.utils.hooks import RemovableHandle
 from ..nn.names import named_modules
 from .drawn import Drawn, drawn, in_python
 from .frames import left_over
+from .generators import python_state
 from .noisy import rate_attributes
 from .reach import Reach
 
@@ -130,7 +129,7 @@ class Guard:
             self._look()
             local.stack.append(module)
         else:
-            local.generators = _generators()
+            local.generators = python_state()
             local.stack.append(module)
             local.mode = _Watch(self)
             local.mode.__enter__()
@@ -163,7 +162,7 @@ class Guard:
     def _look(self) -> None:
         """Raise if Python's own generators have moved since the last look, in the code of the innermost module."""
         local = self._local
-        state = _generators()
+        state = python_state()
         if state != local.generators:
             local.generators = state
             module = next((inner for inner in reversed(local.stack) if inner in self._names), self._model)
@@ -253,9 +252,3 @@ def _quiet(module: Module) -> bool:
 
 def _inference() -> bool:
     return torch.is_inference_mode_enabled()
-
-
-def _generators() -> tuple[Any, ...]:
-    """The states of Python's and NumPy's own generators."""
-    _, words, *place = np.random.get_state()  # noqa: NPY002  models draw from this one
-    return random.getstate(), words[0], place

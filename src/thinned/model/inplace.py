@@ -13,6 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from ..nn.names import named_modules
 from .callsite import caller, callsite
+from .generators import States
 from .noisy import FUNCTIONS, canonical
 from .place import Place
 from .running import Running
@@ -67,7 +68,7 @@ def _module(model: Module, place: Place) -> Module:
 
 def _error(model: Module, args: Sequence[Any], kwargs: Mapping[str, Any], copying: Iterable[Place]) -> str | None:
     """What torch says of writing in place when the model is run forward and backward, or None."""
-    seed = torch.get_rng_state()
+    states = States.now()
     copies = _Copies(model, copying)
     changed = [
         module
@@ -93,7 +94,7 @@ def _error(model: Module, args: Sequence[Any], kwargs: Mapping[str, Any], copyin
             return said.splitlines()[0].partition(" Hint:")[0]
         raise
     finally:
-        torch.set_rng_state(seed)
+        states.put_back()
         for module in changed:
             module.inplace = True  # type: ignore[assignment]
     return None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..nn.names import named_modules
+from .generators import States
 from .noisy import INSIDE
 from .place import Place, Places
 from .times import Times, timed
@@ -106,7 +107,7 @@ def inspect(model: Module, *args: Any, passes: int = 8, **kwargs: Any) -> Inspec
     with untouched("inspect", model):
         places = Places()
         names = dict(named_modules(model))
-        state = torch.get_rng_state()
+        states = States.now()
         model.train()
         train = trace(model, *args, **kwargs)
         places.add(train, names, training=True)
@@ -120,7 +121,7 @@ def inspect(model: Module, *args: Any, passes: int = 8, **kwargs: Any) -> Inspec
             trained.append(trace(model, *args, **kwargs))
             places.add(trained[-1], names, training=True)
             waiting -= trained[-1].ran.keys()
-        times = _times(model, args, kwargs, train, state)
+        times = _times(model, args, kwargs, train, states)
         places.add(evaluated, names, training=False)
         found = tuple(places.found(train, times))
     return Inspection(type(model).__name__, found, train, evaluated, times.total, tuple(trained))
@@ -151,11 +152,11 @@ def glance(model: Module, args: Any, kwargs: Any) -> Inspection:
     return Inspection(type(model).__name__, found, passes[0], evaluated, passes[0].seconds, tuple(passes))
 
 
-def _times(model: Module, args: Any, kwargs: Any, train: Trace, state: torch.Tensor) -> Times:
+def _times(model: Module, args: Any, kwargs: Any, train: Trace, states: States) -> Times:
     """Time passes that draw what the traced one drew, so that the same layers run."""
 
     def run(quiet: bool) -> tuple[list[float], float]:
-        torch.set_rng_state(state)
+        states.put_back()
         return timed(model, args, kwargs, quiet=quiet)
 
     runs = [run(quiet=False) for _ in range(2)]

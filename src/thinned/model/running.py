@@ -5,18 +5,17 @@ A hook on a module would switch off the fused path of torch's transformer layers
 
 from __future__ import annotations
 
-import random
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.nn.utils.rnn import PackedSequence
 
 from ..nn.names import named_modules
+from .generators import python_state
 
 Module = torch.nn.Module
 
@@ -62,7 +61,7 @@ class Running:
         self._thread = threading.get_ident()
         before = register_module_forward_pre_hook(self._enter)
         after = register_module_forward_hook(self._leave, always_call=True)
-        self._state = python_generators() if self._generators else None
+        self._state = python_state() if self._generators else None
         try:
             yield
             self._look(self.name)
@@ -93,13 +92,7 @@ class Running:
         """Note whether Python's own generators have moved since the last look, in this module's code."""
         if not self._generators:
             return
-        state = python_generators()
+        state = python_state()
         if state != self._state:
             self.python_draws[name] = self.python_draws.get(name, 0) + 1
             self._state = state
-
-
-def python_generators() -> tuple[Any, ...]:
-    """The states of `random` and of `numpy.random`, to be compared."""
-    legacy: Any = np.random.get_state()  # noqa: NPY002  models draw from this one
-    return random.getstate(), legacy[1].tobytes(), legacy[2:]

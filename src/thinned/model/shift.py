@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from .generators import seed
 from .noisy import canonical
 from .running import Running
 from .untouched import untouched
@@ -50,7 +51,7 @@ def variance_shift(
         for module in model.modules():
             if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
                 module.train()
-        torch.manual_seed(0)  # the same model, the same figures
+        seed(0)  # the same model, the same figures
         still = _variances(model, args, kwargs)
         model.train()
         noisy = [_variances(model, args, kwargs) for _ in range(MASKS)]

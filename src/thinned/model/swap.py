@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import copy
 import inspect
-import random
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from .. import nn
 from ..noise import PROBABILITY, check
+from . import generators
 from .noisy import rate_attributes
 
 Module = torch.nn.Module
@@ -158,7 +156,8 @@ def _path(module: Module) -> Swap | str:
 def _drops_paths(module: Module, name: str, mode: str) -> bool:
     """Try a copy of the module, at p = 1/4: whole rows, scaled, about as many as p says; the input at inference."""
     rows, calls = (256, 1) if mode == "row" else (3, 256)
-    with _draws_restored(), torch.no_grad():
+    with generators.kept(), torch.no_grad():
+        generators.seed(0)
         for shape in ((), (2,), (2, 3, 1)):
             input = torch.arange(1, rows + 1, dtype=torch.float32, device="cpu").view(rows, *[1] * len(shape))
             input = input.expand(rows, *shape).contiguous()
@@ -183,18 +182,6 @@ def _call(module: Module, name: str, p: float, training: bool, input: Tensor) ->
     trial.__dict__.update({name: p, "training": training})
     output: Tensor = trial.forward(input)  # its hooks are for calls of its user
     return output
-
-
-@contextmanager
-def _draws_restored() -> Iterator[None]:
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(0)
-            yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)  # noqa: NPY002
 
 
 def replaced_methods(module: Module) -> list[str]:

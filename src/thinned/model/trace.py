@@ -6,7 +6,6 @@ control flow, hooks, functional calls and hand-written masks are all there.
 
 from __future__ import annotations
 
-import random
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -14,7 +13,6 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
@@ -23,9 +21,10 @@ from torch.utils.weak import WeakIdKeyDictionary
 from ..nn.names import named_modules
 from .callsite import caller, callsite, is_plumbing
 from .draws import Draw, DrawMode
+from .generators import States, python_state
 from .masks import Masks
 from .noisy import OPERATORS, WRITES, canonical, noisy
-from .running import Running, python_generators
+from .running import Running
 
 Module = torch.nn.Module
 
@@ -98,14 +97,11 @@ def trace(model: Module, *args: Any, **kwargs: Any) -> Trace:
     >>> [call.function for call in trace(net, torch.ones(1, 4)).calls]
     ['linear', 'relu']
     """
-    state, plain, numbers = torch.get_rng_state(), random.getstate(), np.random.get_state()  # noqa: NPY002
-    before = python_generators()
+    before = States.now()
     found = _traced(model, args, kwargs, generators=False)
-    if python_generators() == before:
+    if python_state() == before.python:
         return found
-    torch.set_rng_state(state)
-    random.setstate(plain)
-    np.random.set_state(numbers)  # noqa: NPY002  models draw from this one
+    before.put_back()
     return _traced(model, args, kwargs, generators=True)
 
 

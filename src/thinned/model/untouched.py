@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from ..ops import placed
+from . import generators
 
 Module = torch.nn.Module
 
@@ -44,9 +42,7 @@ def untouched(owner: str, model: Module) -> Iterator[None]:
         id(tensor): tensor.detach().clone() for _, own in buffers for tensor in own.values() if tensor is not None
     }
     with ExitStack() as stack:
-        stack.enter_context(torch.random.fork_rng(devices=[]))
-        stack.enter_context(_accelerator_generators())
-        stack.enter_context(_python_generators())
+        stack.enter_context(generators.kept())
         stack.enter_context(_outside_streams(modules))
         try:
             yield
@@ -68,34 +64,6 @@ def _put_back(tensor: Tensor, value: Tensor) -> None:
         if tensor.shape != value.shape:
             tensor.resize_(value.shape)
         tensor.copy_(value)
-
-
-@contextmanager
-def _accelerator_generators() -> Iterator[None]:
-    """Those of all its devices, once it is in use: a model without parameters draws where its input is."""
-    accelerator = torch.accelerator.current_accelerator()
-    module: Any = None if accelerator is None else torch.get_device_module(accelerator)
-    if accelerator is None or not getattr(module, "is_initialized", module.is_available)():
-        yield
-        return
-    # Metal has one, whose functions take no device.
-    devices: list[Any] = [()] if accelerator.type == "mps" else [(number,) for number in range(module.device_count())]
-    states = [module.get_rng_state(*device) for device in devices]
-    try:
-        yield
-    finally:
-        for device, state in zip(devices, states, strict=True):
-            module.set_rng_state(state, *device)
-
-
-@contextmanager
-def _python_generators() -> Iterator[None]:
-    plain, numbers = random.getstate(), np.random.get_state()  # noqa: NPY002  models draw from this one
-    try:
-        yield
-    finally:
-        random.setstate(plain)
-        np.random.set_state(numbers)  # noqa: NPY002
 
 
 @contextmanager

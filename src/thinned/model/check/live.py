@@ -8,12 +8,12 @@ from typing import Any
 
 from torch.nn import Module
 
+from ..generators import seed
 from ..inspect import inspect
 from ..untouched import untouched
 from .examination import Examination
 from .finding import Finding
 from .findings import Findings
-from .seed import seed
 from .settings import Settings, prefixes
 from .source import silenced_by
 
@@ -36,7 +36,7 @@ def check_model(
     settings = Settings(select=chosen, ignore=prefixes(ignore, "`check`: `ignore`"))
     rules = [rule for rule in settings.rules() if rule.live is not None]
     with untouched("check", model):
-        seed(model)
+        seed(0)
         examination = Examination(model, inspect(model, *args, **kwargs), args, dict(kwargs))
         found = [finding for rule in rules if rule.live is not None for finding in rule.live(examination)]
     return Findings(finding for finding in found if not _silenced(finding))

@@ -10,7 +10,7 @@ from ..check.rule import Rule
 
 
 def live(examination: Examination) -> Iterator[Finding]:
-    from ..check.seed import seed
+    from ..generators import seed
     from ..inplace import destructive
     from ..untouched import untouched
 
@@ -27,7 +27,7 @@ def live(examination: Examination) -> Iterator[Finding]:
     blamed: dict[str, Finding] = {}
     for number in range(examination.repeats):
         with untouched("check", model):
-            seed(model, number)
+            seed(number)
             found = destructive(model, examination.example, examination.keywords, places)
         for line, said in found:
             also = f" (and {len(line) - 1} more places of this line)" if len(line) > 1 else ""
