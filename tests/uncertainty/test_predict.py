@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 import threading
+from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.data import DataLoader, TensorDataset
@@ -555,3 +558,293 @@ def test_memory_grows_neither_with_the_samples_nor_with_the_data() -> None:
     # data is the answer, 640 rows of 50 outputs and three quantiles of each.
     assert max(found[:2]) <= memory
     assert found[2] <= max(memory, 3 * 640 * 50 * 4)
+
+
+def stock(model: nn.Module, x: Tensor, n: int, seed: int) -> Tensor:
+    """The samples of passes in training mode, in which `F.dropout` has the masks of the contract."""
+
+    class Masks(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            kwargs = kwargs or {}
+            if func is not F.dropout and func is not torch.dropout_:
+                return func(*args, **kwargs)
+            given = dict(zip(("input", "p", "training", "inplace"), args, strict=False), **kwargs)
+            value, p = given["input"], given["p"]
+            if not given["training"] or p == 0:
+                return value
+            key = noise.fold_in(
+                noise.fold_in(noise.fold_in(seed, len(drawn)), site_number(names[-1])), counts[names[-1]]
+            )
+            counts[names[-1]] += 1
+            kept = torch.from_numpy(noise.bernoulli(key, p, tuple(value.shape)))
+            dropped = torch.where(kept, value / (1 - noise.realised(p)), 0.0)
+            return value.copy_(dropped) if given.get("inplace") or func is torch.dropout_ else dropped
+
+    names, left = [""], []
+    hooks = []
+    for name, module in model.named_modules():
+        hooks.append(module.register_forward_pre_hook(lambda *_, name=name: names.append(name)))
+        hooks.append(module.register_forward_hook(lambda *_: left.append(names.pop())))
+    drawn: list[Tensor] = []
+    for _ in range(n):
+        counts: Counter[str] = Counter()
+        with torch.no_grad(), Masks():
+            drawn.append(model.train()(x.clone()))
+    for hook in hooks:
+        hook.remove()
+    return torch.stack(drawn)
+
+
+def branches(m: Any, x: Tensor) -> Tensor:
+    h = m.inner(x)
+    dropped = m.drop(h)
+    result: Tensor = dropped + F.relu(h, inplace=True)
+    return result
+
+
+def out(m: Any, x: Tensor) -> Tensor:
+    h: Tensor = m.inner(x)
+    return torch.add(h, m.drop(h), out=h)
+
+
+def each(m: Any, x: Tensor) -> Tensor:
+    h: Tensor = m.inner(x)
+    dropped: Tensor = m.drop(h)
+    torch._foreach_add_([h], 1.0)
+    return h + dropped
+
+
+def statement(m: Any, x: Tensor) -> Tensor:
+    h = m.inner(x)
+    torch.dropout_(h, 0.4, m.training)
+    result: Tensor = m.inner(h)
+    return result
+
+
+def through_a_view(m: Any, x: Tensor) -> Tensor:
+    h: Tensor = m.inner(x)
+    F.dropout(h[:, 2:], 0.4, m.training, inplace=True)
+    return h + 0.0
+
+
+def several_rates(m: Any, x: Tensor) -> Tensor:
+    for p in (0.1, 0.5, 0.9):
+        x = F.dropout(m.inner(x), p, m.training)
+    return x
+
+
+def some_train(m: Any, x: Tensor) -> Tensor:
+    for number in range(3):
+        x = F.dropout(m.inner(x), 0.5, m.training and number < 2)
+    return x
+
+
+def by_argument(m: Any, x: Tensor) -> Tensor:
+    result: Tensor = m.told(m.told(x, 0.1), 0.7)
+    return result
+
+
+class Told(nn.Module):
+    def forward(self, x: Tensor, p: float) -> Tensor:
+        return F.dropout(x, p, self.training)
+
+
+def gradient(m: Any, x: Tensor) -> Tensor:
+    """A force: the gradient of an energy, of which dropout sees a part."""
+    with torch.enable_grad():
+        at = x.detach().clone().requires_grad_()
+        return torch.autograd.grad((m.drop(m.inner(at).square()) + at).sum(), at)[0]
+
+
+def adapted(m: Any, x: Tensor) -> Tensor:
+    """Weights of each row's own, by a step along a gradient."""
+    weight, bias = m.inner.weight, m.inner.bias
+
+    def one(row: Tensor) -> Tensor:
+        def loss(w: Tensor) -> Tensor:
+            return F.linear(row, w, bias).tanh().sum()
+
+        return F.linear(row, weight - 0.3 * torch.func.grad(loss)(weight), bias)
+
+    result: Tensor = torch.func.vmap(one)(m.drop(x))
+    return result
+
+
+def jacobians_before(m: Any, x: Tensor) -> Tensor:
+    result: Tensor = m.drop(torch.func.vmap(torch.func.jacrev(lambda row: m.inner(row).tanh()))(x).flatten(1))
+    return result
+
+
+HARD: list[Callable[[Any, Tensor], Any]] = [
+    branches,
+    out,
+    each,
+    statement,
+    through_a_view,
+    several_rates,
+    some_train,
+    by_argument,
+    gradient,
+    adapted,
+    jacobians_before,
+]
+
+
+@pytest.mark.parametrize("function", HARD)
+@pytest.mark.parametrize("inplace", [False, True])
+def test_the_samples_are_those_of_stock_passes(function: Callable[[Any, Tensor], Any], inplace: bool) -> None:
+    if inplace and function is gradient:
+        pytest.skip("its graph needs what would be overwritten")
+    net = Run(function, inner=nn.Linear(6, 6), drop=nn.Dropout(0.4, inplace=inplace), told=Told())
+    x = torch.randn(5, 6)
+    expected = stock(net, x, 9, 3)
+    for memory in (2**28, 1):
+        found = thinned.predict(net, x, 9, seed=3, samples=True, memory=memory).samples
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_inference_mode_hides_no_write_into_the_input() -> None:
+    net = Run(lambda m, x: m.drop(x.mul_(2)), drop=nn.Dropout(0.5))
+    with torch.inference_mode():
+        x = torch.ones(3, 8)
+        found = thinned.predict(net, x, n=6, samples=True, memory=1)
+    assert found.samples is not None
+    assert set(found.samples.unique().tolist()) == {0.0, 4.0}
+    assert (x == 1).all()
+
+
+def test_noise_that_is_itself_the_answer_or_lies_in_a_part_of_a_mask() -> None:
+    def answer(m: Any, x: Tensor) -> Tensor:
+        return torch.zeros_like(x).bernoulli_(0.5) if m.training else x
+
+    def answered_later(m: Any, x: Tensor) -> Tensor:
+        mask = torch.full_like(x, 0.25)
+        mask.bernoulli_(0.5)
+        return mask if m.training else x
+
+    def part(m: Any, x: Tensor) -> Tensor:
+        mask = torch.ones_like(x)
+        mask[:, 1:].bernoulli_(0.5)
+        return x * mask if m.training else x
+
+    for function in (answer, answered_later, part):
+        found = thinned.predict(Run(function), torch.ones(9, 8), n=5, samples=True)
+        assert found.samples is not None
+        assert set(found.samples.unique().tolist()) == {0.0, 1.0}
+        assert (found.samples[:, :, 0] == 1).all() == (function is part)
+
+
+def test_the_place_of_a_mask_that_is_gone_may_be_used_again() -> None:
+    def forward(m: Any, x: Tensor) -> Tensor:
+        for _ in range(20):
+            x = x * x.new_empty(x.shape).bernoulli_(0.9) + x.new_zeros(x.shape).add(0.0)
+        return x
+
+    assert thinned.predict(Run(forward), torch.ones(3, 50), n=5).engine == "vmap"
+
+
+LAWS: dict[str, tuple[Callable[[Tensor], Tensor], float, float]] = {
+    "only a deviation": (lambda x: x.normal_(std=0.1), 0.0, 0.1),
+    "the other way round": (lambda x: x.normal_(std=0.1, mean=2.0), 2.0, 0.1),
+    "only an upper bound": (lambda x: x.uniform_(to=3.0), 1.5, 0.75**0.5),
+    "half by default": (lambda x: x.bernoulli_(generator=None), 0.5, 0.5),
+    "one bound by name": (lambda x: torch.randint(2, high=5, size=x.shape), 3.0, (2 / 3) ** 0.5),
+    "nn.init": (lambda x: nn.init.normal_(x, 1.0, 0.1), 1.0, 0.1),
+    "nn.init, uniform": (lambda x: nn.init.uniform_(x, 2.0, 3.0), 2.5, 12**-0.5),
+}
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_numbers_of_a_law_by_name(law: str) -> None:
+    draw, mean, deviation = LAWS[law]
+    found = thinned.predict(Run(lambda m, x: x + draw(torch.zeros_like(x))), torch.zeros(40, 6), n=50, samples=True)
+    assert found.samples is not None
+    # 12,000 numbers; their deviation's error is below its own size over the root of that.
+    assert float(found.samples.mean()) == pytest.approx(mean, abs=5 * deviation / 12000**0.5)
+    assert float(found.samples.std()) == pytest.approx(deviation, rel=5 / 12000**0.5)
+
+
+def test_the_mask_of_native_dropout() -> None:
+    net = Run(lambda m, x: torch.native_dropout(x * 0, 0.25, True)[1].float() if m.training else x)
+    found = thinned.predict(net, torch.ones(40, 50), n=4, samples=True)
+    assert found.samples is not None
+    assert float(found.samples.mean()) == pytest.approx(0.75, abs=5 * (0.1875 / 8000) ** 0.5)
+
+
+def test_queries_that_may_look_at_nothing() -> None:
+    attend = nn.MultiheadAttention(6, 2, dropout=0.4, batch_first=True)
+    padded = torch.tensor([[False] * 3, [True] * 3])
+    net = Run(lambda m, x: m.attend(x, x, x, key_padding_mask=padded[: len(x)], need_weights=False)[0], attend=attend)
+    x = torch.randn(2, 3, 6)
+    assert torch.equal(thinned.predict(net, x, n=3).mean.isnan(), net.train()(x).isnan())
+
+
+def beside_a_constant(m: Any, x: Tensor) -> Tensor:
+    result: Tensor = m.drop(torch.cat((torch.ones(1, 6), x)))[1:]
+    return result
+
+
+def sorted_rows(m: Any, x: Tensor) -> Tensor:
+    order = x[:, 0].argsort()
+    result: Tensor = m.drop(x[order])[order.argsort()]
+    return result
+
+
+def selected_rows(m: Any, x: Tensor) -> Tensor:
+    chosen = x[:, 0] < 0.5
+    result = x.clone()
+    result[chosen] = m.drop(x[chosen])
+    return result
+
+
+def after_a_mask(m: Any, x: Tensor) -> Tensor:
+    x = x * torch.empty_like(x).bernoulli_(0.7)
+    return x - x.mean(0)
+
+
+def sorted_lengths(m: Any, x: Tensor) -> Tensor:
+    lengths = (10 * x[:, 0]).long()
+    order = lengths.argsort(descending=True)
+    packed = nn.utils.rnn.pack_padded_sequence(x[order, :, None], lengths[order].clamp_max(6), batch_first=True)
+    result: Tensor = m.lstm(packed)[1][0][1][order.argsort()]
+    return result
+
+
+@pytest.mark.parametrize("function", [beside_a_constant, sorted_rows, selected_rows, after_a_mask, sorted_lengths])
+def test_rows_that_are_not_where_they_were_are_taken_together(function: Callable[[Any, Tensor], Any]) -> None:
+    x = torch.tensor([0.1, 0.2, 0.9, 0.3, 0.8])[:, None] + torch.arange(6)
+    net = Run(function, drop=nn.Dropout(0.5), lstm=nn.LSTM(1, 6, 2, dropout=0.5))
+    found = thinned.predict(net, x, n=5, samples=True)
+    assert "rows depend on one another" in found.engine
+    assert torch.equal(found.mean, thinned.predict(net, x, n=5, memory=1).mean)
+
+
+def test_a_model_that_remembers_what_failed() -> None:
+    class Fast(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fast = True
+
+        def forward(self, x: Tensor) -> Tensor:
+            try:
+                return F.dropout(x.sin(), 0.4, self.training)
+            except Exception:
+                self.fast = False
+                raise
+
+    net = Fast()
+    thinned.predict(net, torch.ones(3, 4), n=5)
+    assert net.fast
+
+
+def test_threads_on_one_model() -> None:
+    net = nn.Sequential(
+        nn.Linear(6, 32), nn.BatchNorm1d(32), Run(lambda m, x: F.dropout(x, 0.3) if m.training else x), nn.Linear(32, 2)
+    )
+    x = torch.randn(4, 6)
+    expected, state = thinned.predict(net, x, n=10).mean, torch.get_rng_state()
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: thinned.predict(net, x, n=10).mean, range(24)))
+    assert all(torch.equal(mean, expected) for mean in found)
+    assert all(module.training for module in net.modules())
+    assert torch.equal(torch.get_rng_state(), state)

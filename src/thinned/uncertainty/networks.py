@@ -196,7 +196,7 @@ class Drawn(torch.nn.Module):
         super().__init__()
         self.network = network
         names = [place.name for place in places]
-        self._key = torch.tensor(signed(key), dtype=torch.int64)
+        self._key = torch.tensor(signed(key), dtype=torch.int64, device="cpu")
         self._runner = Runner(network, find(inspection, names, p), _itself, alike=True)
         with untouched("thinned_networks", network), self._runner.entered():
             self._runner.probe(args, kwargs, batch_size(args, kwargs))

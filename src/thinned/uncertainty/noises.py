@@ -35,8 +35,10 @@ def dropout(source: Source, name: str, x: Tensor, p: float) -> Any:
     if name in ("dropout1d", "dropout2d", "dropout3d", "feature_dropout", "feature_alpha_dropout"):
         channels_at = 0 if x.ndim == {"dropout1d": 2, "dropout3d": 4}.get(name, 1) else 1  # a map without its batch
         shared = tuple(range(channels_at + 1, x.ndim))
-    thinned = source.thin(x, p, shared, "alpha" if "alpha" in name else "inverted")
-    return (thinned, thinned != 0) if name == "native_dropout" else thinned
+    if name == "native_dropout":
+        kept = source.thin(torch.ones_like(x), p)  # of units that are 0, too
+        return x * kept, kept != 0
+    return source.thin(x, p, shared, "alpha" if "alpha" in name else "inverted")
 
 
 def attention(source: Source, p: float, args: Sequence[Any], kwargs: dict[str, Any]) -> Tensor:
@@ -54,8 +56,8 @@ def attention(source: Source, p: float, args: Sequence[Any], kwargs: dict[str, A
     if mask is not None:
         scores = torch.where(mask, scores, -math.inf) if mask.dtype is torch.bool else scores + mask
     weights = scores.softmax(-1)
-    if mask is not None and mask.dtype is torch.bool:
-        weights = torch.where(mask.any(-1, keepdim=True), weights, 0.0)  # a query that may look at nothing
+    if mask is not None:
+        weights = torch.where(scores.amax(-1, keepdim=True) == -math.inf, 0.0, weights)  # it may look at nothing
     attended: Tensor = source.thin(weights, p) @ value
     return attended
 
@@ -116,7 +118,7 @@ def _padded(source: Source, data: Tensor, sizes: Any, p: float) -> Tensor:
     """A packed sequence thinned by row and step: where a row lies in it depends on the rows beside it."""
     steps, lengths = pad_packed_sequence(PackedSequence(data, sizes))
     thinned = _in_order(source, steps, p)
-    here = torch.arange(steps.shape[0])[:, None] < lengths
+    here = torch.arange(steps.shape[0], device="cpu")[:, None] < lengths
     return thinned[here.to(data.device)]
 
 
@@ -140,14 +142,36 @@ def draw(
             f"`predict`: noise of `{name}` can't be drawn by key. Leave its place out by sites=..., or draw with rand, "
             "bernoulli or randn."
         )
-    if getattr(function, "__name__", "").endswith("_"):
-        like, numbers = args[0], [*args[1:], *kwargs.values()]
+    if in_place(function):
+        like, numbers = args[0] if args else kwargs["tensor"], _numbers(name, args, kwargs)
     elif name == "bernoulli":
         given = [*args[1:], *(kwargs[key] for key in kwargs if key == "p")]
         like, numbers = args[0], given or [args[0]]
     else:
         like, numbers = _empty(name, args, {key: kwargs[key] for key in kwargs if key != "generator"}), []
     return _LAWS[name](source, like, numbers, args, kwargs).to(like.dtype)
+
+
+def in_place(function: Callable[..., Any]) -> bool:
+    """Whether a function that draws writes into its first argument."""
+    return getattr(function, "__name__", "").endswith("_")
+
+
+def _numbers(name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
+    """What `normal_` and its kin are told, in order; `torch.nn.init` has names of its own."""
+    numbers = []
+    for place, (names, default) in enumerate(_TOLD[name], 1):
+        given = [kwargs[key] for key in names if key in kwargs]
+        numbers.append(given[0] if given else args[place] if place < len(args) else default)
+    return numbers
+
+
+_TOLD: dict[str, tuple[tuple[tuple[str, ...], float], ...]] = {
+    "bernoulli": ((("p",), 0.5),),
+    "uniform": ((("from", "a"), 0.0), (("to", "b"), 1.0)),
+    "normal": ((("mean",), 0.0), (("std",), 1.0)),
+    "exponential": ((("lambd",), 1.0),),
+}
 
 
 def _empty(name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Tensor:
@@ -187,11 +211,8 @@ def _normal(source: Source, like: Tensor, numbers: list[Any], *_: Any) -> Tensor
 
 def _integer(source: Source, like: Tensor, _: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Tensor:
     whole = [value for value in args if isinstance(value, int)]
-    low, high = kwargs.get("low", 0), kwargs.get("high")
-    if len(whole) > 1:
-        low, high = whole[:2]
-    elif high is None:
-        high = whole[0]
+    bounds = [*whole[:2], *(kwargs[key] for key in ("low", "high") if key in kwargs)]
+    low, high = bounds if len(bounds) > 1 else (0, bounds[0])
     drawn: Tensor = (source.uniform(like.double()) * (high - low)).floor() + low
     return drawn
 

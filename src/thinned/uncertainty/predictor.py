@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from threading import Lock
-from typing import Any
+from threading import RLock
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from ..ops.philox import signed
 from .batches import batch_size, batches, first_tensor
 from .prediction import Prediction, joined
 from .runner import Runner, rows
+from .sampler import Misplaced
 from .sites import Rates, find, overridden
 from .state import state
 from .summary import ALIVE, outputs, summary
@@ -28,6 +29,18 @@ TASK = Choice(("regression", "classification"))
 LEVELS = (0.05, 0.5, 0.95)
 MEMORY = 2**28
 CACHE = 2**22  # bytes of a chunk of samples that are to stay in the caches, where that is four samples or more
+KINDS = 256  # of arguments, whose looks are kept
+
+# Modes, hooks for all modules and generators belong to the process.
+_one_at_a_time = RLock()
+
+
+class Look(NamedTuple):
+    """What was found out about a model that is called with arguments of one kind."""
+
+    runner: Runner
+    entry_bytes: float  # that an entry of the input needs
+    answer_bytes: float  # of a row's answer
 
 
 class Predictor:
@@ -35,15 +48,16 @@ class Predictor:
 
     `Predictor(model, n, ...)(x)` is `predict(model, x, n, ...)`, number for number. Where `predict` first finds out how
     the model draws, in some six passes over two rows, this does it at its first call, and again when a module, or a
-    number, flag or text that one, its hooks or its configuration holds, has changed, or rows have another shape. Where
-    a global variable decides about noise and changes, make a new one.
+    number, flag or text that one, its hooks or its configuration holds, has changed, or the model is called with rows
+    of another shape or with another flag. Where a global variable, or what the rows hold, decides about noise and
+    changes, make a new one.
 
     Arguments: those of `predict`. Of a call: `x`, `inputs` and `progress` as there, and `first_row`, the number of x's
         first row in all of the data. Rows 64 to 127 with first_row=64 get the masks that they have beside the first 64.
 
     Raises: as `predict`.
 
-    Cost: as `predict`, less the look. Calls wait for one another.
+    Cost: as `predict`, less the look. Calls wait for one another, those of all predictors of the process.
 
     >>> from torch import nn
     >>> net = nn.Sequential(nn.Linear(2, 64), nn.ReLU(), nn.Dropout(0.5), nn.Linear(64, 1))
@@ -85,13 +99,16 @@ class Predictor:
         self._levels = tuple(float(level) for level in levels)
         if not all(0.0 <= level <= 1.0 for level in self._levels):
             raise ValueError(f"`predict`: `levels` must be in [0, 1]. Got {levels!r}. Pass (0.05, 0.95) for 90 %.")
-        self._keys = torch.tensor([signed(fold_number(seed, sample)) for sample in range(n)], dtype=torch.int64)
+        keys = [signed(fold_number(seed, sample)) for sample in range(n)]
+        self._keys = torch.tensor(keys, dtype=torch.int64, device="cpu")
         self._model, self._seed, self._task, self._temperature = model, seed, task, temperature
         self._sites, self._p, self._alike, self._keep = sites, p, shared_masks, samples
-        self._memory, self._output, self._device = memory, output or first_tensor, device
-        self._runner: Runner | None = None
-        self._state: list[Any] = []  # of the model, as the runner knows it
-        self._lock = Lock()
+        self._memory, self._output, self._device = min(memory, 2**60), output or first_tensor, device
+        self._looks: dict[Any, Look] = {}
+        self._state: list[Any] = []  # of the model, as the looks know it
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_looks": {}, "_state": []}
 
     def __call__(
         self,
@@ -103,9 +120,10 @@ class Predictor:
     ) -> Prediction:
         check(UINT64, "predict", "first_row", first_row)
         parts: list[Prediction] = []
-        with self._lock, untouched("predict", self._model), overridden(self._model, self._p):
-            if self._state != state(self._model):
-                self._runner = None
+        with _one_at_a_time, untouched("predict", self._model), overridden(self._model, self._p):
+            now = state(self._model)
+            if self._state != now:
+                self._looks, self._state = {}, now
             for args, kwargs in batches(self._model, x, inputs, self._device, progress):
                 size = batch_size(args, kwargs)
                 parts.extend(self._batch(args, kwargs, size, first_row))
@@ -115,43 +133,58 @@ class Predictor:
             raise ValueError("`predict`: `x` must have rows. Got a DataLoader without batches.")
         return joined(parts)
 
-    def _batch(self, args: Any, kwargs: Any, size: int, first_row: int) -> Iterator[Prediction]:
+    def _batch(self, args: Any, kwargs: Any, size: int, first_row: int) -> list[Prediction]:
         """Predict a batch, in chunks of rows that fit."""
-        runner = self._runner = self._runner or self._looked(args, kwargs, size)
-        keys = self._keys
+        kind = kind_of((args, kwargs), size)
+        if kind not in self._looks:
+            if len(self._looks) >= KINDS:
+                self._looks.clear()
+            self._looks[kind] = self._looked(args, kwargs, size)
+        look = self._looks[kind]
+        runner = look.runner
         runner.forget()
         with runner.entered():
             runner.probe(args, kwargs, size)
-            row_bytes = self._entry_bytes * _entries(args, kwargs) / size
-            # Some samples at least pass the model together, and the answers of all are kept and sorted.
-            row_needs = max(1.0, row_bytes * min(4, len(keys)), ALIVE * self._answer_bytes * len(keys))
-            at_once = max(1, min(size, int(self._memory / row_needs)))
-            if runner.whole:
-                at_once = size
-                self._check_whole()
-                keys = fold_in(keys, first_row) if first_row else keys  # rows have no numbers here
-            fitting = int(min(self._memory, CACHE) / max(1.0, row_bytes * at_once))
-            together = max(1, min(len(keys), max(fitting, min(4, int(self._memory / max(1.0, row_bytes * at_once))))))
-            for start in range(0, size, at_once):
-                picked = slice(start, start + at_once)
-                some = (args, kwargs) if at_once == size else rows(args, kwargs, size, picked)
+            try:
+                return list(self._chunks(look, args, kwargs, size, first_row))
+            except Misplaced:
+                runner.take_whole()
+                return list(self._chunks(look, args, kwargs, size, first_row))
+            finally:
                 runner.forget()
-                drawn = [
-                    outputs(runner.samples(*some, some_keys, first_row + start), self._task, self._temperature)
-                    for some_keys in keys.split(together)
-                ]
-                yield summary(
-                    torch.cat(drawn),
-                    self._levels,
-                    task=self._task,
-                    keep=self._keep,
-                    n=len(keys),
-                    seed=self._seed,
-                    places=runner.live.names,
-                    engine=runner.engine,
-                )
 
-    def _looked(self, args: Any, kwargs: Any, size: int) -> Runner:
+    def _chunks(self, look: Look, args: Any, kwargs: Any, size: int, first_row: int) -> Iterator[Prediction]:
+        runner, keys = look.runner, self._keys
+        row_bytes = look.entry_bytes * _entries(args, kwargs) / size
+        # Some samples at least pass the model together, and the answers of all are kept and sorted.
+        row_needs = max(1.0, row_bytes * min(4, len(keys)), ALIVE * look.answer_bytes * len(keys))
+        at_once = max(1, min(size, int(self._memory / row_needs)))
+        if runner.whole:
+            at_once = size
+            self._check_whole()
+            keys = fold_in(keys, first_row) if first_row else keys  # rows have no numbers here
+        fitting = int(min(self._memory, CACHE) / max(1.0, row_bytes * at_once))
+        together = max(1, min(len(keys), max(fitting, min(4, int(self._memory / max(1.0, row_bytes * at_once))))))
+        for start in range(0, size, at_once):
+            picked = slice(start, start + at_once)
+            some = (args, kwargs) if at_once == size else rows(args, kwargs, size, picked)
+            runner.forget()
+            drawn = [
+                outputs(runner.samples(*some, some_keys, first_row + start), self._task, self._temperature)
+                for some_keys in keys.split(together)
+            ]
+            yield summary(
+                torch.cat(drawn),
+                self._levels,
+                task=self._task,
+                keep=self._keep,
+                n=len(keys),
+                seed=self._seed,
+                places=runner.live.names,
+                engine=runner.engine,
+            )
+
+    def _looked(self, args: Any, kwargs: Any, size: int) -> Look:
         """Where the model draws, seen on two rows, or on all if it can't be called with two."""
         few = rows(args, kwargs, size, [0, min(size, 2) - 1])
         try:
@@ -161,10 +194,12 @@ class Predictor:
             inspection = glance(self._model, *few)
         live = find(inspection, self._sites, self._p)
         # A quarter of what all calls of a pass make is alive at once, to be careful; a row is never split.
-        self._entry_bytes = _bytes(inspection.eval) / max(1, _entries(*few))
         answers = (inspection.eval.calls[index] for index in inspection.eval.outputs if index >= 0)
-        self._answer_bytes = 4.0 * sum(torch.Size(call.shape).numel() for call in answers) / batch_size(*few)
-        return Runner(self._model, live, self._output, self._alike, as_evaluated=self._output is first_tensor)
+        return Look(
+            Runner(self._model, live, self._output, self._alike, as_evaluated=self._output is first_tensor),
+            entry_bytes=_bytes(inspection.eval) / max(1, _entries(*few)),
+            answer_bytes=4.0 * sum(torch.Size(call.shape).numel() for call in answers) / batch_size(*few),
+        )
 
     def _check_whole(self) -> None:
         if self._alike:
@@ -172,6 +207,17 @@ class Predictor:
                 "`predict`: `shared_masks` is for rows that stand alone. Got a model whose answer to a row depends on "
                 "the rows beside it, or whose rows are not on axis 0. Leave it out: masks are those of the whole input."
             )
+
+
+def kind_of(value: Any, size: int) -> Any:
+    """The shapes of rows, and the numbers, flags, texts and names that a model is called with."""
+    if isinstance(value, Tensor):
+        return value.dtype, tuple(value.shape[1:] if value.ndim and value.shape[0] == size else value.shape)
+    if isinstance(value, dict):
+        return tuple((name, kind_of(inner, size)) for name, inner in value.items())
+    if isinstance(value, (tuple, list)):
+        return tuple(kind_of(inner, size) for inner in value)
+    return type(value), value if value is None or isinstance(value, (bool, int, float, str)) else None
 
 
 def _entries(args: Any, kwargs: Any) -> int:

@@ -32,6 +32,13 @@ class Layout:
         sizes = (rows, self.each) if self.together else (self.each, rows)
         return x.unflatten(self.axis, sizes), self.axis + (not self.together)
 
+    def rows(self, x: Tensor) -> int | None:
+        """How many rows a tensor has; None where it has no axis of rows."""
+        if self.axis is None or self.axis >= x.ndim:
+            return None if self.axis is None else -1
+        rows, rest = divmod(x.shape[self.axis], self.each)
+        return -1 if rest else rows
+
     def shared(self, axes: Sequence[int]) -> tuple[int, ...]:
         """Axes of the tensor as axes of the tensor that `split` gives."""
         if self.axis is None or self.each == 1:
@@ -107,11 +114,20 @@ def together(found: Layout, ours: Tensor, other: Tensor) -> bool:
     return not (any(changed[1::2]) and not any(changed[0::2]))
 
 
-def independent(two: Tensor, three: Tensor, other: Tensor) -> bool:
-    """Whether a row's answer is its own: by two and by three equal rows, and two of which the second has changed."""
-    if two.ndim == 0 or (len(two), len(three), len(other)) != (2, 3, 2):
+def in_order(found: Layout, ours: Tensor, other: Tensor, swapped: Tensor) -> bool:
+    """Whether rows lie in the order in which they came: by two equal rows, and by a changed one after and before it."""
+    split = [found.split(x) for x in (ours, other, swapped)]
+    first = [x.movedim(axis or 0, 0) for x, axis in split]
+    here = tuple(slice(min(sizes)) for sizes in zip(*(x.shape for x in first), strict=True))  # steps that all have
+    equal, pair, back = (x[here] for x in first)
+    return _alike(equal[0], pair[0]) and _alike(equal[1], back[1]) and _alike(pair[1], back[0])
+
+
+def independent(two: Tensor, three: Tensor, other: Tensor, swapped: Tensor) -> bool:
+    """Whether a row's answer is its own: by two and by three equal rows, and two of which one has changed."""
+    if two.ndim == 0 or (len(two), len(three), len(other), len(swapped)) != (2, 3, 2, 2):
         return False
-    pairs = ((two[0], two[1]), (three[0], three[2]), (two[0], other[0]))
+    pairs = ((two[0], two[1]), (three[0], three[2]), (two[0], other[0]), (two[0], swapped[1]), (other[1], swapped[0]))
     return all(_alike(one, another) for one, another in pairs)
 
 

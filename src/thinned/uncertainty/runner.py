@@ -14,8 +14,9 @@ from torch import Tensor
 
 from ..model.draws import Draw, DrawMode
 from ..model.trace import tensors_of
-from .rows import Layout, independent, layout, together
-from .sampler import IDLE, Number, Sampler, Unrepeated
+from .batches import batch_size
+from .rows import Layout, in_order, independent, layout, together
+from .sampler import IDLE, LOW, Misplaced, Number, Sampler, Unrepeated
 from .sites import Live
 
 Module = torch.nn.Module
@@ -28,8 +29,9 @@ class Runner:
         self, model: Module, live: Live, output: Callable[[Any], Tensor], alike: bool, *, as_evaluated: bool = False
     ) -> None:
         self.model, self.live, self._output = model, live, output
-        self.sampler = Sampler(model, live.spots, live.flipped, {}, alike)
+        self.sampler = Sampler(model, live.spots, live.told, live.flipped, {}, alike)
         self._as_evaluated = as_evaluated  # whether the answer must have the form that it has in evaluation
+        self._shape: Any = ()  # of a row
         self._known: dict[Any, tuple[dict[Number, Layout], bool]] = {}  # what probes found, by the shape of a row
         self.whole = False  # the rows are one: what is said of one hangs on the others
         self._watched = False  # whether a pass has been watched for draws that are not ours
@@ -55,6 +57,7 @@ class Runner:
             modules[name].training = True
         with (
             warnings.catch_warnings(),
+            torch.inference_mode(False),  # whose tensors do not tell when they are written to
             torch.no_grad(),
             torch.compiler.set_stance("force_eager"),
             self.sampler.running.followed(),
@@ -64,9 +67,10 @@ class Runner:
 
     def once(self, args: Any, kwargs: Any, key: Tensor) -> Tensor:
         """The output of the sample with this key."""
-        return self._output(self._answer(args, kwargs, key))
+        answer = self._answer(args, kwargs, key, self._output)
+        return self.sampler.current(answer) if isinstance(answer, Tensor) else answer
 
-    def _answer(self, args: Any, kwargs: Any, key: Tensor) -> Any:
+    def _answer(self, args: Any, kwargs: Any, key: Tensor, output: Callable[[Any], Any] = lambda answer: answer) -> Any:
         if self._writes:
             args, kwargs = rows(args, kwargs, -1, None, copied=True)
         self.sampler.begin(key)
@@ -74,46 +78,71 @@ class Runner:
             random.seed(int(key))
             np.random.seed(int(key) % 2**32)  # noqa: NPY002  models draw from this one
         with self.sampler:
-            return self.model(*args, **kwargs)
+            answer = output(self.model(*args, **kwargs))
+        self.sampler.end()
+        return answer
 
     def probe(self, args: Any, kwargs: Any, batch: int) -> None:
         """Find where rows lie at every noisy call: once for each shape that a row has."""
-        shape = tuple(
+        self._shape = tuple(
             (tensor.dtype, tensor.shape[1:] if tensor.ndim and tensor.shape[0] == batch else tensor.shape)
             for tensor in tensors_of((args, kwargs))
         )
-        if shape not in self._known:
-            self._known[shape] = self._probed(args, kwargs, batch)
-        self.sampler.layouts, self.whole = self._known[shape]
+        if self._shape not in self._known:
+            self.sampler.rows = None
+            self._known[self._shape] = self._probed(args, kwargs, batch)
+        self.sampler.layouts, self.whole = self._known[self._shape]
+
+    def take_whole(self) -> None:
+        """Rows like the last ones turned out not to lie where they were looked for: they are one."""
+        self._known[self._shape] = {}, True
+        self.sampler.layouts, self.whole, self.sampler.misplaced = {}, True, False
 
     def _probed(self, args: Any, kwargs: Any, batch: int) -> tuple[dict[Number, Layout], bool]:
-        """By two rows, by three, and by a change of the second; and whether the rows have nothing to do with another.
+        """By two rows, by three, and by a change of one; and whether the rows depend on one another.
 
         Where the model can't be called with two rows, as with two nodes of a graph, all are one.
         """
         two = rows(args, kwargs, batch, [0, 0])
         self._settle(args, kwargs, two)
+        self.sampler.level = None
+        layouts, whole = self._lying(args, kwargs, batch, two)
+        if whole or self.sampler.level is None:
+            return layouts, whole
+        # A mask made by hand may have hidden all: once more with the other one.
+        self.sampler.level = LOW
+        try:
+            more, whole = self._lying(args, kwargs, batch, two)
+        except Exception:
+            more, whole = {}, True
+        return ({}, True) if whole else ({**more, **layouts}, False)
+
+    def _lying(self, args: Any, kwargs: Any, batch: int, two: tuple[Any, Any]) -> tuple[dict[Number, Layout], bool]:
         try:
             probes = [
                 self._seen(*few)
-                for few in (two, rows(args, kwargs, batch, [0, 0, 0]), _changed(args, kwargs, batch, two))
+                for few in (two, rows(args, kwargs, batch, [0, 0, 0]), *_changed(args, kwargs, batch, two))
             ]
         except Exception:
             self._check_form(args, kwargs, self._seen(args, kwargs)[1])
             return {}, True
-        (first, answer), (three, second), (other, third) = probes
+        (first, answer), (three, second), (other, third), (swapped, fourth) = probes
         self._check_form(*two, answer)
-        if not independent(*(self._output(found) for found in (answer, second, third))):
+        if not independent(*(self._output(found) for found in (answer, second, third, fourth))):
             return {}, True
         layouts = {}
-        for number, x in first.items():
-            if number not in three or number not in other:
-                continue
+        for number in first.keys() & three.keys() & other.keys() & swapped.keys():
+            x, changed = first[number], (other[number], swapped[number])
             found = layout(x.shape, three[number].shape)
             if found is None:
-                found = Layout()
-            elif found.axis is not None and found.each > 1 and x.shape == other[number].shape:
-                found = Layout(found.axis, found.each, together(found, x, other[number]))
+                return {}, True
+            if found.axis is not None:
+                if not x.shape == changed[0].shape == changed[1].shape and number not in self.sampler.ragged:
+                    return {}, True
+                if found.each > 1:
+                    found = Layout(found.axis, found.each, together(found, x, changed[0]))
+                if not in_order(found, x, *changed):
+                    return {}, True
             layouts[number] = found
         return layouts, False
 
@@ -197,11 +226,15 @@ class Runner:
             )
 
     def samples(self, args: Any, kwargs: Any, keys: Tensor, first_row: int) -> Tensor:
-        """The outputs `(len(keys), rows, ...)` of the samples with these keys."""
+        """The outputs `(len(keys), rows, ...)` of the samples with these keys.
+
+        Raises: Misplaced, where rows are not where they were looked for.
+        """
         self.sampler.first_row = 0 if self.whole else first_row
+        self.sampler.rows = None if self.whole else batch_size(args, kwargs)
         if self.remembers and not self.sampler.log:
-            self.sampler.remember(lambda: self._once_recorded(args, kwargs))
-        found = None if self.sampler.unrepeated else self._samples(args, kwargs, keys)
+            self.sampler.remember()
+        found = self._samples(args, kwargs, keys)
         if found is None:
             self.remembers = False
             self.sampler.forget()
@@ -213,24 +246,23 @@ class Runner:
         """Other rows come: what was computed before the first noise is of no use."""
         self.sampler.forget()
 
-    def _once_recorded(self, args: Any, kwargs: Any) -> None:
-        with self.sampler:
-            self.model(*args, **kwargs)
-
     def _samples(self, args: Any, kwargs: Any, keys: Tensor) -> Tensor | None:
         """All samples as one batch, or one by one; None if what is remembered can't stand for a pass."""
         if not self.why_loop and len(keys) > 1:
             try:
                 result: Tensor = torch.func.vmap(lambda key: self.once(args, kwargs, key), randomness="error")(keys)
+                self._check_places()
                 return None if self.sampler.unrepeated else result
             except Exception as error:
+                self._check_places()
                 if self.sampler.unrepeated:
                     return None
                 self.why_loop = f"{type(error).__name__}: {error}".splitlines()[0]
         drawn: list[Tensor] = []
         for key in keys:
-            with suppress(Unrepeated):
+            with suppress(Unrepeated, Misplaced):
                 drawn.append(self.once(args, kwargs, key))
+            self._check_places()
             if self.sampler.unrepeated:
                 return None
         shapes = list(dict.fromkeys(tuple(found.shape) for found in drawn))
@@ -241,19 +273,23 @@ class Runner:
             )
         return torch.stack(drawn)
 
+    def _check_places(self) -> None:
+        if self.sampler.misplaced:  # the model itself may have caught what told of it
+            raise Misplaced
+
 
 def _form(answer: Any) -> str:
     """The type of an answer, and the shapes in it."""
     return f"{type(answer).__name__} of {[tuple(tensor.shape) for tensor in tensors_of(answer)]}"
 
 
-def _changed(args: Any, kwargs: Any, batch: int, two: Any) -> Any:
-    """Two rows that differ: the first two of the data, or a row and an altered one."""
+def _changed(args: Any, kwargs: Any, batch: int, two: Any) -> tuple[Any, Any]:
+    """Two rows that differ, in both orders: the first two of the data, or a row and an altered one."""
     if batch > 1:
         pair = rows(args, kwargs, batch, [0, 1])
         if any(not torch.equal(*both) for both in zip(tensors_of(pair), tensors_of(two), strict=True)):
-            return pair
-    return rows(two[0], two[1], 2, [0, 1], altered=1)
+            return pair, rows(args, kwargs, batch, [1, 0])
+    return rows(args, kwargs, batch, [0, 0], altered=1), rows(args, kwargs, batch, [0, 0], altered=0)
 
 
 def _in_python(model: Module, live: Live) -> None:

@@ -1,12 +1,12 @@
 """A model's forward pass with its noise on, by key, while the model itself stays in evaluation mode.
 
 Every call of torch passes through this mode while the model runs. A call that drops is given its p and our noise; the
-calls before the first of them are remembered, and not computed again for the next sample.
+calls before the first of them are remembered by the first sample's pass, and not computed again for the next ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,18 +32,18 @@ from .rows import Layout, placement
 Module = torch.nn.Module
 
 Spot = tuple[str, str, str, int]  # module, function, file, line: where a call is made
-IDLE = torch.tensor(0)  # the key of passes whose noise nobody sees
+IDLE = torch.tensor(0, device="cpu")  # the key of passes whose noise nobody sees
+HIGH, LOW = 1 - 2**-24, 2**-24  # uniform numbers that keep all units in `rand > p`, or in `rand < 1 - p`
 Number = tuple[str, int]  # a module's name, and which of its noisy calls in a forward pass
 
 
-# Errors, so that hooks that are to run always do. A model that catches them goes on without harm: the pass that
-# remembers draws like any other from there on, and `Sampler.unrepeated` tells of the other one.
-class FirstNoise(Exception):  # noqa: N818  no fault of anybody's
-    """The forward pass has come to its first noise: it ends a pass that only remembers."""
-
-
-class Unrepeated(Exception):  # noqa: N818
+# An error, so that hooks that are to run always do; of a model that catches it, `Sampler.unrepeated` tells.
+class Unrepeated(Exception):  # noqa: N818  no fault of anybody's
     """What is remembered can't stand for a pass: a result was written to, or other calls are made."""
+
+
+class Misplaced(Exception):  # noqa: N818
+    """A noisy call has other rows than those that the model was called with."""
 
 
 class Sampler(TorchFunctionMode):
@@ -51,6 +51,7 @@ class Sampler(TorchFunctionMode):
 
     Arguments:
         live: which calls drop, and with which p; None for those that say it themselves.
+        told: which of them are told one by one whether they train.
         flipped: modules whose `training` is True for the occasion; their batch normalisation is kept in evaluation.
         layouts: where rows lie at each noisy call, as `rows.layout` found.
         alike: all rows have the same masks.
@@ -60,19 +61,25 @@ class Sampler(TorchFunctionMode):
         self,
         model: Module,
         live: dict[Spot, float | None],
+        told: set[Spot],
         flipped: set[str],
         layouts: dict[Number, Layout],
         alike: bool,
     ) -> None:
         super().__init__()
         self.running = Running(model)
-        self._live, self.flipped, self.layouts, self._alike = live, flipped, layouts, alike
+        self._live, self._told, self.flipped, self.layouts, self._alike = live, told, flipped, layouts, alike
         self._owners = {module for module, *_ in live}
         self.unrepeated = False  # whether what is remembered could not stand for a pass
+        self.misplaced = False  # whether rows were not where `layouts` has them
         self.first_row = 0
+        self.rows: int | None = None  # how many there are; None where they are one, or nobody asks
         self.log: list[tuple[Any, Any]] = []  # functions and results of the calls before the first noise
         self.seen: dict[Number, Tensor] | None = None  # what each noisy call acts on; no noise is made then
+        self.level: float | None = None  # which uniform number was asked for then, HIGH unless set
+        self.ragged: set[Number] = set()  # which of them have as many steps as the longest row
         self._storages: set[int] = set()
+        self._versions: list[tuple[Tensor, int]] = []
         self._recording = False
         self.begin(IDLE)
 
@@ -82,31 +89,41 @@ class Sampler(TorchFunctionMode):
         self._order = 0
         self._counts: dict[str, int] = {}
         self._replaced: Any = None
+        self._stale: dict[int, Tensor] = {}  # what was replaced, by its storage: alive, so that none else gets that
+        if self._recording:
+            self.log = []
 
     def forget(self) -> None:
-        self.log, self._storages, self.unrepeated = [], set(), False
+        self.log, self._storages, self._versions = [], set(), []
+        self._recording = self.unrepeated = False
 
-    def remember(self, run: Callable[[], Any]) -> None:
-        """Run until the first noise, and keep what was computed on the way."""
+    def remember(self) -> None:
+        """Keep what the next pass computes before its first noise."""
         self.forget()
         self._recording = True
-        try:
-            self.begin(IDLE)
-            run()
-        except (FirstNoise, Unrepeated):
-            pass
-        finally:
-            self._stop_recording()
 
     def _stop_recording(self) -> None:
         self._recording = False
-        self._storages = {tensor.untyped_storage().data_ptr() for _, kept in self.log for tensor in tensors_of(kept)}
+        kept = [tensor for _, result in self.log for tensor in tensors_of(result)]
+        self._storages = {_storage(tensor) for tensor in kept} - {0}
+        self._versions = [(tensor, tensor._version) for tensor in kept if not tensor.is_inference()]
+        # Of a transform's inside, or of a graph that is there for one backward pass.
+        self.unrepeated = any(
+            _wrapped(tensor) or (tensor.requires_grad and not isinstance(tensor, torch.nn.Parameter)) for tensor in kept
+        )
+
+    def end(self) -> None:
+        """End a pass, and see whether it has written to what is remembered."""
+        if self._recording:
+            self._stop_recording()
+        if any(tensor._version != version for tensor, version in self._versions):
+            self.unrepeated = True
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         name = canonical(func)
         if name not in OPERATORS and is_plumbing(caller(1)):
-            return torch.zeros((), dtype=torch.int64) if name == "randint" else func(*args, **kwargs)
+            return torch.zeros((), dtype=torch.int64, device="cpu") if name == "randint" else func(*args, **kwargs)
         order, self._order = self._order, self._order + 1
         if order < len(self.log) and not self._recording:
             before, result = self.log[order]
@@ -120,8 +137,7 @@ class Sampler(TorchFunctionMode):
             rate = self._rate(func, name, args, kwargs)
             if rate is not None and rate > 0.0:
                 if self._recording:
-                    self._stop_recording()  # contexts that are left now, such as no_grad, call torch as well
-                    raise FirstNoise
+                    self._stop_recording()
                 return self._noise(func, name, rate, args, kwargs)
             if rate is not None:
                 if name in OPERATORS:
@@ -133,7 +149,7 @@ class Sampler(TorchFunctionMode):
             args, kwargs = _in_evaluation(args, kwargs)
         if self.log and not self._recording and WRITES.match(getattr(func, "__name__", "")):
             self._check_write(args)
-        result = _linear(func, args) if name == "linear" and not kwargs else func(*args, **kwargs)
+        result = _linear(*args) if func is torch.nn.functional.linear and not kwargs else func(*args, **kwargs)
         if self._recording:
             self.log.append((func, result))
         return result
@@ -150,9 +166,10 @@ class Sampler(TorchFunctionMode):
             return None
         rate = self._live[spot]
         entry = noisy(name, args)
-        if rate is None:
-            rate = entry.rate(args, kwargs)[0] if entry is not None else 1.0
-        return rate
+        own, training = (1.0, True) if entry is None else entry.rate(args, kwargs)
+        if spot in self._told and not training:
+            return 0.0
+        return own if rate is None else rate
 
     def _noise(self, func: Any, name: str, p: float, args: Any, kwargs: Any) -> Any:
         if name in OPERATORS:
@@ -167,12 +184,15 @@ class Sampler(TorchFunctionMode):
             return noises.recurrent(self, name, entry, p, args)
         if name in DRAWS:
             drawn = noises.draw(self, name, func, args, kwargs)
-            return self._written(args[0], drawn) if getattr(func, "__name__", "").endswith("_") else drawn
+            return self._written(args[0] if args else kwargs["tensor"], drawn) if noises.in_place(func) else drawn
         if name == "stochastic_depth":
             mode = args[2] if len(args) > 2 else kwargs["mode"]
             x = args[0] if args else kwargs["input"]
             return self.thin(x, p, range(1, x.ndim) if mode == "row" else range(x.ndim))
-        return noises.dropout(self, name, args[0] if args else kwargs["input"], p)
+        x = args[0] if args else kwargs["input"]
+        thinned = noises.dropout(self, name, x, p)
+        writes = noises.in_place(func) or (args[3] if len(args) > 3 else kwargs.get("inplace", False))
+        return self._written(x, thinned) if writes else thinned
 
     def _ours(self, func: Any, args: Any) -> Tensor:
         """An operator of thinned's, with its law and its shared axes, and the key and positions of this sample."""
@@ -201,7 +221,11 @@ class Sampler(TorchFunctionMode):
         return self._keyed(x, torch.ops.thinned.drop, packed(law, p, "predict"), shared, ragged)
 
     def uniform(self, like: Tensor) -> Tensor:
-        return self._keyed(torch.ones_like(like), torch.ops.thinned.uniform, _NO_LAW)
+        drawn = self._keyed(torch.ones_like(like), torch.ops.thinned.uniform, _NO_LAW)
+        if self.seen is None:
+            return drawn
+        self.level = self.level or HIGH
+        return drawn * self.level
 
     def normal(self, like: Tensor) -> Tensor:
         return self._keyed(torch.ones_like(like), torch.ops.thinned.gaussian, _UNIT) - 1.0
@@ -210,6 +234,8 @@ class Sampler(TorchFunctionMode):
         number, found = self._number(x)
         if self.seen is not None:
             self.seen[number] = x
+            if ragged:
+                self.ragged.add(number)
             return x
         where, split = self._place(x, found, shared, ragged)
         if operator is torch.ops.thinned.drop:
@@ -225,6 +251,8 @@ class Sampler(TorchFunctionMode):
         """`thinned::drop` around the dispatcher, where a batch of keys takes a millisecond; None if it can't."""
         functorch = torch._C._functorch
         key, batched = self.key, functorch.is_batchedtensor(self.key)
+        if x.requires_grad and torch.is_grad_enabled():
+            return None  # the operator has a derivative
         value = x
         if batched:
             level, key = functorch.maybe_get_level(key), functorch.get_unwrapped(key)
@@ -232,7 +260,7 @@ class Sampler(TorchFunctionMode):
                 value = x.expand(len(key), *x.shape)
             elif functorch.maybe_get_level(x) == level:
                 value = _samples_first(x)
-        plain = type(value) in (Tensor, torch.nn.Parameter) and not functorch.is_batchedtensor(value)
+        plain = type(value) in (Tensor, torch.nn.Parameter) and not _wrapped(value)
         if not plain or value.device.type != "cpu" or key.device.type != "cpu":
             return None
         strides = (0, *where.strides) if batched else where.strides
@@ -244,13 +272,17 @@ class Sampler(TorchFunctionMode):
         module, count = number
         numbers = fold_numbers([key % 2**64 for key in parents.flatten().tolist()], site_number(module))
         own = [signed(key) for key in fold_numbers(numbers, count)]
-        return torch.tensor(own, dtype=torch.int64).reshape(parents.shape)
+        return torch.tensor(own, dtype=torch.int64, device="cpu").reshape(parents.shape)
 
     def _number(self, x: Tensor) -> tuple[Number, Layout]:
         module = self.running.name
         count = self._counts.get(module, 0)
         self._counts[module] = count + 1
-        return (module, count), self.layouts.get((module, count), Layout())
+        found = self.layouts.get((module, count))
+        if self.rows is not None and (found is None or found.rows(x) not in (None, self.rows)):
+            self.misplaced = True
+            raise Misplaced
+        return (module, count), found or Layout()
 
     def _own(self, number: Number) -> Tensor:
         """The key of one call: `fold_in(fold_in(the sample's key, site), call)`."""
@@ -272,12 +304,21 @@ class Sampler(TorchFunctionMode):
             if self._replaced is None:
                 self._replaced = WeakIdKeyDictionary()
             self._replaced[target] = drawn
+            self._stale[_storage(target) or -1] = target
             return drawn
         return target.copy_(drawn)
 
+    def current(self, answer: Tensor) -> Tensor:
+        """A tensor of the model's answer, or the noise that stands in its stead."""
+        found: Tensor = answer if self._replaced is None else self._current(answer)
+        return found
+
     def _current(self, value: Any) -> Any:
         if isinstance(value, Tensor):
-            return self._replaced.get(value, value)
+            found = self._replaced.get(value, value)
+            if found is value and not _wrapped(value) and _storage(value) in self._stale:
+                raise RuntimeError("noise is written in place, through a view")
+            return found
         if isinstance(value, dict):
             return {name: self._current(inner) for name, inner in value.items()}
         if isinstance(value, (tuple, list)) and not hasattr(value, "_fields"):
@@ -286,22 +327,34 @@ class Sampler(TorchFunctionMode):
 
     def _check_write(self, args: Any) -> None:
         target = args[0] if args else None
-        if not isinstance(target, Tensor) or torch._C._functorch.is_batchedtensor(target):
-            return
-        if target.untyped_storage().data_ptr() in self._storages:
+        if isinstance(target, Tensor) and not _wrapped(target) and _storage(target) in self._storages:
             self.unrepeated = True
             raise Unrepeated
 
 
-def _linear(func: Any, args: Any) -> Any:
+def _storage(tensor: Tensor) -> int:
+    """Where a tensor's numbers are; 0 for one that has no such place."""
+    try:
+        return tensor.untyped_storage().data_ptr()
+    except (NotImplementedError, RuntimeError):
+        return 0
+
+
+def _wrapped(tensor: Tensor) -> bool:
+    """Whether it is one of a transform's, such as vmap or grad."""
+    found: bool = torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+    return found
+
+
+def _linear(x: Tensor, *parameters: Any) -> Tensor:
     """`linear` of all samples at once: vmap's own rule adds the bias in a pass of its own."""
     functorch = torch._C._functorch
-    x, *parameters = args
-    if not functorch.is_batchedtensor(x) or any(
-        isinstance(parameter, Tensor) and functorch.is_batchedtensor(parameter) for parameter in parameters
-    ):
-        return func(*args)
-    return functorch._add_batch_dim(func(_samples_first(x), *parameters), 0, functorch.maybe_get_level(x))
+    plain = not any(parameter is not None and _wrapped(parameter) for parameter in parameters)
+    if not plain or not functorch.is_batchedtensor(x) or _wrapped(functorch.get_unwrapped(x)):
+        return torch.nn.functional.linear(x, *parameters)
+    made = torch.nn.functional.linear(_samples_first(x), *parameters)
+    result: Tensor = functorch._add_batch_dim(made, 0, functorch.maybe_get_level(x))
+    return result
 
 
 def _samples_first(x: Tensor) -> Tensor:
@@ -311,8 +364,8 @@ def _samples_first(x: Tensor) -> Tensor:
 
 
 _RUNNER = str(Path(__file__).with_name("runner.py"))  # which calls the model
-_NO_LAW = torch.zeros(1, dtype=torch.float64)
-_UNIT = torch.ones(1, dtype=torch.float64)
+_NO_LAW = torch.zeros(1, dtype=torch.float64, device="cpu")
+_UNIT = torch.ones(1, dtype=torch.float64, device="cpu")
 
 
 def _in_evaluation(args: Any, kwargs: Any) -> tuple[Any, Any]:

@@ -109,7 +109,7 @@ def value_scores(prediction: Prediction, target: Tensor, sigma: float = 0.0) -> 
             "`value_scores`: `prediction` must have its samples. Got none. Call predict(..., samples=True)."
         )
     drawn = prediction.samples.double().flatten(1)
-    value = target.double().flatten()
+    value = target.double().flatten().cpu()
     if drawn.shape[1] != len(value):
         raise ValueError(
             f"`value_scores`: `target` must have a number for each of {drawn.shape[1]} outputs. Got {len(value)}."
@@ -157,7 +157,7 @@ def risk_coverage(uncertainty: Tensor, wrong: Tensor) -> tuple[Tensor, Tensor]:
     [0.0, 0.0, 0.33]
     """
     order: Tensor = uncertainty.argsort(stable=True)
-    count = torch.arange(1, len(order) + 1, dtype=torch.float64)
+    count = torch.arange(1, len(order) + 1, dtype=torch.float64, device=order.device)
     return count / len(order), wrong[order].double().cumsum(0) / count
 
 
@@ -196,13 +196,13 @@ def reliability(prediction: Prediction | Tensor, target: Tensor, bins: int = BIN
     probability, target = _classes("reliability", prediction, target)
     sure, label = probability.max(1)
     right = (label == target).double()
-    edges = torch.linspace(0.0, 1.0, bins + 1, dtype=torch.float64)
+    edges = torch.linspace(0.0, 1.0, bins + 1, dtype=torch.float64, device="cpu")
     # A bin has its upper edge and not its lower one, in the probabilities' own precision.
     which = torch.bucketize(sure, edges.to(sure.dtype), right=False).clamp(1, bins) - 1
     rows = torch.bincount(which, minlength=bins)
 
     def mean(values: Tensor) -> Tensor:
-        total = torch.zeros(bins, dtype=torch.float64).index_add_(0, which, values.double())
+        total = torch.zeros(bins, dtype=torch.float64, device="cpu").index_add_(0, which, values.double())
         return total / rows
 
     return Reliability(edges, rows, mean(sure), mean(right))

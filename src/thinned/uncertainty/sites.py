@@ -13,6 +13,7 @@ from ..model.inspect import Inspection
 from ..model.knob import Attribute
 from ..model.noisy import DRAWS, rate_attributes
 from ..model.place import LAYER_DROP, Place
+from ..model.trace import Trace
 from ..nn.names import named_modules
 from ..noise import PROBABILITY, check
 from .sampler import Spot
@@ -25,6 +26,7 @@ class Live(NamedTuple):
 
     places: tuple[Place, ...]
     spots: dict[Spot, float | None]
+    told: set[Spot]  # those that are told one by one whether they train
     flipped: set[str]  # modules to be told that they train, since nothing else makes them draw
     trial: set[str]  # modules that call others only when they train: told so, if they answer as in evaluation then
     aside: set[str]  # the places in those others
@@ -52,6 +54,7 @@ def find(inspection: Inspection, sites: str | Sequence[str] | None, p: Rates) ->
             if not any(fnmatchcase(place.name, pattern) for place in wanted):
                 raise ValueError(f"`predict`: `p` must name places that draw. Got {pattern!r}. Places: {names}.")
     spots: dict[Spot, float | None] = {}
+    told: set[Spot] = set()
     flipped: set[str] = set()
     drawing = []
     trial: set[str] = set()
@@ -71,8 +74,15 @@ def find(inspection: Inspection, sites: str | Sequence[str] | None, p: Rates) ->
             trial.add(_caller(place.module, inspection))
         by_hand = place.kind == "random" or any(spot[1] in DRAWS for spot in in_training)
         for spot in in_training | in_evaluation:
-            spots[spot] = None if by_hand or (override is None and place.p is None) else rate
-        if not in_training <= in_evaluation or by_hand:
+            training, evaluation = (_said(traces, spot) for traces in (inspection.passes, (inspection.eval,)))
+            rates_there = {p for p, _ in training}
+            itself = override is None and (place.p is None or rates_there == {p for p, _ in evaluation})
+            spots[spot] = None if by_hand or itself else rate
+            some = len({trains for _, trains in training}) > 1
+            if not by_hand and (some or (override is None and not itself and len(rates_there) > 1)):
+                spots[spot] = override
+                told.add(spot)  # which of them train, and with which rate, says only a model that trains
+        if not in_training <= in_evaluation or by_hand or told & in_training:
             flipped.add(place.module)
     for place in inspection.places:
         if place.kind == "random" and place.name not in rates and place.module in flipped:
@@ -87,7 +97,7 @@ def find(inspection: Inspection, sites: str | Sequence[str] | None, p: Rates) ->
             + ". Pass p=0.1 to set rates for the call, thinned.apply(model, thinned.plan(model, x)) to put dropout in, "
             "and train with it."
         )
-    return Live(tuple(drawing), spots, flipped, trial - flipped, aside)
+    return Live(tuple(drawing), spots, told, flipped, trial - flipped, aside)
 
 
 def _caller(module: str, inspection: Inspection) -> str:
@@ -168,6 +178,16 @@ def _spots(inspection: Inspection, place: Place) -> tuple[set[Spot], set[Spot]]:
             }
         )
     return found[0], found[1]
+
+
+def _said(traces: Sequence[Trace], spot: Spot) -> set[tuple[float | None, bool | None]]:
+    """The rates that calls at a spot gave, and whether they were told to train."""
+    return {
+        (call.p, call.training)
+        for trace in traces
+        for call in trace.of(spot[0])
+        if (call.function, call.file, call.line) == spot[1:] and (call.draws or call.training is not None)
+    }
 
 
 def _belongs(call: Any, place: Place) -> bool:

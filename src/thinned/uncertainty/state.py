@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import copyreg
+from collections import deque
+from collections.abc import Iterator, Mapping
+from functools import partial
+from numbers import Number
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,7 +20,9 @@ Module = torch.nn.Module
 
 DEPTH = 4  # a module's hooks, one of them, its table of rates, a rate
 _SKIPPED = {"training", "_parameters", "_buffers", "_modules"}
-_OPAQUE = (Module, ModuleType, FunctionType, MethodType, type)
+_QUICK = {type(None), bool, int, float, str}
+_PLAIN = (str, Number, np.generic)
+_OPAQUE = (ModuleType, FunctionType, MethodType, type)
 
 
 def state(model: Module) -> list[Any]:
@@ -29,30 +36,60 @@ def state(model: Module) -> list[Any]:
     >>> state(net) == before
     False
     """
-    found: list[Any] = []
-    seen: set[int] = set()
-    for name, module in named_modules(model):
-        found += (name, type(module), id(module))
-        for key, value in vars(module).items():
-            if key not in _SKIPPED and not (isinstance(value, dict) and not value):  # mostly tables of hooks, empty
-                found.append(key)
-                _walk(value, DEPTH, found.append, seen)
-    return found
+    return _Walk(model).found
 
 
-def _walk(value: Any, depth: int, add: Callable[[Any], None], seen: set[int]) -> None:
-    if value is None or isinstance(value, (bool, int, float, str)):
-        add(value)
-    elif isinstance(value, _OPAQUE):
-        add(id(value))
-    elif not isinstance(value, Tensor) and depth and id(value) not in seen:
-        seen.add(id(value))
-        add(type(value))
-        if isinstance(value, dict):
-            inner: Collection[Any] = [*value.keys(), *value.values()]
-        elif isinstance(value, (list, tuple, set, frozenset)):
-            inner = value
-        else:
-            inner = getattr(value, "__dict__", {}).values()
-        for each in inner:
-            _walk(each, depth - 1, add, seen)
+class _Walk:
+    """Through all that modules hold, those too that lie in plain lists."""
+
+    def __init__(self, model: Module) -> None:
+        self.found: list[Any] = []
+        self._seen: dict[int, tuple[int, int]] = {}  # objects: how deep they were looked into, and a number
+        self._modules: list[tuple[str, Module]] = []
+        self._known: set[int] = set()
+        self._meet(model)
+        for name, module in self._modules:  # it grows
+            self.found += (name, type(module), id(module))
+            for key, value in vars(module).items():
+                if key not in _SKIPPED and not (isinstance(value, dict) and not value):  # mostly hooks' tables, empty
+                    self.found.append(key)
+                    self._walk(value, DEPTH)
+
+    def _meet(self, module: Module) -> None:
+        new = [(name, inner) for name, inner in named_modules(module) if id(inner) not in self._known]
+        self._modules += new
+        self._known.update(id(inner) for _, inner in new)
+
+    def _walk(self, value: Any, depth: int) -> None:
+        if type(value) in _QUICK:
+            self.found.append(value)
+        elif isinstance(value, _OPAQUE):
+            self.found.append(value)  # itself, since another one could have its id later
+        elif isinstance(value, Module):
+            self.found.append(id(value))
+            self._meet(value)
+        elif isinstance(value, Tensor):
+            pass
+        elif type(value) is not dict and isinstance(value, _PLAIN):
+            self.found.append(value)
+        elif depth:
+            deep, number = self._seen.get(id(value), (0, len(self._seen)))
+            self.found += (type(value), number)
+            if deep < depth:
+                self._seen[id(value)] = depth, number
+                for inner in _inside(value):
+                    self._walk(inner, depth - 1)
+
+
+def _inside(value: Any) -> Iterator[Any]:
+    if isinstance(value, Mapping):
+        yield from value.keys()
+        yield from value.values()
+    elif isinstance(value, (list, tuple, set, frozenset, deque)):
+        yield from value
+    elif isinstance(value, partial):
+        yield from (value.func, value.args, value.keywords)
+    if not isinstance(value, dict):
+        yield from getattr(value, "__dict__", {}).values()
+        for name in copyreg._slotnames(type(value)):  # type: ignore[attr-defined]
+            yield getattr(value, name, None)
