@@ -21,7 +21,7 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("file", ["strict.py", "masks.py", "samples.py", "tools.py"])
+@pytest.mark.parametrize("file", ["strict.py", "masks.py", "samples.py", "tools.py", "default.py"])
 def test_on_a_second_device(file: str) -> None:
     twin.built()
     command = [

@@ -367,3 +367,140 @@ def test_a_planned_network_overfits_less() -> None:
     (own, others), (own_planned, others_planned) = nll(dropout=False), nll(dropout=True)
     assert others_planned < others
     assert others_planned - own_planned < 0.9 * (others - own)  # 0.80 where it was written
+
+
+class Run(nn.Module):
+    """A forward as a function of the module and the input."""
+
+    def __init__(self, function: Any, **children: nn.Module) -> None:
+        super().__init__()
+        self.function = function
+        for name, child in children.items():
+            self.add_module(name, child)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.function(self, x)
+
+
+def check_places(model: nn.Module, example: Tensor) -> thinned.Plan:
+    """Every line's dropout runs, on what the plan says, and training goes through."""
+    plan = thinned.plan(model, example)
+    with thinned.apply(model, plan) as handle:
+        model.train()(example).sum().backward()
+        inspection = thinned.inspect(model, example)
+        for line, name in zip(plan.enabled, handle.places, strict=True):
+            if line.variant != "set p":
+                assert inspection[name].train_calls == 1, line.where
+                assert inspection[name].shape == line.shape, line.where
+    return plan
+
+
+@pytest.mark.parametrize("answer", [dict, tuple])
+def test_a_module_that_returns_more_than_what_is_thinned(answer: Any) -> None:
+    """A hook on the module would thin the first tensor, which is another, or find none."""
+
+    def features(self: Any, x: Tensor) -> Any:
+        every = F.relu(self.linear(x))
+        both = {"every": every, "pooled": every.mean(1)}
+        return both if answer is dict else (*both.values(),)
+
+    def forward(self: Any, x: Tensor) -> Any:
+        return self.head([*self.body(x).values()][1] if answer is dict else self.body(x)[1])
+
+    model = Run(forward, body=Run(features, linear=nn.Linear(8, 32)), head=nn.Linear(32, 4))
+    assert [line.where for line in check_places(model, torch.randn(4, 5, 8)).enabled] == ["input of head"]
+
+
+@pytest.mark.parametrize("form", ["addmm", "matmul", "in a module", "viewed in a module"])
+def test_what_a_product_reads_is_thinned_and_not_its_bias_or_its_weights(form: str) -> None:
+    """`torch.addmm` takes the bias first, as in transformers' GPT-2; `w @ x` the weights."""
+
+    def product(self: Any, x: Tensor) -> Tensor:
+        if form == "viewed in a module":
+            x = x.reshape(-1, 32)
+        return self.weight @ x if form == "matmul" else torch.addmm(self.bias, x, self.weight)
+
+    def forward(self: Any, x: Tensor) -> Any:
+        x = torch.relu(self.up(x))
+        x = x.mT if form == "matmul" else x
+        return self.down(x) if "module" in form else product(self, x)
+
+    down: Any = Run(product)
+    model: Any = Run(forward, up=nn.Linear(8, 32), down=down)
+    for module in (model, down):
+        module.weight = nn.Parameter(torch.randn(4, 32) if form == "matmul" else torch.randn(32, 4))
+        module.bias = nn.Parameter(torch.randn(4))
+    x = torch.randn(24, 8)
+    plan = check_places(model, x)
+    assert [line.variant for line in plan.enabled] == ["Dropout"]
+    with thinned.apply(model, plan), torch.no_grad():
+        (drop,) = (module for name, module in model.named_modules() if "thinned_" in name)
+        drop.p = 1.0
+        model.weight.fill_(1.0)
+        down.weight.fill_(1.0)
+        expected = torch.zeros(4, 24) if form == "matmul" else (down if "module" in form else model).bias.expand(24, 4)
+        assert torch.equal(model.train()(x), expected)
+
+
+class DropPath(nn.Module):
+    """As libraries write it: at p = 0 nothing is called."""
+
+    def __init__(self, drop_prob: float = 0.0) -> None:
+        super().__init__()
+        self.drop_prob = drop_prob
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.drop_prob == 0.0 or not self.training:
+            return x
+        keep = 1 - self.drop_prob
+        mask = torch.relu(torch.sign(keep - torch.rand(len(x), *[1] * (x.ndim - 1))))
+        return x.div(keep) * mask
+
+
+def attend(self: Any, x: Tensor) -> Tensor:
+    q, k, v = self.qkv(x).chunk(3, -1)
+    result: Tensor = self.out(F.scaled_dot_product_attention(q, k, v))
+    return result
+
+
+def test_a_branch_that_ends_in_a_drop_path_asleep_is_thinned_before_it() -> None:
+    def forward(self: Any, x: Tensor) -> Any:
+        x = x + self.path(self.attention(x))
+        return x + self.path(self.scale * self.mlp(x))
+
+    attention = Run(attend, qkv=nn.Linear(16, 48), out=nn.Linear(16, 16))
+    mlp = nn.Sequential(nn.Linear(16, 32), nn.GELU(), nn.Linear(32, 16))
+    block: Any = Run(forward, attention=attention, mlp=mlp, path=DropPath())
+    block.scale = nn.Parameter(torch.ones(16))
+    plan = check_places(nn.Sequential(nn.Linear(8, 16), block, nn.Linear(16, 4)), torch.randn(2, 5, 8))
+    assert {"output of 1.attention.out", "output of 1.mlp.2"} <= {line.where for line in plan.enabled}
+    assert not any("embeddings" in line.reason for line in plan)
+
+
+def test_a_dropout_asleep_does_not_count_among_the_calls() -> None:
+    """Its own calls are made or not made, as its p is set: no call of the same name behind it has a number."""
+
+    def forward(self: Any, x: Tensor) -> Tensor:
+        x = torch.relu(self.first(x))
+        before = self.b(x) + self.a(x)
+        x = torch.relu(self.second(self.path(before)))
+        return self.c(x) * self.d(x)  # type: ignore[no-any-return]
+
+    layers = {name: nn.Linear(32, 32) for name in ("first", "second", "a", "b", "c", "d")}
+    plan = check_places(Run(forward, **layers, path=DropPath()), torch.randn(4, 32))
+    assert [line.where for line in plan.enabled] == ["output of relu() in the model", "input of c", "input of d"]
+
+
+def test_dropout_in_place_that_would_break_the_backward_pass_is_off() -> None:
+    def by_hand(self: Any, x: Tensor) -> Tensor:
+        q, k, v = self.qkv(x).chunk(3, -1)
+        return self.drop(self.out(self.attn_drop(torch.softmax(q @ k.mT / 4, -1)) @ v))  # type: ignore[no-any-return]
+
+    drops = {name: nn.Dropout(0.0, inplace=True) for name in ("attn_drop", "drop")}
+    attention = Run(by_hand, qkv=nn.Linear(16, 48), out=nn.Linear(16, 16), **drops)
+    model = nn.Sequential(nn.Linear(8, 16), Run(lambda self, x: x + self.inner(x), inner=attention), nn.Linear(16, 4))
+    plan = check_places(model, torch.randn(2, 5, 8))
+    assert [line.where for line in plan.enabled] == ["p of 1.inner.drop"]
+    (off,) = (line for line in plan if not line.enabled)
+    assert off.where == "p of 1.inner.attn_drop"
+    assert off.reason.endswith("off, because in place it would break the backward pass: set its inplace=False first.")

@@ -292,6 +292,27 @@ def test_what_was_replaced_on_our_layer_is_not_lost_in_silence(name: str) -> Non
         thinned.revert(_converted())
 
 
+def test_a_dropout_that_is_disabled_stays_where_it_is() -> None:
+    """Its p would be put back on the module that has gone, and the one in its place would have 0 for good."""
+    model: Any = torch.nn.Sequential(torch.nn.Sequential(torch.nn.Dropout(0.1)), torch.nn.Dropout(0.2))
+    rule = "a dropout must have its own p when another takes its place"
+    with thinned.disabled(model, "0.*"):
+        for part, name, only in ((model, "0.0", None), (model, "0.0", "0.*"), (model[0], "0", None)):
+            with pytest.raises(RuntimeError, match=f"`convert`: {rule}. Got '{name}', which `disabled` holds at 0."):
+                thinned.convert(part, only=only)
+        assert [type(module) for module in (model[0][0], model[1])] == [torch.nn.Dropout] * 2  # all or nothing
+        report = thinned.convert(model, only="1")
+    assert [row.path for row in thinned.convert(model).changed] == ["0.0"]
+    with thinned.disabled(model, "0.0"):
+        report.revert()  # another than those
+        with thinned.disabled(model), pytest.raises(RuntimeError, match=f"`revert`: {rule}. Got '0.0', which `disab"):
+            thinned.revert(model)
+        with pytest.raises(RuntimeError, match="Leave the `with` first"):
+            thinned.revert(model)
+    assert thinned.rates(model) == {"0.0": 0.1, "1": 0.2}
+    assert [row.p for row in thinned.revert(model).changed] == [0.1]
+
+
 def _converted() -> Module:
     model = torch.nn.Sequential(torch.nn.Dropout(0.1))
     thinned.convert(model)

@@ -224,6 +224,44 @@ def test_the_second_call_of_a_function_has_its_number() -> None:
         model(X)
 
 
+@pytest.mark.parametrize("pattern", ["mcc.*", "0", "mc.0", "head", "*.dropuot", "moc:dropout", "moc<Dropout>", ""])
+def test_a_pattern_that_can_name_no_place_is_refused(pattern: str) -> None:
+    model = nn.ModuleDict({"mc": nn.Sequential(Functional()), "head": Attention()}).eval()
+    with pytest.raises(ValueError, match="`allow` must name places of the model") as caught:
+        thinned.eval_guard(model, allow=("mc.*", pattern))
+    assert f"Got {pattern!r}, which matches none. Places: " in str(caught.value)
+    assert "head:scaled_dot_product_attention" in str(caught.value) or "mc.0:dropout" in str(caught.value)
+    assert not any(module._forward_pre_hooks for module in model.modules())
+
+
+def test_patterns_must_be_text() -> None:
+    with pytest.raises(TypeError, match=r"`allow` must be patterns, which are text\. Got 3\."):
+        thinned.eval_guard(Functional(), allow=("*", 3))  # type: ignore[arg-type]
+
+
+class Sampling(Own):
+    """A variational autoencoder's noise: no source tells of it, a run does."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + torch.randn_like(x)
+
+
+@pytest.mark.parametrize("kind", [Sampling, *(kind for kind, *_ in LEAKS.values())])
+def test_what_an_error_says_to_allow_may_be_allowed(kind: type[Own]) -> None:
+    model = nn.Sequential(kind()).eval()
+    with thinned.eval_guard(model), pytest.raises(thinned.NoiseInEval) as caught:
+        model(X)
+    with thinned.eval_guard(model, allow=caught.value.place):
+        model(X)
+
+
+@pytest.mark.parametrize("pattern", ["0:randn_like", "0:randn*", "*:randn_like", "*randn_like", "0*", "*", "0:*"])
+def test_a_place_that_only_a_run_shows_may_be_allowed(pattern: str) -> None:
+    model = nn.Sequential(Sampling()).eval()
+    with thinned.eval_guard(model, allow=pattern):
+        model(X)
+
+
 def test_noise_outside_of_the_models_forward_is_not_seen() -> None:
     class Noisy(nn.Linear):
         def forward(self, x: Tensor) -> Tensor:

@@ -289,6 +289,40 @@ def test_an_override_is_copied_pickled_and_removed_at_the_codes_own_p() -> None:
     assert not torch.equal(model(ONES), ONES)
 
 
+class Gaussian(Own):
+    def forward(self, x: Tensor) -> Tensor:
+        return thinned.nn.functional.gaussian_dropout(x, 0.5, self.training)
+
+
+class GaussianOnce(Own):
+    def forward(self, x: Tensor) -> Tensor:
+        return thinned.nn.functional.gaussian_dropout(x, 1.0, self.training)
+
+
+@pytest.mark.parametrize("example", [None, ONES])
+@pytest.mark.parametrize("p", [0.0, 0.2, 0.45, 1.0])
+def test_gaussian_noise_with_a_p_in_the_code_has_the_variance_of_the_new_one(p: float, example: Tensor | None) -> None:
+    model = nn.Sequential(Gaussian())
+    assert thinned.set_rates(model, {"*": p}, example=example) == {"0:gaussian_dropout": p}
+    assert thinned.rates(model) == {"0:gaussian_dropout": p}
+    for other in (model, copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        torch.manual_seed(4)
+        found = other(ONES)
+        torch.manual_seed(4)
+        assert torch.equal(found, thinned.nn.functional.gaussian_dropout(ONES, p))
+    assert torch.equal(model.eval()(ONES), ONES)
+    with thinned.disabled(model.train()):
+        assert torch.equal(model(ONES), ONES)
+    thinned.set_rates(model, {"*": 0.5})
+    assert not model[0]._forward_hooks
+
+
+def test_gaussian_noise_of_p_1_in_the_code_is_out_of_reach() -> None:
+    """It is zeros, made by an operator that has no variance."""
+    with pytest.raises(ValueError, match=r"'0:gaussian_dropout' \(.*\) must be within reach"):
+        thinned.set_rates(nn.Sequential(GaussianOnce()), {"*": 0.2})
+
+
 class Raises(Own):
     def forward(self, x: Tensor) -> Tensor:
         if F.dropout(x, 0.5, self.training).sum() >= 0:

@@ -251,3 +251,24 @@ def test_a_copy_predicts_alike() -> None:
     expected = ask(x).mean
     for other in (deepcopy(ask), pickle.loads(pickle.dumps(ask))):
         assert torch.equal(other(x).mean, expected)
+
+
+def test_a_model_that_keeps_what_it_computed_is_looked_at_once() -> None:
+    class Keeping(Net):
+        last_seen: Tensor | None
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.last_seen = None
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.last_seen = super().forward(x)
+            return self.last_seen
+
+    net, x = Keeping(), torch.randn(7, 6)
+    ask = thinned.Predictor(net, 10)
+    ask(x)
+    before = net.passes[0]
+    ask(x)
+    assert net.passes[0] - before == 1
+    assert net.last_seen is None

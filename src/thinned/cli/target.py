@@ -87,12 +87,13 @@ def _tensor(name: str, sizes: list[int]) -> Tensor:
     dtype = getattr(torch, name, None)
     if not isinstance(dtype, torch.dtype):
         raise TargetError(f"an input's type must be one of torch's, as float32, int64 or bool. Got {name!r}.")
-    draw = torch.Generator().manual_seed(0)
+    draw = torch.Generator().manual_seed(0)  # the CPU's, while the model's module may have set a default device
+    place = torch.get_default_device()
     if dtype is torch.bool:
         return torch.ones(sizes, dtype=dtype)
     if dtype.is_floating_point or dtype.is_complex:
-        return torch.randn(sizes, generator=draw).to(dtype)
-    return torch.randint(0, 2, sizes, generator=draw).to(dtype)
+        return torch.randn(sizes, generator=draw, device="cpu").to(place, dtype)
+    return torch.randint(0, 2, sizes, generator=draw, device="cpu").to(place, dtype)
 
 
 def _named(text: str, what: str) -> Any:

@@ -63,7 +63,7 @@ def train(network: Perceptron, x: Tensor, y: Tensor, held_out: tuple[Tensor, Ten
     for epoch in range(1, course.epochs + 1):
         network.train()
         loss_sum = torch.zeros((), device=x.device)
-        for rows in torch.randperm(len(x), generator=order).to(x.device).split(course.batch):
+        for rows in torch.randperm(len(x), generator=order, device="cpu").to(x.device).split(course.batch):
             for group in optimiser.param_groups:
                 group["lr"] = course.lr * _share(step / total)
             keys = [fold_in(layer, step) for layer in layers] if network.drops else None

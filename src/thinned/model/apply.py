@@ -19,6 +19,7 @@ from .call_hook import Edit, Forward, functions
 from .knob import Attribute
 from .module_hook import InputHook, OutputHook
 from .noisy import FUNCTIONS
+from .untouched import check_module
 
 if TYPE_CHECKING:
     from .plan import Line, Plan
@@ -99,8 +100,7 @@ def apply(model: Module, plan: Plan) -> Applied:
     """
     from .plan import Plan
 
-    if not isinstance(model, Module):
-        raise TypeError(f"`apply`: `model` must be a torch.nn.Module. Got {type(model).__name__}. Pass the module.")
+    check_module("apply", model)
     if not isinstance(plan, Plan):
         raise TypeError(
             f"`apply`: `plan` must be a Plan. Got {type(plan).__name__}. Make one with thinned.plan, or read one with "

@@ -197,7 +197,7 @@ class Comparison:
             step = self.training.steps[index]
             if step.function is None and step.name == "input":
                 return False
-        x = torch.randn(here.shape, dtype=torch.float32).to(here.device, here.dtype)
+        x = torch.randn(here.shape, dtype=torch.float32, device="cpu").to(here.device, here.dtype)
         there = self.match[base.step]
         zero = x * 0
         rest = self.inference.run(cut[1], {there: zero}).double()

@@ -14,7 +14,9 @@ from ..noise import realised
 from .conversion import Change, Conversion, Left
 from .holders import held, unregistered
 from .noisy import rate_of
+from .rates import is_disabled
 from .swap import ORIGINAL, RECURRENT, Swap, build, original, replaced_methods, swap
+from .untouched import check_module
 
 Module = torch.nn.Module
 
@@ -40,7 +42,7 @@ def convert(model: Module, *, only: str | Sequence[str] | None = None, recurrent
     Raises:
         TypeError: no module, or one of TorchScript.
         ValueError: the model itself is the dropout; a pattern that matches none. Nothing is changed then.
-        RuntimeError: the model is in an active stream.
+        RuntimeError: the model is in an active stream; a dropout to be taken is inside `with thinned.disabled(...)`.
 
     Cost: the modules that go are kept for `revert`. Functional calls are not seen: `thinned.inspect` shows them.
 
@@ -61,6 +63,8 @@ def convert(model: Module, *, only: str | Sequence[str] | None = None, recurrent
         already = [name for name in already if _matches(patterns, [name])]
     changed, left, layers = [], [], []
     for place in places:
+        if isinstance(place.swap, Swap):
+            _check_own_rate("convert", place.names[0], place.module)
         layer = _layer(place)
         if isinstance(layer, str):
             left.append(Left(place.names[0], _title(place.module), _p(place.module), layer))
@@ -85,7 +89,8 @@ def revert(model: Module) -> Conversion:
 
     Raises:
         TypeError: no module, or one of TorchScript.
-        RuntimeError: the model is in an active stream; a layer is frozen or compiled on its own.
+        RuntimeError: the model is in an active stream; a layer is frozen or compiled on its own, or inside
+            `with thinned.disabled(...)`.
 
     >>> dropout = torch.nn.Dropout(0.1)
     >>> model = torch.nn.Sequential(dropout)
@@ -111,6 +116,7 @@ def _put_back(model: Module, layers: Iterable[Module] | None = None) -> Conversi
     for (name, *_), layer, seats in found:
         if ORIGINAL in vars(layer):
             _check_way_back(name, layer, seats)
+            _check_own_rate("revert", name, layer)
     changed = []
     for (name, *_), layer, seats in found:
         module = original(layer)
@@ -206,11 +212,16 @@ def _check_way_back(name: str, layer: Module, seats: list[tuple[Module, str]]) -
         )
 
 
-def _check_model(owner: str, model: Module) -> None:
-    if not isinstance(model, Module):
-        raise TypeError(
-            f"`{owner}`: `model` must be a torch.nn.Module. Got {type(model).__name__}. Pass the model itself."
+def _check_own_rate(owner: str, name: str, module: Module) -> None:
+    if is_disabled(module):
+        raise RuntimeError(
+            f"`{owner}`: a dropout must have its own p when another takes its place. Got {name!r}, which `disabled` "
+            "holds at 0. Leave the `with` first."
         )
+
+
+def _check_model(owner: str, model: Module) -> None:
+    check_module(owner, model)
     if isinstance(model, torch.jit.ScriptModule):
         raise TypeError(
             f"`{owner}`: `model` must be a module of Python. Got {type(model).__name__}, compiled by TorchScript. "

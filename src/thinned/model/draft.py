@@ -23,7 +23,9 @@ class Draft:
     """What the rules share while they fill a plan."""
 
     def __init__(self, flow: Flow, found: Probe) -> None:
-        self.flow, self.probe, self.spot = flow, found, Spot(flow)
+        self.flow, self.probe = flow, found
+        self.asleep = {name for name, own in found.rates.items() if not own.p and not _is_stock(flow.modules[name])}
+        self.spot = Spot(flow, self.asleep)
         self.calls = flow.trace.calls
         self._lines: dict[Anchor, tuple[int, Line]] = {}  # and when each is reached
         self._hits: dict[Anchor, set[int]] = {}  # the calls at which each takes hold
@@ -148,6 +150,11 @@ class Draft:
             )
         for name in dict.fromkeys(self.blocked):
             yield f"No hook can tell the place at {name} from another: nothing was put there."
+
+
+def _is_stock(module: torch.nn.Module) -> bool:
+    """Whether a dropout calls its function at p = 0 too, as torch's do."""
+    return type(module).__module__.startswith("torch.nn.")
 
 
 def _many(count: int, noun: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 from collections.abc import Iterable
@@ -17,7 +18,9 @@ from .drawn import Drawn, drawn, in_python
 from .frames import left_over
 from .generators import python_state
 from .noisy import rate_attributes
+from .rates import none_such
 from .reach import Reach
+from .untouched import check_module
 
 Module = torch.nn.Module
 
@@ -50,12 +53,15 @@ def eval_guard(model: Module, allow: Iterable[str] = ()) -> Guard:
     Arguments:
         model: any module. Its submodules are guarded when they are called alone, too.
         allow: patterns of the names of places that may draw, such as `("mc.*",)` for Monte-Carlo dropout. A submodule
-            that is itself in training mode draws by right, except in inference mode.
+            that is itself in training mode draws by right, except in inference mode. Other noise than dropout, such as
+            `"encoder:randn_like"`, is a place that only a run shows: a pattern may name it where the module exists.
 
     Returns: the guard, which stays until `remove()`, or until the end of a `with`.
 
     Raises:
         NoiseInEval: a RuntimeError, in the forward, before anything but a key of thinned's is drawn.
+        ValueError: a pattern that can name no place of the model.
+        TypeError: `model` is no module, or a pattern no text.
 
     Every thread is guarded for itself. Copies and pickles of the model are not guarded. Fused kernels stay in use: for
     that, torch's `TransformerEncoderLayer` is guarded through what calls it, not when it is called alone. A graph that
@@ -72,11 +78,10 @@ def eval_guard(model: Module, allow: Iterable[str] = ()) -> Guard:
     thinned.model.guard.NoiseInEval: `eval_guard`: '1' must draw no noise in eval mode. Got dropout with p = 0.1 at ...
     >>> guard.remove()
     """
-    if not isinstance(model, Module):
-        raise TypeError(
-            f"`eval_guard`: `model` must be a torch.nn.Module. Got {type(model).__name__}. Pass the module."
-        )
-    return Guard(model, (allow,) if isinstance(allow, str) else tuple(allow))
+    check_module("eval_guard", model)
+    patterns = (allow,) if isinstance(allow, str) else tuple(allow)
+    _check_patterns(model, patterns)
+    return Guard(model, patterns)
 
 
 class Guard:
@@ -241,6 +246,28 @@ class _Hook:
 
 def _nothing(*_: Any) -> None:
     pass
+
+
+def _check_patterns(model: Module, patterns: tuple[str, ...]) -> None:
+    """Refuse what can name no place: neither one that modules and source tell of, nor one that only a run shows."""
+    places = Reach("eval_guard", model).by_name if patterns else {}
+    modules = [name for name, _ in named_modules(model)] if patterns else []
+    for pattern in patterns:
+        if not isinstance(pattern, str):
+            raise TypeError(
+                f"`eval_guard`: `allow` must be patterns, which are text. Got {pattern!r}. Pass names of places, such "
+                "as thinned.rates(model) has."
+            )
+        if not any(fnmatchcase(place, pattern) for place in places) and not _in_a_run(pattern, modules):
+            hint = "What only a run shows is named `module:function`, with the module's own name."
+            raise none_such("eval_guard", "allow", pattern, places, hint)
+
+
+def _in_a_run(pattern: str, modules: list[str]) -> bool:
+    """Whether a pattern can name `module:function` or `module<Class>`, where neither function nor class has a dot."""
+    heads = [pattern[: found.start()] for found in re.finditer("[:<]", pattern)][:1]
+    heads += [pattern[: found.end()] for found in re.finditer(r"\*", pattern) if "." not in pattern[found.end() :]]
+    return any(fnmatchcase(module, head) for head in heads for module in modules)
 
 
 def _quiet(module: Module) -> bool:

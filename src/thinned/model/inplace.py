@@ -55,6 +55,11 @@ def destructive(
     return blamed or [(line, error) for line in lines.values()]
 
 
+def breaks(model: Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Whether writing in place breaks the backward pass of the model as it is. Cost: a forward and a backward pass."""
+    return _error(model, args, kwargs, []) is not None
+
+
 def _writes(model: Module, place: Place) -> bool:
     module = _module(model, place)
     if place.name == place.module:

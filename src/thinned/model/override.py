@@ -23,7 +23,8 @@ from .noisy import canonical, noisy
 
 Module = torch.nn.Module
 
-_DROP = torch.ops.thinned.drop
+_DROP, _GAUSSIAN = torch.ops.thinned.drop, torch.ops.thinned.gaussian
+_NAMES = {"alpha": "alpha_dropout", "deviation": "gaussian_dropout"}  # of the functions that call ours with these laws
 _active = threading.local()
 
 
@@ -135,22 +136,25 @@ class _Override(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if canonical(func) in self.functions or (func is _DROP and self.functions):
+        if canonical(func) in self.functions or ((func is _DROP or func is _GAUSSIAN) and self.functions):
             args, kwargs = self._given(func, args, kwargs)
         return func(*args, **kwargs)
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _given(self, func: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
         """The call's arguments, with another p if it comes from one of the lines and draws."""
-        law = _law(args[2]) if func is _DROP else ""
-        name = canonical(func) if not law else "alpha_dropout" if law == "alpha" else "dropout"
+        law = _law(args[2]) if func is _DROP else "deviation" if func is _GAUSSIAN else ""
+        name = _NAMES.get(law, "dropout") if law else canonical(func)
         frame = sys._getframe(1)
         line = Line(name, *callsite(frame, ""))
-        p, entry = self.rates.get(line), noisy(name, args)
-        if p is None or entry is None or _owner(frame, line) is not self.module:
+        p = self.rates.get(line)
+        if p is None or _owner(frame, line) is not self.module:
             return args, kwargs
         if law:  # our own operator, which is called to draw, and has p in a tensor
             return (*args[:2], packed(law, p, "set_rates"), *args[3:]), kwargs
+        entry = noisy(name, args)
+        if entry is None:
+            return args, kwargs
         own, training = entry.rate(args, kwargs)
         if entry.training is None:
             training = own > 0 or self.module.training
@@ -158,7 +162,7 @@ class _Override(TorchFunctionMode):
 
 
 def _law(numbers: torch.Tensor) -> str:
-    """Which law the numbers of our operator are of."""
+    """Which law the numbers of `thinned::drop` are of."""
     _, gain, shift, fill = numbers.tolist()
     return "alpha" if shift or fill else "classic" if gain == 1.0 else "inverted"
 

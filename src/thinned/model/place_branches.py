@@ -51,14 +51,35 @@ class Branches:
         return found
 
     def _put_branch(self, item: Residual, start: Start) -> None:
-        call = self.calls[item.branch]
-        anchor = self.spot.made(call)
-        if (anchor is None or anchor.call) and call.function in {"mul", "div"}:  # a scale is as well behind the dropout
-            made = self.flow.trace.producers(call)
+        call = self._end(item)
+        anchor = None if call is None else self.spot.made(call)
+        if call is not None and (anchor is None or anchor.call) and call.function in {"mul", "div"}:
+            made = self.flow.trace.producers(call)  # a scale is as well behind the dropout
             if len(made) == 1 and self.flow.trace.consumers(made[0]) == [call]:
                 inner = self.spot.made(made[0])
                 anchor = inner if inner is not None and not inner.call else anchor
-        if anchor is None or self.flow.trace.consumers(call) != [item.add] or call.index in self.flow.trace.outputs:
+        if call is None or anchor is None:
             self.draft.blocked.append(f"{item.add.function}() in {item.add.module or 'the model'}")
         else:
             self.draft.add(anchor, call, start, call.index)
+
+    def _end(self, item: Residual) -> Call | None:
+        """The branch's last call as the model is set, before dropout that is asleep; None if others take its result."""
+        call, readers = self.calls[item.branch], {item.add.index}
+        while True:
+            consumers = {consumer.index for consumer in self.flow.trace.consumers(call)}
+            if not consumers <= readers or call.index in self.flow.trace.outputs:
+                return None
+            if call.module not in self.draft.asleep:
+                return call
+            readers, waiting, sources = {call.index}, [call], set()
+            while waiting:
+                for index in waiting.pop().inputs:
+                    if index == INPUT or self.calls[index].module != call.module:
+                        sources.add(index)
+                    elif index not in readers:
+                        readers.add(index)
+                        waiting.append(self.calls[index])
+            if len(sources) != 1 or INPUT in sources:
+                return None
+            call = self.calls[sources.pop()]

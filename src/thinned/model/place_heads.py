@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+
 import torch
 
 from . import starting
@@ -60,10 +62,11 @@ class Attention:
         if not self.draft.attention:
             return
         inner = self.draft.additions | {call.index for call in self.draft.attention}
-        for call in self.calls:
-            own = self.draft.probe.rates.get(call.module)
-            if own is None or own.p or self.draft.has(own.anchor) or not self.flow.is_dropout(call):
+        for module, calls in groupby(self.calls, key=lambda call: call.module):
+            run = list(calls)  # all that the dropout does, the numbers included that it draws from nothing
+            own = self.draft.probe.rates.get(module)
+            if own is None or own.p or self.draft.has(own.anchor) or not self.flow.is_dropout(run[0]):
                 continue
-            ahead = any(self.flow.descends(index, call.index) for index in inner)
-            if ahead and not any(self.flow.descends(call.index, index) for index in inner):
-                self.draft.add(own.anchor, call, starting.EMBEDDING, call.index)
+            ahead = any(self.flow.descends(index, call.index) for index in inner for call in run)
+            if ahead and not any(self.flow.descends(call.index, index) for index in inner for call in run):
+                self.draft.add(own.anchor, run[-1], starting.EMBEDDING, run[-1].index)

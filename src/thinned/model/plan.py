@@ -142,7 +142,8 @@ def plan(model: torch.nn.Module, *args: Any, **kwargs: Any) -> Plan:
         TypeError: `model` is no module. ValueError: a lazy module that has not seen an input.
         Whatever the model itself raises on the example.
 
-    Cost: one or two forward passes, and about 50 microseconds for each call of torch in them.
+    Cost: one or two forward passes, and about 50 microseconds for each call of torch in them; a backward pass, too,
+    where p would be set of a dropout that works in place.
 
     >>> net = torch.nn.Sequential(torch.nn.Linear(64, 512), torch.nn.ReLU(), torch.nn.Linear(512, 10))
     >>> [(line.where, line.variant, line.p) for line in plan(net, torch.ones(8, 64))]

@@ -18,7 +18,7 @@ class Pooled:
     def __init__(self, name: str, layer: _BatchNorm) -> None:
         self.name, self.layer = name, layer
         self.calls, self.count = 0, 0
-        self.mean = self.squares = torch.zeros((), dtype=torch.float64)
+        self.mean = self.squares = torch.zeros((), dtype=torch.float64, device="cpu")
         assert layer.running_var is not None
         self.before = layer.running_var.clone()
 

@@ -6,7 +6,7 @@ to take it from there, whatever the model's code does in between.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -64,9 +64,8 @@ def _run(
 ) -> tuple[Trace, dict[int, Anchor]]:
     modules = dict(named_modules(model))
     trial = {0.25 + 1e-6 * number: anchor for number, anchor in enumerate(asleep, 1)}
-    # A forward may write into its input in training, as Whisper's masking of features does.
-    args, kwargs = tree_map_only(torch.Tensor, lambda tensor: tensor.detach().clone(), (args, kwargs))
-    with _woken([(modules[anchor.module], anchor.what, p) for p, anchor in trial.items()]):
+    args, kwargs = copied(args, kwargs)
+    with woken([(modules[anchor.module], anchor.what, p) for p, anchor in trial.items()]):
         found = trace(model, *args, **kwargs)
     attends = [call for call in found.calls if call.function == "scaled_dot_product_attention"]
     return found, {call.index: trial[call.p] for call in attends if call.p in trial}
@@ -88,8 +87,18 @@ def _numbers(model: Module, name: str) -> Iterator[Anchor]:
             yield Anchor(attribute, name)
 
 
+def copied(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """An example that a forward may write into, as Whisper's masking of features does in training."""
+    copies: tuple[tuple[Any, ...], dict[str, Any]] = tree_map_only(
+        torch.Tensor, lambda tensor: tensor.detach().clone(), (args, kwargs)
+    )
+    return copies
+
+
 @contextmanager
-def _woken(trials: list[tuple[Module, str, float]]) -> Iterator[None]:
+def woken(trials: Iterable[tuple[Module, str, float]]) -> Iterator[None]:
+    """Inside the `with`, the modules' attributes have these p."""
+    trials = list(trials)
     before = [(module, dict(vars(module))) for module, _, _ in trials]
     try:
         for module, attribute, p in trials:

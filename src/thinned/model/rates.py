@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import Any
@@ -16,6 +16,9 @@ from .assign import Change, assign
 from .reach import Located, Reach
 
 Module = torch.nn.Module
+
+# Of each `disabled` that has not ended, what holds the p that it puts back; by id, as those are of every kind.
+_switched_off: dict[int, dict[int, Any]] = {}
 
 
 def rates(model: Module, *, example: Any = None) -> dict[str, float]:
@@ -133,7 +136,7 @@ def disabled(model: Module, pattern: str = "*", *, example: Any = None) -> Itera
     evaluation of a training loss want it. A layer with classic scaling multiplies by q as it does at inference.
 
     Everything is put back at the end, after an exception too; inside another `disabled`, in turn. Rates belong to the
-    model: every thread that runs it sees them.
+    model: every thread that runs it sees them. `convert` and `revert` refuse what is switched off.
 
     Arguments: `model`, `example` as in `set_rates`; `pattern`, which places.
 
@@ -153,29 +156,37 @@ def disabled(model: Module, pattern: str = "*", *, example: Any = None) -> Itera
         for name in names
         if getattr(module := reach.by_name[name].module, "scaling", "") == "classic" and module.training
     ]
+    held = {id(owner): owner for name in names for owner in _holders(reach.by_name[name])}
     change = Change()
     try:
         for module in classic:
             module.training = False
         names = [name for name in names if reach.by_name[name].module not in classic]
         assign("disabled", model, reach, dict.fromkeys(names, 0.0), change)
+        _switched_off[id(held)] = held
         yield
     finally:
+        _switched_off.pop(id(held), None)
         change.undo()
         for module in classic:
             module.training = True
+
+
+def is_disabled(module: Module) -> bool:
+    """Whether a `disabled` that has not ended is going to put the module's p back."""
+    return any(id(module) in held for held in [*_switched_off.values()])
+
+
+def _holders(place: Located) -> tuple[Any, ...]:
+    return (place.module,) if place.attribute is None else (place.module, place.attribute.owner)
 
 
 def matching(owner: str, argument: str, pattern: str, reach: Reach) -> list[str]:
     """The names of the places that a pattern matches; an error if there are none."""
     names = [name for name in reach.by_name if fnmatchcase(name, pattern)]
     if not names:
-        near = difflib.get_close_matches(pattern, reach.by_name, n=5, cutoff=0.4) or [*reach.by_name][:5]
-        known = f"Places: {', '.join(near)}{', ...' if len(near) < len(reach.by_name) else ''}." if near else ""
-        hint = "" if reach.example is not None else " Pass `example` to find dropout that no source tells of."
-        raise ValueError(
-            f"`{owner}`: `{argument}` must name places of the model. Got {pattern!r}, which matches none. {known}{hint}"
-        )
+        hint = "" if reach.example is not None else "Pass `example` to find dropout that no source tells of."
+        raise none_such(owner, argument, pattern, reach.by_name, hint)
     if reach.inspection is not None:
         ran = {*reach.inspection.train.ran, *reach.inspection.eval.ran}
         if all(_dead(reach.by_name[name], ran, reach) for name in names) and owner != "disabled":
@@ -184,6 +195,16 @@ def matching(owner: str, argument: str, pattern: str, reach: Reach) -> list[str]
                 "ran on the example, and no call reads its p. Setting it would do nothing."
             )
     return names
+
+
+def none_such(owner: str, argument: str, pattern: str, places: Collection[str], hint: str = "") -> ValueError:
+    """The error for a pattern that matches no place, with the nearest that there are."""
+    near = difflib.get_close_matches(pattern, places, n=5, cutoff=0.4) or [*places][:5]
+    known = f"Places: {', '.join(near)}{', ...' if len(near) < len(places) else ''}." if near else ""
+    rest = " ".join(filter(None, (known, hint)))
+    return ValueError(
+        f"`{owner}`: `{argument}` must name places of the model. Got {pattern!r}, which matches none. {rest}".rstrip()
+    )
 
 
 def _dead(place: Located, ran: set[str], reach: Reach) -> bool:

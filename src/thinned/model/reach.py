@@ -21,6 +21,7 @@ from .noisy import rate_attributes
 from .override import Line
 from .place import Place
 from .reading import CALLS, Known, Reading, readings
+from .untouched import check_module
 
 Module = torch.nn.Module
 
@@ -50,10 +51,7 @@ class Reach:
     """The places of a model where p can be set, by name."""
 
     def __init__(self, owner: str, model: Module, example: Any = None) -> None:
-        if not isinstance(model, Module):
-            raise TypeError(
-                f"`{owner}`: `model` must be a torch.nn.Module. Got {type(model).__name__}. Pass the module."
-            )
+        check_module(owner, model)
         self.example = example
         self.modules = dict(named_modules(model))
         self.by_name: dict[str, Located] = {}
@@ -98,7 +96,7 @@ class Reach:
             if loose is not None and loose is inspection.eval.loose.get(place.module) and rate_attributes(loose):
                 located.attribute = Attribute(loose, rate_attributes(loose)[0])
             return located
-        if place.kind in CALLS:
+        if _by_call(place.kind, place.p):
             located.calls = [Called(module, Line(place.kind, place.file, place.line), place.p)]
         return located
 
@@ -143,7 +141,7 @@ def _places(name: str, module: Module) -> Iterator[Located]:
         suffix = f"#{number}" if number > 1 else ""
         place = Located(f"{name}:{reading.function}{suffix}", reading.function, module, where)
         place.attribute = _attribute(reading)
-        if reading.function in CALLS:
+        if _by_call(reading.function, reading.number):
             place.calls = [_called(module, reading)]
         else:
             place.seen = reading.number
@@ -169,7 +167,11 @@ def _own(name: str, module: Module, held: tuple[str, ...]) -> Iterator[Located]:
             file = python.getsourcefile(type(module).forward) or ""
             found = readings(module)
             holders = [holder for reading in found if (holder := _attribute(reading)) is not None]
-            constant = [reading for reading in found if reading.function in CALLS and reading.number is not None]
+            constant = [
+                reading
+                for reading in found
+                if reading.number is not None and _by_call(reading.function, reading.number)
+            ]
             if holders:
                 named = [holder for holder in holders if holder.name == attribute]
                 located.attribute = (named or holders)[0]
@@ -177,6 +179,11 @@ def _own(name: str, module: Module, held: tuple[str, ...]) -> Iterator[Located]:
                 located.attribute, located.where = None, f"{file}:{constant[0].line}"
                 located.calls = [_called(module, reading) for reading in constant]
         yield located
+
+
+def _by_call(function: str, p: float | None) -> bool:
+    """Whether a call of a function can be given another p; our Gaussian one at p = 1 makes zeros and no noise."""
+    return function in CALLS or (function == "gaussian_dropout" and p != 1.0)
 
 
 def _standard(module: Module) -> bool:

@@ -16,6 +16,7 @@ from ..nn.names import Module, named_modules, unwrapped
 from ..noise import Integer, check
 from .freeze import is_frozen
 from .pooled import Pooled
+from .untouched import check_module
 
 BATCHES = Integer(1, 2**63 - 1, "[1, 2**63)")
 
@@ -71,10 +72,7 @@ def recalibrate_batchnorm(
     >>> norm.running_mean, norm.running_var
     (tensor([5., 5., 5.]), tensor([6.6667, 6.6667, 6.6667]))
     """
-    if not isinstance(model, Module):
-        raise TypeError(
-            f"`recalibrate_batchnorm`: `model` must be a torch.nn.Module. Got {type(model).__name__}. Pass the module."
-        )
+    check_module("recalibrate_batchnorm", model)
     if isinstance(loader, Tensor) or not isinstance(loader, Iterable):
         raise TypeError(
             f"`recalibrate_batchnorm`: `loader` must give batches. Got {type(loader).__name__}. Pass a DataLoader, or "

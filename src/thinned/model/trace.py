@@ -15,6 +15,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.modules.module import register_module_forward_hook
+from torch.nn.utils.rnn import PackedSequence
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 
@@ -54,14 +56,23 @@ class Call:
     applies: int | None = None  # of a call that thins by a mask made by hand: the call that drew it
     masked: float | None = None  # and the share of units that it made 0
     mask_shape: tuple[int, ...] = ()
+    first: int | None = None  # the call that made the first tensor among its arguments; of a bias or weights, none
 
 
 class Trace:
     """The calls of one forward pass, in order."""
 
-    def __init__(self, calls: list[Call], outputs: tuple[int, ...], running: Running, seconds: float) -> None:
+    def __init__(
+        self,
+        calls: list[Call],
+        outputs: tuple[int, ...],
+        firsts: dict[str, int | None],
+        running: Running,
+        seconds: float,
+    ) -> None:
         self.calls = calls
         self.outputs = outputs  # the calls that made the model's outputs; INPUT where an input came back
+        self.firsts = firsts  # by module, the call that made what it returned, or the first tensor of a tuple or list
         self.ran = running.ran  # how often each module's forward ran
         self.loose = running.loose  # modules that ran and are not the model's own, by name
         self.python_draws = running.python_draws  # modules in whose code `random` or `numpy.random` drew
@@ -111,6 +122,7 @@ def _traced(model: Module, args: Any, kwargs: Any, *, generators: bool) -> Trace
         stack.enter_context(warnings.catch_warnings())
         warnings.filterwarnings("ignore", "Using `torch.compile")  # of hooks that fire twice, which is no harm here
         stack.enter_context(torch.compiler.set_stance("force_eager"))
+        stack.callback(register_module_forward_hook(recorder.left).remove)  # before the module is no longer running
         stack.enter_context(recorder.running.followed())
         stack.enter_context(DrawMode(recorder.drew))
         stack.enter_context(recorder)
@@ -118,7 +130,7 @@ def _traced(model: Module, args: Any, kwargs: Any, *, generators: bool) -> Trace
         result = model(*args, **kwargs)
         seconds = perf_counter() - start
     outputs = dict.fromkeys(made for tensor in tensors_of(result) if (made := recorder.made_by(tensor)) is not None)
-    return Trace(recorder.calls, tuple(outputs), recorder.running, seconds)
+    return Trace(recorder.calls, tuple(outputs), recorder.firsts, recorder.running, seconds)
 
 
 class _Recorder(TorchFunctionMode):
@@ -126,6 +138,7 @@ class _Recorder(TorchFunctionMode):
         super().__init__()
         self.running = Running(model, generators=generators)
         self.calls: list[Call] = []
+        self.firsts: dict[str, int | None] = {}
         self._parameters = {
             id(tensor): f"{name}.{key}" if name else key
             for name, module in named_modules(model)
@@ -142,6 +155,13 @@ class _Recorder(TorchFunctionMode):
     def made_by(self, tensor: Tensor) -> int | None:
         found: int | None = self._made.get(tensor)
         return found
+
+    def left(self, module: Module, _: Any, output: Any) -> None:
+        """A module is done. Which of its tensors a hook that takes the first one gets."""
+        several = output if isinstance(output, (tuple, list)) and not isinstance(output, PackedSequence) else (output,)
+        first = next((item for item in several if isinstance(item, (Tensor, PackedSequence))), None)
+        tensor = first.data if isinstance(first, PackedSequence) else first
+        self.firsts[self.running.name] = None if tensor is None else self.made_by(tensor)
 
     def drew(self, draw: Draw) -> None:
         """A draw that torch reports: of the call under way, or of code that torch's functions don't pass through."""
@@ -162,6 +182,7 @@ class _Recorder(TorchFunctionMode):
                 self._draws = outside
         name = ours or name
         tensors = list(tensors_of((args, kwargs)))
+        given = {id(tensor): self.made_by(tensor) for tensor in tensors}
         alive = self._masks.before(name, tensors)
         outside, self._draws = self._draws, []
         start = perf_counter()
@@ -176,6 +197,8 @@ class _Recorder(TorchFunctionMode):
         if results:
             call = self._add(name, tensors, self._arguments(func, args, kwargs), results, func, seconds, draws=draws)
             call.order = order
+            first = next((value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)), None)
+            call.first = given.get(id(first))
             self._rate(call, name, ours, args, kwargs)
             applied = self._masks.after(name, call.index, (*args, *kwargs.values()), tensors, alive, result)
             if applied is not None:

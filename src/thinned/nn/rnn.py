@@ -133,7 +133,8 @@ class _LockedRNN(torch.nn.RNNBase):
         stacked = tuple(torch.stack(parts) for parts in zip(*ends, strict=True))
         if packed:
             return sequence._replace(data=output), stacked
-        return output.unflatten(0, sequence.shape[:2]), stacked
+        # Not `unflatten`, which torch.compile can't trace where there is a default device.
+        return output.view(*sequence.shape[:2], output.shape[-1]), stacked
 
     def _scan(
         self, rows: Tensor, sizes: list[int], state: State, mask: Tensor, names: list[str], backwards: bool

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..model.inspect import glance
 from ..model.trace import Trace, tensors_of
-from ..model.untouched import untouched
+from ..model.untouched import check_module, untouched
 from ..noise import UINT64, Choice, check
 from ..ops.fold import fold_in, fold_number
 from ..ops.philox import signed
@@ -83,6 +83,7 @@ class Predictor:
         output: Callable[[Any], Tensor] | None = None,
         device: torch.device | str | None = None,
     ) -> None:
+        check_module("predict", model)
         check(TASK, "predict", "task", task)
         check(UINT64, "predict", "seed", seed)
         if isinstance(n, bool) or not isinstance(n, int) or n < 1:
@@ -120,14 +121,15 @@ class Predictor:
     ) -> Prediction:
         check(UINT64, "predict", "first_row", first_row)
         parts: list[Prediction] = []
-        with _one_at_a_time, untouched("predict", self._model), overridden(self._model, self._p):
+        with _one_at_a_time:
             now = state(self._model)
             if self._state != now:
                 self._looks, self._state = {}, now
-            for args, kwargs in batches(self._model, x, inputs, self._device, progress):
-                size = batch_size(args, kwargs)
-                parts.extend(self._batch(args, kwargs, size, first_row))
-                first_row += size
+            with untouched("predict", self._model), overridden(self._model, self._p):
+                for args, kwargs in batches(self._model, x, inputs, self._device, progress):
+                    size = batch_size(args, kwargs)
+                    parts.extend(self._batch(args, kwargs, size, first_row))
+                    first_row += size
             self._state = state(self._model)
         if not parts:
             raise ValueError("`predict`: `x` must have rows. Got a DataLoader without batches.")

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable
+
+import numpy as np
+import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .conftest import Findings, rule
 
@@ -42,3 +47,37 @@ def test_the_model_is_as_it_was(findings: Findings) -> None:
     assert findings(model, torch.randn(64, 16))
     assert not any(module.training for module in model.modules())
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+
+
+SKIPS: dict[str, Callable[[], bool]] = {
+    "random": lambda: random.random() < 0.5,
+    "NumPy": lambda: bool(np.random.rand() < 0.5),  # noqa: NPY002
+    "torch": lambda: bool(torch.rand(()) < 0.5),
+    "seldom": lambda: random.random() < 0.8,
+}
+
+
+class Skipping(nn.Module):
+    """Branches side by side, some of which a pass in training leaves out."""
+
+    def __init__(self, skips: Callable[[], bool]) -> None:
+        super().__init__()
+        self.skips = skips
+        self.branches = nn.ModuleList(
+            nn.Sequential(nn.ReLU(), nn.Dropout(0.2), nn.BatchNorm1d(64), nn.Linear(64, 4)) for _ in range(12)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = x.new_zeros(len(x), 4)
+        for branch in self.branches:
+            if not (self.training and self.skips()):
+                out = out + branch(x)
+        return out
+
+
+@pytest.mark.parametrize("way", SKIPS)
+def test_what_some_passes_leave_out_is_measured_in_the_others(findings: Findings, way: str) -> None:
+    found = findings(Skipping(SKIPS[way]), torch.randn(2000, 64))
+    seen = {finding.place: measured(finding.message) for finding in found}
+    assert seen.keys() == {f"branches.{number}.1" for number in range(12)}
+    assert all(abs(ratio - 0.8 / (1 + 0.2 * 0.467)) < 0.02 for ratio in seen.values())
