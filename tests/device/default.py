@@ -21,9 +21,10 @@ import torch
 import torch.nn.functional as F
 from tests.device.samples import KINDS, ROUNDED
 from tests.device.tools import PLACES, devices, plain
+from tests.run import Run
 from tests.stream.network import SEED, gradients, network
 from tests.transforms.conftest import CASES, Case
-from tests.uncertainty.test_predict import MODELS, Run
+from tests.uncertainty.test_predict import MODELS
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 from torch.utils._python_dispatch import TorchDispatchMode

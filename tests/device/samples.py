@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from tests.uncertainty.test_predict import MODELS, Run
+from tests.run import Run
+from tests.uncertainty.test_predict import MODELS
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 

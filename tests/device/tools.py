@@ -12,8 +12,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from sklearn.datasets import load_breast_cancer, load_diabetes
+from tests.run import Run
 from tests.uncertainty.test_networks import CNN, MLP, Mixed
-from tests.uncertainty.test_predict import Run
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 

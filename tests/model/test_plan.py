@@ -11,6 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from tests.model.planned import ByHand, made, perceptron
+from tests.run import Run
 from torch import Tensor, nn
 
 import thinned
@@ -111,19 +112,6 @@ def test_the_places(name: str) -> None:
 
 def lines(model: nn.Module, *args: Any, **kwargs: Any) -> list[tuple[str, str]]:
     return [(line.where, line.variant) for line in thinned.plan(model, *args, **kwargs).enabled]
-
-
-class Run(nn.Module):
-    """A forward as a function of the module and the input."""
-
-    def __init__(self, function: Any, **children: nn.Module) -> None:
-        super().__init__()
-        self.function = function
-        for name, child in children.items():
-            self.add_module(name, child)
-
-    def forward(self, x: Tensor) -> Any:
-        return self.function(self, x)
 
 
 def test_dropout_that_is_there_is_left_alone_and_not_doubled() -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from tests.run import Run
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -23,19 +24,6 @@ import thinned
 import thinned.nn
 from thinned import noise
 from thinned.nn.names import site_number
-
-
-class Run(nn.Module):
-    """A model that is one function of itself and its input."""
-
-    def __init__(self, function: Callable[[Any, Tensor], Any], **children: nn.Module) -> None:
-        super().__init__()
-        self.function = function
-        for name, child in children.items():
-            self.add_module(name, child)
-
-    def forward(self, x: Tensor) -> Any:
-        return self.function(self, x)
 
 
 def linear(*middle: nn.Module) -> nn.Module:

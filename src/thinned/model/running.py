@@ -21,7 +21,7 @@ Module = torch.nn.Module
 
 
 class Running:
-    """The stack of modules whose forward is under way, in the thread that made it.
+    """The stack of modules whose forward is under way, in the thread that follows them.
 
     With `generators`, also in whose code Python's and NumPy's own generators move, at 50 microseconds a module.
     """
@@ -30,7 +30,6 @@ class Running:
         self._generators = generators
         self.modules = dict(named_modules(model))
         self._name_modules()
-        self._thread = threading.get_ident()
         self._stack: list[tuple[str, Module, PackedSequence | None]] = [("", model, None)]
         self.ran: dict[str, int] = {}  # how often each module's forward has run
         self.loose: dict[str, Module] = {}  # modules that the model does not own, by the name they got here

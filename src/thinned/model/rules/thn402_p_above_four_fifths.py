@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from ..place import Place
 
 _LIMIT = 0.8
-_SELU = -1.7580993408473766  # what alpha dropout sets units to, before its affine map
 # Whose noise is known by its name. timm's DropPath and people's own layers need not scale what is left.
 _KNOWN = ("torch.", "torchvision.", "thinned.", "flash_attn.")
 
@@ -26,10 +24,14 @@ def _message(package: str, kind: str, p: float) -> str:
     if not package.startswith(_KNOWN) or "block" in plain:
         does = f"drops {share}"
     elif "alpha" in plain:
-        scale = 1 / math.sqrt((1 - p) * (1 + p * _SELU**2))
-        does = f"sets {share} to one value and the rest to {scale:.3g} x + {-scale * p * _SELU:.3g}"
+        from ...ops.law import alpha_affine  # here, since it brings torch
+
+        scale, shift = alpha_affine(p)
+        does = f"sets {share} to one value and the rest to {scale:.3g} x + {shift:.3g}"
     elif "gaussian" in plain:
-        does = f"multiplies by noise of standard deviation {math.sqrt(p / (1 - p)):.3g}"
+        from ...ops.law import deviation
+
+        does = f"multiplies by noise of standard deviation {deviation(p):.3g}"
     else:
         does = f"drops {share} and multiplies the rest by {1 / (1 - p):.3g}"
     return f"`{kind}` {does}: is p = {p:g} a keep probability?"
