@@ -219,6 +219,8 @@ def kind_of(value: Any, size: int) -> Any:
         return tuple((name, kind_of(inner, size)) for name, inner in value.items())
     if isinstance(value, (tuple, list)):
         return tuple(kind_of(inner, size) for inner in value)
+    if hasattr(value, "__dataclass_fields__") and not isinstance(value, type):
+        return type(value), *(kind_of(getattr(value, name, None), size) for name in value.__dataclass_fields__)
     return type(value), value if value is None or isinstance(value, (bool, int, float, str)) else None
 
 

@@ -31,8 +31,7 @@ class Runner:
         self.model, self.live, self._output = model, live, output
         self.sampler = Sampler(model, live.spots, live.told, live.flipped, {}, alike)
         self._as_evaluated = as_evaluated  # whether the answer must have the form that it has in evaluation
-        self._shape: Any = ()  # of a row
-        self._known: dict[Any, tuple[dict[Number, Layout], bool]] = {}  # what probes found, by the shape of a row
+        self._probed_before = False
         self.whole = False  # the rows are one: what is said of one hangs on the others
         self._watched = False  # whether a pass has been watched for draws that are not ours
         self._writes = False  # the model writes into its arguments
@@ -83,19 +82,14 @@ class Runner:
         return answer
 
     def probe(self, args: Any, kwargs: Any, batch: int) -> None:
-        """Find where rows lie at every noisy call: once for each shape that a row has."""
-        self._shape = tuple(
-            (tensor.dtype, tensor.shape[1:] if tensor.ndim and tensor.shape[0] == batch else tensor.shape)
-            for tensor in tensors_of((args, kwargs))
-        )
-        if self._shape not in self._known:
+        """Find where rows lie at every noisy call, once: all arguments of a runner are of one kind."""
+        if not self._probed_before:
             self.sampler.rows = None
-            self._known[self._shape] = self._probed(args, kwargs, batch)
-        self.sampler.layouts, self.whole = self._known[self._shape]
+            self.sampler.layouts, self.whole = self._probed(args, kwargs, batch)
+            self._probed_before = True
 
     def take_whole(self) -> None:
         """Rows like the last ones turned out not to lie where they were looked for: they are one."""
-        self._known[self._shape] = {}, True
         self.sampler.layouts, self.whole, self.sampler.misplaced = {}, True, False
 
     def _probed(self, args: Any, kwargs: Any, batch: int) -> tuple[dict[Number, Layout], bool]:
