@@ -14,6 +14,7 @@ import torch
 from torch.overrides import TorchFunctionMode, get_overridable_functions
 
 from .anchor import Anchor
+from .callsite import transparent
 from .module_hook import dropped, given
 from .noisy import canonical, noisy
 
@@ -83,6 +84,7 @@ class _Calls(TorchFunctionMode):
         self.training = training
         self.counts: dict[str, int] = {}
 
+    @transparent
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         name = self.names.get(func, "")

@@ -48,7 +48,7 @@ def drawn(func: Any, args: Any, kwargs: Any, names: Mapping[Module, str]) -> Dra
     if owner is None:
         return None
     loose = modules[0] if modules[0] is not owner else None
-    file, line = callsite(frame, "")
+    file, line = callsite(frame)
     function = _function(frame, file, line) or func._schema.name.partition("::")[2].strip("_")
     p = rate_of(loose or owner)
     return Drawn(

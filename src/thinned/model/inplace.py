@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from ..nn.names import named_modules
-from .callsite import caller, callsite
+from .callsite import caller, callsite, outermost, transparent
 from .generators import States
 from .noisy import FUNCTIONS, canonical
 from .place import Place
@@ -71,6 +71,7 @@ def _module(model: Module, place: Place) -> Module:
     return dict(named_modules(model))[place.module]
 
 
+@outermost
 def _error(model: Module, args: Sequence[Any], kwargs: Mapping[str, Any], copying: Iterable[Place]) -> str | None:
     """What torch says of writing in place when the model is run forward and backward, or None."""
     states = States.now()
@@ -113,9 +114,10 @@ class _Copies(TorchFunctionMode):
         self.running = Running(model)
         self._places = {(place.module, place.file, place.line) for place in places if place.name != place.module}
 
+    @transparent
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
         looked_at = self._places and canonical(func) in FUNCTIONS and args and isinstance(args[0], Tensor)
-        if looked_at and (self.running.name, *callsite(caller(1), __file__)) in self._places:
+        if looked_at and (self.running.name, *callsite(caller(1))) in self._places:
             args = (args[0].clone(), *args[1:])
         return func(*args, **kwargs)

@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
 from ..ops.rate import packed
-from .callsite import callsite
+from .callsite import callsite, transparent
 from .frames import frames, left_over, running
 from .noisy import canonical, noisy
 
@@ -134,6 +134,7 @@ class _Override(TorchFunctionMode):
         if torch.overrides._get_current_function_mode() is self:
             self.__exit__(None, None, None)
 
+    @transparent
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if canonical(func) in self.functions or ((func is _DROP or func is _GAUSSIAN) and self.functions):
@@ -146,7 +147,7 @@ class _Override(TorchFunctionMode):
         law = _law(args[2]) if func is _DROP else "deviation" if func is _GAUSSIAN else ""
         name = _NAMES.get(law, "dropout") if law else canonical(func)
         frame = sys._getframe(1)
-        line = Line(name, *callsite(frame, ""))
+        line = Line(name, *callsite(frame))
         p = self.rates.get(line)
         if p is None or _owner(frame, line) is not self.module:
             return args, kwargs

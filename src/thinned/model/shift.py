@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from .callsite import transparent
 from .generators import seed
 from .noisy import canonical
 from .running import Running
@@ -102,6 +103,7 @@ class _Watch(TorchFunctionMode):
         self.running = Running(model)
         self.variances: dict[str, Tensor] = {}
 
+    @transparent
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if canonical(func) == "batch_norm" and args and isinstance(args[0], Tensor) and args[0].ndim > 1:
             channels = args[0].double().movedim(1, 0).flatten(1)

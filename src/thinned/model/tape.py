@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 
 from ..nn.names import named_modules
-from .callsite import caller, callsite, is_plumbing
+from .callsite import caller, callsite, is_plumbing, outermost, transparent
 from .draws import DrawMode
 from .noisy import WRITES, canonical
 from .running import Running
@@ -105,6 +105,7 @@ class Tape:
         return made[end.step][end.item]
 
 
+@outermost
 def record(model: Module, *args: Any, **kwargs: Any) -> Tape:
     """Run the model once, as it stands, and keep the tape. Modes and random state are the caller's business."""
     recorder = _Recorder(model, (args, kwargs))
@@ -149,6 +150,7 @@ class _Recorder(TorchFunctionMode):
     def drew(self, _: Any) -> None:
         self._drew = True
 
+    @transparent
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if is_plumbing(caller(1)) and type(func).__module__ != "torch._ops":
@@ -165,7 +167,7 @@ class _Recorder(TorchFunctionMode):
         writes = bool(WRITES.match(getattr(func, "__name__", ""))) or (results[0] is first and drew)
         if not writes and any(results[0] is tensor for tensor in tensors_of((args, kwargs))):
             return result  # dropout that is off gives back what somebody else made
-        file, line = callsite(caller(1), __file__)
+        file, line = callsite(caller(1))
         module = self.running.name
         # A module of torch's is the same one wherever it is called from: two branches of an `if`, for one.
         where = () if module in self._by_torch else (file, line)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from .callsite import caller, is_plumbing
+from .callsite import caller, is_plumbing, transparent
 from .noisy import DRAWS, INSIDE, OPERATORS, canonical, noisy
 from .trace import Call, Trace
 
@@ -61,6 +61,7 @@ class _Clock(TorchFunctionMode):
         self.seconds: list[float] = []
         self._quiet = quiet
 
+    @transparent
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         name = canonical(func)

@@ -21,7 +21,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 
 from ..nn.names import named_modules
-from .callsite import caller, callsite, is_plumbing
+from .callsite import caller, callsite, is_plumbing, outermost, transparent
 from .draws import Draw, DrawMode
 from .generators import States, python_state
 from .masks import Masks
@@ -116,6 +116,7 @@ def trace(model: Module, *args: Any, **kwargs: Any) -> Trace:
     return _traced(model, args, kwargs, generators=True)
 
 
+@outermost
 def _traced(model: Module, args: Any, kwargs: Any, *, generators: bool) -> Trace:
     recorder = _Recorder(model, (args, kwargs), generators=generators)
     with ExitStack() as stack:
@@ -170,6 +171,7 @@ class _Recorder(TorchFunctionMode):
         else:  # a scripted module, or an operator called from C++
             self._add(draw.operator.partition("::")[2].rstrip("_"), [], {}, [], None, 0.0, draws=[draw])
 
+    @transparent
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         name = canonical(func)
@@ -238,7 +240,7 @@ class _Recorder(TorchFunctionMode):
     ) -> Call:
         inputs = (self._made.get(tensor) for tensor in tensors)
         parameters = (self._parameters.get(id(tensor)) for tensor in tensors)
-        file, line = callsite(caller(2), __file__)
+        file, line = callsite(caller(2))
         writes = bool(WRITES.match(getattr(func, "__name__", ""))) or bool(arguments.get("inplace"))
         call = Call(
             index=len(self.calls),

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..model.callsite import outermost
 from ..model.draws import Draw, DrawMode
 from ..model.trace import tensors_of
 from .batches import batch_size
@@ -69,6 +70,7 @@ class Runner:
         answer = self._answer(args, kwargs, key, self._output)
         return self.sampler.current(answer) if isinstance(answer, Tensor) else answer
 
+    @outermost
     def _answer(self, args: Any, kwargs: Any, key: Tensor, output: Callable[[Any], Any] = lambda answer: answer) -> Any:
         if self._writes:
             args, kwargs = rows(args, kwargs, -1, None, copied=True)
@@ -193,6 +195,7 @@ class Runner:
                 )
         self.sampler.flipped = self.live.flipped
 
+    @outermost
     def _plain(self, args: Any, kwargs: Any) -> Any:
         """The answer in evaluation."""
         modules = [self.sampler.running.modules[name] for name in self.live.flipped | self.live.trial]

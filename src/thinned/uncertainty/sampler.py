@@ -7,7 +7,6 @@ calls before the first of them are remembered by the first sample's pass, and no
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,7 +15,7 @@ from torch.nn.utils.rnn import PackedSequence
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 
-from ..model.callsite import caller, callsite, is_plumbing
+from ..model.callsite import caller, callsite, is_plumbing, transparent
 from ..model.noisy import DRAWS, FUNCTIONS, INSIDE, OPERATORS, WRITES, canonical, noisy
 from ..model.running import Running
 from ..model.trace import tensors_of
@@ -119,6 +118,7 @@ class Sampler(TorchFunctionMode):
         if any(tensor._version != version for tensor, version in self._versions):
             self.unrepeated = True
 
+    @transparent
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         name = canonical(func)
@@ -159,7 +159,7 @@ class Sampler(TorchFunctionMode):
         module = self.running.name
         if module not in self._owners:
             return None
-        spot = (module, OPERATORS.get(name, name), *callsite(caller(2), _RUNNER))
+        spot = (module, OPERATORS.get(name, name), *callsite(caller(2)))
         if name in OPERATORS:
             spot = next((other for other in self._live if other[0] == module), spot)
         if spot not in self._live:
@@ -363,7 +363,6 @@ def _samples_first(x: Tensor) -> Tensor:
     return functorch.get_unwrapped(x).movedim(functorch.maybe_get_bdim(x), 0)
 
 
-_RUNNER = str(Path(__file__).with_name("runner.py"))  # which calls the model
 _NO_LAW = torch.zeros(1, dtype=torch.float64, device="cpu")
 _UNIT = torch.ones(1, dtype=torch.float64, device="cpu")
 
