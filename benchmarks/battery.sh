@@ -4,7 +4,7 @@
 #   sh benchmarks/battery.sh lanes --key 1 -- "-d 3" "-d 200 -n 8"      # what comes after -- are dieharder's options
 #   PYTHON=.venv/bin/python sh benchmarks/battery.sh keys -- "-d 2"
 #
-# The whole battery on one unbroken stream is: python benchmarks/stream.py --count taken.txt | dieharder -a -g 200
+# The whole battery on one unbroken stream is: python benchmarks/noise_bytes.py --count taken.txt | dieharder -a -g 200
 set -eu
 
 here=$(dirname "$0")
@@ -19,6 +19,6 @@ trap 'rm -f "$taken"' EXIT
 for options in "$@"; do
     # The two lists are split into words on purpose.
     # shellcheck disable=SC2086
-    nice -n 19 "${PYTHON:-python}" "$here/stream.py" $stream --count "$taken" | nice -n 19 dieharder -g 200 -D test_name -D ntuple -D tsamples -D psamples -D pvalues -D assessment $options
+    nice -n 19 "${PYTHON:-python}" "$here/noise_bytes.py" $stream --count "$taken" | nice -n 19 dieharder -g 200 -D test_name -D ntuple -D tsamples -D psamples -D pvalues -D assessment $options
     echo "bytes taken: $(cat "$taken")"
 done

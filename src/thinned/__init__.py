@@ -13,97 +13,95 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from . import model, nn, noise, ops, schedules, study
-    from .model.check import check
-    from .model.convert import convert, revert
-    from .model.freeze import freeze
-    from .model.guard import NoiseInEval, eval_guard
-    from .model.inspect import inspect
-    from .model.plan import Plan, apply, plan
-    from .model.rates import disabled, rates, scale_rates, set_rates
-    from .model.recalibrate import recalibrate_batchnorm
-    from .model.schedule import Schedule
-    from .nn.constraint import MaxNorm
-    from .nn.stream import stream
-    from .uncertainty.calibrate import calibrate
-    from .uncertainty.networks import geometric_mean, thinned_networks, weight_scaling
-    from .uncertainty.predict import predict
-    from .uncertainty.prediction import Prediction
-    from .uncertainty.predictor import Predictor
+if TYPE_CHECKING:  # generated from the table below (tests/house/test_public.py prints it)
+    from . import interop as interop
+    from . import model as model
+    from . import nn as nn
+    from . import noise as noise
+    from . import ops as ops
+    from . import schedules as schedules
+    from . import study as study
+    from . import uncertainty as uncertainty
+    from .model.batch_norm.recalibrate import recalibrate_batchnorm as recalibrate_batchnorm
+    from .model.batch_norm.shift import variance_shift as variance_shift
+    from .model.check.check import check as check
+    from .model.convert.convert import convert as convert
+    from .model.convert.convert import revert as revert
+    from .model.inspect.inspect import inspect as inspect
+    from .model.plan.apply import apply as apply
+    from .model.plan.plan import Plan as Plan
+    from .model.plan.planning import plan as plan
+    from .model.quiet.disabled import disabled as disabled
+    from .model.quiet.freeze import freeze as freeze
+    from .model.quiet.freeze import thaw as thaw
+    from .model.quiet.guard import NoiseInEval as NoiseInEval
+    from .model.quiet.guard import eval_guard as eval_guard
+    from .model.rates.rates import rates as rates
+    from .model.rates.rates import scale_rates as scale_rates
+    from .model.rates.rates import set_rates as set_rates
+    from .model.rates.schedule import Schedule as Schedule
+    from .nn.constraint import MaxNorm as MaxNorm
+    from .nn.stream.stream import stream as stream
+    from .uncertainty.calibrate import calibrate as calibrate
+    from .uncertainty.networks import geometric_mean as geometric_mean
+    from .uncertainty.networks import thinned_networks as thinned_networks
+    from .uncertainty.networks import weight_scaling as weight_scaling
+    from .uncertainty.predict import predict as predict
+    from .uncertainty.prediction import Prediction as Prediction
+    from .uncertainty.predictor import Predictor as Predictor
 
 __version__ = "0.1.0"
 
-_FUNCTIONS = {  # and the submodule that has it
+# Every public name and where its home is; "" for a subpackage.
+_HOMES = {
     "MaxNorm": "nn.constraint",
-    "NoiseInEval": "model.guard",
-    "Plan": "model.plan",
+    "NoiseInEval": "model.quiet.guard",
+    "Plan": "model.plan.plan",
     "Prediction": "uncertainty.prediction",
     "Predictor": "uncertainty.predictor",
-    "Schedule": "model.schedule",
-    "apply": "model.plan",
+    "Schedule": "model.rates.schedule",
+    "apply": "model.plan.apply",
     "calibrate": "uncertainty.calibrate",
-    "check": "model.check",
-    "convert": "model.convert",
-    "disabled": "model.rates",
-    "eval_guard": "model.guard",
-    "freeze": "model.freeze",
+    "check": "model.check.check",
+    "convert": "model.convert.convert",
+    "disabled": "model.quiet.disabled",
+    "eval_guard": "model.quiet.guard",
+    "freeze": "model.quiet.freeze",
     "geometric_mean": "uncertainty.networks",
-    "inspect": "model.inspect",
-    "plan": "model.plan",
+    "inspect": "model.inspect.inspect",
+    "interop": "",
+    "model": "",
+    "nn": "",
+    "noise": "",
+    "ops": "",
+    "plan": "model.plan.planning",
     "predict": "uncertainty.predict",
-    "rates": "model.rates",
-    "recalibrate_batchnorm": "model.recalibrate",
-    "revert": "model.convert",
-    "scale_rates": "model.rates",
-    "set_rates": "model.rates",
-    "stream": "nn.stream",
+    "rates": "model.rates.rates",
+    "recalibrate_batchnorm": "model.batch_norm.recalibrate",
+    "revert": "model.convert.convert",
+    "scale_rates": "model.rates.rates",
+    "schedules": "",
+    "set_rates": "model.rates.rates",
+    "stream": "nn.stream.stream",
+    "study": "",
+    "thaw": "model.quiet.freeze",
     "thinned_networks": "uncertainty.networks",
+    "uncertainty": "",
+    "variance_shift": "model.batch_norm.shift",
     "weight_scaling": "uncertainty.networks",
 }
-__all__ = [
-    "MaxNorm",
-    "NoiseInEval",
-    "Plan",
-    "Prediction",
-    "Predictor",
-    "Schedule",
-    "__version__",
-    "apply",
-    "calibrate",
-    "check",
-    "convert",
-    "disabled",
-    "eval_guard",
-    "freeze",
-    "geometric_mean",
-    "inspect",
-    "model",
-    "nn",
-    "noise",
-    "ops",
-    "plan",
-    "predict",
-    "rates",
-    "recalibrate_batchnorm",
-    "revert",
-    "scale_rates",
-    "schedules",
-    "set_rates",
-    "stream",
-    "study",
-    "thinned_networks",
-    "uncertainty",
-    "weight_scaling",
-]
+__all__ = ["__version__", *_HOMES]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _FUNCTIONS:
-        return getattr(importlib.import_module(f"{__name__}.{_FUNCTIONS[name]}"), name)
-    if name in __all__:
-        return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}. It has {', '.join(__all__)}.")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}. It has {', '.join(__all__)}.")
+    home = _HOMES[name]
+    return (
+        getattr(importlib.import_module(f"{__name__}.{home}"), name)
+        if home
+        else importlib.import_module(f"{__name__}.{name}")
+    )
 
 
 def __dir__() -> list[str]:

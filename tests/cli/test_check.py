@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from thinned.model.check.registry import rules
 from thinned.model.check.settings import settings_for
-from thinned.model.rules import rules
 
 from .conftest import Thinned
 

@@ -1,28 +1,77 @@
-"""Imports run one way: noise <- ops <- nn <- model <- {uncertainty, study} <- cli, and uncertainty <- interop."""
+"""Imports run one way at every level: between folders, between the rooms of `model/`, and between files.
+
+Late imports and imports for types alone count like any other. CONTRIBUTING.md and the design say the same.
+"""
 
 from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 SOURCE = Path(__file__).parents[2] / "src" / "thinned"
-# Each folder, and the folders that it may import. The root re-exports from all of them.
-FOLDERS: dict[str, set[str]] = {"noise": set()}
-for upper, lower in [("ops", "noise"), ("nn", "ops"), ("model", "nn"), ("uncertainty", "model"), ("study", "model")]:
-    FOLDERS[upper] = {lower} | FOLDERS[lower]
-FOLDERS["cli"] = {"uncertainty", "study"} | FOLDERS["study"]
-FOLDERS["interop"] = {"uncertainty"} | FOLDERS["uncertainty"]
-FILES = sorted(path.relative_to(SOURCE) for path in SOURCE.rglob("*.py") if path.parent != SOURCE)
+FILES = {path.relative_to(SOURCE): path for path in sorted(SOURCE.rglob("*.py"))}
 
 
-def imports(file: Path) -> Iterator[tuple[str, ...]]:
+def closed(rows: Iterable[tuple[str, set[str]]]) -> dict[str, set[str]]:
+    """What each name may import: what its row names, and what those may import."""
+    allowed: dict[str, set[str]] = {}
+    for name, below in rows:
+        allowed[name] = below.union(*(allowed[other] for other in below))
+    return allowed
+
+
+# Each folder, and the folders below it. The root's names come from all of them.
+FOLDERS = closed(
+    [
+        ("noise", set()),
+        ("ops", {"noise"}),
+        ("nn", {"ops"}),
+        ("schedules", {"noise"}),
+        ("fit", {"nn"}),
+        ("model", {"fit", "schedules"}),
+        ("uncertainty", {"model"}),
+        ("study", {"model"}),
+        ("interop", {"uncertainty", "study"}),
+        ("cli", {"interop"}),
+    ]
+)
+# Each room of `model/`, and the rooms below it.
+ROOMS = closed(
+    [
+        ("text_table", set()),
+        ("known", set()),
+        ("source", {"known"}),
+        ("watch", {"source"}),
+        ("inspect", {"watch", "text_table"}),
+        ("edit", {"watch"}),
+        ("rates", {"inspect", "edit"}),
+        ("quiet", {"rates"}),
+        ("plan", {"rates"}),
+        ("convert", {"quiet"}),
+        ("scaling", {"watch"}),
+        ("batch_norm", {"quiet"}),
+        ("check", {"plan", "convert", "scaling", "batch_norm"}),
+    ]
+)
+# Within `check/`: what a rule can ask, the rules, and what runs and shows them.
+CHECK = closed([("lens", set()), ("rules", {"lens"})])
+
+
+@cache
+def imports(file: Path) -> tuple[tuple[str, ...], ...]:
     """Every imported name's full path as parts, wherever in the file the statement stands."""
+    return tuple(_imports(file))
+
+
+def _imports(file: Path) -> Iterator[tuple[str, ...]]:
     package = ("thinned", *file.parent.parts)
-    for node in ast.walk(ast.parse((SOURCE / file).read_text())):
+    for node in ast.walk(ast.parse(FILES[file].read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (tuple(alias.name.split(".")) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -31,24 +80,81 @@ def imports(file: Path) -> Iterator[tuple[str, ...]]:
             yield from ((*module, alias.name) for alias in node.names)
 
 
-@pytest.mark.parametrize("file", FILES, ids=str)
-def test_imports_run_one_way(file: Path) -> None:
-    folder = file.parts[0]
-    assert folder in FOLDERS, f"{file}: say in FOLDERS what {folder}/ may import"
-    for parts in imports(file):
-        if parts[0] == "thinned":
-            imported = parts[1] if len(parts) > 1 else "the root"
-            assert imported == folder or imported in FOLDERS[folder], f"{file} imports {'.'.join(parts)}"
+def own_imports(file: Path) -> Iterator[tuple[str, ...]]:
+    """The imports of this package, as parts below it."""
+    return (parts[1:] for parts in imports(file) if parts[0] == "thinned")
 
 
-@pytest.mark.parametrize("file", [file for file in FILES if file.parts[0] == "noise"], ids=str)
-def test_noise_needs_numpy_only(file: Path) -> None:
-    foreign = {parts[0] for parts in imports(file)} - sys.stdlib_module_names - {"numpy", "thinned"}
-    assert not foreign
+def wrong(files: Iterable[Path], depth: int, allowed: Mapping[str, set[str]]) -> list[str]:
+    """The imports that go up, between the parts at this depth of a path."""
+    found = []
+    for file in files:
+        own = file.parts[depth].removesuffix(".py")
+        for parts in own_imports(file):
+            if parts[:depth] == file.parts[:depth] and len(parts) > depth:
+                other = parts[depth]
+                if other != own and other not in allowed[own]:
+                    found.append(f"{file} imports {'.'.join(parts)}")
+    return found
 
 
-@pytest.mark.parametrize("file", [file for file in FILES if file.parts[:2] == ("study", "report")], ids=str)
-def test_report_reads_records_only(file: Path) -> None:
-    for parts in imports(file):
-        if parts[0] == "thinned":
-            assert parts[:3] in {("thinned", "study", "record"), ("thinned", "study", "report")}, f"{file}: {parts}"
+def test_folders_import_one_way() -> None:
+    files = [file for file in FILES if len(file.parts) > 1]
+    assert {file.parts[0] for file in files} == set(FOLDERS), "say in FOLDERS what a new folder may import"
+    assert not wrong(files, 0, {**FOLDERS, "_torch": set()} | {name: {*own, "_torch"} for name, own in FOLDERS.items()})
+
+
+def test_rooms_import_one_way() -> None:
+    files = [file for file in FILES if file.parts[0] == "model" and file.name != "__init__.py"]
+    assert {file.parts[1].removesuffix(".py") for file in files} == set(ROOMS), "say in ROOMS what a room may import"
+    assert not wrong(files, 1, ROOMS)
+
+
+def test_a_rule_asks_the_lens_and_is_known_to_the_registry_alone() -> None:
+    files = [file for file in FILES if file.parts[:2] == ("model", "check") and len(file.parts) > 3]
+    assert {file.parts[2] for file in files} == set(CHECK)
+    texts = {"finding", "rule"}  # what a rule is made of, and what it gives
+    assert not wrong(files, 2, {name: own | texts for name, own in CHECK.items()})
+
+
+def test_no_files_import_one_another_in_a_circle() -> None:
+    def file_of(parts: tuple[str, ...]) -> Path | None:
+        for end in range(len(parts), 0, -1):
+            for path in (Path(*parts[:end]).with_suffix(".py"), Path(*parts[:end], "__init__.py")):
+                if path in FILES:
+                    return path
+        return None
+
+    graph = {
+        file: {other for parts in own_imports(file) if (other := file_of(parts)) not in (None, file)} for file in FILES
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"a circle: {' -> '.join(map(str, error.args[1]))}")
+
+
+def test_noise_needs_numpy_only() -> None:
+    files = [file for file in FILES if file.parts[0] == "noise"]
+    known = sys.stdlib_module_names | {"numpy", "thinned"}
+    assert not {parts[0] for file in files for parts in imports(file)} - known
+
+
+def test_the_vocabulary_needs_no_torch() -> None:
+    """What rules for source code read is there without torch: its table, and what a rule asks of a file."""
+    for name in ("functions", "where"):
+        assert "torch" not in {parts[0] for parts in imports(Path("model", "known", f"{name}.py"))}, name
+
+
+def test_report_reads_records_only() -> None:
+    for file in FILES:
+        if file.parts[:2] == ("study", "report"):
+            for parts in own_imports(file):
+                assert parts[:2] in {("study", "record"), ("study", "report")}, f"{file}: {parts}"
+
+
+def test_an_import_upwards_and_a_circle_are_noticed() -> None:
+    file = Path("model", "rates", "reachable.py")
+    assert wrong([file], 1, {**ROOMS, "rates": set()})
+    with pytest.raises(CycleError):
+        TopologicalSorter({"a": {"b"}, "b": {"a"}}).prepare()

@@ -26,7 +26,7 @@ from thinned.nn import (
     LockedDropout,
     StochasticDepth,
 )
-from thinned.nn.stream import Stream
+from thinned.nn.stream.stream import Stream
 from thinned.nn.variants import VARIANTS
 
 DEVICE = "cuda"

@@ -11,9 +11,9 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.func import grad, hessian, jacfwd, jacrev, jvp, vjp
 
 from thinned.noise import bernoulli, normal, scale
+from thinned.noise.formulas import numbers
 from thinned.noise.kernel import kernel
 from thinned.ops import drop, gaussian
-from thinned.ops.law import numbers
 
 Map = Callable[[Tensor], Tensor]
 KEY = 2**63 + 11

@@ -15,8 +15,8 @@ from torch.library import opcheck
 import thinned.nn.functional as F
 from thinned import noise
 from thinned.noise import PROBABILITY
+from thinned.noise.formulas import SELU_SATURATION, numbers
 from thinned.ops import as_rate, drop, gaussian, realised
-from thinned.ops.law import SELU_SATURATION, numbers
 from thinned.ops.rate import packed, unpacked
 
 # Ties of the 16 bits and their neighbours, the ends, and what lies next to them.

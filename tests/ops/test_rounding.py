@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from thinned.noise import bernoulli, realised, scale
+from thinned.noise.formulas import numbers
 from thinned.ops import drop, gaussian
-from thinned.ops.law import numbers
 
 pytestmark = pytest.mark.filterwarnings("ignore:ComplexHalf support is experimental:UserWarning")
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 import thinned
 from thinned import nn
-from thinned.nn.stream import Stream
+from thinned.nn.stream.stream import Stream
 
 SEED = 11
 Gradients = list[Tensor]

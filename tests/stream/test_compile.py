@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 import thinned
 import thinned.nn.functional as F
 from thinned import nn
-from thinned.nn.stream import Stream
+from thinned.nn.stream.stream import Stream
 
 SEED = 6
 backend = pytest.mark.parametrize("backend", ["eager", "aot_eager", "inductor"])

@@ -14,7 +14,7 @@ import thinned
 import thinned.nn.functional as F
 from thinned import nn
 from thinned.nn.names import site_number
-from thinned.nn.stream import Stream
+from thinned.nn.stream.stream import Stream
 from thinned.nn.variants import VARIANTS, Variant
 from thinned.noise import bernoulli, fold_in
 

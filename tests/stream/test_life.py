@@ -92,7 +92,7 @@ def test_one_stream_a_layer() -> None:
         model(batch(0))
 
 
-def stream_of_functions() -> thinned.nn.stream.Stream:
+def stream_of_functions() -> thinned.nn.stream.stream.Stream:
     return thinned.stream(torch.nn.Linear(1, 1), 3)
 
 

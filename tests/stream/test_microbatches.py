@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 import thinned
 from thinned import nn
-from thinned.nn.stream import Stream
+from thinned.nn.stream.stream import Stream
 
 SEED = 4
 Pieces = Callable[[Stream, Tensor], Iterator[Tensor]]

@@ -17,7 +17,7 @@ from torch.utils.checkpoint import checkpoint, create_selective_checkpoint_conte
 import thinned
 import thinned.nn.functional as F
 from thinned import nn
-from thinned.nn import segment
+from thinned.nn.stream import segment
 
 SEED = 8
 # torch's own, of a reentrant checkpoint inside another

@@ -10,8 +10,8 @@ import torch
 from tests.stream.network import Network, batch, loss, network
 
 import thinned
-from thinned.nn.saved import ENTRY
-from thinned.nn.stream import Stream
+from thinned.nn.stream.saved import ENTRY
+from thinned.nn.stream.stream import Stream
 
 SEED = 2**64 - 3
 

@@ -8,8 +8,8 @@ import torch
 from sklearn.datasets import load_diabetes, load_digits
 
 from thinned.study.fold import Fold
-from thinned.study.kept import keep
 from thinned.study.network import Network
+from thinned.study.retrained import keep
 from thinned.study.trial import Config, Outcome, Recipe, run, train
 
 RECIPE = Recipe(key=0, hidden=(32, 32), epochs=4, batch=25)

@@ -10,7 +10,7 @@ from tests.zoo.architectures import ARCHITECTURES
 from tests.zoo.count import seeded
 
 import thinned
-from thinned.model.check import Finding
+from thinned.model.check.finding import Finding
 
 
 class Kind(NamedTuple):

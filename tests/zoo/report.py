@@ -17,8 +17,8 @@ from tests.zoo import imports
 from tests.zoo.architectures import ARCHITECTURES, QUICK
 from tests.zoo.findings import KINDS, Kind, found_in, unexplained
 
-from thinned.model.check import Finding
-from thinned.model.rules import rules
+from thinned.model.check.finding import Finding
+from thinned.model.check.registry import rules
 
 PAGE = Path(__file__).parents[2] / "docs" / "zoo.md"
 START = """\

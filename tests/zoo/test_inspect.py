@@ -15,8 +15,8 @@ from tests.zoo.architectures import ARCHITECTURES, QUICK
 from tests.zoo.count import counted, seeded
 
 import thinned
-from thinned.model.inspect import Inspection
-from thinned.model.trace import Call
+from thinned.model.inspect.inspect import Inspection
+from thinned.model.watch.trace import Call
 
 SEED = 5
 CHANCE = 1e-9  # that a right rate fails, for one place

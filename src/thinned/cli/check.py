@@ -9,9 +9,10 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from ..model.check import CheckError, Findings, check_paths
+from ..model.check.findings import Findings
 from ..model.check.formats import is_advice, where
-from ..model.check.walk import Options
+from ..model.check.settings import CheckError
+from ..model.check.walk import Options, check_paths
 from .target import INPUT_HELP, MODEL_HELP
 
 FOUND, FAILED = 1, 2  # exit codes, as ruff's
@@ -88,7 +89,7 @@ def check(
 
 
 def _live(model: str, inputs: list[str], select: list[str] | None, ignore: list[str]) -> Findings:
-    from ..model.check.live import check_model
+    from ..model.check.examine import check_model
     from . import target
 
     try:

@@ -39,7 +39,7 @@ def inspect(
 
     Exit code 2: no such model or input, or one that the model does not take.
     """
-    from ..model.inspect import inspect as run
+    from ..model.inspect.inspect import inspect as run
 
     try:
         network, (args, kwargs) = load(model), example(input or [])

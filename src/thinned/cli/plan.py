@@ -35,7 +35,7 @@ def plan(
 
     Exit code 2: no such model or input, one that the model does not take, or a file that cannot be written.
     """
-    from ..model.plan import plan as make
+    from ..model.plan.planning import plan as make
 
     try:
         network, (args, kwargs) = load(model), example(input or [])

@@ -6,7 +6,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from ..model.rules import rules as known
+from ..model.check.registry import rules as known
 
 
 def rules() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..model.curve import Curve
-from ..model.schedule import Schedule
+from ..model.rates.schedule import Schedule
+from ..schedules.curve import Curve
 
 if TYPE_CHECKING:
     from lightning.pytorch import Callback, LightningModule, Trainer

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..model.curve import Curve
-from ..model.schedule import Schedule
+from ..model.rates.schedule import Schedule
+from ..schedules.curve import Curve
 
 try:
     from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments

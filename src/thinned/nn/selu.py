@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from ..noise import PROBABILITY
+from ..noise.formulas import SELU_SATURATION, alpha_affine
 from ..ops import Rate, as_rate, check_floating, drop
-from ..ops.law import SELU_SATURATION, alpha_affine
 from .site import Site, own_key, rate
 
 __all__ = [

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from ..noise import AXES, DEVIATION, PROBABILITY, check, place
+from ..noise.formulas import LAW, numbers
 from . import cpu, operator, placed  # noqa: F401  operator defines torch.ops.thinned
 from .key import as_number, key_for
-from .law import LAW, numbers
 from .philox import signed
 from .placed import Placed
 from .rate import Rate, as_rate, is_zero, packed

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from .. import noise
-from ..noise import PROBABILITY, Rule, check
-from . import law
+from ..noise import PROBABILITY, Rule, check, formulas
 
 Rate = float | Tensor
 
@@ -64,15 +63,15 @@ def realised(p: Rate) -> Rate:
 
 def deviation(p: Rate, owner: str) -> Rate:
     """Gaussian dropout's standard deviation, of a number or of data."""
-    return packed("deviation", p, owner) if isinstance(p, Tensor) else law.deviation(p)
+    return packed("deviation", p, owner) if isinstance(p, Tensor) else formulas.deviation(p)
 
 
 def packed(formula: str, p: Rate, owner: str) -> Tensor:
-    """`law.numbers` as a float64 tensor on the CPU."""
+    """`formulas.numbers` as a float64 tensor on the CPU."""
     if isinstance(p, Tensor):
         result: Tensor = torch.ops.thinned.law(p, formula, owner)
         return result
-    return torch.tensor(law.numbers(formula, p), dtype=torch.float64, device="cpu")
+    return torch.tensor(formulas.numbers(formula, p), dtype=torch.float64, device="cpu")
 
 
 def unpacked(packed: Tensor, linear: bool) -> tuple[int, float, float, float]:
@@ -86,7 +85,7 @@ def _law(p: Tensor, formula: str, owner: str) -> Tensor:
 
 
 def _meta(p: Tensor, formula: str, owner: str) -> Tensor:
-    return torch.empty(len(law.numbers(formula, 0.5)), dtype=torch.float64, device="cpu")
+    return torch.empty(len(formulas.numbers(formula, 0.5)), dtype=torch.float64, device="cpu")
 
 
 def _vmap(info: object, in_dims: tuple[int, None, None], p: Tensor, formula: str, owner: str) -> tuple[Tensor, int]:

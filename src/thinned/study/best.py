@@ -20,9 +20,9 @@ from safetensors import SafetensorError
 
 from .dataset import Dataset, StudyError
 from .journal import write
-from .kept import Kept
 from .network import Network
 from .prepare import Preparation
+from .retrained import Kept
 from .trial import Recipe
 
 WEIGHTS = "best.safetensors"

@@ -18,12 +18,12 @@ from . import best, split
 from .dataset import Dataset, StudyError
 from .fold import Fold
 from .journal import Journal
-from .kept import Kept, keep
 from .plan import Candidate, Chooser, Plan, Seen
 from .pool import Pool
 from .prepare import Preparation, fit
 from .record import Study, Task
 from .results import conclude, write_results, write_trials
+from .retrained import Kept, keep
 from .source import open_data
 from .trial import Config, Outcome, Recipe, batch_size, run
 

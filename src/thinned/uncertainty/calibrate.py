@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from ..model.untouched import untouched
+from ..model.watch.untouched import untouched
 from ..noise import check
 from .batches import inputs_of
 from .predict import predict

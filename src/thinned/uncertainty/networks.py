@@ -9,18 +9,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..model.inspect import Inspection, glance
-from ..model.place import Place
-from ..model.trace import tensors_of
-from ..model.untouched import untouched
+from ..model.inspect.inspect import Inspection, glance
+from ..model.inspect.place import Place
+from ..model.watch.trace import tensors_of
+from ..model.watch.untouched import untouched
 from ..nn.names import site_number
 from ..noise import UINT64, bernoulli, check, fold_in, scale
 from ..ops.philox import signed
 from .batches import batch_size, first_tensor
+from .live import Rates, find, overridden, rate_for
 from .predict import predict
 from .prune import Pruning, prunings
 from .runner import Runner
-from .sites import Rates, find, overridden, rate_for
 
 Module = torch.nn.Module
 

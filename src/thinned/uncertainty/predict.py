@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .live import Rates
 from .prediction import Prediction
 from .predictor import LEVELS, MEMORY, Predictor
-from .sites import Rates
 
 Module = torch.nn.Module
 

@@ -9,17 +9,17 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ..model.inspect import glance
-from ..model.trace import Trace, tensors_of
-from ..model.untouched import check_module, untouched
+from ..model.inspect.inspect import glance
+from ..model.watch.trace import Trace, tensors_of
+from ..model.watch.untouched import check_module, untouched
 from ..noise import UINT64, Choice, check
 from ..ops.fold import fold_in, fold_number
 from ..ops.philox import signed
 from .batches import batch_size, batches, first_tensor
+from .live import Rates, find, overridden
 from .prediction import Prediction, joined
 from .runner import Runner, rows
 from .sampler import Misplaced
-from .sites import Rates, find, overridden
 from .state import state
 from .summary import ALIVE, outputs, summary
 

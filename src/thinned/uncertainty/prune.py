@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..model.inspect import Inspection
-from ..model.place import Place
-from ..model.trace import INPUT, Call, Trace
+from ..model.inspect.inspect import Inspection
+from ..model.inspect.place import Place
+from ..model.watch.trace import INPUT, Call, Trace
 
 Module = torch.nn.Module
 

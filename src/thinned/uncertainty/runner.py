@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..model.callsite import outermost
-from ..model.draws import Draw, DrawMode
-from ..model.trace import tensors_of
+from ..model.watch.callsite import outermost
+from ..model.watch.draws import Draw, DrawMode
+from ..model.watch.trace import tensors_of
 from .batches import batch_size
+from .live import Live
 from .rows import Layout, in_order, independent, layout, together
 from .sampler import IDLE, LOW, Misplaced, Number, Sampler, Unrepeated
-from .sites import Live
 
 Module = torch.nn.Module
 

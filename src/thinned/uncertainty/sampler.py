@@ -15,17 +15,17 @@ from torch.nn.utils.rnn import PackedSequence
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 
-from ..model.callsite import caller, callsite, is_plumbing, transparent
-from ..model.noisy import DRAWS, FUNCTIONS, INSIDE, OPERATORS, WRITES, canonical, noisy
-from ..model.running import Running
-from ..model.trace import tensors_of
+from ..model.known.functions import DRAWS, FUNCTIONS, INSIDE, OPERATORS, WRITES, canonical, noisy
+from ..model.watch.callsite import caller, callsite, is_plumbing, transparent
+from ..model.watch.running import Running
+from ..model.watch.trace import tensors_of
 from ..nn.names import site_number
 from ..noise.place import Placement
 from ..ops import cpu
 from ..ops.fold import fold_numbers
 from ..ops.philox import signed
 from ..ops.rate import packed, unpacked
-from . import noises
+from . import keyed_functions as noises
 from .rows import Layout, placement
 
 Module = torch.nn.Module

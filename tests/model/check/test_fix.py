@@ -10,8 +10,8 @@ import pytest
 
 from thinned.model.check.finding import Edit, Finding, Fix
 from thinned.model.check.fix import apply, fix_file, fixed, mend
+from thinned.model.check.registry import rules
 from thinned.model.check.walk import check_text
-from thinned.model.rules import rules
 
 from .conftest import BAD, GOOD, NET, Write
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from thinned.model.check import Finding, Findings, check_paths
-from thinned.model.rules import rules
+from thinned.model.check.finding import Finding
+from thinned.model.check.findings import Findings
+from thinned.model.check.registry import rules
+from thinned.model.check.walk import check_paths
 
 from .conftest import Write
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from thinned.model.check.fix import fixed
+from thinned.model.check.registry import rules
 from thinned.model.check.walk import check_text
-from thinned.model.rules import rules
 
 # A functional dropout whose last argument is the mode, and a dropout_p that follows it.
 TRAINING = re.compile(r"(\bdropout\((?:[^()]|\([^()]*\))*?), training=self\.training\)")

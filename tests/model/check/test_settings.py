@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from thinned.model.check import CheckError, check, check_paths
-from thinned.model.check.walk import check_text
-from thinned.model.rules import rules
+from thinned.model.check.check import check
+from thinned.model.check.registry import rules
+from thinned.model.check.settings import CheckError
+from thinned.model.check.walk import check_paths, check_text
 
 from .conftest import BAD, NET, Write
 

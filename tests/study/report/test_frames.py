@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from thinned.study.report import figure_activity, figure_grid, figure_learning, figure_level, figure_thinned
-from thinned.study.report.frames import active, curve, gaps, grid, levels, seeds
 from thinned.study.report.picture import Picture
 from thinned.study.report.records import Records, read
+from thinned.study.report.series import active, curve, gaps, grid, levels, seeds
 from thinned.study.report.units import Units
 
 

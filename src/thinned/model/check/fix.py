@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import NamedTuple, Unpack
 
 from .finding import Finding, Fix
+from .lens.source_file import parsed, read
 from .rule import Rule
-from .source import parsed, read
 from .walk import Options, check_text, files
 
 _PASSES = 10  # a fix may uncover another; none of ours makes a new one
@@ -110,7 +110,7 @@ def mend(paths: Iterable[str | os.PathLike[str]], *, preview: bool = False, **op
     count, changes = 0, []
     for path, settings in files(paths, **options):
         try:
-            chosen = settings.rules(path.resolve())
+            chosen = settings.rules("source", path.resolve())
             if preview:
                 before = read(path)[0]
                 after, made = fixed(str(path), before, chosen)

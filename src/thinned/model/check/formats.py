@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from .finding import Finding
+from .registry import BY_CODE, rule
 
 ERROR = "error"  # the code of what is no finding: a file that could not be read
 _SARIF = "https://json.schemastore.org/sarif-2.1.0.json"
@@ -30,9 +33,7 @@ def where(finding: Finding) -> str:
 
 def is_advice(finding: Finding) -> bool:
     """Whether the finding is information, which fails no check."""
-    from ..rules import rules
-
-    return finding.code in rules() and rules()[finding.code].advice
+    return finding.code in BY_CODE and BY_CODE[finding.code].advice
 
 
 def text(findings: Iterable[Finding]) -> Iterator[str]:
@@ -91,12 +92,7 @@ def _escaped(value: str, also: str = "") -> str:
 
 
 def to_sarif(findings: Sequence[Finding]) -> str:
-    from importlib.metadata import version
-
-    from ..rules import rules
-
-    known = rules()
-    used = sorted({finding.code for finding in findings if finding.code in known})
+    used = sorted({finding.code for finding in findings if finding.code in BY_CODE})
     log = {
         "$schema": _SARIF,
         "version": "2.1.0",
@@ -109,10 +105,10 @@ def to_sarif(findings: Sequence[Finding]) -> str:
                         "rules": [
                             {
                                 "id": code,
-                                "name": "".join(word.capitalize() for word in known[code].name.split("-")),
-                                "shortDescription": {"text": known[code].summary},
-                                "fullDescription": {"text": known[code].what},
-                                "help": {"text": known[code].instead, "markdown": known[code].instead},
+                                "name": "".join(word.capitalize() for word in rule(code).name.split("-")),
+                                "shortDescription": {"text": rule(code).summary},
+                                "fullDescription": {"text": rule(code).what},
+                                "help": {"text": rule(code).instead, "markdown": rule(code).instead},
                             }
                             for code in used
                         ],
@@ -175,13 +171,9 @@ def _location(finding: Finding) -> dict[str, Any]:
 
 
 def _uri(path: str) -> str:
-    from urllib.parse import quote
-
     seen = Path(shown(path))
     return seen.as_uri() if seen.is_absolute() else quote(seen.as_posix())
 
 
 def _name(code: str) -> str | None:
-    from ..rules import rules
-
-    return rules()[code].name if code in rules() else None
+    return BY_CODE[code].name if code in BY_CODE else None

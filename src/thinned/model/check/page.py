@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from ..rules import rules
+from .registry import rules
 from .rule import Rule
 
 FAMILIES = {

@@ -15,10 +15,10 @@ from .finding import Finding, Fix
 if TYPE_CHECKING:
     import ast
 
-    from ..place import Place
-    from ..trace import Call
-    from .examination import Examination
-    from .source import SourceFile
+    from ..inspect.place import Place
+    from ..watch.trace import Call
+    from .lens.examination import Examination
+    from .lens.source_file import SourceFile
 
 _CODE = re.compile(r"THN[1-6]\d\d")
 

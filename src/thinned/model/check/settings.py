@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from .registry import BY_CODE, ENTRIES, rule
 from .rule import Rule
 
 _LISTS = ("select", "ignore", "exclude")
@@ -35,14 +36,13 @@ class Settings:
     exclude: tuple[str, ...] = ()
     per_file_ignores: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
-    def rules(self, path: Path | None = None) -> list[Rule]:
-        """The rules for a file, in order."""
+    def rules(self, kind: str, path: Path | None = None) -> list[Rule]:
+        """The rules that look at "source" or at "models", for a file if one is given, in order."""
         ignored = list(self.ignore)
         if path is not None:
             ignored += [code for pattern, codes in self.per_file_ignores if self._fits(path, pattern) for code in codes]
-        from ..rules import rules  # which import this package
-
-        return [rule for rule in rules().values() if chosen(rule.code, self.select, ignored)]
+        on = (entry.code for entry in ENTRIES if kind in entry.looks_at and chosen(entry.code, self.select, ignored))
+        return [rule(code) for code in on]
 
     def excludes(self, path: Path) -> bool:
         """Whether `exclude` names the path, a folder above it, or a part of it by its bare name."""
@@ -74,12 +74,10 @@ def prefixes(given: Iterable[str], owner: str) -> tuple[str, ...]:
 
     Raises: CheckError for one that no rule's code starts with.
     """
-    from ..rules import rules  # which import this package
-
     found = [part.strip().upper() for item in given for part in item.split(",") if part.strip()]
     found = ["THN" if part == "ALL" else part for part in found]
     for part in found:
-        if not any(code.startswith(part) for code in rules()):
+        if not any(code.startswith(part) for code in BY_CODE):
             raise CheckError(f"{owner} must be codes of rules or their beginnings. Got {part!r}. See `thinned rules`.")
     return tuple(found)
 

@@ -11,9 +11,9 @@ from typing import TypedDict, Unpack
 from .finding import Finding
 from .findings import Findings
 from .formats import ERROR
+from .lens.source_file import SourceFile, read
 from .rule import Rule
 from .settings import SKIPPED, CheckError, Settings, prefixes, settings_for
-from .source import SourceFile, read
 
 
 class Options(TypedDict, total=False):
@@ -38,7 +38,7 @@ def check_paths(paths: Iterable[str | os.PathLike[str]], **options: Unpack[Optio
     errors: list[Finding] = []
     for path, settings in files(paths, **options):
         try:
-            found += check_text(str(path), read(path)[0], settings.rules(path.resolve()))
+            found += check_text(str(path), read(path)[0], settings.rules("source", path.resolve()))
         except SyntaxError as error:
             errors.append(
                 Finding(ERROR, f"no valid Python: {error.msg}", str(path), error.lineno or 1, error.offset or 1)

@@ -8,9 +8,9 @@ import numpy as np
 from matplotlib.figure import FigureBase
 from matplotlib.ticker import PercentFormatter
 
-from thinned.study.report.frames import active, unit_means
 from thinned.study.report.picture import Missing, Picture, dress
 from thinned.study.report.records import Activations
+from thinned.study.report.series import active, unit_means
 from thinned.study.report.theme import Colours
 from thinned.study.report.units import at, percent
 

@@ -11,9 +11,9 @@ from matplotlib.figure import FigureBase
 from matplotlib.patches import Patch, Rectangle
 from numpy.typing import NDArray
 
-from thinned.study.report.frames import grid
 from thinned.study.report.picture import Missing, Picture, dress, legend
 from thinned.study.report.records import Records
+from thinned.study.report.series import grid
 from thinned.study.report.theme import STEPS, Colours
 from thinned.study.report.units import Units, at, nats
 

@@ -16,9 +16,9 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from thinned.study.report.frames import curve, gaps
 from thinned.study.report.picture import Missing, Picture, dress, legend
 from thinned.study.report.records import Records
+from thinned.study.report.series import curve, gaps
 from thinned.study.report.theme import Colours
 from thinned.study.report.units import Units, at, nats
 

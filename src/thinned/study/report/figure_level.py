@@ -10,9 +10,9 @@ from matplotlib.figure import FigureBase
 from matplotlib.lines import Line2D
 
 from thinned.study.record import Level
-from thinned.study.report.frames import levels, seeds
 from thinned.study.report.picture import Missing, Picture, dress, legend
 from thinned.study.report.records import Records
+from thinned.study.report.series import levels, seeds
 from thinned.study.report.theme import Colours
 from thinned.study.report.units import Units, at, nats
 

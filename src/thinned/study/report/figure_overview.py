@@ -7,9 +7,9 @@ from functools import partial
 from matplotlib.figure import FigureBase
 
 from thinned.study.report import figure_learning, figure_level
-from thinned.study.report.frames import levels
 from thinned.study.report.picture import Missing, Picture, dress, legend
 from thinned.study.report.records import Records
+from thinned.study.report.series import levels
 from thinned.study.report.theme import Colours
 from thinned.study.report.units import Units
 

@@ -11,9 +11,9 @@ from matplotlib.patches import Patch, PathPatch
 from matplotlib.path import Path
 from numpy.typing import NDArray
 
-from thinned.study.report.frames import unit_means
 from thinned.study.report.picture import Missing, Picture, dress, legend
 from thinned.study.report.records import Activations
+from thinned.study.report.series import unit_means
 from thinned.study.report.theme import STEPS, Colours
 from thinned.study.report.units import MINUS, at, percent
 

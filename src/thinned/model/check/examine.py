@@ -1,0 +1,46 @@
+"""The rules for live models, on one model and its example."""
+
+from __future__ import annotations
+
+import linecache
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from torch.nn import Module
+
+from ..inspect.inspect import inspect
+from ..watch.generators import seed
+from ..watch.untouched import untouched
+from .finding import Finding
+from .findings import Findings
+from .lens.examination import Examination
+from .lens.source_file import silenced_by
+from .settings import Settings, prefixes
+
+
+def check_model(
+    model: Module,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    *,
+    select: Iterable[str] | None = None,
+    ignore: Iterable[str] = (),
+) -> Findings:
+    """The findings in a model, less those that a `# noqa` silences on the line of the user's code that they name.
+
+    Each rule, and the inspection before, draws from one seed: the same model and example have the same findings.
+
+    Raises: CheckError for an unknown code, and whatever the model raises.
+    """
+    chosen = prefixes(("THN",) if select is None else select, "`check`: `select`")
+    settings = Settings(select=chosen, ignore=prefixes(ignore, "`check`: `ignore`"))
+    rules = settings.rules("models")
+    with untouched("check", model):
+        seed(0)
+        examination = Examination(model, inspect(model, *args, **kwargs), args, dict(kwargs))
+        found = [finding for rule in rules if rule.live is not None for finding in rule.live(examination)]
+    return Findings(finding for finding in found if not _silenced(finding))
+
+
+def _silenced(finding: Finding) -> bool:
+    return bool(finding.line) and silenced_by(linecache.getline(finding.file, finding.line), finding.code)

@@ -1,0 +1,139 @@
+"""Which classes of a file are modules, which methods are their forward, and what the class tells of an attribute."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from .calls import DELIBERATE, number
+from .source_file import Function, SourceFile, arguments, dotted
+
+_MODULE = re.compile(r"(Module|PreTrainedModel)$")
+_OTHER = re.compile(
+    r"Function$|^(abc|typing|collections|enum)\.|(^|\.)(ABC|Protocol|Generic|object)$|tensorflow|keras|jax|flax"
+)
+_LAYER = re.compile(r"torch\.nn\.[A-Z]")
+_FORWARD = re.compile(r"^(_*forward(_\w+)?|__call__|_\w+_forward)$")
+
+
+def is_module(file: SourceFile, node: ast.ClassDef, seen: tuple[str, ...] = ()) -> bool:
+    """Whether the class derives, as far as this file tells, from `torch.nn.Module`."""
+    for name in _bases(file, node):
+        if name in file.classes and name not in file.aliases:
+            if name not in seen and is_module(file, file.classes[name], (*seen, node.name)):
+                return True
+        elif name.startswith("torch.nn.") or _MODULE.search(name):
+            return True
+    return False
+
+
+def acts_as_module(file: SourceFile, node: ast.ClassDef) -> bool:
+    """Whether the class is a module, or has a `forward` and a base from elsewhere, which may well make it one."""
+    if is_module(file, node):
+        return True
+    foreign = any(
+        (dotted(base) or "").partition(".")[0] in file.aliases and not _OTHER.search(file.resolve(base) or "")
+        for base in node.bases
+    )
+    return foreign and any(isinstance(member, Function) and member.name == "forward" for member in node.body)
+
+
+def _bases(file: SourceFile, node: ast.ClassDef) -> list[str]:
+    names = (file.resolve(base.value if isinstance(base, ast.Subscript) else base) for base in node.bases)
+    return [name for name in names if name is not None]
+
+
+def module_method(file: SourceFile, node: ast.AST) -> tuple[ast.ClassDef, Function] | None:
+    """The module class and its method around the node, where the method has `self` and does not draw on purpose."""
+    found = file.method(node)
+    if found is None:
+        return None
+    cls, method = found
+    if not acts_as_module(file, cls) or own_name(method) is None:
+        return None
+    names = (cls.name, method.name, *(above.name for above in file.above(node) if isinstance(above, Function)))
+    return None if any(DELIBERATE.search(name) for name in names) else found
+
+
+def can_ask_mode(file: SourceFile, cls: ast.ClassDef, call: ast.Call) -> bool:
+    """Whether `self.training` may be written into a call: its class has it, and the text is where it seems."""
+    return (is_module(file, cls) or _lives_as_module(file, cls)) and file.can_edit(call)
+
+
+def _lives_as_module(file: SourceFile, cls: ast.ClassDef) -> bool:
+    """Whether a class of an unknown base asks for its mode, or sets up its base and then owns layers of torch."""
+    parts = list(ast.walk(cls))
+    if any(isinstance(node, ast.Attribute) and dotted(node) == "self.training" for node in parts):
+        return True
+    starts = any(
+        isinstance(node, ast.Attribute)
+        and node.attr == "__init__"
+        and isinstance(node.value, ast.Call)
+        and dotted(node.value.func) == "super"
+        for node in parts
+    )
+    layers = (
+        node.value.func
+        for node in parts
+        if isinstance(node, ast.Assign)
+        and isinstance(node.value, ast.Call)
+        and any((dotted(target) or "").startswith("self.") for target in node.targets)
+    )
+    return starts and acts_as_module(file, cls) and any(_LAYER.match(file.resolve(layer) or "") for layer in layers)
+
+
+def is_forward(method: Function) -> bool:
+    """Whether the method runs at each call of the module, by its name."""
+    return bool(_FORWARD.match(method.name))
+
+
+def own_name(method: Function) -> str | None:
+    """What the method calls its own object: `self`; None for a static or a class method."""
+    if any(dotted(mark) in ("staticmethod", "classmethod") for mark in method.decorator_list):
+        return None
+    declared = arguments(method)
+    return declared[0].arg if declared and declared[0].arg == "self" else None
+
+
+def family(file: SourceFile, cls: ast.ClassDef) -> list[ast.ClassDef]:
+    """The class and those of its bases, and theirs, that are in this file."""
+    found, todo = [], [cls]
+    while todo:
+        node = todo.pop()
+        if node not in found:
+            found.append(node)
+            todo += [
+                file.classes[name] for name in _bases(file, node) if name in file.classes and name not in file.aliases
+            ]
+    return found
+
+
+def assignments(file: SourceFile, cls: ast.ClassDef, attribute: str) -> Iterator[tuple[Function, ast.expr | None]]:
+    """Every assignment to `self.attribute` in the class: the method, and the value where one is told."""
+    for method in (node for node in cls.body if isinstance(node, Function)):
+        for node in ast.walk(method):
+            if isinstance(node, ast.Assign):
+                for target in node.targets:
+                    if dotted(target) == f"self.{attribute}":
+                        yield method, node.value
+                    elif any(
+                        dotted(part) == f"self.{attribute}" for part in ast.walk(target) if isinstance(part, ast.expr)
+                    ):
+                        yield method, None
+            elif isinstance(node, ast.AnnAssign | ast.AugAssign) and dotted(node.target) == f"self.{attribute}":
+                yield method, node.value if isinstance(node, ast.AnnAssign) else None
+
+
+def is_fixed(file: SourceFile, cls: ast.ClassDef, attribute: str) -> bool:
+    """Whether `self.attribute` is, by all that this file tells, set once in `__init__`, and not simply to 0."""
+    classes = family(file, cls)
+    values = []
+    for node in classes:
+        if any(getattr(member, "name", None) == attribute for member in node.body):
+            return False  # a property or a method
+        for method, value in assignments(file, node, attribute):
+            if method.name not in ("__init__", "__post_init__"):
+                return False
+            values.append(value)
+    return bool(values) and not all(number(value) == 0 for value in values)

@@ -1,0 +1,277 @@
+"""A source file as the rules read it: its tree, who contains whom, what its names stand for. It is never imported."""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+import warnings
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+from ..finding import Edit
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+Scope = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+Node = TypeVar("Node", bound=ast.AST)
+
+# Where libraries keep what they also offer one level up.
+_PRIVATE = [
+    (re.compile(r"^torch\.nn\.modules\.(\w+\.)?"), "torch.nn."),
+    (re.compile(r"^timm\.(models\.)?layers\.(drop\.)?"), "timm.layers."),
+    (re.compile(r"^torchvision\.ops\.(stochastic_depth|drop_block)\.(?=\w)"), "torchvision.ops."),
+    (re.compile(r"^flash_attn\.flash_attn_interface\."), "flash_attn."),
+]
+_NOQA = re.compile(r"#\s*noqa(?P<some>\s*:\s*(?P<codes>[A-Z]+\d+(?:[,\s]+[A-Z]+\d+)*))?", re.IGNORECASE)
+
+
+class SourceFile:
+    """One file of Python source.
+
+    Raises: SyntaxError, with its line, for text that is no Python.
+
+    >>> file = SourceFile("net.py", "import torch.nn.functional as F\\ny = F.dropout(x)  # noqa: THN101")
+    >>> call = next(file.nodes(ast.Call))
+    >>> file.resolve(call.func), file.position(call), file.silences(2, "THN101")
+    ('torch.nn.functional.dropout', (2, 5), True)
+    """
+
+    def __init__(self, path: str, text: str) -> None:
+        self.path = path
+        self.text = text
+        self.tree = parsed(text, path)
+        self.lines = re.split(r"(?<=\n)|(?<=\r)(?!\n)", text)  # as Python counts lines, each with its end
+        self._parents: dict[ast.AST, ast.AST] = {}
+        self._by_kind: dict[type, list[ast.AST]] = {}
+        todo: list[ast.AST] = [self.tree]
+        for node in todo:  # grows while it is read
+            self._by_kind.setdefault(type(node), []).append(node)
+            for child in ast.iter_child_nodes(node):
+                self._parents[child] = node
+                todo.append(child)
+        self._bound: dict[ast.AST, set[str]] = {}
+
+    # Where things stand
+
+    def nodes(self, kind: type[Node]) -> Iterator[Node]:
+        """Every node of one kind."""
+        yield from self._by_kind.get(kind, [])  # type: ignore[misc]
+
+    def above(self, node: ast.AST) -> Iterator[ast.AST]:
+        """What contains the node, from the inside out."""
+        while (parent := self._parents.get(node)) is not None:
+            yield parent
+            node = parent
+
+    def function(self, node: ast.AST) -> Function | None:
+        """The innermost `def` around the node."""
+        return next((above for above in self.above(node) if isinstance(above, Function)), None)
+
+    def method(self, node: ast.AST) -> tuple[ast.ClassDef, Function] | None:
+        """The class and its method around the node; a function inside a method belongs to the method."""
+        outer: Function | None = None
+        for above in self.above(node):
+            if isinstance(above, Function):
+                outer = above
+            elif isinstance(above, ast.ClassDef):
+                return (above, outer) if outer is not None else None
+        return None
+
+    def position(self, node: ast.AST) -> tuple[int, int]:
+        """Line and column, in characters, both from 1."""
+        return self._point(node.lineno, node.col_offset)  # type: ignore[attr-defined]
+
+    def replace(self, node: ast.expr, text: str) -> Edit:
+        """The edit that puts `text` in the expression's place."""
+        return Edit(*self.position(node), *self.end(node), text)
+
+    def insert(self, line: int, column: int, text: str) -> Edit:
+        """The edit that puts `text` in at a point."""
+        return Edit(line, column, line, column, text)
+
+    def end(self, node: ast.expr) -> tuple[int, int]:
+        """The first line and column after the expression."""
+        return self._point(node.end_lineno or 0, node.end_col_offset or 0)
+
+    def between(self, start: tuple[int, int], stop: tuple[int, int]) -> str:
+        """The text from one point to another."""
+        lines = self.lines[start[0] - 1 : stop[0]]
+        lines[-1] = lines[-1][: stop[1] - 1]
+        lines[0] = lines[0][start[1] - 1 :]
+        return "".join(lines)
+
+    def _point(self, line: int, offset: int) -> tuple[int, int]:
+        text = self.lines[line - 1]
+        return line, 1 + (offset if text.isascii() else len(text.encode()[:offset].decode(errors="ignore")))
+
+    def segment(self, node: ast.expr) -> str:
+        """The expression's own text."""
+        return self.between(self.position(node), self.end(node))
+
+    def can_edit(self, node: ast.expr) -> bool:
+        """Whether the text at the node's position is the node: not so inside f-strings, before Python 3.12."""
+        try:
+            found = parsed(f"({self.segment(node)}\n)").body
+        except SyntaxError:
+            return False
+        return len(found) == 1 and isinstance(found[0], ast.Expr) and ast.dump(found[0].value) == ast.dump(node)
+
+    # What names stand for
+
+    @cached_property
+    def aliases(self) -> dict[str, str]:
+        """What each imported name stands for, wherever in the file the import is; `F = torch.nn.functional` counts."""
+        found: dict[str, str] = {}
+        for plain in self.nodes(ast.Import):
+            for alias in plain.names:
+                first = alias.name.partition(".")[0]
+                found[alias.asname or first] = alias.name if alias.asname else first
+        for origin in self.nodes(ast.ImportFrom):
+            start = "." * origin.level + (origin.module or "")
+            for alias in origin.names:
+                found[alias.asname or alias.name] = f"{start}.{alias.name}"
+        for statement in self.tree.body:
+            if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Attribute):
+                name = dotted(statement.value)
+                first, _, rest = (name or "").partition(".")
+                if first in found:
+                    for target in statement.targets:
+                        if isinstance(target, ast.Name):
+                            found[target.id] = f"{found[first]}.{rest}"
+        return found
+
+    def resolve(self, node: ast.expr) -> str | None:
+        """The qualified name that a name or an attribute stands for; a name of this file is itself.
+
+        None for anything else, and for names that a function around the node gives a value.
+        """
+        name = dotted(node)
+        if name is None:
+            return None
+        first, dot, rest = name.partition(".")
+        if any(first in self.bound(scope) for scope in self.above(node) if isinstance(scope, Scope)):
+            return None
+        name = self.aliases.get(first, first) + dot + rest
+        for pattern, public in _PRIVATE:
+            name = pattern.sub(public, name, count=1)
+        return name
+
+    def bound(self, scope: Scope) -> set[str]:
+        """The names that a function gives values: arguments and assignments, imports left out."""
+        if scope not in self._bound:
+            names = {argument.arg for argument in arguments(scope)}
+            for node in ast.walk(scope):
+                if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                    names.add(node.id)
+            self._bound[scope] = names
+        return self._bound[scope]
+
+    @cached_property
+    def calls(self) -> list[tuple[ast.Call, str]]:
+        """Every call of something whose qualified name is known, with that name."""
+        named = ((call, self.resolve(call.func)) for call in self.nodes(ast.Call))
+        return [(call, name) for call, name in named if name is not None]
+
+    @cached_property
+    def classes(self) -> dict[str, ast.ClassDef]:
+        """This file's classes by name."""
+        return {node.name: node for node in self.nodes(ast.ClassDef)}
+
+    # What comments say
+
+    @cached_property
+    def _silenced(self) -> dict[int, set[str] | None]:
+        """By line: the codes that a `# noqa` names, or None for all of them."""
+        if "noqa" not in self.text.lower():
+            return {}
+        found = {}
+        for token in tokenize.generate_tokens(io.StringIO(self.text).readline):
+            if token.type == tokenize.COMMENT and (match := _NOQA.search(token.string)):
+                found[token.start[0]] = _codes(match)
+        return found
+
+    def silences(self, line: int, code: str) -> bool:
+        """Whether a `# noqa` comment on this line speaks of this code."""
+        codes = self._silenced.get(line, set())
+        return codes is None or code in codes
+
+
+def silenced_by(line: str, code: str) -> bool:
+    """Whether a line of source has a `# noqa` that speaks of this code.
+
+    >>> silenced_by("y = f(x)  # noqa: THN101", "THN101"), silenced_by("y = f(x)  # noqa: THN101", "THN102")
+    (True, False)
+    """
+    match = _NOQA.search(line)
+    if match is None:
+        return False
+    codes = _codes(match)
+    return codes is None or code in codes
+
+
+def _codes(match: re.Match[str]) -> set[str] | None:
+    return set(re.findall(r"[A-Z]+\d+", match["codes"].upper())) if match["some"] else None
+
+
+def parsed(text: str, path: str = "<source>") -> ast.Module:
+    """The tree, without Python's own warnings about the text.
+
+    Raises: SyntaxError, for text that nests too deep too.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return ast.parse(text, path)
+        except (RecursionError, MemoryError, ValueError) as error:
+            raise SyntaxError(f"can't be read: {error}", (path, 1, 1, "")) from None
+
+
+def read(path: Path) -> tuple[str, str]:
+    """A file's text with its own line ends, and its encoding.
+
+    Raises: OSError; SyntaxError where the bytes are no text in the encoding that the file declares.
+    """
+    content = path.read_bytes()
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
+        return content.decode(encoding), encoding
+    except (UnicodeDecodeError, LookupError) as error:
+        raise SyntaxError(f"can't be read as text: {error}", (str(path), 1, 1, "")) from None
+
+
+def dotted(node: ast.expr) -> str | None:
+    """`a.b.c` as text; None for what is no chain of names.
+
+    >>> dotted(ast.parse("self.attn.p", mode="eval").body), dotted(ast.parse("f().p", mode="eval").body)
+    ('self.attn.p', None)
+    """
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute):
+        start = dotted(node.value)
+        return None if start is None else f"{start}.{node.attr}"
+    return None
+
+
+def first_call(node: ast.expr) -> tuple[ast.expr, list[str]]:
+    """The call that methods are called on the result of, one upon another, and the methods' names, the last one first.
+
+    >>> call, methods = first_call(ast.parse("Net(8).cuda().half()", mode="eval").body)
+    >>> ast.unparse(call), methods
+    ('Net(8)', ['half', 'cuda'])
+    """
+    methods = []
+    while isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Call):
+        methods.append(node.func.attr)
+        node = node.func.value
+    return node, methods
+
+
+def arguments(scope: Scope) -> list[ast.arg]:
+    """Every argument that a function declares."""
+    named = scope.args
+    starred = [argument for argument in (named.vararg, named.kwarg) if argument is not None]
+    return [*named.posonlyargs, *named.args, *named.kwonlyargs, *starred]

@@ -1,0 +1,81 @@
+"""The rules as a flat table: code, name, what each looks at. A rule's own file is loaded when the rule is used.
+
+A new rule is a row here and a file in `rules/`: `rules/thn101_functional_ignores_training.py` holds the `RULE` of the
+first row. A rule that looks at source imports no torch, so `thinned check src/` starts fast.
+"""
+
+from __future__ import annotations
+
+import importlib
+from functools import cache
+from typing import NamedTuple
+
+from .rule import Rule
+
+SOURCE = ("source",)
+MODELS = ("models",)
+BOTH = ("source", "models")
+
+
+class Entry(NamedTuple):
+    """A row of the table."""
+
+    code: str
+    name: str
+    looks_at: tuple[str, ...]
+    advice: bool = False  # information: its findings are shown, and never a failure
+
+
+ENTRIES = (
+    Entry("THN101", "functional-ignores-training", BOTH),
+    Entry("THN102", "attention-constant-dropout", BOTH),
+    Entry("THN103", "dropout-built-in-forward", BOTH),
+    Entry("THN104", "inference-without-eval", SOURCE),
+    Entry("THN105", "fused-transformer-path", MODELS),
+    Entry("THN106", "export-in-train-mode", SOURCE),
+    Entry("THN107", "configured-never-runs", MODELS),
+    Entry("THN108", "noise-in-eval", MODELS),
+    Entry("THN201", "dropout-on-output", MODELS),
+    Entry("THN202", "dropout-on-input", MODELS, advice=True),
+    Entry("THN203", "two-dropouts-in-a-row", MODELS),
+    Entry("THN204", "dropout-after-residual-add", MODELS),
+    Entry("THN205", "dropout-in-frozen-block", MODELS),
+    Entry("THN206", "inplace-needed-for-backward", MODELS),
+    Entry("THN301", "elementwise-on-convolution", MODELS),
+    Entry("THN302", "fresh-masks-each-rnn-step", MODELS),
+    Entry("THN303", "zeroing-around-selu", MODELS),
+    Entry("THN304", "rnn-dropout-one-layer", BOTH),
+    Entry("THN305", "dropout2d-on-3d-input", MODELS),
+    Entry("THN306", "dropout1d-on-2d-input", MODELS),
+    Entry("THN401", "p-at-the-edge", BOTH),
+    Entry("THN402", "p-above-four-fifths", BOTH),
+    Entry("THN403", "same-stochastic-depth-everywhere", MODELS, advice=True),
+    Entry("THN404", "p-looks-like-keep-probability", SOURCE),
+    Entry("THN405", "wrong-scaling", MODELS),
+    Entry("THN501", "dropout-before-batch-norm", MODELS),
+    Entry("THN502", "one-module-two-places", MODELS, advice=True),
+    Entry("THN503", "layerdrop-under-fsdp", MODELS),
+    Entry("THN601", "constant-key", SOURCE),
+    Entry("THN602", "seed-in-forward", SOURCE),
+)
+BY_CODE = {entry.code: entry for entry in ENTRIES}
+
+
+@cache
+def rule(code: str) -> Rule:
+    """One rule, loaded from its file.
+
+    Raises: KeyError for a code that no row has.
+
+    >>> rule("THN101").name
+    'functional-ignores-training'
+    """
+    entry = BY_CODE[code]
+    file = f"{code.lower()}_{entry.name.replace('-', '_')}"
+    found: Rule = importlib.import_module(f"{__package__}.rules.{file}").RULE
+    return found
+
+
+def rules() -> dict[str, Rule]:
+    """Every rule by its code, in the order of the codes. Loads torch, which rules for models need."""
+    return {entry.code: rule(entry.code) for entry in ENTRIES}

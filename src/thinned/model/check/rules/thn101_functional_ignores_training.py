@@ -1,0 +1,127 @@
+"""THN101: functional dropout that does not hear of the mode."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ..finding import Edit, Finding, Fix
+from ..lens.calls import FUNCTIONS, argument, is_open, literal, number
+from ..lens.classes import can_ask_mode, module_method
+from ..lens.mode import MODE, depends, guarded
+from ..lens.source_file import Function, SourceFile, arguments
+from ..rule import Rule
+
+if TYPE_CHECKING:
+    from ..lens.examination import Examination
+
+_KINDS = {name.rpartition(".")[2].rstrip("_") for name in FUNCTIONS}
+
+
+def source(file: SourceFile) -> Iterator[Finding]:
+    for call, name in file.calls:
+        signature = FUNCTIONS.get(name)
+        found = module_method(file, call) if signature is not None else None
+        if signature is None or found is None or is_open(call):
+            continue
+        p = argument(call, signature.p, signature.p_names)
+        if number(p) == 0 or (p is not None and depends(file, p) == MODE) or guarded(file, call):
+            continue
+        if isinstance(p, ast.Name) and _is_argument(file, p):
+            continue  # whoever calls the method may make it 0
+        told = argument(call, signature.training, signature.training_names)
+        short = name.rpartition(".")[2]
+        if told is None and signature.default is True:
+            fix = None
+            if can_ask_mode(file, found[0], call):
+                fix = Fix("Add `training=self.training`", (_append(file, call, "training=self.training"),))
+            yield RULE.on(file, call, f"`{short}` drops in evaluation too: it is not told `training`", fix)
+        elif told is None and signature.default is False:
+            yield RULE.on(file, call, f"`{short}` never drops: its `training` is False by default")
+        elif literal(told, True):
+            yield RULE.on(file, call, f"`{short}` drops in evaluation too: its `training` is always True")
+
+
+def _is_argument(file: SourceFile, name: ast.Name) -> bool:
+    functions = (above for above in file.above(name) if isinstance(above, Function))
+    return any(name.id == declared.arg for function in functions for declared in arguments(function))
+
+
+def _append(file: SourceFile, call: ast.Call, text: str) -> Edit:
+    """The edit that adds an argument behind the last one, and behind the brackets and line ends around that."""
+    last = max((*call.args, *(keyword.value for keyword in call.keywords)), key=lambda node: file.end(node))
+    line, column = file.end(last)
+    rest = file.between((line, column), file.end(call))
+    closing, place, comment = [], 0, False
+    for place, sign in enumerate(rest):
+        comment = sign != "\n" and (comment or sign == "#")
+        if sign == ")" and not comment:
+            closing.append(place)
+    inner = rest[: closing[-2] + 1] if len(closing) > 1 else ""
+    breaks = inner.count("\n")
+    line, column = (line + breaks, len(inner) - inner.rfind("\n")) if breaks else (line, column + len(inner))
+    return file.insert(line, column, f", {text}")
+
+
+def live(examination: Examination) -> Iterator[Finding]:
+    for place in examination.inspection.places:
+        if place.active == "both" and place.kind in _KINDS and not place.module.endswith(">"):
+            yield RULE.at(
+                place,
+                f"`{place.kind}` drops in evaluation too: its `training` is left out or always True. "
+                "Pass training=self.training",
+            )
+
+
+RULE = Rule(
+    code="THN101",
+    name="functional-ignores-training",
+    summary="A functional dropout does not follow `train()` and `eval()`.",
+    what="""\
+Looks for calls of `torch.nn.functional.dropout` and its kin, and of `torch.dropout`, in a module's methods that leave
+`training` out or always say True. A call in a branch on the mode, and code that says by its name that it samples
+(`mc_forward`, `MCDropout`), are left alone, as is a p that is the method's own argument. In a live model: every
+functional dropout that drops in both modes.""",
+    why="""\
+A function knows nothing of `model.eval()`. The default of `F.dropout` is `training=True`, so predictions stay random
+after `eval()`, silently: the loss on validation data depends on p, and the same input gives different outputs. The
+default of `F.alpha_dropout` and `F.feature_alpha_dropout` is False: they never drop.""",
+    bad="""\
+import torch.nn.functional as F
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.hidden = nn.Linear(8, 8)
+        self.out = nn.Linear(8, 2)
+
+    def forward(self, x):
+        x = F.dropout(self.hidden(x).relu(), 0.5)
+        return self.out(x)
+""",
+    good="""\
+import torch.nn.functional as F
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.hidden = nn.Linear(8, 8)
+        self.out = nn.Linear(8, 2)
+
+    def forward(self, x):
+        x = F.dropout(self.hidden(x).relu(), 0.5, training=self.training)
+        return self.out(x)
+""",
+    instead="""\
+`training=self.training`, or a module (`nn.Dropout`), which follows the mode by itself. `--fix` adds the argument
+where it is missing and True by default. A written `training=True` may be meant, for Monte-Carlo dropout: say so with
+`# noqa: THN101`, or use `thinned.predict`.""",
+    reference="<https://github.com/pytorch/pytorch/issues/26338>, open since 2019.",
+    source=source,
+    live=live,
+)

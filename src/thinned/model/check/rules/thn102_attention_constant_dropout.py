@@ -1,0 +1,86 @@
+"""THN102: attention that drops in evaluation too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ..finding import Finding, Fix
+from ..lens.calls import ATTENTION, argument, number
+from ..lens.classes import can_ask_mode, module_method
+from ..lens.mode import CONSTANT, depends, guarded
+from ..lens.source_file import SourceFile
+from ..rule import Rule
+
+if TYPE_CHECKING:
+    from ..lens.examination import Examination
+
+
+def source(file: SourceFile) -> Iterator[Finding]:
+    for call, name in file.calls:
+        signature = ATTENTION.get(name)
+        found = module_method(file, call) if signature is not None else None
+        if signature is None or found is None:
+            continue
+        p = argument(call, signature.p, signature.p_names)
+        if p is None or number(p) == 0 or depends(file, p) != CONSTANT or guarded(file, call):
+            continue
+        text = file.segment(p)
+        fix = None
+        if can_ask_mode(file, found[0], call):
+            fix = Fix("Make `dropout_p` 0 in evaluation", (file.replace(p, f"{text} if self.training else 0.0"),))
+        short = name.rpartition(".")[2]
+        yield RULE.on(file, p, f"`{short}` drops in evaluation too: `dropout_p` is `{text}` in both modes", fix)
+
+
+def live(examination: Examination) -> Iterator[Finding]:
+    for place in examination.inspection.places:
+        if place.active == "both" and ("attention" in place.kind or place.kind.startswith("flash_attn")):
+            yield RULE.at(place, f"`{place.kind}` drops in evaluation too: its `dropout_p` does not follow the mode")
+
+
+RULE = Rule(
+    code="THN102",
+    name="attention-constant-dropout",
+    summary="Attention gets the same `dropout_p` in training and in evaluation.",
+    what="""\
+Looks for `scaled_dot_product_attention` and `flash_attn_func` (and its kin) in a module's methods whose `dropout_p`
+is the same in both modes: a number, or an attribute that only `__init__` sets. Local names are followed. A value that
+can't be traced, such as the method's own argument, is left alone. In a live model: every attention that drops in both
+modes.""",
+    why="""\
+These functions have no `training`: they drop whenever `dropout_p > 0`. `eval()` does not reach them, so predictions
+are random and worse, silently. timm's author calls it "a recurring bug".""",
+    bad="""\
+import torch.nn.functional as F
+from torch import nn
+
+
+class Attention(nn.Module):
+    def __init__(self, dropout=0.1):
+        super().__init__()
+        self.dropout = dropout
+
+    def forward(self, q, k, v):
+        return F.scaled_dot_product_attention(q, k, v, dropout_p=self.dropout)
+""",
+    good="""\
+import torch.nn.functional as F
+from torch import nn
+
+
+class Attention(nn.Module):
+    def __init__(self, dropout=0.1):
+        super().__init__()
+        self.dropout = dropout
+
+    def forward(self, q, k, v):
+        return F.scaled_dot_product_attention(q, k, v, dropout_p=self.dropout if self.training else 0.0)
+""",
+    instead="`dropout_p=p if self.training else 0.0`, which `--fix` writes.",
+    reference="""\
+The warning in torch's documentation of the function; <https://github.com/pytorch/pytorch/issues/124464>;
+<https://github.com/huggingface/pytorch-image-models/pull/1978>.""",
+    source=source,
+    live=live,
+)

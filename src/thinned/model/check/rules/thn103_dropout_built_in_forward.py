@@ -1,0 +1,100 @@
+"""THN103: a dropout module that the model does not own."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ..finding import Finding
+from ..lens.calls import MODULES, argument, number
+from ..lens.classes import is_forward, module_method
+from ..lens.mode import asks, guarded
+from ..lens.source_file import Function, SourceFile
+from ..rule import Rule
+
+if TYPE_CHECKING:
+    from ..lens.examination import Examination
+
+
+def source(file: SourceFile) -> Iterator[Finding]:
+    for call, name in file.calls:
+        signature = MODULES.get(name)
+        if signature is None:
+            continue
+        found = module_method(file, call)
+        if found is None or not is_forward(found[1]):
+            continue
+        p = argument(call, signature.p, signature.p_names)
+        if number(p) == 0 or (p is not None and asks(p)) or guarded(file, call) or _told(found[1]):
+            continue
+        short = name.rpartition(".")[2]
+        yield RULE.on(file, call, f"`{short}` is built in `{found[1].name}`: it drops in evaluation too")
+
+
+def _told(method: Function) -> bool:
+    """Whether the method sets a mode itself: `dropout.train(self.training)`, `dropout.training = ...`."""
+    return any(
+        (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("train", "eval"))
+        or (isinstance(node, ast.Attribute) and node.attr == "training" and isinstance(node.ctx, ast.Store))
+        for node in ast.walk(method)
+    )
+
+
+def live(examination: Examination) -> Iterator[Finding]:
+    for place in examination.inspection.places:
+        if place.active == "both" and place.module.endswith(">"):  # a module that the model does not own
+            kind = place.module.rpartition("<")[2][:-1]
+            yield RULE.at(
+                place, f"`{kind}` is no part of the model, so `eval()` does not reach it: it drops in both modes"
+            )
+
+
+RULE = Rule(
+    code="THN103",
+    name="dropout-built-in-forward",
+    summary="A dropout module is built in `forward`, where `eval()` does not reach it.",
+    what="""\
+Looks for `nn.Dropout` and its kin, `DropPath`, `StochasticDepth` and `DropBlock` that a module's `forward` builds. In
+a live model: dropout modules that run and that the model does not own, those in a plain list among them, and that
+drop in both modes.""",
+    why="""\
+A new module is in training mode, and a module that is no attribute of the model is not found by `model.eval()`. So it
+drops in evaluation, always, and no tool that walks the model's modules can see or set it.""",
+    bad="""\
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.hidden = nn.Linear(8, 8)
+        self.out = nn.Linear(8, 2)
+
+    def forward(self, x):
+        x = self.hidden(x).relu()
+        x = nn.Dropout(0.5)(x)
+        return self.out(x)
+""",
+    good="""\
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.hidden = nn.Linear(8, 8)
+        self.dropout = nn.Dropout(0.5)
+        self.out = nn.Linear(8, 2)
+
+    def forward(self, x):
+        x = self.hidden(x).relu()
+        x = self.dropout(x)
+        return self.out(x)
+""",
+    instead="""\
+Build it in `__init__` as an attribute, in an `nn.ModuleList` if there are several, and call it in `forward`.""",
+    reference="<https://github.com/yangze0930/NTS-Net/issues/14>, among many.",
+    source=source,
+    live=live,
+)

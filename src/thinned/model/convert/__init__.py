@@ -1,0 +1,1 @@
+"""Ours for theirs, and back."""

@@ -1,0 +1,176 @@
+"""Another p for one call of a function: for dropout that a forward calls with a number that nothing else holds.
+
+The owner's forward is run inside a `TorchFunctionMode`, entered by a hook before it and left by one after it, which is
+run even when the forward raises. The mode looks at the calls that drop, asks from which line they come, and gives the
+call another p. The model's code, its parameters and its `state_dict` stay as they are.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from types import FrameType
+from typing import Any, NamedTuple
+
+import torch
+from torch.overrides import TorchFunctionMode
+from torch.utils.hooks import RemovableHandle
+
+from ...ops.rate import packed
+from ..known.functions import canonical, noisy
+from ..watch.callsite import callsite, transparent
+from ..watch.underway import frames, left_over, running
+
+Module = torch.nn.Module
+
+_DROP, _GAUSSIAN = torch.ops.thinned.drop, torch.ops.thinned.gaussian
+_NAMES = {"alpha": "alpha_dropout", "deviation": "gaussian_dropout"}  # of the functions that call ours with these laws
+_active = threading.local()
+
+
+class Line(NamedTuple):
+    """A call in the source: which function, and where."""
+
+    function: str  # its canonical name
+    file: str
+    line: int
+
+
+def override(module: Module, line: Line, p: float) -> None:
+    """Have the calls from this line in the module's forward draw with p, when they draw.
+
+    A call that trains by its own argument, or that has no such argument while the module trains, gets p. One that draws
+    nothing because it was told so keeps out. Copies and pickles of the module have the override too.
+
+    Raises:
+        RuntimeError: in the forward, where torch.compile or export traces the model.
+
+    Cost: about 1 microsecond for each torch function in the module's forward.
+    """
+    hook = _hook(module)
+    if hook is None:
+        hook = _Enter()
+        leave = _Leave(hook)
+        hook.handles = [
+            module.register_forward_pre_hook(hook),
+            module.register_forward_hook(leave, always_call=True),
+        ]
+    hook.rates[line] = p
+
+
+def overridden(module: Module, line: Line) -> float | None:
+    """The p that `override` gave a line, or None."""
+    hook = _hook(module)
+    return None if hook is None else hook.rates.get(line)
+
+
+def restore(module: Module, line: Line) -> None:
+    """Take an override back; without a last one the module has no hooks either."""
+    hook = _hook(module)
+    if hook is None:
+        return
+    hook.rates.pop(line, None)
+    if not hook.rates:
+        for handle in hook.handles:
+            handle.remove()
+
+
+def _hook(module: Module) -> _Enter | None:
+    return next((hook for hook in module._forward_pre_hooks.values() if isinstance(hook, _Enter)), None)
+
+
+class _Enter:
+    """The hook before the forward. It holds no module, so that a copy's is the copy's own."""
+
+    def __init__(self) -> None:
+        self.rates: dict[Line, float] = {}
+        self.handles: list[RemovableHandle] = []  # pickled along: torch then numbers later hooks apart from these
+
+    def __call__(self, module: Module, inputs: Any) -> None:
+        if torch.compiler.is_compiling():
+            raise RuntimeError(
+                f"`set_rates`: a p in the code of {type(module).__name__} must not be overridden in a compiled or "
+                f"exported graph. Got {self.where()}. Set it back, or have the code read an attribute."
+            )
+        mode, stack = _Override(module, self.rates), _stack()
+        while stack and left_over([other.module for other in stack], sys._getframe(1)):
+            stack.pop().leave()
+        stack.append(mode)
+        mode.__enter__()  # type: ignore[no-untyped-call]
+
+    def where(self) -> str:
+        return ", ".join(f"{line.file}:{line.line} {line.function}" for line in self.rates)
+
+
+class _Leave:
+    """The hook after the forward."""
+
+    def __init__(self, enter: _Enter) -> None:
+        self.enter = enter
+
+    def __call__(self, module: Module, inputs: Any, output: Any) -> None:
+        stack = _stack()
+        if stack and stack[-1].module is module:
+            stack.pop().leave()
+
+
+def _stack() -> list[_Override]:
+    if not hasattr(_active, "modes"):
+        _active.modes = []
+    modes: list[_Override] = _active.modes
+    return modes
+
+
+class _Override(TorchFunctionMode):
+    def __init__(self, module: Module, rates: dict[Line, float]) -> None:
+        super().__init__()
+        self.module = module
+        self.rates = rates
+        self.functions = {line.function for line in rates}
+
+    def leave(self) -> None:
+        """Take the mode off the stack; under others that a KeyboardInterrupt has left it does nothing any more."""
+        self.functions = set()
+        if torch.overrides._get_current_function_mode() is self:
+            self.__exit__(None, None, None)
+
+    @transparent
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if canonical(func) in self.functions or ((func is _DROP or func is _GAUSSIAN) and self.functions):
+            args, kwargs = self._given(func, args, kwargs)
+        return func(*args, **kwargs)
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def _given(self, func: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
+        """The call's arguments, with another p if it comes from one of the lines and draws."""
+        law = _law(args[2]) if func is _DROP else "deviation" if func is _GAUSSIAN else ""
+        name = _NAMES.get(law, "dropout") if law else canonical(func)
+        frame = sys._getframe(1)
+        line = Line(name, *callsite(frame))
+        p = self.rates.get(line)
+        if p is None or _owner(frame, line) is not self.module:
+            return args, kwargs
+        if law:  # our own operator, which is called to draw, and has p in a tensor
+            return (*args[:2], packed(law, p, "set_rates"), *args[3:]), kwargs
+        entry = noisy(name, args)
+        if entry is None:
+            return args, kwargs
+        own, training = entry.rate(args, kwargs)
+        if entry.training is None:
+            training = own > 0 or self.module.training
+        return entry.p.write(args, kwargs, p) if training else (args, kwargs)
+
+
+def _law(numbers: torch.Tensor) -> str:
+    """Which law the numbers of `thinned::drop` are of."""
+    _, gain, shift, fill = numbers.tolist()
+    return "alpha" if shift or fill else "classic" if gain == 1.0 else "inverted"
+
+
+def _owner(frame: FrameType | None, line: Line) -> Module | None:
+    """The module in whose forward the line runs; not one that the line itself has made and calls."""
+    for inner in frames(frame):
+        if inner.f_code.co_filename == line.file and inner.f_lineno == line.line:
+            return next(running(inner), None)
+    return None

@@ -1,0 +1,92 @@
+"""How much of a forward pass's time its noise takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+from ..known.functions import DRAWS, INSIDE, OPERATORS, canonical, noisy
+from ..watch.callsite import caller, is_plumbing, transparent
+from ..watch.trace import Call, Trace
+
+Module = torch.nn.Module
+
+
+class Times:
+    """Seconds of each call of torch in a forward pass, by `Call.order`, and of the pass.
+
+    The passes timed must draw what the traced one drew, so that the same calls are made. A call that does more than
+    draw, such as attention, is charged with what it takes beyond the same call at p = 0.
+    """
+
+    def __init__(self, noisy_runs: Sequence[tuple[list[float], float]], quiet: list[float] | None) -> None:
+        self._seconds, self.total = min(noisy_runs, key=lambda run: run[1])
+        # Another number of calls: without its noise the model goes another way, and nothing can be said.
+        self._quiet = quiet if quiet is not None and len(quiet) == len(self._seconds) else None
+
+    def share(self, trace: Trace, calls: Sequence[Call]) -> float | None:
+        """The share of the pass that these calls' noise takes: making it and applying it."""
+        if not calls or not self.total:
+            return None
+        if any(call.function in INSIDE and call.draws for call in calls):
+            if self._quiet is None:
+                return None
+            spent = sum(self._seconds[call.order] - self._quiet[call.order] for call in calls)
+        else:
+            calls = [call for call in calls if call.function not in INSIDE]
+            orders = {call.order for call in calls} | {call.order for draw in calls for call in _chain(trace, draw)}
+            spent = sum(self._seconds[order] for order in orders if order < len(self._seconds))
+        return min(1.0, max(0.0, spent / self.total))
+
+
+def timed(model: Module, args: Any, kwargs: Any, *, quiet: bool = False) -> tuple[list[float], float]:
+    """Run the model with next to nothing watched: seconds of each call of torch, and of the whole.
+
+    `quiet` sets p = 0 in the calls that do more than draw.
+    """
+    clock = _Clock(quiet)
+    with torch.compiler.set_stance("force_eager"), clock:
+        start = perf_counter()
+        model(*args, **kwargs)
+        return clock.seconds, perf_counter() - start
+
+
+class _Clock(TorchFunctionMode):
+    def __init__(self, quiet: bool) -> None:
+        super().__init__()
+        self.seconds: list[float] = []
+        self._quiet = quiet
+
+    @transparent
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        name = canonical(func)
+        if name not in OPERATORS and is_plumbing(caller(1)):
+            return func(*args, **kwargs)
+        if self._quiet and name in INSIDE:
+            entry = noisy(name, args)
+            if entry is not None:
+                args, kwargs = entry.p.write(args, kwargs, 0.0)
+        start = perf_counter()
+        result = func(*args, **kwargs)
+        self.seconds.append(perf_counter() - start)
+        return result
+
+
+def _chain(trace: Trace, draw: Call) -> list[Call]:
+    """The calls that lead from a hand-made mask's draw to where it is applied."""
+    if draw.function not in DRAWS:
+        return []
+    met = next((call for call in trace.calls if call.applies == draw.index), None)
+    if met is None:
+        return []
+    reached, calls = {draw.index}, []
+    for call in trace.calls[draw.index + 1 : met.index + 1]:
+        if reached.intersection(call.inputs):
+            reached.add(call.index)
+            calls.append(call)
+    return calls

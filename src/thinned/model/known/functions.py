@@ -1,0 +1,144 @@
+"""What makes noise: the functions and the modules of torch, timm, torchvision, transformers and thinned, as two tables.
+
+A function is known by its canonical name (`canonical`), a module by its class or, where libraries copy one another's
+classes by the dozen, by its class's name and an attribute that holds p.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+
+class Argument(NamedTuple):
+    """Where a call has an argument: its place among the positional ones (from the end if negative), its names."""
+
+    place: int
+    names: tuple[str, ...]
+    default: Any
+
+    def read(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """The argument's value in a call.
+
+        >>> Argument(1, ("p",), 0.5).read([None], {"p": 0.1})
+        0.1
+        """
+        for name in self.names:
+            if name in kwargs:
+                return kwargs[name]
+        return args[self.place] if self._stands(args) else self.default
+
+    def write(
+        self, args: Sequence[Any], kwargs: Mapping[str, Any], value: Any
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The call's arguments with another value for this one."""
+        for name in self.names:
+            if name in kwargs:
+                return tuple(args), {**kwargs, name: value}
+        if not self._stands(args):
+            return tuple(args), {**kwargs, self.names[0]: value}
+        changed = list(args)
+        changed[self.place] = value
+        return tuple(changed), dict(kwargs)
+
+    def _stands(self, args: Sequence[Any]) -> bool:
+        return self.place < len(args) if self.place >= 0 else -self.place <= len(args)
+
+
+class Noisy(NamedTuple):
+    """A function that drops: where it takes p, and where it is told whether it trains; None: it always does."""
+
+    p: Argument
+    training: Argument | None
+
+    def rate(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[float, bool]:
+        """The call's p, and whether it trains."""
+        training = True if self.training is None else bool(self.training.read(args, kwargs))
+        p = self.p.read(args, kwargs)
+        return float(p) if p is not None else 0.0, training
+
+
+_P = Argument(1, ("p",), 0.5)
+_FUNCTION = Noisy(_P, Argument(2, ("training", "train"), True))  # what torch.dropout needs, F.dropout has as default
+_OFF = Noisy(_P, Argument(2, ("training", "train"), False))  # alpha_dropout and its kin are off by default
+# A packed sequence's call has no batch_first at its end, and its batch sizes more before.
+_RECURRENT = Noisy(Argument(5, ("dropout",), 0.0), Argument(6, ("train",), False))
+
+FUNCTIONS: dict[str, Noisy] = {
+    "dropout": _FUNCTION,
+    "dropout1d": _FUNCTION,
+    "dropout2d": _FUNCTION,
+    "dropout3d": _FUNCTION,
+    "feature_dropout": _FUNCTION,
+    "native_dropout": _FUNCTION,
+    "alpha_dropout": _OFF,
+    "feature_alpha_dropout": _OFF,
+    "scaled_dot_product_attention": Noisy(Argument(4, ("dropout_p",), 0.0), None),
+    "multi_head_attention_forward": Noisy(Argument(10, ("dropout_p",), 0.0), Argument(13, ("training",), True)),
+    "stochastic_depth": Noisy(_P, Argument(3, ("training",), True)),
+    "lstm": _RECURRENT,
+    "gru": _RECURRENT,
+    "rnn_tanh": _RECURRENT,
+    "rnn_relu": _RECURRENT,
+}
+
+# Functions that draw inside of other work.
+INSIDE = {"scaled_dot_product_attention", "multi_head_attention_forward", "lstm", "gru", "rnn_tanh", "rnn_relu"}
+# Our operators, and what traces call them. What they were told is in their tensors.
+OPERATORS = {"drop": "dropout", "gaussian": "gaussian_dropout"}
+
+# What draws numbers from which people make masks by hand. Normal noise is no mask, but noise.
+UNIFORM = {"rand", "rand_like", "uniform", "random", "randint", "randint_like"}
+MASKS = {"bernoulli"}
+OTHER = {
+    "randn",
+    "randn_like",
+    "normal",
+    "randperm",
+    "multinomial",
+    "exponential",
+    "log_normal",
+    "geometric",
+    "cauchy",
+    "poisson",
+    "rrelu",
+    "gumbel_softmax",
+}
+DRAWS = UNIFORM | MASKS | OTHER
+
+
+def canonical(function: Any) -> str:
+    """A torch function's plain name: "add" for `Tensor.add_`, `Tensor.__radd__` and `torch.add`.
+
+    >>> import torch
+    >>> canonical(torch.Tensor.__iadd__), canonical(torch.nn.functional.relu), canonical(torch.Tensor.T.__get__)
+    ('add', 'relu', 'T')
+    """
+    name: str = getattr(function, "__name__", type(function).__name__)
+    if name == "__get__":  # a property of a tensor: x.T
+        return str(getattr(function.__self__, "__name__", name))
+    if name.startswith("__") and name.endswith("__"):
+        name = name[2:-2]
+        name = _DUNDERS.get(name, name)
+    return name.rstrip("_") if not name.startswith("_") else name
+
+
+_DUNDERS = {
+    **{f"{side}{name}": name for side in "ri" for name in ("add", "sub", "mul", "matmul", "pow", "and", "or", "xor")},
+    **dict.fromkeys(("truediv", "rtruediv", "itruediv", "div", "rdiv", "idiv"), "div"),
+    "invert": "logical_not",
+}
+WRITES = re.compile(r"^(?!__).*[a-z0-9]_$|^__i(add|sub|mul|truediv|div|pow|and|or|xor)__$|^__setitem__$|^copy_$")
+
+
+def recurrent(args: Sequence[Any]) -> Noisy:
+    """Where this call of `lstm`, `gru` or `rnn_*` has its p: one place later if its sequence is packed."""
+    packed = len(args) > 3 and isinstance(args[3], (list, tuple))
+    return Noisy(Argument(6, ("dropout",), 0.0), Argument(7, ("train",), False)) if packed else _RECURRENT
+
+
+def noisy(name: str, args: Sequence[Any]) -> Noisy | None:
+    """The table's entry for a call, or None."""
+    entry = FUNCTIONS.get(name)
+    return recurrent(args) if entry is _RECURRENT else entry

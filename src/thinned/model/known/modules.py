@@ -1,0 +1,53 @@
+"""Which modules drop, and in which attribute they keep their p.
+
+A module is known by its class or, where libraries copy one another's classes by the dozen, by its class's name and an
+attribute that holds p.
+"""
+
+from __future__ import annotations
+
+import re
+
+import torch
+
+Module = torch.nn.Module
+
+# Libraries' own dropouts, by their classes' names: DropPath (timm, and some fifty copies in transformers),
+# torchvision's StochasticDepth and DropBlock2d, people's own Dropout.
+_NAMES = re.compile(r"drop_?(out|path|block|connect|add)|stochastic_?depth", re.IGNORECASE)
+_ATTRIBUTES = ("p", "drop_prob", "drop_rate", "dropout_prob", "dropout_p", "dropout", "rate", "prob", "keep_prob")
+KEEPS = "keep_prob"  # the attribute of these that holds 1 - p
+
+
+def rate_attributes(module: Module) -> tuple[str, ...]:
+    """The attributes in which a module of a known kind keeps its p; () for a module that is no dropout.
+
+    >>> rate_attributes(torch.nn.Dropout()), rate_attributes(torch.nn.LSTM(1, 1)), rate_attributes(torch.nn.ReLU())
+    (('p',), ('dropout',), ())
+    """
+    if isinstance(module, torch.nn.modules.dropout._DropoutNd):
+        return ("p",)
+    if isinstance(module, torch.nn.RNNBase):
+        return tuple(name for name in ("dropout", "recurrent_dropout") if hasattr(module, name))
+    if isinstance(module, torch.nn.MultiheadAttention):
+        return ("dropout",)
+    if hasattr(module, "_noises"):  # a layer of thinned.nn
+        return ("p",)
+    if _NAMES.search(type(module).__name__) and not any(True for _ in module.parameters()):
+        found = [name for name in _ATTRIBUTES if isinstance(module.__dict__.get(name), (int, float))]
+        return (found[0],) if found else ()
+    return ()
+
+
+def rate_of(module: Module) -> float | None:
+    """The p that a dropout module is set to, or None where it is no dropout or says nothing."""
+    found = rate_attributes(module)
+    if not found:
+        return None
+    value = float(getattr(module, found[0]) or 0.0)
+    return rest(value) if found[0] == KEEPS else value
+
+
+def rest(value: float) -> float:
+    """1 minus a number that people write: 0.2 for 0.8."""
+    return round(1.0 - value, 15)

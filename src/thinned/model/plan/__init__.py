@@ -1,0 +1,1 @@
+"""Where dropout should go: a plan, its file, and its dropout put into the model."""

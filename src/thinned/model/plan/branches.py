@@ -1,0 +1,85 @@
+"""Places at the end of residual branches: stochastic depth, or in a transformer dropout, before the addition."""
+
+from __future__ import annotations
+
+from ...nn.residual import linear_decay
+from ..watch.graph import Residual
+from ..watch.trace import INPUT, Call
+from . import starting
+from .draft import Draft
+from .starting import Start
+
+
+class Branches:
+    """Goes over the residual additions of a model."""
+
+    def __init__(self, draft: Draft) -> None:
+        self.draft, self.flow, self.spot, self.calls = draft, draft.flow, draft.spot, draft.calls
+
+    def places(self) -> None:
+        blocks = [item for item in self.flow.residuals if not self.draft.transforms(item)]
+        scheduled = any(
+            self.draft.p(call) for item in blocks for call in self._at_end(item) if self.draft.is_path(call)
+        )
+        decay = linear_decay(starting.last_depth(len(blocks)), len(blocks)) if blocks else []
+        starts = {
+            item.add.index: starting.depth(p, number, len(blocks))
+            for number, (item, p) in enumerate(zip(blocks, decay, strict=True), 1)
+        }
+        for item in self.flow.residuals:
+            start = starts.get(item.add.index, starting.RESIDUAL)
+            if self.flow.frozen(self.calls[index] for index in item.calls):
+                self.draft.frozen += 1
+            elif scheduled and start.variant == "StochasticDepth":
+                continue  # the model has a schedule of its own, in which the first p may be 0
+            elif not self.draft.own(self._at_end(item), start):
+                inner = [self.calls[index] for index in item.calls]
+                thinned = any(self.flow.is_dropout(call) and self.draft.p(call) for call in inner)
+                whole = start.variant == "StochasticDepth"
+                self._put_branch(item, starting.beside(start) if whole and thinned else start)
+
+    def _at_end(self, item: Residual) -> list[Call]:
+        """The dropout calls between a branch's last layer and the addition."""
+        found, waiting = [], [item.branch]
+        while waiting:
+            call = self.calls[waiting.pop()]
+            if call.index not in item.calls or self.flow.is_layer(call) or call.function in {"matmul", "bmm"}:
+                continue
+            if self.flow.is_dropout(call):
+                found.append(call)
+            waiting += [index for index in call.inputs if index != INPUT]
+        return found
+
+    def _put_branch(self, item: Residual, start: Start) -> None:
+        call = self._end(item)
+        anchor = None if call is None else self.spot.made(call)
+        if call is not None and (anchor is None or anchor.call) and call.function in {"mul", "div"}:
+            made = self.flow.trace.producers(call)  # a scale is as well behind the dropout
+            if len(made) == 1 and self.flow.trace.consumers(made[0]) == [call]:
+                inner = self.spot.made(made[0])
+                anchor = inner if inner is not None and not inner.call else anchor
+        if call is None or anchor is None:
+            self.draft.blocked.append(f"{item.add.function}() in {item.add.module or 'the model'}")
+        else:
+            self.draft.add(anchor, call, start, call.index)
+
+    def _end(self, item: Residual) -> Call | None:
+        """The branch's last call as the model is set, before dropout that is asleep; None if others take its result."""
+        call, readers = self.calls[item.branch], {item.add.index}
+        while True:
+            consumers = {consumer.index for consumer in self.flow.trace.consumers(call)}
+            if not consumers <= readers or call.index in self.flow.trace.outputs:
+                return None
+            if call.module not in self.draft.asleep:
+                return call
+            readers, waiting, sources = {call.index}, [call], set()
+            while waiting:
+                for index in waiting.pop().inputs:
+                    if index == INPUT or self.calls[index].module != call.module:
+                        sources.add(index)
+                    elif index not in readers:
+                        readers.add(index)
+                        waiting.append(self.calls[index])
+            if len(sources) != 1 or INPUT in sources:
+                return None
+            call = self.calls[sources.pop()]

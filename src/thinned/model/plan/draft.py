@@ -1,0 +1,161 @@
+"""A plan in the making: its lines, what they may use of the model's own dropout, and what is to be said beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import torch
+
+from ..edit.anchor import Anchor
+from ..watch.graph import ATTENTION, CELLS, CONVOLUTIONS, Flow, Residual
+from ..watch.trace import Call
+from . import starting
+from .anchoring import Spot
+from .line import SET, PlanLine
+from .probe import Probe
+from .starting import Start
+
+NARROW = 16  # units; where there are fewer, the others do not make up for one that is lost
+
+
+class Draft:
+    """What the rules share while they fill a plan."""
+
+    def __init__(self, flow: Flow, found: Probe) -> None:
+        self.flow, self.probe = flow, found
+        self.asleep = {name for name, own in found.rates.items() if not own.p and not _is_stock(flow.modules[name])}
+        self.spot = Spot(flow, self.asleep)
+        self.calls = flow.trace.calls
+        self._lines: dict[Anchor, tuple[int, PlanLine]] = {}  # and when each is reached
+        self._hits: dict[Anchor, set[int]] = {}  # the calls at which each takes hold
+        self.frozen, self.narrow = 0, 0
+        self.blocked: list[str] = []
+        self.unbatched: list[str] = []
+        self.gaps: list[str] = []  # layers that read what no function of torch has made
+        self.normed: set[Anchor] = set()  # places one layer before batch normalisation
+        self.attention = [call for call in self.calls if call.function in ATTENTION or flow.is_attention_weights(call)]
+        self.additions = {item.add.index for item in flow.residuals}
+        self.branch = {index: item for item in flow.residuals for index in item.calls}
+
+    @property
+    def lines(self) -> list[PlanLine]:
+        """The lines in the order in which the model reaches them."""
+        ordered = [line for _, line in sorted(self._lines.values(), key=lambda item: item[0])]
+        lines = [self._settled(line) for line in ordered]
+        rising = starting.rising(sum(line.variant in starting.SPATIAL for line in lines))
+        return [replace(line, p=next(rising)) if line.variant in starting.SPATIAL else line for line in lines]
+
+    def has(self, anchor: Anchor) -> bool:
+        return anchor in self._lines
+
+    def add(self, anchor: Anchor, source: Call, start: Start, hit: int) -> None:
+        self._hits.setdefault(anchor, set()).add(hit)
+        if anchor not in self._lines:
+            variant = SET if anchor.is_rate else start.variant
+            line = PlanLine(
+                where=str(anchor),
+                variant=variant,
+                p=start.p,
+                shape=source.shape,
+                reason=start.reason,
+                source=start.source,
+                enabled=start.enabled,
+                batch_first=start.batch_first and variant == "LockedDropout",
+            )
+            self._lines[anchor] = (hit, line)
+
+    def _settled(self, line: PlanLine) -> PlanLine:
+        """The line, off if its module runs in other places too, where nothing belongs."""
+        anchor = line.anchor
+        ran = self.flow.trace.ran.get(anchor.module, 0)
+        if len(self._hits[anchor]) < ran and line.enabled:
+            return replace(
+                line,
+                enabled=False,
+                reason=line.reason.rstrip(".") + "; off, because the module runs in other places too.",
+            )
+        return line
+
+    def transforms(self, residual: Residual) -> bool:
+        """Whether it is a transformer's: there is attention, and the branch does not convolve."""
+        functions = {self.calls[index].function for index in residual.calls}
+        return bool(self.attention) and functions.isdisjoint(CONVOLUTIONS)
+
+    def own(self, dropouts: Sequence[Call], start: Start) -> bool:
+        """Use the model's own dropout, if there is some: set a p that is 0, leave one that is not."""
+        if any(self.p(call) for call in dropouts):
+            return True
+        if start.variant == "LockedDropout":  # the model's own draws afresh at each step
+            return False
+        modules = {call.module for call in dropouts if call.module in self.probe.rates}
+        whole = start.variant == "StochasticDepth"
+        fitting = [call for call in dropouts if call.module in modules and self.is_path(call) == whole]
+        for call in fitting:
+            if call.module == fitting[0].module:
+                self.add(self.probe.rates[call.module].anchor, call, start, call.index)
+        return bool(fitting)
+
+    def is_path(self, call: Call) -> bool:
+        """Whether a dropout call leaves whole branches out, by the name that all libraries' classes share."""
+        name = type(self.flow.modules.get(call.module)).__name__.lower()
+        return "path" in name or "depth" in name or call.function == "stochastic_depth"
+
+    def p(self, call: Call) -> float:
+        """A dropout call's p as the model has it."""
+        own = self.probe.rates.get(call.module)
+        return own.p if own is not None else call.p or float(bool(call.draws))
+
+    def there(self) -> Iterator[str]:
+        for call in self.calls:
+            module = self.flow.modules.get(call.module)
+            own = self.probe.rates.get(call.module)
+            if own is not None:
+                if own.p and self.flow.is_dropout(call):
+                    yield f"{call.module or 'the model'}: {type(module).__name__}, p = {own.p:g}"
+            elif isinstance(module, torch.nn.RNNBase | torch.nn.MultiheadAttention):
+                if call.p:
+                    yield f"{call.module or 'the model'}: {type(module).__name__}, dropout = {call.p:g}"
+            elif call.p and call.training and call.index not in self.probe.told:
+                yield f"{call.function}() in {call.module or 'the model'}, p = {call.p:g}"
+
+    def notes(self, lines: Sequence[PlanLine]) -> Iterator[str]:
+        if any(line.enabled for line in lines):
+            yield starting.LEARNING_RATE
+        normed = sum(line.enabled and line.anchor in self.normed for line in lines)
+        if normed:
+            yield (
+                f"{_many(normed, 'place')} with batch normalisation behind the next layer, whose running variance will "
+                "be that of training: thinned.check measures by how much, thinned.recalibrate_batchnorm makes it new."
+            )
+        if self.frozen:
+            yield f"{_many(self.frozen, 'place')} in frozen parts left out: nothing is trained there."
+        if self.narrow:
+            yield f"{_many(self.narrow, 'layer')} left out that read fewer than {NARROW} units."
+        cells = dict.fromkeys(call.module or "the model" for call in self.calls if call.function in CELLS)
+        if cells:
+            yield (
+                f"Cells that a loop steps through ({', '.join(cells)}) would draw afresh at each step: nothing was put "
+                "on them. thinned.nn.LSTM, GRU and RNN hold one mask."
+            )
+        if self.gaps:
+            yield (
+                f"What {', '.join(dict.fromkeys(self.gaps))} reads was made outside of torch's functions: no rule "
+                "speaks there. Add lines by hand."
+            )
+        if self.unbatched:
+            yield (
+                f"The convolutions of {', '.join(dict.fromkeys(self.unbatched))} read an example without a batch axis: "
+                "nothing was put before them. Plan with a batch."
+            )
+        for name in dict.fromkeys(self.blocked):
+            yield f"No hook can tell the place at {name} from another: nothing was put there."
+
+
+def _is_stock(module: torch.nn.Module) -> bool:
+    """Whether a dropout calls its function at p = 0 too, as torch's do."""
+    return type(module).__module__.startswith("torch.nn.")
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}" + ("s" if count != 1 else "")

@@ -1,0 +1,42 @@
+"""One line of a plan: a place in the model, the dropout that goes there, its p and the reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...nn.variants import VARIANTS
+from ...noise import PROBABILITY, check
+from ..edit.anchor import Anchor, anchor
+
+SET = "set p"  # the variant of a line that sets a p which the model has already
+LAYERS = tuple(row.name for row in VARIANTS if row.where in ("activation", "residual branch"))
+
+
+@dataclass(frozen=True, slots=True)
+class PlanLine:
+    """One place of a plan."""
+
+    where: str  # as `edit/anchor.py` reads it
+    variant: str  # a class of thinned.nn, or "set p"
+    p: float  # the probability that a unit is dropped, to start with
+    shape: tuple[int, ...] = ()  # of what it acts on, with the example
+    reason: str = ""
+    source: str = ""
+    enabled: bool = True
+    batch_first: bool = False  # of LockedDropout: how the sequence lies
+
+    def __post_init__(self) -> None:
+        owner = f"plan, {self.where}"
+        check(PROBABILITY, owner, "p", self.p)
+        place = anchor(self.where)
+        if place.is_rate != (self.variant == SET) or self.variant not in (SET, *LAYERS):
+            fitting = repr(SET) if place.is_rate else f"one of {', '.join(LAYERS)}"
+            raise ValueError(f"`{owner}`: `variant` must be {fitting}. Got {self.variant!r}.")
+        if self.batch_first and self.variant != "LockedDropout":
+            raise ValueError(
+                f"`{owner}`: `batch_first` must be left out where the variant is not LockedDropout. Got {self.variant}."
+            )
+
+    @property
+    def anchor(self) -> Anchor:
+        return anchor(self.where)

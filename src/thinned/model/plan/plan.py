@@ -1,0 +1,81 @@
+"""A plan: the lines that say where dropout goes, what is there already, and notes; as a table and as a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..edit.anchor import Anchor
+from .line import PlanLine
+from .table import table
+from .toml import read, write
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where dropout should go. `print` it, `save` it, edit the file, `load` it, `thinned.apply` it."""
+
+    lines: tuple[PlanLine, ...]
+    there: tuple[str, ...] = ()  # dropout that the model has already, which is left as it is
+    notes: tuple[str, ...] = ()
+    model: str = ""  # the model's class
+
+    def __post_init__(self) -> None:
+        seen: set[Anchor] = set()
+        for line in self.lines:
+            if line.anchor in seen:
+                raise ValueError(f"`Plan`: every place must stand once. Got {line.where!r} twice. Take one out.")
+            seen.add(line.anchor)
+
+    def __iter__(self) -> Iterator[PlanLine]:
+        return iter(self.lines)
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    @property
+    def enabled(self) -> tuple[PlanLine, ...]:
+        """The lines that `apply` takes up."""
+        return tuple(line for line in self.lines if line.enabled)
+
+    def changed(self, where: str, **settings: Any) -> Plan:
+        """The plan with one line's settings changed: `plan.changed("input of fc", p=0.3)`.
+
+        Raises:
+            KeyError: no line stands at `where`.
+        """
+        if where not in (line.where for line in self.lines):
+            raise KeyError(
+                f"`Plan`: no line stands at {where!r}. Lines: {', '.join(line.where for line in self.lines)}."
+            )
+        lines = tuple(replace(line, **settings) if line.where == where else line for line in self.lines)
+        return replace(self, lines=lines)
+
+    def save(self, path: str | Path) -> None:
+        """Write the plan as TOML, to be edited by hand."""
+        Path(path).write_text(write(self.model, self.lines, self.there, self.notes), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Plan:
+        """Read a plan.
+
+        Raises:
+            ValueError, TypeError: text that is no TOML, an unknown or missing key, a bad value; with file and line.
+        """
+        path = Path(path)
+        model, there, notes, entries = read(path.read_text(encoding="utf-8"), str(path))
+        lines = []
+        for at, entry in entries:
+            try:
+                lines.append(PlanLine(**entry))
+            except (TypeError, ValueError) as error:
+                raise type(error)(f"{at}: {error}") from None
+        try:
+            return cls(tuple(lines), there, notes, model)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+
+    def __str__(self) -> str:
+        return table(self.lines, self.there, self.notes)

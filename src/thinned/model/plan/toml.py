@@ -1,0 +1,108 @@
+"""A plan as TOML: what is written can be edited by hand, and what cannot be meant is refused with file and line.
+
+The standard library reads TOML and does not write it. What a plan needs of it is little: strings, numbers, truth values
+and flat arrays.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from textwrap import wrap
+from typing import Any
+
+from .line import LAYERS, SET, PlanLine
+
+_VARIANTS = "\n#                ".join(
+    wrap(f'{", ".join(LAYERS[:-1])} or {LAYERS[-1]}; "{SET}" where the model has the dropout already', width=100)
+)
+_HEAD = f"""\
+# Where dropout goes: a plan by thinned. thinned.apply(model, thinned.Plan.load("this file")) puts it there.
+#
+# What may be edited in a place:
+#   enabled      true or false
+#   p            the probability that a unit is DROPPED, from 0 to 1
+#   variant      {_VARIANTS}
+#   batch_first  of LockedDropout: true where the batch is the sequence's first axis
+#   where        "output of PATH", "input of PATH", "output of FUNCTION()#2 in PATH", "p of PATH"; see docs/plan.md
+# Whole places may be added and removed. shape, reason and source are for the reader.
+"""
+_KEYS: Mapping[str, type] = {
+    "enabled": bool,
+    "where": str,
+    "variant": str,
+    "p": float,
+    "batch_first": bool,
+    "shape": list,
+    "reason": str,
+    "source": str,
+}
+_NEEDED = ("where", "variant", "p")
+_TOP: Mapping[str, type] = {"model": str, "there": list, "notes": list, "place": list}
+_NAMES = {bool: "true or false", str: "text", list: "an array"}
+
+
+def write(model: str, lines: Sequence[PlanLine], there: Sequence[str], notes: Sequence[str]) -> str:
+    """The plan as TOML, with comments on what may be edited."""
+    text = [_HEAD, f"model = {_text(model)}"]
+    for name, values in (("there", there), ("notes", notes)):
+        if values:
+            text += [f"{name} = [", *(f"    {_text(value)}," for value in values), "]"]
+    for line in lines:
+        text += ["", "[[place]]", f"enabled = {str(line.enabled).lower()}", f"where = {_text(line.where)}"]
+        text += [f"variant = {_text(line.variant)}", f"p = {float(line.p)!r}"]
+        if line.variant == "LockedDropout":
+            text.append(f"batch_first = {str(line.batch_first).lower()}")
+        text += [f"shape = {list(line.shape)}", f"reason = {_text(line.reason)}", f"source = {_text(line.source)}"]
+    return "\n".join(text) + "\n"
+
+
+def read(text: str, file: str) -> tuple[str, tuple[str, ...], tuple[str, ...], list[tuple[str, dict[str, Any]]]]:
+    """The model's class, what is there, the notes, and each place's settings with file and line before them.
+
+    Raises:
+        TypeError, ValueError: what `Plan.load` says.
+    """
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{file}: a plan must be TOML. {error}.") from None
+    for key, value in data.items():
+        if key not in _TOP:
+            raise ValueError(f"{file}: unknown key {key!r}. A plan has {', '.join(_TOP)}.")
+        if not isinstance(value, _TOP[key]):
+            raise TypeError(f"{file}: `{key}` must be {_NAMES[_TOP[key]]}. Got {value!r}.")
+    starts = [number for number, line in enumerate(text.splitlines(), 1) if line.strip().startswith("[[place]]")]
+    entries = data.get("place", [])
+    if len(starts) != len(entries) or not all(isinstance(entry, dict) for entry in entries):
+        raise ValueError(f"{file}: every place must begin with a line [[place]].")
+    for name in ("there", "notes"):
+        if not all(isinstance(item, str) for item in data.get(name, [])):
+            raise TypeError(f"{file}: `{name}` must be an array of text.")
+    places = []
+    for number, (start, entry) in enumerate(zip(starts, entries, strict=True), 1):
+        at = f"{file}:{start}: place {number}"
+        places.append((f"{at} ({entry.get('where', 'nowhere')})", dict(_checked(at, entry))))
+    return data.get("model", ""), tuple(data.get("there", ())), tuple(data.get("notes", ())), places
+
+
+def _checked(at: str, entry: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for key in _NEEDED:
+        if key not in entry:
+            raise ValueError(f"{at}: `{key}` is missing. A place needs {', '.join(_NEEDED)}.")
+    for key, value in entry.items():
+        if key not in _KEYS:
+            raise ValueError(f"{at}: unknown key {key!r}. A place has {', '.join(_KEYS)}.")
+        if key == "shape":
+            if not isinstance(value, list) or not all(type(size) is int for size in value):
+                raise TypeError(f"{at}: `shape` must be an array of whole numbers. Got {value!r}.")
+            value = tuple(value)
+        elif key != "p" and type(value) is not _KEYS[key]:  # p has a rule of its own
+            raise TypeError(f"{at}: `{key}` must be {_NAMES[_KEYS[key]]}. Got {value!r}.")
+        yield key, value
+
+
+def _text(value: str) -> str:
+    """A basic string of TOML, whose escapes JSON's are among."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

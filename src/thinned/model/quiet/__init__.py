@@ -1,0 +1,1 @@
+"""Whether noise is off: guarded, switched off for a while, or frozen."""

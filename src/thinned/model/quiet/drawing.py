@@ -1,0 +1,139 @@
+"""Who draws: a random operator under way, named by the module, the user's line and the function that it is part of."""
+
+from __future__ import annotations
+
+import ast
+import linecache
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+import torch
+
+from ..known.functions import DRAWS, FUNCTIONS
+from ..known.modules import rate_of
+from ..source.readings import readings
+from ..watch.callsite import callsite, is_plumbing
+from ..watch.underway import frames, running
+
+Module = torch.nn.Module
+
+_FUNCTIONAL = torch.nn.functional.__file__
+_RATES = ("dropout_p", "dropout")
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """One draw."""
+
+    owner: Module  # the innermost module that is the model's
+    module: str  # its name, or `name<Class>` for a module made in its forward
+    function: str
+    file: str
+    line: int
+    p: float | None
+
+
+def drawn(func: Any, args: Any, kwargs: Any, names: Mapping[Module, str]) -> Drawn | None:
+    """The draw that an operator of torch is about to make, or None if it makes none, or not in one of these modules."""
+    named = {argument.name: value for argument, value in zip(func._schema.arguments, args, strict=False)} | kwargs
+    if not _draws(func, named):
+        return None
+    frame = sys._getframe(1)
+    if func.namespace != "thinned" and _is_key(frame):
+        return None
+    modules = list(running(frame))
+    owner = next((module for module in modules if module in names), None)
+    if owner is None:
+        return None
+    loose = modules[0] if modules[0] is not owner else None
+    file, line = callsite(frame)
+    function = _function(frame, file, line) or func._schema.name.partition("::")[2].strip("_")
+    p = rate_of(loose or owner)
+    return Drawn(
+        owner=owner,
+        module=names[owner] + ("" if loose is None else f"<{type(loose).__name__}>"),
+        function=function,
+        file=file,
+        line=line,
+        p=_p(func, named, frame) if p is None else p,
+    )
+
+
+def in_python(name: str, module: Module) -> Drawn:
+    """A draw of Python's or NumPy's own generators, somewhere in the module's code."""
+    known = next((reading for reading in readings(module) if reading.function == "random"), None)
+    if known is None:
+        code = getattr(type(module).forward, "__code__", None)
+        file, line = (code.co_filename, code.co_firstlineno) if code is not None else ("", 0)
+        return Drawn(module, name, "random", file, line, None)
+    return Drawn(module, name, "random", known.file, known.line, known.number)
+
+
+def _draws(func: Any, named: Mapping[str, Any]) -> bool:
+    """Whether an operator that is marked as random draws with these arguments."""
+    name = func._schema.name
+    if func.namespace == "thinned":
+        return name in ("thinned::drop", "thinned::gaussian") and not named.get("linear")
+    if named.get("train", named.get("training", True)) is False or named.get("num_layers") == 1:
+        return False
+    rates = [named[rate] for rate in _RATES if rate in named]
+    if not rates and "dropout" in name:
+        rates = [named.get("p")]
+    elif not rates and "scaled_dot_product" in name:
+        rates = [0.0]  # the default, left out
+    return not rates or bool(rates[0])
+
+
+def _p(func: Any, named: Mapping[str, Any], frame: FrameType | None) -> float | None:
+    for inner in frames(frame):
+        if inner.f_code.co_filename == _FUNCTIONAL and inner.f_code.co_name in FUNCTIONS:
+            p = inner.f_locals.get("p", inner.f_locals.get("dropout_p"))
+            if isinstance(p, (int, float)):
+                return float(p)
+    if "bernoulli" in func._schema.name:
+        kept = named.get("p", 0.5 if func._overloadname == "float" else None)
+        return round(1.0 - kept, 12) if isinstance(kept, float) else None
+    if func.namespace == "thinned":
+        return float(named["law"][0]) / 65536 if func._schema.name == "thinned::drop" else None
+    p = next((named[name] for name in (*_RATES, "p") if name in named), None)
+    return float(p) if isinstance(p, (int, float)) else None
+
+
+def _function(frame: FrameType | None, file: str, line: int) -> str:
+    """The function of torch's that the user's line calls, by torch's own frames, else by the call in the source."""
+    outermost = ""
+    for inner in frames(frame):
+        code = inner.f_code
+        if code.co_filename == file and inner.f_lineno == line:
+            return outermost or _called(inner)
+        if code.co_filename == _FUNCTIONAL and code.co_name in FUNCTIONS:
+            outermost = code.co_name
+    return outermost
+
+
+def _called(frame: FrameType) -> str:
+    """The name of the function in the call that a frame is at, if torch's table has it."""
+    positions = list(frame.f_code.co_positions())[frame.f_lasti // 2]
+    first, last, start, end = positions
+    if first is None or last is None or start is None or end is None:
+        return ""
+    lines = [linecache.getline(frame.f_code.co_filename, number).encode() for number in range(first, last + 1)]
+    if len(lines) == 1:
+        lines[0] = lines[0][start:end]
+    else:
+        lines[0], lines[-1] = lines[0][start:], lines[-1][:end]
+    try:
+        node = ast.parse(b"".join(lines).decode().strip(), mode="eval").body
+    except (SyntaxError, UnicodeDecodeError):
+        return ""
+    target = node.func if isinstance(node, ast.Call) else node
+    name = getattr(target, "attr", getattr(target, "id", "")).rstrip("_")
+    return name if name in FUNCTIONS or name in DRAWS else ""
+
+
+def _is_key(frame: FrameType | None) -> bool:
+    """Whether one of our operators draws its key."""
+    return any(is_plumbing(inner) for inner in frames(frame))

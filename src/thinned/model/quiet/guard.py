@@ -1,0 +1,281 @@
+"""`thinned.eval_guard`: the first noise that a model draws in evaluation is an error that names its place."""
+
+from __future__ import annotations
+
+import re
+import sys
+import threading
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode
+from torch.utils.hooks import RemovableHandle
+
+from ...nn.names import named_modules
+from ..known.modules import rate_attributes
+from ..rates.patterns import none_such
+from ..rates.reachable import Reach
+from ..watch.generators import python_state
+from ..watch.underway import left_over
+from ..watch.untouched import check_module
+from .drawing import Drawn, drawn, in_python
+
+Module = torch.nn.Module
+
+# A hook on one of these, or inside, keeps it from its fused kernel; a hook on what calls it does not.
+_FUSED = torch.nn.TransformerEncoderLayer
+
+
+class NoiseInEval(RuntimeError):  # noqa: N818  a name that says what happened
+    """Noise was drawn where there must be none.
+
+    `place` is its name as in `thinned.inspect`; `module`, `function`, `file`, `line` and `p` say what drew, and where.
+    """
+
+    def __init__(self, message: str, place: str, found: Drawn) -> None:
+        super().__init__(message)
+        self.place = place
+        self.module = found.module
+        self.function = found.function
+        self.file, self.line = found.file, found.line
+        self.p = found.p
+
+
+def eval_guard(model: Module, allow: Iterable[str] = ()) -> Guard:
+    """Raise `NoiseInEval` at the first noise that a module draws in eval mode, or any module in inference mode.
+
+    Seen are all random operators of torch, whoever calls them, dropout of every kind and masks made by hand among them;
+    the noise of `thinned.nn`; and draws of `random` and `numpy.random`, when the module that made them is left. What
+    runs outside of a forward, such as initialisation, augmentation or sampling from the output, is not looked at.
+
+    Arguments:
+        model: any module. Its submodules are guarded when they are called alone, too.
+        allow: patterns of the names of places that may draw, such as `("mc.*",)` for Monte-Carlo dropout. A submodule
+            that is itself in training mode draws by right, except in inference mode. Other noise than dropout, such as
+            `"encoder:randn_like"`, is a place that only a run shows: a pattern may name it where the module exists.
+
+    Returns: the guard, which stays until `remove()`, or until the end of a `with`.
+
+    Raises:
+        NoiseInEval: a RuntimeError, in the forward, before anything but a key of thinned's is drawn.
+        ValueError: a pattern that can name no place of the model.
+        TypeError: `model` is no module, or a pattern no text.
+
+    Every thread is guarded for itself. Copies and pickles of the model are not guarded. Fused kernels stay in use: for
+    that, torch's `TransformerEncoderLayer` is guarded through what calls it, not when it is called alone. A graph that
+    was compiled in training mode has no guard left in it; a module in eval mode runs uncompiled.
+
+    Cost: docs/rates.md has it, measured.
+
+    >>> net = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Dropout(0.1))
+    >>> guard = eval_guard(net)
+    >>> out = net.train()(torch.ones(1, 4)), net.eval()(torch.ones(1, 4))
+    >>> net[1].forward = lambda x: torch.nn.functional.dropout(x, 0.1)
+    >>> net(torch.ones(1, 4))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    thinned.model.quiet.guard.NoiseInEval: `eval_guard`: '1' must draw no noise in eval mode. Got dropout with p = ...
+    >>> guard.remove()
+    """
+    check_module("eval_guard", model)
+    patterns = (allow,) if isinstance(allow, str) else tuple(allow)
+    _check_patterns(model, patterns)
+    return Guard(model, patterns)
+
+
+class Guard:
+    """Watches a model's forward passes until `remove()`; a `with` removes it at its end."""
+
+    def __init__(self, model: Module, allow: tuple[str, ...]) -> None:
+        self.allow = allow
+        self._model = model
+        self._names = {module: name for name, module in named_modules(model)}
+        self._local = _Local()
+        self._known: dict[tuple[str, str, str, int], str] = {}
+        self._handles: list[RemovableHandle] = []
+        enter, leave = _Hook(self._enter), _Hook(self._leave)
+        fused = {
+            inner
+            for module in self._names
+            if isinstance(module, _FUSED) and module is not model
+            for inner in module.modules()
+        }
+        for module in self._names:
+            if not _quiet(module) and module not in fused:
+                self._handles.append(module.register_forward_pre_hook(enter))
+                self._handles.append(module.register_forward_hook(leave, always_call=True))
+
+    def remove(self) -> None:
+        """Stop watching."""
+        while self._handles:
+            self._handles.pop().remove()
+
+    def __enter__(self) -> Guard:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
+
+    def _enter(self, module: Module, *_: Any) -> None:
+        # A graph is compiled for one mode of the modules, and knows no inference mode.
+        if module.training and (torch.compiler.is_compiling() or not (self._local.stack or _inference())):
+            return
+        self._begin(module)
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def _begin(self, module: Module) -> None:
+        local = self._local
+        if local.stack and left_over(local.stack, sys._getframe(1)):
+            self._close()  # after a KeyboardInterrupt, of which hooks are not told
+            if module.training and not _inference():
+                return
+        if local.stack:
+            self._look()
+            local.stack.append(module)
+        else:
+            local.generators = python_state()
+            local.stack.append(module)
+            local.mode = _Watch(self)
+            local.mode.__enter__()
+
+    def _leave(self, module: Module, *_: Any) -> None:
+        if not (module.training and torch.compiler.is_compiling()) and self._local.stack:
+            self._end(module)
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def _end(self, module: Module) -> None:
+        local = self._local
+        try:
+            self._look()
+        finally:
+            while local.stack and local.stack.pop() is not module:
+                pass  # a forward that an exception left without its hooks
+            if not local.stack:
+                self._close()
+
+    def _close(self) -> None:
+        """End the watch of this thread."""
+        local = self._local
+        local.stack.clear()
+        mode: Any = local.mode
+        local.mode = None
+        current: Any = _get_current_dispatch_mode()
+        if mode is not None and mode is current:
+            mode.__exit__(None, None, None)
+
+    def _look(self) -> None:
+        """Raise if Python's own generators have moved since the last look, in the code of the innermost module."""
+        local = self._local
+        state = python_state()
+        if state != local.generators:
+            local.generators = state
+            module = next((inner for inner in reversed(local.stack) if inner in self._names), self._model)
+            self.refuse(module, in_python(self._names[module], module))
+
+    def refuse(self, module: Module, found: Drawn) -> None:
+        """Raise, unless the module may draw."""
+        inference = _inference()
+        if module.training and not inference:
+            return
+        place = self._place(module, found)
+        if any(fnmatchcase(place, pattern) for pattern in self.allow):
+            return
+        mode = "inference mode" if inference else "eval mode"
+        with_p = "" if found.p is None else f" with p = {found.p:.6g}"
+        where = f" at {found.file}:{found.line}" if found.file else ""
+        cure = "Call model.eval() first" if module.training else "Have it follow self.training"
+        raise NoiseInEval(
+            f"`eval_guard`: {place!r} must draw no noise in {mode}. Got {found.function}{with_p}{where}. "
+            f"{cure}, or allow it: allow=({place!r},).",
+            place,
+            found,
+        )
+
+    def watch(self, func: Any, args: Any, kwargs: Any) -> None:
+        """Look at a random operator that is about to run."""
+        found = drawn(func, args, kwargs, self._names)
+        if found is not None:
+            self.refuse(found.owner, found)
+
+    def _place(self, module: Module, found: Drawn) -> str:
+        if rate_attributes(module) or "<" in found.module:
+            return found.module
+        key = (found.module, found.function, found.file, found.line)
+        if key not in self._known:
+            places = Reach("eval_guard", self._model).by_name.values()
+            where = f"{found.file}:{found.line}"
+            names = [place.name for place in places if place.module is module and place.where == where]
+            self._known[key] = names[0] if names else f"{found.module}:{found.function}"
+        return self._known[key]
+
+
+class _Local(threading.local):
+    """Each thread's forward passes."""
+
+    def __init__(self) -> None:
+        self.stack: list[Module] = []  # the modules under way, from the first that evaluates
+        self.mode: Any = None
+        self.generators: Any = None
+
+
+class _Watch(TorchDispatchMode):
+    def __init__(self, guard: Guard) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.guard = guard
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if torch.Tag.nondeterministic_seeded in func.tags or func.namespace == "thinned":
+            self.guard.watch(func, args, kwargs)
+        return func(*args, **kwargs)
+
+
+class _Hook:
+    """A hook that copies of the model do not have."""
+
+    def __init__(self, function: Any) -> None:
+        self.function = function
+
+    def __call__(self, *arguments: Any) -> None:
+        self.function(*arguments)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Hook, (_nothing,)
+
+
+def _nothing(*_: Any) -> None:
+    pass
+
+
+def _check_patterns(model: Module, patterns: tuple[str, ...]) -> None:
+    """Refuse what can name no place: neither one that modules and source tell of, nor one that only a run shows."""
+    places = Reach("eval_guard", model).by_name if patterns else {}
+    modules = [name for name, _ in named_modules(model)] if patterns else []
+    for pattern in patterns:
+        if not isinstance(pattern, str):
+            raise TypeError(
+                f"`eval_guard`: `allow` must be patterns, which are text. Got {pattern!r}. Pass names of places, such "
+                "as thinned.rates(model) has."
+            )
+        if not any(fnmatchcase(place, pattern) for place in places) and not _in_a_run(pattern, modules):
+            hint = "What only a run shows is named `module:function`, with the module's own name."
+            raise none_such("eval_guard", "allow", pattern, places, hint)
+
+
+def _in_a_run(pattern: str, modules: list[str]) -> bool:
+    """Whether a pattern can name `module:function` or `module<Class>`, where neither function nor class has a dot."""
+    heads = [pattern[: found.start()] for found in re.finditer("[:<]", pattern)][:1]
+    heads += [pattern[: found.end()] for found in re.finditer(r"\*", pattern) if "." not in pattern[found.end() :]]
+    return any(fnmatchcase(module, head) for head in heads for module in modules)
+
+
+def _quiet(module: Module) -> bool:
+    """Whether a module surely draws nothing: a layer of torch's own that is no dropout and has no children."""
+    mine = type(module).__module__
+    leaf = not module._modules and mine.startswith("torch.nn.modules") and "forward" not in module.__dict__
+    return leaf and not rate_attributes(module) and not isinstance(module, torch.nn.RReLU)
+
+
+def _inference() -> bool:
+    return torch.is_inference_mode_enabled()

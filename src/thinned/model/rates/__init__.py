@@ -1,0 +1,1 @@
+"""How large p is: told, set, scaled and moved over steps."""

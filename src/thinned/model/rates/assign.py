@@ -1,0 +1,139 @@
+"""New rates, all or nothing: planned and refused before anything changes, undone if it fails on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+from ..edit.rate_holder import Attribute, Called, Way
+from .reachable import Located, Reach, look
+
+Module = torch.nn.Module
+
+
+class Change:
+    """What was assigned, and what was there before."""
+
+    def __init__(self) -> None:
+        self.before: list[tuple[Way, Any]] = []
+
+    def assign(self, way: Way, p: float) -> None:
+        if way.p != p:
+            self.before.append((way, way.state))
+            way.p = p
+
+    def release(self, call: Called) -> None:
+        """Let a call read its attribute again."""
+        if call.state is not None:
+            self.before.append((call, call.state))
+            call.state = None
+
+    def undo(self) -> None:
+        while self.before:
+            way, state = self.before.pop()
+            way.state = state
+
+
+def assign(
+    owner: str, model: Module, reach: Reach, wanted: Mapping[str, float], change: Change | None = None
+) -> dict[str, float]:
+    """Plan all, then change all; what fails on the way is undone."""
+    before = {name: place.p for name, place in reach.by_name.items()}
+    plan: list[Callable[[Change], None]] = []
+    groups: dict[Any, list[Located]] = {}
+    for place in reach.by_name.values():
+        if place.attribute is not None:
+            groups.setdefault(place.attribute.key, []).append(place)
+    planned: set[Any] = set()
+    for name in wanted:
+        place = reach.by_name[name]
+        if place.attribute is None:
+            plan.append(_by_calls(owner, place, wanted[name]))
+        elif place.attribute.key not in planned:
+            planned.add(place.attribute.key)
+            plan.append(_by_attribute(owner, place.attribute, groups[place.attribute.key], wanted))
+    change = change or Change()
+    try:
+        for step in plan:
+            step(change)
+        if reach.inspection is not None and change.before:
+            _verify(owner, model, reach, wanted)
+    except BaseException:
+        change.undo()
+        raise
+    after = {name: place.p for name, place in reach.by_name.items()}
+    return {name: p for name, p in after.items() if p is not None and p != before[name]}
+
+
+def _by_calls(owner: str, place: Located, p: float) -> Callable[[Change], None]:
+    if not place.calls:
+        if place.p == p:
+            return lambda change: None
+        raise ValueError(
+            f"`{owner}`: {place} must be within reach. Its p is in the code of a mask made by hand, or in what "
+            "the code computes, and no attribute holds it. Have the forward read self.p, use "
+            "thinned.nn.functional.dropout, or leave it out of the pattern."
+        )
+
+    def step(change: Change) -> None:
+        for call in place.calls:
+            change.assign(call, p)
+
+    return step
+
+
+def _by_attribute(
+    owner: str, attribute: Attribute, members: list[Located], wanted: Mapping[str, float]
+) -> Callable[[Change], None]:
+    """Set an attribute, or, where of several calls that read it only some are to have the new p, those calls."""
+    asked = [place for place in members if place.name in wanted]
+    order = [*wanted]
+    last = wanted[max(asked, key=lambda place: order.index(place.name)).name]
+    values = {wanted.get(place.name, place.p) for place in members}
+    if len(values) == 1 or any(
+        place.module is attribute.owner and not place.calls and ":" not in place.name for place in members
+    ):
+
+        def whole(change: Change) -> None:
+            change.assign(attribute, last)
+            for place in asked:
+                for call in place.calls:
+                    change.release(call)
+
+        return whole
+    masks = [place for place in asked if not place.calls]
+    if masks:
+        others = [place for place in members if wanted.get(place.name) != last]
+        raise ValueError(
+            f"`{owner}`: {masks[0]} must have the p of every place that reads {attribute}. Got {last} for it alone. "
+            f"Set {', '.join(place.name for place in others)} too."
+        )
+
+    def single(change: Change) -> None:
+        for place in asked:
+            for call in place.calls:
+                change.assign(call, wanted[place.name])
+
+    return single
+
+
+def _verify(owner: str, model: Module, reach: Reach, wanted: Mapping[str, float]) -> None:
+    """Run the example again: what is called must be called with the new p, and masks must have it."""
+    for found in look(model, reach.example).places:
+        p = wanted.get(found.name)
+        place = reach.by_name.get(found.name)
+        if p is None or place is None or not found.train_calls:
+            continue
+        p = place.p if place.p is not None else p
+        if place.calls and found.p is not None and abs(found.p - p) > 2**-16:
+            raise ValueError(
+                f"`{owner}`: {place} must follow. Got p = {found.p} in a run after {p} was set. Nothing is changed."
+            )
+        swapped = not place.calls and found.measured is not None and abs(1 - 2 * p) > 0.2
+        if swapped and abs(found.measured - p) > abs(found.measured - (1 - p)):  # type: ignore[operator]
+            raise ValueError(
+                f"`{owner}`: {place} must drop with p. Got {found.measured:.3f} measured after {p} was set: "
+                f"{place.attribute} is taken for the probability that a unit is kept. Nothing is changed."
+            )

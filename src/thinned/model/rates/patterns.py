@@ -1,0 +1,48 @@
+"""Which places a pattern names, and the error for one that names none."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection
+from fnmatch import fnmatchcase
+
+from .reachable import Located, Reach
+
+
+def matching(owner: str, argument: str, pattern: str, reach: Reach) -> list[str]:
+    """The names of the places that a pattern matches; an error if there are none."""
+    names = [name for name in reach.by_name if fnmatchcase(name, pattern)]
+    if not names:
+        hint = "" if reach.example is not None else "Pass `example` to find dropout that no source tells of."
+        raise none_such(owner, argument, pattern, reach.by_name, hint)
+    if reach.inspection is not None:
+        ran = {*reach.inspection.train.ran, *reach.inspection.eval.ran}
+        if all(_dead(reach.by_name[name], ran, reach) for name in names) and owner != "disabled":
+            raise ValueError(
+                f"`{owner}`: `{argument}` must name places that run. Got {pattern!r}: {', '.join(names[:5])} never "
+                "ran on the example, and no call reads its p. Setting it would do nothing."
+            )
+    return names
+
+
+def none_such(owner: str, argument: str, pattern: str, places: Collection[str], hint: str = "") -> ValueError:
+    """The error for a pattern that matches no place, with the nearest that there are."""
+    near = difflib.get_close_matches(pattern, places, n=5, cutoff=0.4) or [*places][:5]
+    known = f"Places: {', '.join(near)}{', ...' if len(near) < len(places) else ''}." if near else ""
+    rest = " ".join(filter(None, (known, hint)))
+    return ValueError(
+        f"`{owner}`: `{argument}` must name places of the model. Got {pattern!r}, which matches none. {rest}".rstrip()
+    )
+
+
+def _dead(place: Located, ran: set[str], reach: Reach) -> bool:
+    """Whether a dropout module has a p that nothing in the run has asked for."""
+    if ":" in place.name or place.name in ran or place.attribute is None or "<" in place.name:
+        return False
+    if place.name.rpartition(".")[0] in ran and place.name.endswith("recurrent_dropout"):
+        return False
+    key = place.attribute.key
+    return not any(
+        other is not place and other.attribute is not None and other.attribute.key == key
+        for other in reach.by_name.values()
+    )

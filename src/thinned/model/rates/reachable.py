@@ -1,0 +1,200 @@
+"""Every place of a model where p can be set, and how: by an attribute, or at the call itself.
+
+Names are those of `thinned.inspect`. Without an example the places come from the modules and the source of their
+forwards; with one, those that ran are added.
+"""
+
+from __future__ import annotations
+
+import inspect as python
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from ...nn.names import named_modules
+from ..edit.call_hook import Forward
+from ..edit.override import Line
+from ..edit.rate_holder import Attribute, Called, Way
+from ..inspect.inspect import Inspection, inspect
+from ..inspect.place import Place
+from ..known.modules import rate_attributes
+from ..source.readings import CALLS, Known, Reading, readings
+from ..watch.untouched import check_module
+
+Module = torch.nn.Module
+
+
+@dataclass
+class Located:
+    """A place, and how its p is reached: by the attribute, by its calls, or not at all."""
+
+    name: str
+    kind: str
+    module: Module
+    where: str = ""  # file and line of the call
+    attribute: Attribute | None = None
+    calls: list[Called] = field(default_factory=list)
+    seen: float | None = None  # the p that a run has shown, where nothing else tells
+
+    @property
+    def p(self) -> float | None:
+        ways: list[Way] = [*self.calls, *([] if self.attribute is None else [self.attribute])]
+        return next((p for way in ways if (p := way.p) is not None), self.seen)
+
+    def __str__(self) -> str:
+        return f"{self.name!r} ({self.where})" if self.where else repr(self.name)
+
+
+class Reach:
+    """The places of a model where p can be set, by name."""
+
+    def __init__(self, owner: str, model: Module, example: Any = None) -> None:
+        check_module(owner, model)
+        self.example = example
+        self.modules = dict(named_modules(model))
+        self.by_name: dict[str, Located] = {}
+        for name, module in self.modules.items():
+            for place in _places(name, module):
+                self.by_name[place.name] = place
+            for place in _planned(name, module):
+                known = self.by_name.get(place.name)
+                place.where = "" if known is None else known.where
+                self.by_name[place.name] = place
+        self.inspection: Inspection | None = None
+        if example is not None:
+            self.inspection = look(model, example)
+            self.by_name = self._with(self.inspection)
+
+    def _with(self, inspection: Inspection) -> dict[str, Located]:
+        """The places that ran, under the names they have there, and then the others."""
+        calls = {(name.partition(":")[0], place.where, place.kind): place for name, place in self.by_name.items()}
+        found: dict[str, Located] = {}
+        for place in inspection.places:
+            if ":" in place.name and place.line:
+                known = calls.get((place.module, f"{place.file}:{place.line}", place.kind))
+            else:
+                known = self.by_name.get(place.name)
+            known = known or self._new(place, inspection)
+            known.name, known.seen = place.name, place.p
+            found[place.name] = known
+        taken = {id(located) for located in found.values()}
+        for name, located in self.by_name.items():
+            if id(located) not in taken:
+                located.name = free(name, found)
+                found[located.name] = located
+        return found
+
+    def _new(self, place: Place, inspection: Inspection) -> Located:
+        """A place that no source told of."""
+        owner, _, kind = place.module.partition("<")
+        module = self.modules[owner]
+        located = Located(place.name, place.kind, module, f"{place.file}:{place.line}" if place.file else "")
+        if kind:
+            loose = inspection.train.loose.get(place.module)
+            if loose is not None and loose is inspection.eval.loose.get(place.module) and rate_attributes(loose):
+                located.attribute = Attribute(loose, rate_attributes(loose)[0])
+            return located
+        if _by_call(place.kind, place.p):
+            located.calls = [Called(module, Line(place.kind, place.file, place.line), place.p)]
+        return located
+
+
+def look(model: Module, example: Any) -> Inspection:
+    """Run the model on an example, which is a tensor, a tuple of arguments, or a mapping of named ones."""
+    if isinstance(example, Mapping):
+        return inspect(model, **example)
+    return inspect(model, *(example if isinstance(example, tuple) else (example,)))
+
+
+def free(name: str, taken: Mapping[str, Any]) -> str:
+    """The name itself, or with the first number that is free."""
+    stem, number = name.partition("#")[0], 2
+    while name in taken:
+        name, number = f"{stem}#{number}", number + 1
+    return name
+
+
+def _places(name: str, module: Module) -> Iterator[Located]:
+    held = rate_attributes(module)
+    if held:
+        yield from _own(name, module, held)
+        return
+    if type(module).__module__.startswith("torch.nn.modules"):
+        return
+    built: dict[str, Located] = {}
+    found = readings(module)
+    for reading in found:
+        where = f"{reading.file}:{reading.line}"
+        if reading.built:
+            place = built.get(reading.built)
+            if place is None:
+                loose = f"{name}<{reading.built}>"
+                place = built[reading.built] = Located(loose, reading.built, module, where)
+                place.attribute = _attribute(reading)
+                yield place
+            place.calls.append(_called(module, reading))
+            continue
+        alike = sorted({(other.file, other.line) for other in found if other.function == reading.function})
+        number = alike.index((reading.file, reading.line)) + 1
+        suffix = f"#{number}" if number > 1 else ""
+        place = Located(f"{name}:{reading.function}{suffix}", reading.function, module, where)
+        place.attribute = _attribute(reading)
+        if _by_call(reading.function, reading.number):
+            place.calls = [_called(module, reading)]
+        else:
+            place.seen = reading.number
+        yield place
+
+
+def _planned(name: str, module: Module) -> Iterator[Located]:
+    """Calls that a plan gave a p (`apply`)."""
+    forward = vars(module).get("forward")
+    for edit in forward.rates() if isinstance(forward, Forward) else ():
+        number = f"#{edit.anchor.number}" if edit.anchor.number > 1 else ""
+        call = edit.anchor.call
+        yield Located(f"{name}:{call}{number}", call, module, attribute=Attribute(edit, "p"))
+
+
+def _own(name: str, module: Module, held: tuple[str, ...]) -> Iterator[Located]:
+    """A dropout module: torch's and ours hold p where the table says, other people's where their forward reads it."""
+    kind = type(module).__name__
+    for place, attribute in enumerate(held):
+        located = Located(name if place == 0 else f"{name}.{attribute}", kind, module)
+        located.attribute = Attribute(module, attribute)
+        if not _standard(module):
+            file = python.getsourcefile(type(module).forward) or ""
+            found = readings(module)
+            holders = [holder for reading in found if (holder := _attribute(reading)) is not None]
+            constant = [
+                reading
+                for reading in found
+                if reading.number is not None and _by_call(reading.function, reading.number)
+            ]
+            if holders:
+                named = [holder for holder in holders if holder.name == attribute]
+                located.attribute = (named or holders)[0]
+            elif constant:
+                located.attribute, located.where = None, f"{file}:{constant[0].line}"
+                located.calls = [_called(module, reading) for reading in constant]
+        yield located
+
+
+def _by_call(function: str, p: float | None) -> bool:
+    """Whether a call of a function can be given another p; our Gaussian one at p = 1 makes zeros and no noise."""
+    return function in CALLS or (function == "gaussian_dropout" and p != 1.0)
+
+
+def _standard(module: Module) -> bool:
+    """Whether a module is torch's or ours, whose tables say where p is."""
+    return hasattr(module, "_noises") or type(module).forward.__module__.startswith("torch.nn.")
+
+
+def _attribute(reading: Reading) -> Attribute | None:
+    holder: Known | None = reading.holder
+    return None if holder is None else Attribute(holder.owner, holder.name, holder.complement)
+
+
+def _called(module: Module, reading: Reading) -> Called:
+    return Called(module, Line(reading.function, reading.file, reading.line), _attribute(reading) or reading.number)

@@ -1,0 +1,1 @@
+"""What ran: one forward pass followed call by call, and the graph of its calls."""

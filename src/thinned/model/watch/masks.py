@@ -1,0 +1,135 @@
+"""Masks made by hand: random numbers followed from where they are drawn to the tensor that they thin.
+
+`torch.rand(...) > p`, `x.new_empty(...).bernoulli_(q)` and the like are no dropout to torch. Their results are followed
+through comparisons, casts, views and scaling until they meet a tensor that is not random.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
+
+from ..known.functions import MASKS, OTHER, UNIFORM
+
+_COMPARISONS = {"lt", "le", "gt", "ge", "less", "greater"}
+_ROUNDINGS = {"floor", "round", "ceil", "trunc"}
+_REPEATS = {"expand", "expand_as", "broadcast_to", "repeat", "tile", "repeat_interleave"}
+LIKE_ANOTHER = {"expand_as", "view_as", "reshape_as", "type_as", "to"}  # whose second tensor gives a shape or a type
+MULTIPLIES = {"mul", "multiply", "div", "divide", "true_divide"}  # or divides
+_APPLIES = {*MULTIPLIES, "where", "masked_fill", "setitem", "masked_select", "einsum", "addcmul"}
+
+
+@dataclass(slots=True)
+class Tag:
+    """What a tensor has of a draw."""
+
+    source: int  # the call that drew
+    stage: str  # "noise", or "mask" once it is of two values
+    sizes: tuple[int, ...]  # its shape, with 1 for axes along which one draw was repeated
+
+
+@dataclass(slots=True)
+class Applied:
+    """A mask met a tensor."""
+
+    source: int
+    dropped: float | None  # the share of its non-zero units that became 0
+    mask_shape: tuple[int, ...]  # with 1 for axes along which one draw was repeated
+
+
+class Masks:
+    """The tensors of one forward pass that are random, and how."""
+
+    def __init__(self) -> None:
+        self._tags: Any = WeakIdKeyDictionary()
+        self.thresholds: dict[int, float] = {}  # what a draw's numbers were compared with
+
+    def before(self, name: str, tensors: Sequence[Tensor]) -> Tensor | None:
+        """Which units are not 0 in the tensor that this call is about to thin, if it is about to."""
+        tags = [self._tags.get(tensor) for tensor in tensors]
+        if name not in _APPLIES or not any(tag is not None and tag.stage == "mask" for tag in tags):
+            return None
+        base = self._base(tensors)
+        return None if base is None else base != 0
+
+    def after(
+        self,
+        name: str,
+        index: int,
+        arguments: Sequence[Any],
+        tensors: Sequence[Tensor],
+        alive: Tensor | None,
+        result: Any,
+    ) -> Applied | None:
+        """Take note of a call and its result; answer what it did if it applied a mask."""
+        if name == "setitem":
+            result = tensors[0] if tensors else None
+        if not isinstance(result, Tensor):
+            return None
+        if name in MASKS or name in UNIFORM or name in OTHER:
+            self._tags[result] = Tag(index, "mask" if name in MASKS else "noise", tuple(result.shape))
+            return None
+        if name in LIKE_ANOTHER:
+            tensors = tensors[:1]
+        tagged = [(tensor, tag) for tensor in tensors if (tag := self._tags.get(tensor)) is not None]
+        if not tagged or name.startswith("new_") or name.endswith("_like"):
+            return None
+        tensor, tag = tagged[0]
+        plain = [other for other in tensors if self._tags.get(other) is None and other.ndim]
+        sizes = tuple(result.shape)
+        if all(other.sizes == tag.sizes for _, other in tagged):
+            sizes = _sizes(name, tag.sizes, tuple(tensor.shape), sizes)
+        if tag.stage == "noise":
+            self._follow_noise(name, arguments, Tag(tag.source, tag.stage, sizes), result, plain)
+        elif alive is not None and plain:
+            dropped = None
+            if result.shape == alive.shape and result.is_floating_point():
+                units = int(alive.sum())
+                dropped = int(((result == 0) & alive).sum()) / units if units else None
+            return Applied(tag.source, dropped, tag.sizes)
+        elif not plain and (result.numel() > 1 or tensor.numel() == 1):
+            self._tags[result] = Tag(tag.source, tag.stage, sizes)
+        return None
+
+    def _follow_noise(
+        self, name: str, arguments: Sequence[Any], tag: Tag, result: Tensor, plain: Sequence[Tensor]
+    ) -> None:
+        numbers = [value for value in arguments if isinstance(value, (int, float)) and not isinstance(value, bool)]
+        if name in _COMPARISONS:
+            if numbers:
+                self.thresholds[tag.source] = float(numbers[0])
+            self._tags[result] = Tag(tag.source, "mask", tag.sizes)
+        elif name in _ROUNDINGS:
+            self._tags[result] = Tag(tag.source, "mask", tag.sizes)
+        elif not plain and (result.numel() > 1 or result.ndim == 0):
+            if name == "add" and numbers:
+                self.thresholds.setdefault(tag.source, 1.0 - float(numbers[0]))  # floor(rand + q)
+            self._tags[result] = tag
+
+    def _base(self, tensors: Sequence[Tensor]) -> Tensor | None:
+        plain = [tensor for tensor in tensors if self._tags.get(tensor) is None and tensor.ndim]
+        floating = [tensor for tensor in plain if tensor.is_floating_point()]
+        return max(floating, key=torch.Tensor.numel) if floating else None
+
+
+def _sizes(name: str, sizes: tuple[int, ...], before: tuple[int, ...], after: tuple[int, ...]) -> tuple[int, ...]:
+    """The sizes of a call's result, of shape `after`, where its argument had these sizes and the shape `before`.
+
+    Behind a view, an axis is known again by its size and its place among the axes longer than 1.
+
+    >>> _sizes("expand", (8, 1, 4), (8, 1, 4), (8, 3, 4)), _sizes("squeeze", (8, 1, 4), (8, 3, 4), (8, 3, 4))
+    ((8, 1, 4), (8, 1, 4))
+    """
+    if name in _REPEATS and len(after) >= len(sizes):
+        own = (1,) * (len(after) - len(sizes)) + sizes
+        return tuple(1 if one == 1 else size for one, size in zip(own, after, strict=True))
+    long = [(size, one) for size, one in zip(before, sizes, strict=True) if size > 1]
+    if [size for size, _ in long] != [size for size in after if size > 1]:
+        return after
+    ones = iter(one for _, one in long)
+    return tuple(next(ones) if size > 1 else size for size in after)

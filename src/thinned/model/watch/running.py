@@ -1,0 +1,97 @@
+"""Which module is running: told by hooks that torch keeps for all modules, so that no module carries one.
+
+A hook on a module would switch off the fused path of torch's transformer layers, and would be seen by copies.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.nn.utils.rnn import PackedSequence
+
+from ...nn.names import named_modules
+from .generators import python_state
+
+Module = torch.nn.Module
+
+
+class Running:
+    """The stack of modules whose forward is under way, in the thread that follows them.
+
+    With `generators`, also in whose code Python's and NumPy's own generators move, at 50 microseconds a module.
+    """
+
+    def __init__(self, model: Module, *, generators: bool = False) -> None:
+        self._generators = generators
+        self.modules = dict(named_modules(model))
+        self._name_modules()
+        self._stack: list[tuple[str, Module, PackedSequence | None]] = [("", model, None)]
+        self.ran: dict[str, int] = {}  # how often each module's forward has run
+        self.loose: dict[str, Module] = {}  # modules that the model does not own, by the name they got here
+        self.python_draws: dict[str, int] = {}  # in whose code Python's or NumPy's own generator moved
+        self._state: Any = None
+
+    def _name_modules(self) -> None:
+        self._names = {id(module): name for name, module in self.modules.items()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """In a copy the modules are others."""
+        self.__dict__.update(state)
+        self._name_modules()
+
+    @property
+    def name(self) -> str:
+        """The innermost module's qualified name, "" for the model itself."""
+        return self._stack[-1][0]
+
+    @property
+    def packed(self) -> PackedSequence | None:
+        """The packed sequence that the innermost module was called with, or None."""
+        return self._stack[-1][2]
+
+    @contextmanager
+    def followed(self) -> Iterator[None]:
+        """Watch what runs inside the `with`."""
+        self._thread = threading.get_ident()
+        before = register_module_forward_pre_hook(self._enter)
+        after = register_module_forward_hook(self._leave, always_call=True)
+        self._state = python_state() if self._generators else None
+        try:
+            yield
+            self._look(self.name)
+        finally:
+            before.remove()
+            after.remove()
+
+    def _enter(self, module: Module, args: Any) -> None:
+        if threading.get_ident() != self._thread:
+            return
+        self._look(self.name)
+        name = self._names.get(id(module))
+        if name is None:  # built in a forward, or kept in a plain list
+            name = f"{self.name}<{type(module).__name__}>"
+            self.loose[name] = module
+        packed = args[0] if args and isinstance(args[0], PackedSequence) else None
+        self._stack.append((name, module, packed))
+        self.ran[name] = self.ran.get(name, 0) + 1
+
+    def _leave(self, module: Module, _: Any, __: Any) -> None:
+        if threading.get_ident() != self._thread:
+            return
+        self._look(self.name)
+        while len(self._stack) > 1 and self._stack.pop()[1] is not module:
+            pass  # a forward that an exception left, which somebody caught
+
+    def _look(self, name: str) -> None:
+        """Note whether Python's own generators have moved since the last look, in this module's code."""
+        if not self._generators:
+            return
+        state = python_state()
+        if state != self._state:
+            self.python_draws[name] = self.python_draws.get(name, 0) + 1
+            self._state = state

@@ -1,0 +1,141 @@
+"""A model as it was: its modes, its buffers and every generator of random numbers, whatever runs in between."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
+
+from ...ops import placed
+from . import generators
+
+Module = torch.nn.Module
+
+_TORCHS = set(vars(Module()))  # what every module has, which is looked after by itself
+
+
+def check_module(owner: str, model: Any) -> None:
+    if not isinstance(model, Module):
+        raise TypeError(f"`{owner}`: `model` must be a torch.nn.Module. Got {type(model).__name__}. Pass the module.")
+
+
+@contextmanager
+def untouched(owner: str, model: Module) -> Iterator[None]:
+    """Run what is inside the `with`, then put everything back, bit for bit, after an exception too.
+
+    Put back: every module's `training`, every buffer (the same tensors with the same values), the states of torch's CPU
+    and GPU generators, of `random` and of `numpy.random`, and where the model's sites are in an active stream. What a
+    forward pass writes into plain attributes stays, unless it is a tensor of one of `torch.func`'s transforms, which is
+    of no use once that has ended: an attribute with one, itself or in a list, tuple or dictionary, is put back.
+
+    Raises:
+        TypeError: `model` is no module.
+        ValueError: a lazy module that has not seen an input yet, which a forward pass would change for good.
+    """
+    check_module(owner, model)
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if isinstance(tensor, (UninitializedParameter, UninitializedBuffer)):
+            raise ValueError(
+                f"`{owner}`: `model` must have its parameters. Got {name!r}, which a lazy module makes at its first "
+                "call. Run the model once first."
+            )
+    modules = list(model.modules())
+    modes = [module.training for module in modules]
+    buffers = [(module, dict(module._buffers)) for module in modules if module._buffers]
+    attributes = [_attributes(module) for module in modules]
+    values = {
+        id(tensor): tensor.detach().clone() for _, own in buffers for tensor in own.values() if tensor is not None
+    }
+    with ExitStack() as stack:
+        stack.enter_context(generators.kept())
+        stack.enter_context(_outside_streams(modules))
+        try:
+            yield
+        finally:
+            for module, mode in zip(modules, modes, strict=True):
+                module.training = mode
+            for module, own in buffers:
+                module._buffers.clear()
+                module._buffers.update(own)
+                for kept in own.values():
+                    if kept is not None:
+                        _put_back(kept, values[id(kept)])
+            for module, attribute in zip(modules, attributes, strict=True):
+                _without_dead(module, attribute)
+
+
+def _attributes(module: Module) -> dict[str, tuple[Any, Any]]:
+    """What a module has in plain attributes, and, of lists and dictionaries, what is in them."""
+    return {
+        name: (value, value.copy() if type(value) in (list, dict) else None)
+        for name, value in vars(module).items()
+        if name not in _TORCHS
+    }
+
+
+def _without_dead(module: Module, before: dict[str, tuple[Any, Any]]) -> None:
+    """Put back the attributes that hold a tensor of a transform which they did not hold before."""
+    own = vars(module)
+    for name in [name for name in own if name not in _TORCHS]:
+        value, (kept, inside) = own[name], before.get(name, (None, None))
+        if value is kept and (inside is None or _same(value, inside)):
+            continue
+        if not _dead(value):
+            continue
+        if name not in before:
+            del own[name]
+            continue
+        own[name] = kept
+        if type(kept) is list:
+            kept[:] = inside
+        elif type(kept) is dict:
+            kept.clear()
+            kept.update(inside)
+
+
+def _dead(value: Any, depth: int = 3) -> bool:
+    """Whether a value is a tensor of a transform, or has one in it."""
+    if isinstance(value, Tensor):
+        return torch._C._functorch.is_functorch_wrapped_tensor(value)
+    if not depth or not isinstance(value, (list, tuple, dict)):
+        return False
+    return any(_dead(inner, depth - 1) for inner in (value.values() if isinstance(value, dict) else value))
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, dict):
+        one, other = [*one, *one.values()], [*other, *other.values()]
+    return len(one) == len(other) and all(map(operator.is_, one, other))
+
+
+def _put_back(tensor: Tensor, value: Tensor) -> None:
+    if tensor.shape == value.shape and tensor.equal(value):
+        return  # left alone: a graph may have saved it
+    with torch.no_grad():
+        if tensor.shape != value.shape:
+            tensor.resize_(value.shape)
+        tensor.copy_(value)
+
+
+@contextmanager
+def _outside_streams(modules: list[Module]) -> Iterator[None]:
+    """Let the layers draw outside of any stream, whose calls would count."""
+    seats = [
+        (module, {name: value for name, value in module.__dict__.items() if name.startswith("_seat")})
+        for module in modules
+    ]
+    ambient, placed.ambient = placed.ambient, None
+    for module, own in seats:
+        for name in own:
+            del module.__dict__[name]
+    try:
+        yield
+    finally:
+        placed.ambient = ambient
+        for module, own in seats:
+            module.__dict__.update(own)

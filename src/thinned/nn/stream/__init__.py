@@ -1,0 +1,1 @@
+"""Noise by (seed, site, step): keys, recomputation, and division among ranks."""

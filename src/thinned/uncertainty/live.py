@@ -1,0 +1,197 @@
+"""Which calls of a model are to draw noise, and with which p."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple
+
+import torch
+
+from ..model.edit.rate_holder import Attribute
+from ..model.inspect.inspect import Inspection
+from ..model.inspect.place import LAYER_DROP, Place
+from ..model.known.functions import DRAWS
+from ..model.known.modules import rate_attributes
+from ..model.watch.trace import Trace
+from ..nn.names import named_modules
+from ..noise import PROBABILITY, check
+from .sampler import Spot
+
+Rates = float | Mapping[str, float] | None
+
+
+class Live(NamedTuple):
+    """The places that are to draw, and how they are brought to it in evaluation mode."""
+
+    places: tuple[Place, ...]
+    spots: dict[Spot, float | None]
+    told: set[Spot]  # those that are told one by one whether they train
+    flipped: set[str]  # modules to be told that they train, since nothing else makes them draw
+    trial: set[str]  # modules that call others only when they train: told so, if they answer as in evaluation then
+    aside: set[str]  # the places in those others
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(place.name for place in self.places)
+
+
+def find(inspection: Inspection, sites: str | Sequence[str] | None, p: Rates) -> Live:
+    """Which calls are to draw.
+
+    Raises:
+        ValueError: nothing is random, a pattern matches no place, or a p that a place can't take.
+    """
+    patterns = [sites] if isinstance(sites, str) else sites
+    wanted = [place for place in inspection.places if patterns is None or _matches(place.name, patterns)]
+    names = ", ".join(place.name for place in inspection.places) or "none"
+    for pattern in patterns or ():
+        if not any(fnmatchcase(place.name, pattern) for place in inspection.places):
+            raise ValueError(f"`predict`: `sites` must name places of the model. Got {pattern!r}. Places: {names}.")
+    rates = {place.name: rate_for(place, p) for place in wanted}
+    if isinstance(p, Mapping):
+        for pattern in p:
+            if not any(fnmatchcase(place.name, pattern) for place in wanted):
+                raise ValueError(f"`predict`: `p` must name places that draw. Got {pattern!r}. Places: {names}.")
+    spots: dict[Spot, float | None] = {}
+    told: set[Spot] = set()
+    flipped: set[str] = set()
+    drawing = []
+    trial: set[str] = set()
+    aside: set[str] = set()
+    for place in inspection.places:
+        in_training, in_evaluation = _spots(inspection, place)
+        override = rates.get(place.name)
+        rate = place.p if override is None else override
+        if place.name not in rates or rate == 0.0:
+            spots.update(_silenced(place, in_evaluation))
+            continue
+        if not place.train_calls and (override is None or not in_training | in_evaluation):
+            continue
+        drawing.append(place)
+        if place.module and place.module not in inspection.eval.ran:
+            aside.add(place.name)
+            trial.add(_caller(place.module, inspection))
+        by_hand = place.kind == "random" or any(spot[1] in DRAWS for spot in in_training)
+        for spot in in_training | in_evaluation:
+            training, evaluation = (_said(traces, spot) for traces in (inspection.passes, (inspection.eval,)))
+            rates_there = {p for p, _ in training}
+            itself = override is None and (place.p is None or rates_there == {p for p, _ in evaluation})
+            spots[spot] = None if by_hand or itself else rate
+            some = len({trains for _, trains in training}) > 1
+            if not by_hand and (some or (override is None and not itself and len(rates_there) > 1)):
+                spots[spot] = override
+                told.add(spot)  # which of them train, and with which rate, says only a model that trains
+        if not in_training <= in_evaluation or by_hand or told & in_training:
+            flipped.add(place.module)
+    for place in inspection.places:
+        if place.kind == "random" and place.name not in rates and place.module in flipped:
+            raise ValueError(
+                f"`predict`: {place.name!r} can't be left out, since other noise of its module is drawn. Got sites="
+                f"{sites!r}. Name it too, or leave all of {place.module!r} out."
+            )
+    if not drawing:
+        raise ValueError(
+            f"`predict`: `model` must have noise to sample. Got {inspection.model}, in which nothing is random"
+            + (f" at the places {names}" if inspection.places else "")
+            + ". Pass p=0.1 to set rates for the call, thinned.apply(model, thinned.plan(model, x)) to put dropout in, "
+            "and train with it."
+        )
+    return Live(tuple(drawing), spots, told, flipped, trial - flipped, aside)
+
+
+def _caller(module: str, inspection: Inspection) -> str:
+    """The nearest module around this one that runs in evaluation."""
+    while module and module not in inspection.eval.ran:
+        module = module.rpartition(".")[0]
+    return module
+
+
+def _silenced(place: Place, in_evaluation: set[Spot]) -> dict[Spot, float]:
+    """The calls of a place that is not to draw, but does in evaluation too."""
+    if not place.eval_calls or place.kind == LAYER_DROP:  # a number that is drawn, and compared only in training
+        return {}
+    if place.kind == "random" or any(spot[1] in DRAWS for spot in in_evaluation):
+        raise ValueError(
+            f"`predict`: noise made by hand that draws in evaluation mode too can't be left out. Got {place.name!r}, "
+            f"called at {place.file}:{place.line}. Name it in `sites`, or make it ask self.training."
+        )
+    return dict.fromkeys(in_evaluation, 0.0)
+
+
+@contextmanager
+def overridden(model: torch.nn.Module, p: Rates) -> Iterator[None]:
+    """Dropout modules with the p that a call gives them, and afterwards with their own."""
+    before: list[tuple[Attribute, Any]] = []
+    try:
+        for name, module in named_modules(model) if p is not None else ():
+            for attribute in rate_attributes(module):
+                rate = _given(f"{name}.{attribute}" if attribute == "recurrent_dropout" else name, p)
+                if rate is not None:
+                    knob = Attribute(module, attribute)
+                    before.append((knob, knob.state))
+                    knob.p = rate
+        yield
+    finally:
+        for knob, state in reversed(before):
+            knob.state = state
+
+
+def _given(name: str, p: Rates) -> float | None:
+    """The rate that a call gives the place of this name; of several patterns that match, the last counts."""
+    rate: Any = p
+    if isinstance(p, Mapping):
+        rate = None
+        for pattern, value in p.items():
+            if fnmatchcase(name, pattern):
+                rate = value
+    return None if rate is None else float(check(PROBABILITY, "predict", "p", rate))
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def rate_for(place: Place, p: Rates) -> float | None:
+    """The p that a call gives a place, None where it gives none."""
+    rate = _given(place.name, p)
+    if rate is None:
+        return None
+    if place.kind in DRAWS or place.kind in ("LayerDrop", "random"):
+        raise ValueError(
+            f"`predict`: `p` can't be given for noise made by hand. Got {rate} for {place.name!r}, called at "
+            f"{place.file}:{place.line}. Name other places: p={{pattern: p}}."
+        )
+    return rate
+
+
+def _spots(inspection: Inspection, place: Place) -> tuple[set[Spot], set[Spot]]:
+    """Where a place's calls are made in training, and in evaluation."""
+    found: list[set[Spot]] = []
+    for traces in (inspection.passes, (inspection.eval,)):
+        calls = (call for trace in traces for call in trace.of(place.module))
+        found.append(
+            {
+                (call.module, call.function, call.file, call.line)
+                for call in calls
+                if (call.draws or call.training is not None) and _belongs(call, place)
+            }
+        )
+    return found[0], found[1]
+
+
+def _said(traces: Sequence[Trace], spot: Spot) -> set[tuple[float | None, bool | None]]:
+    """The rates that calls at a spot gave, and whether they were told to train."""
+    return {
+        (call.p, call.training)
+        for trace in traces
+        for call in trace.of(spot[0])
+        if (call.function, call.file, call.line) == spot[1:] and (call.draws or call.training is not None)
+    }
+
+
+def _belongs(call: Any, place: Place) -> bool:
+    by_call = ":" in place.name
+    same = call.function == place.kind or (place.kind == LAYER_DROP and call.function in DRAWS)
+    return not by_call or (same and (call.file, call.line) == (place.file, place.line))

@@ -1,0 +1,447 @@
+"""What each rule for source code finds, and what it leaves alone. A line that ends in `#!` must be found, no other."""
+
+from __future__ import annotations
+
+import pytest
+
+from thinned.model.check.registry import rules
+from thinned.model.check.walk import check_text
+
+HEAD = """\
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.nn.functional import dropout as drop, scaled_dot_product_attention
+from flash_attn import flash_attn_func
+from somewhere import Base, build_rate
+import thinned.nn
+
+
+"""
+
+CASES = {
+    "THN101": """
+class Net(nn.Module):
+    def __init__(self, p):
+        super().__init__()
+        self.p = p
+
+    def forward(self, x, dropout=F.relu):
+        x = F.dropout(x, p=0.5)  #!
+        x = torch.nn.functional.dropout2d(x, self.p)  #!
+        x = drop(x)  #!
+        x = F.dropout(x, training=True)  #!
+        x = torch.dropout(x, 0.5, True)  #!
+        x = F.alpha_dropout(x, 0.1)  #!
+        x = torch.dropout(x, 0.5, self.training)
+        x = F.dropout(x, 0.5, self.training)
+        x = F.dropout(x, self.p if self.training else 0.0)
+        x = F.dropout(x, 0.0)
+        x = dropout(x)
+        rate = 0.5 if self.training else 0.0
+        x = F.dropout(x, rate)
+        if self.training:
+            x = F.dropout(x, 0.5)
+        x = F.dropout(x, 0.5) if self.training and self.p else x
+        return F.dropout(x, *self.rest)
+
+    def mc_forward(self, x):
+        return F.dropout(x, 0.5, training=True)
+
+    def head(self, x):
+        if not self.training:
+            return x
+        return F.dropout(x, 0.5)
+
+    def attend(self, x, p=0.0):
+        return torch.dropout(x, p, train=True)
+
+    @staticmethod
+    def split(x):
+        return F.dropout(x, 0.5)
+
+
+class Child(Net):
+    def forward(self, x):
+        return F.dropout(x, 0.5)  #!
+
+
+class Foreign(Base):
+    def forward(self, x):
+        return F.dropout(x, 0.5)  #!
+
+
+class MCDropout(nn.Module):
+    def forward(self, x):
+        return F.dropout(x, 0.5, training=True)
+
+
+class Mask(torch.autograd.Function):
+    def forward(ctx, x):
+        return F.dropout(x, 0.5)
+
+
+def noise(x):
+    return F.dropout(x, 0.5)
+""",
+    "THN102": """
+class Attention(nn.Module):
+    def __init__(self, config, p):
+        super().__init__()
+        self.config = config
+        self.p, self.other = p, p
+        self.dropout = p
+        self.off = 0.0
+        self.drop = nn.Dropout(p)
+        self.changes = p
+
+    def set(self, p):
+        self.changes = p
+
+    @property
+    def rate(self):
+        return self.p if self.training else 0.0
+
+    def forward(self, q, k, v, p):
+        y = F.scaled_dot_product_attention(q, k, v, dropout_p=self.dropout)  #!
+        y = F.scaled_dot_product_attention(q, k, v, None, 0.1)  #!
+        y = scaled_dot_product_attention(q, k, v, dropout_p=self.config.attention_dropout)  #!
+        y = F.scaled_dot_product_attention(q, k, v, dropout_p=self.drop.p)  #!
+        y = flash_attn_func(q, k, v, self.dropout, causal=True)  #!
+        rate = self.dropout
+        y = F.scaled_dot_product_attention(q, k, v, dropout_p=rate)  #!
+        y = F.scaled_dot_product_attention(q, k, v)
+        y = F.scaled_dot_product_attention(q, k, v, dropout_p=0.0)
+        y = F.scaled_dot_product_attention(q, k, v, dropout_p=self.dropout if self.training else 0.0)
+        y = F.scaled_dot_product_attention(q, k, v, dropout_p=self.dropout * self.training)
+        y = F.scaled_dot_product_attention(q, k, v, dropout_p=self.off)
+        y = F.scaled_dot_product_attention(q, k, v, dropout_p=self.rate)
+        y = F.scaled_dot_product_attention(q, k, v, dropout_p=self.changes)
+        y = F.scaled_dot_product_attention(q, k, v, dropout_p=p)
+        y = F.scaled_dot_product_attention(q, k, v, dropout_p=build_rate(self))
+        told = self.dropout if self.training else 0
+        y = F.scaled_dot_product_attention(q, k, v, dropout_p=told)
+        late = self.dropout
+        if not self.training:
+            late = 0.0
+        y = F.scaled_dot_product_attention(q, k, v, dropout_p=late)
+        if self.training:
+            y = F.scaled_dot_product_attention(q, k, v, dropout_p=self.dropout)
+        return y
+
+
+def attention(q, k, v, p):
+    return F.scaled_dot_product_attention(q, k, v, dropout_p=p)
+""",
+    "THN103": """
+class Net(nn.Module):
+    def __init__(self, p):
+        super().__init__()
+        self.p = p
+        self.dropout = nn.Dropout(p)
+
+    def forward(self, x):
+        x = nn.Dropout(self.p)(x)  #!
+        layer = nn.Dropout2d(0.1)  #!
+        x = nn.Dropout(self.p if self.training else 0.0)(x)
+        if self.training:
+            x = nn.Dropout(0.5)(x)
+        return self.dropout(layer(x))
+
+    def forward_features(self, x):
+        drop = nn.Dropout(0.5)
+        drop.train(self.training)
+        return drop(x)
+
+    def build(self):
+        return nn.Dropout(0.5)
+
+
+def model(x):
+    return nn.Dropout(0.5)(x)
+""",
+    "THN104": """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.dropout = nn.Dropout(0.5)
+
+
+class Plain(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(2, 2)
+
+
+class Outer(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = Net()
+
+
+def forgets(x):
+    model = Net().cuda()
+    with torch.no_grad():
+        return model(x)  #!
+
+
+@torch.inference_mode()
+def forgets_too(x):
+    model = Outer()
+    model.load_state_dict(torch.load("net.pt"))
+    return model(x).argmax(-1)  #!
+
+
+def remembers(x):
+    model = Net()
+    model.eval()
+    with torch.no_grad():
+        return model(x)
+
+
+def remembers_at_once(x):
+    model = Net().eval()
+    with torch.no_grad():
+        return model(x)
+
+
+def same_in_both_modes(x):
+    model = Plain()
+    with torch.no_grad():
+        return model(x)
+
+
+def somebody_else_may(x):
+    model = Net()
+    prepare(model)
+    with torch.no_grad():
+        return model(x)
+
+
+def given(model, x):
+    with torch.no_grad():
+        return model(x)
+
+
+def shapes():
+    model = Net()
+    x = torch.zeros(1, 2)
+    with torch.no_grad():
+        return model(x).shape
+
+
+def with_gradients(x):
+    model = Net()
+    return model(x)
+
+
+def mc_samples(x):
+    model = Net()
+    with torch.no_grad():
+        return [model(x) for _ in range(10)]
+
+
+def train(batches):
+    generator, critic = Net(), Net()
+    teacher = Net()
+    for x in batches:
+        with torch.no_grad():
+            y = teacher(x)
+        critic(y).backward()
+
+
+everywhere = Net()
+
+
+@torch.no_grad()
+def predict(x):
+    return everywhere(x)  #!
+""",
+    "THN106": """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.dropout = nn.Dropout(0.5)
+
+
+def exports(x):
+    model = Net()
+    torch.onnx.export(model, x, "net.onnx")  #!
+
+
+def traces(x):
+    model = nn.Sequential(nn.Linear(2, 2), nn.Dropout())
+    return torch.jit.trace(model, x)  #!
+
+
+def on_purpose(model, x):
+    torch.onnx.export(model, x, "net.onnx", training=torch.onnx.TrainingMode.TRAINING)  #!
+
+
+def by_the_old_exporter(x):
+    model = Net()
+    torch.onnx.export(model, x, "net.onnx", dynamo=False)
+
+
+def in_order(x):
+    model = Net()
+    model.eval()
+    return torch.export.export(model, (x,))
+
+
+def given(model, x):
+    return torch.jit.trace(model, x)
+""",
+    "THN304": """
+a = nn.LSTM(8, 8, dropout=0.5)  #!
+b = nn.GRU(8, 8, 1, True, False, 0.5)  #!
+c = nn.RNN(8, 8, num_layers=1, dropout=0.1)  #!
+d = nn.LSTM(8, 8, 2, dropout=0.5)
+e = nn.LSTM(8, 8, dropout=0)
+f = nn.LSTM(8, 8, num_layers=layers, dropout=0.5)
+g = nn.LSTM(8, 8, dropout=p)
+h = nn.LSTM(8, 8, **options)
+i = thinned.nn.LSTM(8, 8, dropout=0.5)
+""",
+    "THN401": """
+a = nn.Dropout(1.0)  #!
+b = nn.Dropout(p=0)  #!
+c = nn.Dropout(p)
+d = nn.Dropout(0.5)
+e = nn.Dropout()
+f = F.dropout(x, 1, training=training)  #!
+g = F.dropout(x, 0.0, training=training)
+""",
+    "THN402": """
+a = nn.Dropout(0.9)  #!
+b = F.dropout(x, p=0.85, training=training)  #!
+c = nn.Dropout(0.8)
+d = nn.LSTM(8, 8, 2, dropout=0.95)  #!
+e = nn.BatchNorm1d(0.9)
+""",
+    "THN404": """
+a = nn.Dropout(keep_prob)  #!
+b = nn.Dropout(p=config.keep_prob)  #!
+c = nn.Dropout(1 - drop_rate)  #!
+d = nn.Dropout(1.0 - self.dropout)  #!
+e = nn.Dropout(1 - keep_prob)
+f = nn.Dropout(1 - p)
+g = nn.Dropout(drop_rate)
+h = nn.Dropout(housekeeping)
+i = nn.Dropout(keeper.p)
+""",
+    "THN601": """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.dropout = thinned.nn.Dropout(0.5)
+        self.other = Base()
+
+    def forward(self, x, key):
+        x = self.dropout(x, key=7)  #!
+        x = thinned.nn.functional.dropout(x, 0.5, key=7)  #!
+        x = self.other(x, key=7)
+        return self.dropout(x, key=key)
+
+
+y = thinned.nn.functional.dropout(x, 0.5, key=7)
+""",
+    "THN602": """
+class Net(nn.Module):
+    def forward(self, x):
+        torch.manual_seed(0)  #!
+        torch.cuda.manual_seed_all(0)  #!
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+        if self.training:
+            torch.manual_seed(0)  #!
+            with torch.random.fork_rng():
+                torch.manual_seed(0)
+        else:
+            torch.manual_seed(0)
+        if not self.training:
+            torch.manual_seed(0)
+        elif x.requires_grad:
+            torch.manual_seed(0)  #!
+        if self.training and self.p > 0:
+            torch.manual_seed(0)  #!
+        if self.deterministic:
+            torch.manual_seed(0)
+        if self.training and self.deterministic:
+            torch.manual_seed(0)
+        if self.p > 0:
+            torch.manual_seed(0)  #!
+        return x
+
+    def forward_twice(self, x):
+        if not self.training:
+            return x
+        torch.manual_seed(0)  #!
+        return x
+
+    def forward_loud(self, x):
+        if self.training:
+            torch.manual_seed(0)  #!
+            return self.dropout(x)
+        return x
+
+    def forward_named(self, x):
+        told = self.training
+        if told:
+            torch.manual_seed(0)
+            return self.dropout(x)
+        return x
+
+    def forward_fast(self, x):
+        if self.training:
+            return x
+        torch.manual_seed(0)
+        return x
+
+    def reset(self):
+        torch.manual_seed(0)
+
+
+torch.manual_seed(0)
+""",
+}
+
+
+@pytest.mark.parametrize("code", CASES)
+def test_what_is_found(code: str) -> None:
+    text = HEAD + CASES[code]
+    expected = [number for number, line in enumerate(text.splitlines(), 1) if line.endswith("#!")]
+    found = check_text("case.py", text, [rules()[code]])
+    assert sorted({finding.line for finding in found}) == expected
+    assert {finding.code for finding in found} == {code}
+
+
+def test_every_source_rule_has_cases() -> None:
+    assert set(CASES) == {code for code, rule in rules().items() if rule.source is not None}
+
+
+@pytest.mark.parametrize(
+    ("imports", "call"),
+    [
+        ("import torch", "torch.nn.functional.dropout(x)"),
+        ("import torch.nn as nn", "nn.functional.dropout(x)"),
+        ("from torch import nn", "nn.functional.dropout(x)"),
+        ("from torch.nn import functional", "functional.dropout(x)"),
+        ("import torch.nn.functional as G", "G.dropout(x)"),
+        ("from torch.nn.functional import dropout", "dropout(x)"),
+        ("import torch\nH = torch.nn.functional", "H.dropout(x)"),
+        ("try:\n    import torch.nn.functional as F\nexcept ImportError:\n    F = None", "F.dropout(x)"),
+    ],
+)
+def test_a_function_is_known_by_all_its_names(imports: str, call: str) -> None:
+    text = (
+        f"{imports}\nimport torch.nn\nclass Net(torch.nn.Module):\n    def forward(self, x):\n        return {call}\n"
+    )
+    assert [finding.code for finding in check_text("net.py", text, rules().values())] == ["THN101"]
+
+
+def test_other_libraries_functions_of_the_same_name_are_not_meant() -> None:
+    text = (
+        "from jax import F\nfrom torch import nn\nclass N(nn.Module):\n def forward(self, x):\n  return F.dropout(x)\n"
+    )
+    assert check_text("net.py", text, rules().values()) == []
