@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 
 from ..model.edit.rate_holder import Attribute
-from ..model.inspect.inspect import Inspection
+from ..model.inspect.inspection import Inspection
 from ..model.inspect.place import LAYER_DROP, Place
 from ..model.known.functions import DRAWS
 from ..model.known.modules import rate_attributes

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from ..model.watch.callsite import outermost
 from ..model.watch.draws import Draw, DrawMode
-from ..model.watch.trace import tensors_of
+from ..model.watch.eager import eager
+from ..model.watch.recorder import tensors_of
 from .batches import batch_size
 from .live import Live
 from .rows import Layout, in_order, independent, layout, together
@@ -59,7 +60,7 @@ class Runner:
             warnings.catch_warnings(),
             torch.inference_mode(False),  # whose tensors do not tell when they are written to
             torch.no_grad(),
-            torch.compiler.set_stance("force_eager"),
+            eager(),
             self.sampler.running.followed(),
         ):
             warnings.filterwarnings("ignore", "Using `torch.compile")  # of hooks that fire twice, which is no harm here

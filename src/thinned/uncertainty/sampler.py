@@ -15,10 +15,11 @@ from torch.nn.utils.rnn import PackedSequence
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 
-from ..model.known.functions import DRAWS, FUNCTIONS, INSIDE, OPERATORS, WRITES, canonical, noisy
+from ..model.known.functions import DRAWS, FUNCTIONS, OPERATORS, WRITES, canonical, noisy
+from ..model.known.operations import INSIDE
 from ..model.watch.callsite import caller, callsite, is_plumbing, transparent
+from ..model.watch.recorder import tensors_of
 from ..model.watch.running import Running
-from ..model.watch.trace import tensors_of
 from ..nn.names import site_number
 from ..noise.place import Placement
 from ..ops import cpu

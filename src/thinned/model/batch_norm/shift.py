@@ -88,7 +88,6 @@ def _shift(quiet: Tensor, runs: Tensor) -> Shift:
 def _variances(model: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Tensor]:
     watch = _Watch(model)
     with ExitStack() as stack:
-        stack.enter_context(torch.compiler.set_stance("force_eager"))
         stack.enter_context(watch.running.followed())
         stack.enter_context(watch)
         model(*args, **kwargs)

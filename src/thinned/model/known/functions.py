@@ -83,8 +83,6 @@ FUNCTIONS: dict[str, Noisy] = {
     "rnn_relu": _RECURRENT,
 }
 
-# Functions that draw inside of other work.
-INSIDE = {"scaled_dot_product_attention", "multi_head_attention_forward", "lstm", "gru", "rnn_tanh", "rnn_relu"}
 # Our operators, and what traces call them. What they were told is in their tensors.
 OPERATORS = {"drop": "dropout", "gaussian": "gaussian_dropout"}
 

@@ -17,7 +17,8 @@ from ...nn.names import named_modules
 from ..edit.call_hook import Forward
 from ..edit.override import Line
 from ..edit.rate_holder import Attribute, Called, Way
-from ..inspect.inspect import Inspection, inspect
+from ..inspect.inspect import inspect
+from ..inspect.inspection import Inspection
 from ..inspect.place import Place
 from ..known.modules import rate_attributes
 from ..source.readings import CALLS, Known, Reading, readings
