@@ -31,7 +31,7 @@ class Runner:
         self, model: Module, live: Live, output: Callable[[Any], Tensor], alike: bool, *, as_evaluated: bool = False
     ) -> None:
         self.model, self.live, self._output = model, live, output
-        self.sampler = Sampler(model, live.spots, live.told, live.flipped, {}, alike)
+        self.sampler = Sampler(model, live.calls, live.told, live.flipped, {}, alike)
         self._as_evaluated = as_evaluated  # whether the answer must have the form that it has in evaluation
         self._probed_before = False
         self.whole = False  # the rows are one: what is said of one hangs on the others

@@ -156,7 +156,7 @@ def _path(module: Module) -> Swap | str:
 def _drops_paths(module: Module, name: str, mode: str) -> bool:
     """Try a copy of the module, at p = 1/4: whole rows, scaled, about as many as p says; the input at inference."""
     rows, calls = (256, 1) if mode == "row" else (3, 256)
-    with generators.kept(), torch.no_grad():
+    with generators.restored(), torch.no_grad():
         generators.seed(0)
         for shape in ((), (2,), (2, 3, 1)):
             input = torch.arange(1, rows + 1, dtype=torch.float32, device="cpu").view(rows, *[1] * len(shape))

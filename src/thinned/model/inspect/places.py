@@ -10,6 +10,7 @@ import torch
 from ..known.functions import DRAWS, MASKS, UNIFORM
 from ..known.modules import rate_attributes, rate_of
 from ..known.operations import INSIDE
+from ..known.where import Where
 from ..watch.trace import Call, Trace
 from .place import LAYER_DROP, Place
 from .times import Times
@@ -32,8 +33,7 @@ class _Group:
     counted: int = 0
 
 
-Key = tuple[str, str, str, int]
-
+_RECURRENT = ".recurrent_dropout"  # behind the class of a layer, for the second of its two noises
 ENOUGH = 256  # units of a mask that a measured rate should rest on
 
 
@@ -42,7 +42,7 @@ class Places:
 
     def __init__(self) -> None:
         self._modules: dict[str, Module] = {}
-        self._groups: dict[Key, _Group] = {}
+        self._groups: dict[Where, _Group] = {}
         self._python: dict[str, list[int]] = {}
         self._undecided = False  # whether something was drawn by hand that thinned nothing
 
@@ -51,13 +51,13 @@ class Places:
         self._modules.update(names)
         self._modules.update(trace.loose)
         applied = {call.applies: call for call in trace.calls if call.applies is not None}
-        calls: dict[Key, list[Call]] = {}
+        calls: dict[Where, list[Call]] = {}
         for call in trace.calls:
             if call.draws or call.training is not None:
                 key = self._key(trace, call)
                 calls.setdefault(key, []).append(call)
                 if key not in self._groups:
-                    self._groups[key] = _Group(call.module, key[1], call.file, call.line)
+                    self._groups[key] = _Group(call.module, key.function.removesuffix(_RECURRENT), call.file, call.line)
                 if training:
                     self._count(self._groups[key], call, applied.get(call.index))
         for key, own in calls.items():
@@ -84,7 +84,7 @@ class Places:
 
     def _drops_layers(self) -> bool:
         # LayerDrop may ask `random` or NumPy, too.
-        return bool(self._python) or any(key[1] == LAYER_DROP for key in self._groups)
+        return bool(self._python) or any(key.function == LAYER_DROP for key in self._groups)
 
     def found(self, first: Trace, times: Times | None) -> Iterator[Place]:
         """The places: those that ran, in their order, then those that did not. `times` are of the trace `first`."""
@@ -97,7 +97,7 @@ class Places:
                 alike = sorted(other for other in self._groups if other[:2] == key[:2])  # by file and line
                 number = alike.index(key) + 1
                 name = f"{group.module}:{group.kind}" + (f"#{number}" if number > 1 else "")
-            elif key[2] == "recurrent_dropout":
+            elif key.function.endswith(_RECURRENT):
                 name = f"{group.module}.recurrent_dropout"
             yield self._place(name, group, times if group.trace is first else None, own)
         for name, module in self._modules.items():
@@ -106,16 +106,17 @@ class Places:
         for name, (train, evaluation) in self._python.items():
             yield Place(f"{name}:random", name, "random", "", 0, None, None, (), (), train, evaluation, None)
 
-    def _key(self, trace: Trace, call: Call) -> Key:
+    def _key(self, trace: Trace, call: Call) -> Where:
+        """What the calls of one place share: a dropout module, whatever line calls it, or else a line of code."""
         module = self._modules.get(call.module)
         if module is not None and _is_dropout(module):
             recurrent = any(made.function == "ones_like" for made in trace.producers(call))
             second = isinstance(module, torch.nn.RNNBase) and recurrent
-            return call.module, type(module).__name__, "recurrent_dropout" if second else "", 0
+            return Where(call.module, type(module).__name__ + (_RECURRENT if second else ""), "", 0)
         function = call.function
         if function in DRAWS and call.shape == () and call.p is not None:
             function = LAYER_DROP  # one number, compared with p, decides whether a layer runs
-        return call.module, function, call.file, call.line
+        return Where(call.module, function, call.file, call.line)
 
     def _read_by_another(self, name: str, module: Module) -> bool:
         """Whether a dropout module serves only to hold a p that its owner hands to attention, fused or written out."""

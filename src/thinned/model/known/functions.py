@@ -119,6 +119,7 @@ def canonical(function: Any) -> str:
     if name.startswith("__") and name.endswith("__"):
         name = name[2:-2]
         name = _DUNDERS.get(name, name)
+    name = _ALIASES.get(name, name)
     return name.rstrip("_") if not name.startswith("_") else name
 
 
@@ -127,6 +128,8 @@ _DUNDERS = {
     **dict.fromkeys(("truediv", "rtruediv", "itruediv", "div", "rdiv", "idiv"), "div"),
     "invert": "logical_not",
 }
+# Functions that torch calls by another name than people do.
+_ALIASES = {"log_sigmoid": "logsigmoid", "_threshold": "threshold", "linalg_multi_dot": "multi_dot"}
 WRITES = re.compile(r"^(?!__).*[a-z0-9]_$|^__i(add|sub|mul|truediv|div|pow|and|or|xor)__$|^__setitem__$|^copy_$")
 
 

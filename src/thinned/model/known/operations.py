@@ -62,7 +62,8 @@ LAYERS = CONVOLUTIONS | LINEAR_MAPS | RECURRENT | CELLS | ATTENTION
 
 # On each channel of a map alone.
 ADAPTIVE_POOLS = frozenset(f"adaptive_{kind}_pool{axes}d" for kind in ("max", "avg") for axes in _AXES)
-POOLS = ADAPTIVE_POOLS | {f"{kind}_pool{axes}d" for kind in ("max", "avg", "lp", "fractional_max") for axes in _AXES}
+POOLS = ADAPTIVE_POOLS | {f"{kind}_pool{axes}d" for kind in ("max", "avg", "lp") for axes in _AXES}
+POOLS |= {"fractional_max_pool2d", "fractional_max_pool3d"}
 # What makes one number a channel of a map, or may.
 WHOLE_POOLS = ADAPTIVE_POOLS | {"mean", "amax", "avg_pool1d"}
 # What gives a map another size.

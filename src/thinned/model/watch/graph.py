@@ -144,7 +144,7 @@ class Graph:
         weights = [self.parameters[name] for name in layer.parameters if self._is_matrix(name)]
         return weights[0].shape[1] if weights else 0
 
-    def reach(self, layer: Call) -> int:
+    def extent(self, layer: Call) -> int:
         """Over how many positions a convolution reaches: 1 for a pointwise one."""
         weight = next((self.parameters[name] for name in layer.parameters if name in self.parameters), None)
         return int(weight[0, 0].numel()) if weight is not None and weight.ndim >= 3 else 1

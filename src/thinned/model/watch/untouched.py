@@ -54,7 +54,7 @@ def untouched(owner: str, model: Module) -> Iterator[None]:
     }
     with ExitStack() as stack:
         stack.enter_context(eager())
-        stack.enter_context(generators.kept())
+        stack.enter_context(generators.restored())
         stack.enter_context(_outside_streams(modules))
         try:
             yield

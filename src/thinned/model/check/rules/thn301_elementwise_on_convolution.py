@@ -24,7 +24,7 @@ def live(examination: Examination) -> Iterator[Finding]:
             continue
         made = noise.graph.before(noise.data, through(ACTIVATIONS, NORMS, POOLS, DROPOUTS, {"cat", "add"}))
         convolutions = [trace.calls[at] for at in made if at != INPUT and trace.calls[at].function in CONVOLUTIONS]
-        if not any(noise.graph.reach(call) > 1 and len(call.shape) == len(shape) for call in convolutions):
+        if not any(noise.graph.extent(call) > 1 and len(call.shape) == len(shape) for call in convolutions):
             continue  # linear maps of tokens, pointwise ones included
         _, read = noise.graph.after(noise.call, through(ACTIVATIONS, NORMS, POOLS - ADAPTIVE_POOLS))
         if all(call.function in VIEWS for call in read):
