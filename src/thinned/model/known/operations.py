@@ -82,7 +82,7 @@ SHAPES = frozenset(
         *("view", "view_as", "reshape", "reshape_as", "flatten", "unflatten", "ravel", "rearrange", "permute"),
         *("transpose", "t", "T", "mT", "swapaxes", "swapdims", "movedim", "moveaxis", "squeeze", "unsqueeze"),
         *("expand", "expand_as", "to", "float", "half", "bfloat16", "double", "type", "type_as"),
-        *("contiguous", "clone", "detach", "alias", "identity", "requires_grad"),
+        *("contiguous", "clone", "detach", "identity", "requires_grad"),
     }
 )
 # Some of a tensor's numbers.
