@@ -23,7 +23,7 @@ ORIGINAL = "_converted_from"  # where a layer of ours has the module whose place
 
 # torch's classes and ours of the same names.
 _STOCK: Mapping[type[Module], type[Module]] = {
-    getattr(torch.nn, row.name): row.module for row in VARIANTS if hasattr(torch.nn, row.name)
+    getattr(torch.nn, row.name): getattr(nn, row.name) for row in VARIANTS if hasattr(torch.nn, row.name)
 }
 RECURRENT = {theirs: ours for theirs, ours in _STOCK.items() if issubclass(theirs, torch.nn.RNNBase)}
 _PATHS = ("DropPath", "StochasticDepth")  # how classes are called that drop a branch; Hugging Face has fifty
