@@ -1,4 +1,4 @@
-"""docs/performance.md says what the recorded runs say, and counts its bytes right."""
+"""docs/design/performance.md says what the recorded runs say, and counts its bytes right."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from .run import ROOT, read, run, write
 
-PAGE = ROOT / "docs" / "performance.md"
+PAGE = ROOT / "docs" / "design" / "performance.md"
 
 
 def test_the_page_matches_the_recorded_runs() -> None:

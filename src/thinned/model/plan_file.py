@@ -23,7 +23,7 @@ _HEAD = """\
 #   variant      Dropout, Dropout1d, Dropout2d, Dropout3d, AlphaDropout, FeatureAlphaDropout, GaussianDropout,
 #                LockedDropout or StochasticDepth; "set p" where the model has the dropout already
 #   batch_first  of LockedDropout: true where the batch is the sequence's first axis
-#   where        "output of PATH", "input of PATH", "output of FUNCTION()#2 in PATH", "p of PATH"; see docs/plan.md
+#   where        "output of PATH", "input of PATH", "output of FUNCTION()#2 in PATH", "p of PATH": docs/guides/plan.md
 # Whole places may be added and removed. shape, reason and source are for the reader.
 """
 _KEYS: Mapping[str, type] = {
