@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from . import model, nn, noise, ops, schedules, study
     from .model.check import check
     from .model.convert import convert, revert
-    from .model.freeze import freeze
+    from .model.freeze import freeze, thaw
     from .model.guard import NoiseInEval, eval_guard
     from .model.inspect import inspect
-    from .model.plan import Plan, apply, plan
+    from .model.plan import Applied, Plan, apply, plan
     from .model.rates import disabled, rates, scale_rates, set_rates
     from .model.recalibrate import recalibrate_batchnorm
     from .model.schedule import Schedule
+    from .model.shift import variance_shift
     from .nn.constraint import MaxNorm
     from .nn.stream import stream
     from .uncertainty.calibrate import calibrate
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _FUNCTIONS = {  # and the submodule that has it
+    "Applied": "model.plan",
     "MaxNorm": "nn.constraint",
     "NoiseInEval": "model.guard",
     "Plan": "model.plan",
@@ -58,10 +60,13 @@ _FUNCTIONS = {  # and the submodule that has it
     "scale_rates": "model.rates",
     "set_rates": "model.rates",
     "stream": "nn.stream",
+    "thaw": "model.freeze",
     "thinned_networks": "uncertainty.networks",
+    "variance_shift": "model.shift",
     "weight_scaling": "uncertainty.networks",
 }
 __all__ = [
+    "Applied",
     "MaxNorm",
     "NoiseInEval",
     "Plan",
@@ -92,8 +97,10 @@ __all__ = [
     "set_rates",
     "stream",
     "study",
+    "thaw",
     "thinned_networks",
     "uncertainty",
+    "variance_shift",
     "weight_scaling",
 ]
 

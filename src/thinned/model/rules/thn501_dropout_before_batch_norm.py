@@ -54,7 +54,7 @@ RULE = Rule(
 Flags noise that reaches a batch normalisation through layers, activations, pooling and views alone, and *measures*,
 on the example, the variance that enters it at inference over that in training: per channel, over 8 masks, the median.
 Only a shift of more than {LEAST:.0%} and {Z:.0f} standard errors is reported. Behind a wide layer it is often less.
-The figures are those of the weights as they are; `thinned.model.shift.variance_shift` has all of them.""",
+The figures are those of the weights as they are; `thinned.variance_shift` has all of them.""",
     why="""\
 The running variance is that of noisy activations. Right behind the noise, q v / (v + p c²) of it is left at
 inference, with c and v the activations' mean and variance: 0.73 for p = 0.2 behind a ReLU. Each such layer then
