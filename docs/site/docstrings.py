@@ -91,22 +91,7 @@ def arguments(text: str) -> Iterator[str]:
 
 
 def markdown(text: str, links: Mapping[str, str]) -> str:
-    """A docstring as Markdown; `links` says what a name in backticks leads to.
-
-    >>> print(markdown("Drop.\\n\\nArguments:\\n    p, q: rates.\\n\\nCost: none.\\n\\n>>> drop()\\n1", {"drop": "a.drop"}))
-    Drop.
-    <BLANKLINE>
-    **Arguments:**
-    <BLANKLINE>
-    - `p`, `q`: rates.
-    <BLANKLINE>
-    **Cost:** none.
-    <BLANKLINE>
-    ```pycon
-    >>> drop()
-    1
-    ```
-    """
+    """A docstring as Markdown; `links` says what a name in backticks leads to."""
     parts = []
     for heading, lines in sections(text):
         if heading == ">>>":

@@ -14,14 +14,20 @@ from typing import Any
 from latex2mathml.converter import convert
 
 _BLOCK = re.compile(r"^```math\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+_FENCE = re.compile(r"(^```.*?^```$)", re.DOTALL | re.MULTILINE)
+_PAGE = re.compile(r"`?docs/((?:guides|design|reference|start)/\w+)\.md`?")
 _FORMULA = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', re.DOTALL)
-_LOADED = re.compile(r'<(?:script|img|iframe|source)\b[^>]*\bsrc="(?:https?:)?//[^"]*"|<link\b[^>]*\bhref="(?:https?:)?//[^"]*"')
+_LOADED = re.compile(r'<(?:script|img|iframe|source|link)\b[^>]*\b(?:src|href)="(?:https?:)?//[^"]*"')
 _log = logging.getLogger("mkdocs.plugins.pages")  # whose warnings strict mode counts
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
-    """A fenced block of GitHub's kind is a formula on lines of its own."""
-    return _BLOCK.sub(lambda found: f"$$\n{found[1]}$$", markdown)
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """Formulas in GitHub's fences stand on lines of their own, and a page that is named by its path is linked to."""
+    markdown = _BLOCK.sub(lambda found: f"$$\n{found[1]}$$", markdown)
+    up = "../" * page.file.src_uri.count("/")
+    parts = _FENCE.split(markdown)
+    parts[::2] = [_PAGE.sub(rf"[\1]({up}\1.md)", part) for part in parts[::2]]
+    return "".join(parts)
 
 
 def on_page_content(content: str, **_: Any) -> str:
