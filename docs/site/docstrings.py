@@ -1,8 +1,8 @@
 """The package's docstrings as Markdown, for the reference pages: an extension of griffe, which `mkdocs.yml` loads.
 
-Docstrings are written to be read in a terminal: `Arguments:` names several arguments in one entry, `Cost:` and `Source:`
-stand in running text, examples follow without a heading. Here each becomes the Markdown that shows it: lists, bold words,
-code blocks and links. An argument that the signature does not have is warned of, and a warning fails `make docs`.
+Docstrings are written to be read in a terminal: `Arguments:` names several arguments in one entry, `Cost:` stands in
+running text, examples follow without a heading. Here each becomes the Markdown that shows it: lists, bold words, code
+blocks and links. An argument that the signature does not have is warned of, and a warning fails `make docs`.
 """
 
 from __future__ import annotations
