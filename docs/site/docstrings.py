@@ -33,6 +33,9 @@ class Docstrings(griffe.Extension):
         self.documented = documented()
 
     def on_package(self, *, pkg: griffe.Module, **_: Any) -> None:
+        for path in (path for path in self.documented if path.startswith(f"{pkg.path}.")):
+            if pkg[path.removeprefix(f"{pkg.path}.")].is_module:
+                _log.warning("%s: a file has this name; the entry is `%s.NAME`, with a `heading`", path, path)
         for owner in everything(pkg):
             if isinstance(owner, griffe.Attribute) and owner.docstring is None:
                 owner.docstring = comment(owner)
@@ -73,8 +76,8 @@ def everything(owner: griffe.Object) -> Iterator[griffe.Object]:
 
 
 def comment(field: griffe.Attribute) -> griffe.Docstring | None:
-    """The comment at the end of a field's line, with a capital."""
-    if field.lineno is None or not isinstance(field.filepath, Path):
+    """The comment at the end of a field's line, with a capital; a class variable without a type is no field."""
+    if field.lineno is None or field.annotation is None or not isinstance(field.filepath, Path):
         return None
     _, mark, text = field.filepath.read_text(encoding="utf-8").splitlines()[field.lineno - 1].partition("  # ")
     if not mark or text.startswith(("type:", "noqa")):
