@@ -79,6 +79,14 @@ def test_every_entry_is_one_of_a_name_that_is_there() -> None:
         assert found is not None
 
 
+def test_what_pages_import_has_an_entry() -> None:
+    imports = re.findall(r"^ *from (thinned[\w.]*) import ([\w, ]+)$", "\n".join(PAGES.values()), re.MULTILINE)
+    assert len(imports) > 5
+    for module, names in imports:
+        for name in names.split(", "):
+            assert f"{module}.{name}" in ENTRIES
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_no_page_reaches_into_the_rooms(page: str) -> None:
     assert "thinned.model" not in PAGES[page]
