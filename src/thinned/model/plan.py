@@ -139,8 +139,9 @@ def plan(model: torch.nn.Module, *args: Any, **kwargs: Any) -> Plan:
     Returns: a `Plan`; `print` shows it as a table.
 
     Raises:
-        TypeError: `model` is no module. ValueError: a lazy module that has not seen an input.
-        Whatever the model itself raises on the example.
+        TypeError: `model` is no module.
+        ValueError: a lazy module that has not seen an input.
+        Exception: whatever the model itself raises on the example.
 
     Cost: one or two forward passes, and about 50 microseconds for each call of torch in them; a backward pass, too,
     where p would be set of a dropout that works in place.
