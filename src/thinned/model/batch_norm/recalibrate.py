@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.modules.batchnorm import _BatchNorm
 
+from ..._torch import BatchNorm, compiler_loaded
 from ...nn.names import Module, named_modules, unwrapped
 from ...noise import Integer, check
 from ..quiet.freeze import is_frozen
@@ -106,9 +105,9 @@ def recalibrate_batchnorm(
         return {name: statistics.store() for name, statistics in found.items()}
 
 
-def _layers(model: Module) -> dict[str, _BatchNorm]:
+def _layers(model: Module) -> dict[str, BatchNorm]:
     """The layers that keep running statistics and are not frozen."""
-    every = {name: module for name, module in named_modules(model) if isinstance(module, _BatchNorm)}
+    every = {name: module for name, module in named_modules(model) if isinstance(module, BatchNorm)}
     kept = {name: layer for name, layer in every.items() if layer.running_mean is not None and not is_frozen(layer)}
     for name, layer in kept.items():
         if torch.nn.parameter.is_lazy(layer.running_mean):  # type: ignore[arg-type]
@@ -126,11 +125,11 @@ def _layers(model: Module) -> dict[str, _BatchNorm]:
 
 def _eager() -> contextlib.AbstractContextManager[Any]:
     """A compiled part would run without the hooks. Where nothing was compiled, the compiler is not loaded for it."""
-    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else contextlib.nullcontext()
+    return torch.compiler.set_stance("force_eager") if compiler_loaded() else contextlib.nullcontext()
 
 
 @contextlib.contextmanager
-def _only_training(model: Module, layers: list[_BatchNorm]) -> Iterator[None]:
+def _only_training(model: Module, layers: list[BatchNorm]) -> Iterator[None]:
     """Only these are in training mode. Set without `train()`, whose overrides do other things besides."""
     modes = [(module, module.training) for module in model.modules()]
     for module, _ in modes:
@@ -145,7 +144,7 @@ def _only_training(model: Module, layers: list[_BatchNorm]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _unchanged_on_errors(layers: Iterable[_BatchNorm]) -> Iterator[None]:
+def _unchanged_on_errors(layers: Iterable[BatchNorm]) -> Iterator[None]:
     saved = [(buffer, buffer.clone()) for layer in layers for buffer in layer.buffers(recurse=False)]
     try:
         yield

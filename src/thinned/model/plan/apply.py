@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 
 from ... import nn
+from ..._torch import OptimizedModule, compiler_loaded
 from ...nn.names import named_modules
 from ..edit.anchor import Anchor
 from ..edit.call_hook import Edit, Forward, functions
@@ -107,7 +108,7 @@ def apply(model: Module, plan: Plan) -> Applied:
             f"`apply`: `plan` must be a Plan. Got {type(plan).__name__}. Make one with thinned.plan, or read one with "
             "thinned.Plan.load."
         )
-    if isinstance(model, torch._dynamo.OptimizedModule) or model.__dict__.get("_compiled_call_impl") is not None:
+    if _is_compiled(model):
         raise ValueError(
             "`apply`: `model` must not be compiled yet, because its graphs would not see the hooks. Got a compiled "
             "one. Apply the plan first, then compile."
@@ -133,6 +134,12 @@ def apply(model: Module, plan: Plan) -> Applied:
         applied.remove()
         raise
     return applied
+
+
+def _is_compiled(model: Module) -> bool:
+    if model.__dict__.get("_compiled_call_impl") is not None:
+        return True
+    return compiler_loaded() and isinstance(model, OptimizedModule())
 
 
 def _has_plan(module: Module) -> bool:

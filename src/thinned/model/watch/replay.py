@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 
+from ..._torch import operators_module
 from ...nn.names import named_modules
 from ..known.functions import WRITES, canonical
 from .callsite import caller, callsite, is_plumbing, outermost, transparent
@@ -153,7 +154,7 @@ class _Recorder(TorchFunctionMode):
     @transparent
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if is_plumbing(caller(1)) and type(func).__module__ != "torch._ops":
+        if is_plumbing(caller(1)) and type(func).__module__ != operators_module:
             return func(*args, **kwargs)
         name = canonical(func)
         given = self._named((tuple(args), dict(kwargs)))

@@ -20,6 +20,7 @@ from torch.nn.utils.rnn import PackedSequence
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 
+from ..._torch import operators_module
 from ...nn.names import named_modules
 from ..known.functions import OPERATORS, WRITES, canonical, noisy
 from .callsite import caller, callsite, is_plumbing, outermost, transparent
@@ -175,7 +176,7 @@ class _Recorder(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         name = canonical(func)
-        ours = OPERATORS.get(name) if type(func).__module__ == "torch._ops" else None
+        ours = OPERATORS.get(name) if type(func).__module__ == operators_module else None
         if ours is None and is_plumbing(caller(1)):
             outside, self._draws = self._draws, []  # the key is no noise of the model's
             try:
