@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 
 from ... import nn
-from ..._torch import OptimizedModule, compiler_loaded
 from ...nn.names import named_modules
 from ..edit.anchor import Anchor
 from ..edit.call_hook import Edit, Forward, functions
@@ -137,9 +136,7 @@ def apply(model: Module, plan: Plan) -> Applied:
 
 
 def _is_compiled(model: Module) -> bool:
-    if model.__dict__.get("_compiled_call_impl") is not None:
-        return True
-    return compiler_loaded() and isinstance(model, OptimizedModule())
+    return "_orig_mod" in model._modules or model.__dict__.get("_compiled_call_impl") is not None
 
 
 def _has_plan(module: Module) -> bool:
