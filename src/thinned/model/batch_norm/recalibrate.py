@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..._torch import BatchNorm, compiler_loaded
+from ..._torch import BatchNorm
 from ...nn.names import Module, named_modules, unwrapped
 from ...noise import Integer, check
 from ..quiet.freeze import is_frozen
+from ..watch.eager import eager
 from ..watch.untouched import check_module
 from .pooled import Pooled
 
@@ -32,8 +33,8 @@ def recalibrate_batchnorm(
     """Estimate the running statistics of batch normalisation again, with dropout off.
 
     In training, the layers behind a dropout see noisy values, and remember their variance; at inference they meet clean
-    ones (docs/theory.md, "Beside normalisation layers"). Call this after training, with training data. The layers are
-    put in training mode, so that each normalises by its batch, and everything else in eval mode. A layer's new mean and
+    ones (docs/design/theory.md, "Beside normalisation layers"). Call this after training, with training data. Layers
+    are put in training mode, so that each normalises by its batch, and all else in eval mode. A layer's new mean and
     variance are those of all values that it has read, as if they had been one batch: the variance within batches and
     between them. (`momentum=None` and a pass over the data would give the mean of the batches' variances, which leaves
     out the second.) Batches as large as in training, or larger, are best, for what reaches the later layers depends on
@@ -86,7 +87,7 @@ def recalibrate_batchnorm(
     device = first.device if device is None else device
     pooled = [Pooled(name, layer) for name, layer in layers.items()]
     call = forward or _call
-    with _unchanged_on_errors(layers.values()), _eager():
+    with _unchanged_on_errors(layers.values()), eager():
         with _only_training(inner, list(layers.values())):
             hooks = [statistics.layer.register_forward_pre_hook(statistics) for statistics in pooled]
             try:
@@ -121,11 +122,6 @@ def _layers(model: Module) -> dict[str, BatchNorm]:
             f"Got {type(model).__name__}, which has none{others}. There is nothing to do for it."
         )
     return kept
-
-
-def _eager() -> contextlib.AbstractContextManager[Any]:
-    """A compiled part would run without the hooks. Where nothing was compiled, the compiler is not loaded for it."""
-    return torch.compiler.set_stance("force_eager") if compiler_loaded() else contextlib.nullcontext()
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ Module = torch.nn.Module
 _NAME, _FILE = module_call.__code__.co_name, module_call.__code__.co_filename
 
 
-def frames(frame: FrameType | None) -> Iterator[FrameType]:
+def callers(frame: FrameType | None) -> Iterator[FrameType]:
     """The frame, and those that called it."""
     while frame is not None:
         yield frame
@@ -29,7 +29,7 @@ def frames(frame: FrameType | None) -> Iterator[FrameType]:
 
 def running(frame: FrameType | None) -> Iterator[Module]:
     """The modules whose forward is under way, innermost first."""
-    for inner in frames(frame):
+    for inner in callers(frame):
         if inner.f_code.co_name == _NAME and inner.f_code.co_filename == _FILE:
             yield inner.f_locals["self"]
 

@@ -1,0 +1,15 @@
+"""Compiled code run uncompiled, so that every call of torch is seen."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import torch
+
+from ..._torch import compiler_loaded
+
+
+def eager() -> contextlib.AbstractContextManager[Any]:
+    """Inside the `with`, compiled models run uncompiled. Where nothing was compiled, the compiler is not loaded."""
+    return torch.compiler.set_stance("force_eager") if compiler_loaded() else contextlib.nullcontext()
