@@ -52,6 +52,7 @@ def here(loader: Any) -> Iterator[Finding]:
     yield Finding("thinned", version("thinned"), f"noise version {VERSION}")
     yield Finding("Python", platform.python_version(), f"{platform.system()} on {platform.machine()}")
     yield Finding("NumPy, torch", f"{np.__version__}, {torch.__version__}", "")
+    yield private_names()
     if loader.module is None:
         yield Finding("CPU kernel", "none", loader.missing)
     else:
@@ -73,6 +74,17 @@ def here(loader: Any) -> Iterator[Finding]:
         yield Finding("Triton", version("triton"), "not used yet")
     except PackageNotFoundError:
         yield Finding("Triton", "none", "not used yet")
+
+
+def private_names() -> Finding:
+    """What this version of torch lacks of the names that it does not promise to keep, and what needs them."""
+    from .. import _torch
+
+    what = "torch's private names"
+    missing = [f"{private.owner}: {private.name}, {private.purpose}" for private in _torch.lacking()]
+    if not missing:
+        return Finding(what, f"all {_torch.COUNT} there", "thinned uses them, and torch may change them")
+    return Finding(what, f"lacks {len(missing)} of {_torch.COUNT}", "\n".join(missing))
 
 
 def served(loader: Any) -> Iterator[Finding]:
@@ -100,9 +112,14 @@ def checked(loader: Any) -> Iterator[Finding]:
     """The same call by every instruction set and, on every kind of device here, by the eager backend."""
     import torch
 
+    from .._torch import LackingName
     from ..noise import bernoulli, scale, threshold
-    from ..ops import eager
 
+    try:
+        from ..ops import eager
+    except LackingName as error:
+        yield Finding("eager", "failed", str(error))
+        return
     kept = bernoulli(KEY, P, (POSITIONS,), offset=(BASE,), global_shape=(BASE + POSITIONS,))
     expected = np.where(kept, np.float32(scale(P)), np.float32(0))
 

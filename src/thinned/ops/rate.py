@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .. import noise
+from .._torch import exporting, is_batched
 from ..noise import PROBABILITY, Rule, check, formulas
 
 Rate = float | Tensor
@@ -19,11 +20,6 @@ Rate = float | Tensor
 def tracing() -> bool:
     """Whether numbers become data now. An exported program keeps the rates with which it was exported, as numbers."""
     return torch.compiler.is_compiling() and not exporting()
-
-
-def exporting() -> bool:
-    """Whether torch.export traces. In a trace torch 2.8 says so of torch.compile too, so its flag is asked instead."""
-    return torch.compiler._is_exporting_flag
 
 
 def as_rate(rule: Rule, owner: str, argument: str, value: Rate) -> Rate:
@@ -43,7 +39,7 @@ def as_rate(rule: Rule, owner: str, argument: str, value: Rate) -> Rate:
                 f"{tuple(value.shape)}, requires_grad={value.requires_grad}. Noise has no derivative in it: pass "
                 f"{argument}.detach(), of one element."
             )
-        if torch.compiler.is_compiling() or torch._C._functorch.is_batchedtensor(value):
+        if torch.compiler.is_compiling() or is_batched(value):
             return value
         value = value.item()
     check(rule, owner, argument, value)

@@ -10,9 +10,9 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode
 from torch.utils.hooks import RemovableHandle
 
+from ..._torch import TorchDispatchMode, current_dispatch_mode
 from ...nn.names import named_modules
 from ..known.modules import rate_attributes
 from ..known.where import Where
@@ -159,7 +159,7 @@ class Guard:
         local.stack.clear()
         mode: Any = local.mode
         local.mode = None
-        current: Any = _get_current_dispatch_mode()
+        current: Any = current_dispatch_mode()
         if mode is not None and mode is current:
             mode.__exit__(None, None, None)
 

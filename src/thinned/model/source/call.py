@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy
 import torch
 
+from ..._torch import DropoutNd
 from ..known.functions import FUNCTIONS, canonical
 from ..known.where import Where
 from .found import CALLS, Reading
@@ -78,7 +79,7 @@ class CallReading:
             kwargs = {**{name: Known(value) for name, value in function.keywords.items()}, **kwargs}
             function = function.func
         if isinstance(function, type):
-            if function.__name__ in _BUILT and issubclass(function, torch.nn.modules.dropout._DropoutNd):
+            if function.__name__ in _BUILT and issubclass(function, DropoutNd):
                 return BuiltDropout(function.__name__, args[0] if args else kwargs.get("p", Known(0.5)))
             return args[0] if function in (float, int) and args else UNKNOWN
         if _torch(function):

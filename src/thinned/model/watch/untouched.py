@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
+from ..._torch import is_wrapped
 from ...ops import placed
 from . import generators
 from .eager import eager
@@ -103,7 +104,7 @@ def _without_dead(module: Module, before: dict[str, tuple[Any, Any]]) -> None:
 def _dead(value: Any, depth: int = 3) -> bool:
     """Whether a value is a tensor of a transform, or has one in it."""
     if isinstance(value, Tensor):
-        return torch._C._functorch.is_functorch_wrapped_tensor(value)
+        return is_wrapped(value)
     if not depth or not isinstance(value, (list, tuple, dict)):
         return False
     return any(_dead(inner, depth - 1) for inner in (value.values() if isinstance(value, dict) else value))

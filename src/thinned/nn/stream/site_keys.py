@@ -11,9 +11,9 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor
 
+from ..._torch import exporting
 from ...ops.fold import fold_number
 from ...ops.placed import Parts, Placed
-from ...ops.rate import exporting
 from . import graph, segment
 from .recompute import Call, Ledger, sampled
 
