@@ -7,8 +7,8 @@ import pytest
 import torch
 from sklearn.datasets import load_diabetes, load_digits
 
+from thinned.fit.perceptron import Perceptron
 from thinned.study.fold import Fold
-from thinned.study.network import Network
 from thinned.study.retrained import keep
 from thinned.study.trial import Config, Outcome, Recipe, run, train
 
@@ -75,7 +75,7 @@ def test_regression_is_measured_in_the_targets_units(diabetes: Fold) -> None:
 def test_masks_are_nested_in_p() -> None:
     x, keys = torch.ones(8, 64), (7,)
     with torch.no_grad():
-        kept = [Network(64, (64,), 2, p).train().dropout[0](x, key=keys[0]) != 0 for p in (0.1, 0.3, 0.5)]
+        kept = [Perceptron(64, (64,), 2, p).train().dropout[0](x, key=keys[0]) != 0 for p in (0.1, 0.3, 0.5)]
     assert (kept[2] <= kept[1]).all()
     assert (kept[1] <= kept[0]).all()
     assert kept[0].sum() > kept[2].sum()

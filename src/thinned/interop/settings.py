@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..fit.loop import batch_size
 from ..noise import PROBABILITY, Choice, Integer, Rule, check
 
 METHOD = Choice(("monte_carlo", "weight_scaling"))
@@ -39,7 +40,7 @@ FRACTION = Number("must be a number in (0, 1)", 0.15, 0.0, True, 1.0)
 
 
 @dataclass(frozen=True)
-class Settings:
+class EstimatorSettings:
     """An estimator's arguments, as training and prediction want them."""
 
     owner: str
@@ -49,10 +50,10 @@ class Settings:
 
     def batch(self, rows: int) -> int:
         """Rows a batch: as told, or about twenty batches an epoch."""
-        return self.batch_size or min(max(rows // 20, 16), 128)
+        return self.batch_size or batch_size(rows)
 
 
-def settings(estimator: Any) -> Settings:
+def settings(estimator: Any) -> EstimatorSettings:
     """Check all arguments, in the house's wording. Raises ValueError or TypeError."""
     owner = type(estimator).__name__
     rules: dict[str, Rule] = {
@@ -80,7 +81,7 @@ def settings(estimator: Any) -> Settings:
         )
     for size in sizes:
         check(COUNT, owner, "hidden_layer_sizes", size)
-    return Settings(
+    return EstimatorSettings(
         owner=owner,
         hidden=tuple(int(size) for size in sizes),
         batch_size=None if batch == "auto" else int(batch),

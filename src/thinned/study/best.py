@@ -18,9 +18,9 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from safetensors import SafetensorError
 
+from ..fit.perceptron import Perceptron
 from .dataset import Dataset, StudyError
 from .journal import write
-from .network import Network
 from .prepare import Preparation
 from .retrained import Kept
 from .trial import Recipe
@@ -39,7 +39,7 @@ class Predictor:
     array with these columns in their order. Values may be missing, and text may be new.
     """
 
-    network: Network
+    network: Perceptron
     preparation: Preparation
     classes: tuple[str | int | bool, ...]
     mean: float
@@ -140,7 +140,7 @@ def load(folder: str | Path) -> Predictor:
         )
         classes = tuple(target.get("classes", ()))
         shape = facts["network"]
-        network = Network(preparation.inputs, shape["hidden"], len(classes) or 1, shape["p"], shape["p_input"])
+        network = Perceptron(preparation.inputs, shape["hidden"], len(classes) or 1, shape["p"], shape["p_input"])
         prefix = "network."
         network.load_state_dict(
             {name.removeprefix(prefix): torch.from_numpy(a) for name, a in arrays.items() if name.startswith(prefix)}

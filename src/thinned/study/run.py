@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..fit.loop import batch_size
 from . import best, split
 from .dataset import Dataset, StudyError
 from .fold import Fold
@@ -25,7 +26,7 @@ from .record import Study, Task
 from .results import conclude, write_results, write_trials
 from .retrained import Kept, keep
 from .source import open_data
-from .trial import Config, Outcome, Recipe, batch_size, run
+from .trial import Config, Outcome, Recipe, run
 
 PS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 LRS = (0.004, 0.008, 0.016)
