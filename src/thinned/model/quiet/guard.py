@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatc
 from torch.utils.hooks import RemovableHandle
 
 from ...nn.names import named_modules
+from ...nn.uncopied_hook import UncopiedHook
 from ..known.modules import rate_attributes
 from ..rates.patterns import none_such
 from ..rates.reachable import Reach
@@ -94,7 +95,7 @@ class Guard:
         self._local = _Local()
         self._known: dict[tuple[str, str, str, int], str] = {}
         self._handles: list[RemovableHandle] = []
-        enter, leave = _Hook(self._enter), _Hook(self._leave)
+        enter, leave = UncopiedHook(self._enter), UncopiedHook(self._leave)
         fused = {
             inner
             for module in self._names
@@ -229,23 +230,6 @@ class _Watch(TorchDispatchMode):
         if torch.Tag.nondeterministic_seeded in func.tags or func.namespace == "thinned":
             self.guard.watch(func, args, kwargs)
         return func(*args, **kwargs)
-
-
-class _Hook:
-    """A hook that copies of the model do not have."""
-
-    def __init__(self, function: Any) -> None:
-        self.function = function
-
-    def __call__(self, *arguments: Any) -> None:
-        self.function(*arguments)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _Hook, (_nothing,)
-
-
-def _nothing(*_: Any) -> None:
-    pass
 
 
 def _check_patterns(model: Module, patterns: tuple[str, ...]) -> None:
