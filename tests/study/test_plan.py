@@ -5,22 +5,22 @@ from dataclasses import fields, replace
 
 import pytest
 
-from thinned.study.plan import Candidate, Chooser, Plan, Seen, ladder
+from thinned.study.plan import Candidate, Chooser, Grid, Seen, ladder
 from thinned.study.trial import Config
 
-PLAN = Plan(ps=(0.0, 0.2, 0.5), lrs=(1.0, 2.0, 4.0), weight_decays=(0.5, 2.0), seeds=4)
+PLAN = Grid(ps=(0.0, 0.2, 0.5), lrs=(1.0, 2.0, 4.0), weight_decays=(0.5, 2.0), seeds=4)
 Figure = Callable[[Config], float]
 
 
-def finish(plan: Plan, figure: Figure) -> tuple[Chooser, list[list[Config]]]:
-    """Run a plan to its end, with `figure` in place of training."""
+def finish(grid: Grid, figure: Figure) -> tuple[Chooser, list[list[Config]]]:
+    """Run a grid to its end, with `figure` in place of training."""
     seen: list[Seen] = []
     rounds: list[list[Config]] = []
-    while missing := Chooser(plan, seen).missing():
+    while missing := Chooser(grid, seen).missing():
         rounds.append(missing)
         seen += [Seen(config, figure(config), 0.0) for config in missing]
         assert len(rounds) < 20
-    return Chooser(plan, seen), rounds
+    return Chooser(grid, seen), rounds
 
 
 def distance(lr: float) -> Figure:
@@ -95,7 +95,7 @@ def test_inputs_are_left_alone_where_no_dropout_is_best() -> None:
 
 
 def test_one_learning_rate_is_taken_as_given() -> None:
-    chooser, rounds = finish(Plan((0.0, 0.5), (3.0,), (0.5, 2.0), seeds=2), distance(100.0))
+    chooser, rounds = finish(Grid((0.0, 0.5), (3.0,), (0.5, 2.0), seeds=2), distance(100.0))
     assert {config.lr for batch in rounds for config in batch} == {3.0}
     assert chooser.lr(Candidate("dropout", 0.5, 0.0)) == 3.0
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..fit.loop import batch_size
-from ..noise import PROBABILITY, Choice, Integer, Rule, check
+from ..noise import PROBABILITY, ArgumentRule, Choice, Integer, check
 
 METHOD = Choice(("monte_carlo", "weight_scaling"))
 COUNT = Integer(1, 2**63 - 1, "[1, 2**63)")
@@ -56,7 +56,7 @@ class EstimatorSettings:
 def settings(estimator: Any) -> EstimatorSettings:
     """Check all arguments, in the house's wording. Raises ValueError or TypeError."""
     owner = type(estimator).__name__
-    rules: dict[str, Rule] = {
+    rules: dict[str, ArgumentRule] = {
         "p": PROBABILITY,
         "p_input": PROBABILITY,
         "lr": LR,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ..noise import PROBABILITY, SCALING, Rule, check, realised
+from ..noise import PROBABILITY, SCALING, ArgumentRule, check, realised
 from ..ops import Rate, as_rate, check_floating, drop, tracing
 from ..ops import realised as realised_rate
 
@@ -20,7 +20,7 @@ class Checked:
     It has no `__get__`: reading finds the value in the instance's dictionary, at the price of any attribute.
     """
 
-    def __init__(self, rule: Rule) -> None:
+    def __init__(self, rule: ArgumentRule) -> None:
         self.rule = rule
 
     def __set_name__(self, owner: type, name: str) -> None:

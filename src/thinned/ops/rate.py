@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .. import noise
-from ..noise import PROBABILITY, Rule, check, formulas
+from ..noise import PROBABILITY, ArgumentRule, check, formulas
 
 Rate = float | Tensor
 
@@ -26,7 +26,7 @@ def exporting() -> bool:
     return torch.compiler._is_exporting_flag
 
 
-def as_rate(rule: Rule, owner: str, argument: str, value: Rate) -> Rate:
+def as_rate(rule: ArgumentRule, owner: str, argument: str, value: Rate) -> Rate:
     """A rate checked, and in the form that the moment asks for: a number in eager mode, data while a graph is traced.
 
     While traced, 0 stays a number, since it leaves the noise out of the graph; and a tensor's value is not known, so

@@ -32,7 +32,7 @@ def conclude(
     complete: bool,
 ) -> Study:
     """The study's record, over the chooser's seeds."""
-    seeds = chooser.plan.seeds
+    seeds = chooser.grid.seeds
 
     def runs(candidate: Candidate) -> Runs:
         lr = chooser.lr(candidate)
@@ -59,7 +59,7 @@ def conclude(
         differences["inputs plain nll"] = difference(inputs, plain, "nll")
     speech = Speech(data.task, data.target)
     verdict, words = answer(
-        speech, best_p, levels, differences, len(chooser.plan.lrs) > 1, seeds, size.test, data.notes
+        speech, best_p, levels, differences, len(chooser.grid.lrs) > 1, seeds, size.test, data.notes
     )
     classification = data.task == "classification"
     return Study(
@@ -77,7 +77,7 @@ def conclude(
         hidden=hidden,
         seed=seed,
         seeds=seeds,
-        ps=list(chooser.plan.ps),
+        ps=list(chooser.grid.ps),
         lrs=sorted({config.lr for config in finished}),
         best_p=best_p,
         best_p_input=chooser.best().p_input,
