@@ -15,7 +15,7 @@ from tests.zoo.architectures import ARCHITECTURES, QUICK
 from tests.zoo.count import counted, seeded
 
 import thinned
-from thinned.model.inspect.inspect import Inspection
+from thinned.model.inspect.inspection import Inspection
 from thinned.model.watch.trace import Call
 
 SEED = 5

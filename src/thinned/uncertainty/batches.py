@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 from torch.utils.data import DataLoader
 
-from ..model.watch.trace import tensors_of
+from ..model.watch.recorder import tensors_of
 
 Module = torch.nn.Module
 

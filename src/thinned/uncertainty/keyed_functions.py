@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from ..model.known.functions import FUNCTIONS, Noisy
 
 
-class Source(Protocol):
+class NoiseSource(Protocol):
     """Where noise comes from."""
 
     @property
@@ -29,7 +29,7 @@ class Source(Protocol):
     def normal(self, like: Tensor) -> Tensor: ...
 
 
-def dropout(source: Source, name: str, x: Tensor, p: float) -> Any:
+def dropout(source: NoiseSource, name: str, x: Tensor, p: float) -> Any:
     """The dropout functions of torch: which axes share a draw, and which law."""
     shared: tuple[int, ...] = ()
     if name in ("dropout1d", "dropout2d", "dropout3d", "feature_dropout", "feature_alpha_dropout"):
@@ -41,7 +41,7 @@ def dropout(source: Source, name: str, x: Tensor, p: float) -> Any:
     return source.thin(x, p, shared, "alpha" if "alpha" in name else "inverted")
 
 
-def attention(source: Source, p: float, args: Sequence[Any], kwargs: dict[str, Any]) -> Tensor:
+def attention(source: NoiseSource, p: float, args: Sequence[Any], kwargs: dict[str, Any]) -> Tensor:
     """`scaled_dot_product_attention`, with the weights written out and thinned."""
     names = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
     given = {**dict(zip(names, args, strict=False)), **kwargs}
@@ -63,7 +63,7 @@ def attention(source: Source, p: float, args: Sequence[Any], kwargs: dict[str, A
 
 
 def multi_head_attention(
-    source: Source, function: Any, p: float, args: Sequence[Any], kwargs: dict[str, Any]
+    source: NoiseSource, function: Any, p: float, args: Sequence[Any], kwargs: dict[str, Any]
 ) -> tuple[Tensor, Tensor | None]:
     """torch's own function, in a copy whose dropout and attention are ours: it is written in Python, and long."""
 
@@ -88,7 +88,7 @@ def multi_head_attention(
     return result
 
 
-def recurrent(source: Source, name: str, entry: Noisy, p: float, args: Sequence[Any]) -> Any:
+def recurrent(source: NoiseSource, name: str, entry: Noisy, p: float, args: Sequence[Any]) -> Any:
     """`lstm`, `gru`, `rnn_*`: layer by layer through torch's kernel, thinned in between."""
     kernel: Callable[..., Any] = getattr(_VF, name)
     packed = entry.p.place == 6
@@ -114,7 +114,7 @@ def recurrent(source: Source, name: str, entry: Noisy, p: float, args: Sequence[
     return (data, *(torch.cat(parts) for parts in zip(*ends, strict=True)))
 
 
-def _padded(source: Source, data: Tensor, sizes: Any, p: float) -> Tensor:
+def _padded(source: NoiseSource, data: Tensor, sizes: Any, p: float) -> Tensor:
     """A packed sequence thinned by row and step: where a row lies in it depends on the rows beside it."""
     steps, lengths = pad_packed_sequence(PackedSequence(data, sizes))
     thinned = _in_order(source, steps, p)
@@ -122,7 +122,7 @@ def _padded(source: Source, data: Tensor, sizes: Any, p: float) -> Tensor:
     return thinned[here.to(data.device)]
 
 
-def _in_order(source: Source, steps: Tensor, p: float) -> Tensor:
+def _in_order(source: NoiseSource, steps: Tensor, p: float) -> Tensor:
     """Steps thinned in the order of the rows, not of their lengths."""
     packed = source.packed
     if packed is None or packed.unsorted_indices is None or packed.sorted_indices is None:
@@ -131,7 +131,7 @@ def _in_order(source: Source, steps: Tensor, p: float) -> Tensor:
 
 
 def draw(
-    source: Source, name: str, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
+    source: NoiseSource, name: str, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
 ) -> Tensor:
     """A function that only draws: `rand`, `bernoulli_` and the like.
 
@@ -191,25 +191,25 @@ def _empty(name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Tensor:
     return torch.empty(*args, **given)
 
 
-def _bernoulli(source: Source, like: Tensor, numbers: list[Any], *_: Any) -> Tensor:
+def _bernoulli(source: NoiseSource, like: Tensor, numbers: list[Any], *_: Any) -> Tensor:
     q = numbers[0] if numbers else 0.5
     kept = source.uniform(like if like.is_floating_point() else like.float()) < q
     return kept.to(like.dtype)
 
 
-def _uniform(source: Source, like: Tensor, numbers: list[Any], *_: Any) -> Tensor:
+def _uniform(source: NoiseSource, like: Tensor, numbers: list[Any], *_: Any) -> Tensor:
     low, high = (*numbers, *(0.0, 1.0)[len(numbers) :])[:2]
     drawn: Tensor = source.uniform(like) * (high - low) + low
     return drawn
 
 
-def _normal(source: Source, like: Tensor, numbers: list[Any], *_: Any) -> Tensor:
+def _normal(source: NoiseSource, like: Tensor, numbers: list[Any], *_: Any) -> Tensor:
     mean, deviation = (*numbers, *(0.0, 1.0)[len(numbers) :])[:2]
     drawn: Tensor = source.normal(like) * deviation + mean
     return drawn
 
 
-def _integer(source: Source, like: Tensor, _: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Tensor:
+def _integer(source: NoiseSource, like: Tensor, _: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Tensor:
     whole = [value for value in args if isinstance(value, int)]
     bounds = [*whole[:2], *(kwargs[key] for key in ("low", "high") if key in kwargs)]
     low, high = bounds if len(bounds) > 1 else (0, bounds[0])
@@ -217,11 +217,11 @@ def _integer(source: Source, like: Tensor, _: Any, args: Sequence[Any], kwargs: 
     return drawn
 
 
-def _order(source: Source, like: Tensor, *_: Any) -> Tensor:
+def _order(source: NoiseSource, like: Tensor, *_: Any) -> Tensor:
     return source.uniform(like.double()).argsort()
 
 
-def _waiting(source: Source, like: Tensor, numbers: list[Any], *_: Any) -> Tensor:
+def _waiting(source: NoiseSource, like: Tensor, numbers: list[Any], *_: Any) -> Tensor:
     drawn: Tensor = source.uniform(like).log() / -(numbers[0] if numbers else 1.0)
     return drawn
 

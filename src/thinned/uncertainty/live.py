@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 import torch
 
 from ..model.edit.rate_holder import Attribute
-from ..model.inspect.inspect import Inspection
+from ..model.inspect.inspection import Inspection
 from ..model.inspect.place import LAYER_DROP, Place
 from ..model.known.functions import DRAWS
 from ..model.known.modules import rate_attributes
+from ..model.known.where import Where
 from ..model.watch.trace import Trace
 from ..nn.names import named_modules
 from ..noise import PROBABILITY, check
-from .sampler import Spot
 
 Rates = float | Mapping[str, float] | None
 
@@ -26,8 +26,8 @@ class Live(NamedTuple):
     """The places that are to draw, and how they are brought to it in evaluation mode."""
 
     places: tuple[Place, ...]
-    spots: dict[Spot, float | None]
-    told: set[Spot]  # those that are told one by one whether they train
+    calls: dict[Where, float | None]
+    told: set[Where]  # those that are told one by one whether they train
     flipped: set[str]  # modules to be told that they train, since nothing else makes them draw
     trial: set[str]  # modules that call others only when they train: told so, if they answer as in evaluation then
     aside: set[str]  # the places in those others
@@ -54,18 +54,18 @@ def find(inspection: Inspection, sites: str | Sequence[str] | None, p: Rates) ->
         for pattern in p:
             if not any(fnmatchcase(place.name, pattern) for place in wanted):
                 raise ValueError(f"`predict`: `p` must name places that draw. Got {pattern!r}. Places: {names}.")
-    spots: dict[Spot, float | None] = {}
-    told: set[Spot] = set()
+    calls: dict[Where, float | None] = {}
+    told: set[Where] = set()
     flipped: set[str] = set()
     drawing = []
     trial: set[str] = set()
     aside: set[str] = set()
     for place in inspection.places:
-        in_training, in_evaluation = _spots(inspection, place)
+        in_training, in_evaluation = _calls(inspection, place)
         override = rates.get(place.name)
         rate = place.p if override is None else override
         if place.name not in rates or rate == 0.0:
-            spots.update(_silenced(place, in_evaluation))
+            calls.update(_silenced(place, in_evaluation))
             continue
         if not place.train_calls and (override is None or not in_training | in_evaluation):
             continue
@@ -73,16 +73,16 @@ def find(inspection: Inspection, sites: str | Sequence[str] | None, p: Rates) ->
         if place.module and place.module not in inspection.eval.ran:
             aside.add(place.name)
             trial.add(_caller(place.module, inspection))
-        by_hand = place.kind == "random" or any(spot[1] in DRAWS for spot in in_training)
-        for spot in in_training | in_evaluation:
-            training, evaluation = (_said(traces, spot) for traces in (inspection.passes, (inspection.eval,)))
+        by_hand = place.kind == "random" or any(where.function in DRAWS for where in in_training)
+        for where in in_training | in_evaluation:
+            training, evaluation = (_said(traces, where) for traces in (inspection.passes, (inspection.eval,)))
             rates_there = {p for p, _ in training}
             itself = override is None and (place.p is None or rates_there == {p for p, _ in evaluation})
-            spots[spot] = None if by_hand or itself else rate
+            calls[where] = None if by_hand or itself else rate
             some = len({trains for _, trains in training}) > 1
             if not by_hand and (some or (override is None and not itself and len(rates_there) > 1)):
-                spots[spot] = override
-                told.add(spot)  # which of them train, and with which rate, says only a model that trains
+                calls[where] = override
+                told.add(where)  # which of them train, and with which rate, says only a model that trains
         if not in_training <= in_evaluation or by_hand or told & in_training:
             flipped.add(place.module)
     for place in inspection.places:
@@ -98,7 +98,7 @@ def find(inspection: Inspection, sites: str | Sequence[str] | None, p: Rates) ->
             + ". Pass p=0.1 to set rates for the call, thinned.apply(model, thinned.plan(model, x)) to put dropout in, "
             "and train with it."
         )
-    return Live(tuple(drawing), spots, told, flipped, trial - flipped, aside)
+    return Live(tuple(drawing), calls, told, flipped, trial - flipped, aside)
 
 
 def _caller(module: str, inspection: Inspection) -> str:
@@ -108,11 +108,11 @@ def _caller(module: str, inspection: Inspection) -> str:
     return module
 
 
-def _silenced(place: Place, in_evaluation: set[Spot]) -> dict[Spot, float]:
+def _silenced(place: Place, in_evaluation: set[Where]) -> dict[Where, float]:
     """The calls of a place that is not to draw, but does in evaluation too."""
     if not place.eval_calls or place.kind == LAYER_DROP:  # a number that is drawn, and compared only in training
         return {}
-    if place.kind == "random" or any(spot[1] in DRAWS for spot in in_evaluation):
+    if place.kind == "random" or any(where.function in DRAWS for where in in_evaluation):
         raise ValueError(
             f"`predict`: noise made by hand that draws in evaluation mode too can't be left out. Got {place.name!r}, "
             f"called at {place.file}:{place.line}. Name it in `sites`, or make it ask self.training."
@@ -126,16 +126,16 @@ def overridden(model: torch.nn.Module, p: Rates) -> Iterator[None]:
     before: list[tuple[Attribute, Any]] = []
     try:
         for name, module in named_modules(model) if p is not None else ():
-            for attribute in rate_attributes(module):
-                rate = _given(f"{name}.{attribute}" if attribute == "recurrent_dropout" else name, p)
+            for own in rate_attributes(module):
+                rate = _given(f"{name}.{own}" if own == "recurrent_dropout" else name, p)
                 if rate is not None:
-                    knob = Attribute(module, attribute)
-                    before.append((knob, knob.state))
-                    knob.p = rate
+                    attribute = Attribute(module, own)
+                    before.append((attribute, attribute.state))
+                    attribute.p = rate
         yield
     finally:
-        for knob, state in reversed(before):
-            knob.state = state
+        for attribute, state in reversed(before):
+            attribute.state = state
 
 
 def _given(name: str, p: Rates) -> float | None:
@@ -166,28 +166,24 @@ def rate_for(place: Place, p: Rates) -> float | None:
     return rate
 
 
-def _spots(inspection: Inspection, place: Place) -> tuple[set[Spot], set[Spot]]:
+def _calls(inspection: Inspection, place: Place) -> tuple[set[Where], set[Where]]:
     """Where a place's calls are made in training, and in evaluation."""
-    found: list[set[Spot]] = []
+    found: list[set[Where]] = []
     for traces in (inspection.passes, (inspection.eval,)):
-        calls = (call for trace in traces for call in trace.of(place.module))
+        made = (call for trace in traces for call in trace.of(place.module))
         found.append(
-            {
-                (call.module, call.function, call.file, call.line)
-                for call in calls
-                if (call.draws or call.training is not None) and _belongs(call, place)
-            }
+            {call.where for call in made if (call.draws or call.training is not None) and _belongs(call, place)}
         )
     return found[0], found[1]
 
 
-def _said(traces: Sequence[Trace], spot: Spot) -> set[tuple[float | None, bool | None]]:
-    """The rates that calls at a spot gave, and whether they were told to train."""
+def _said(traces: Sequence[Trace], where: Where) -> set[tuple[float | None, bool | None]]:
+    """The rates that calls at a where gave, and whether they were told to train."""
     return {
         (call.p, call.training)
         for trace in traces
-        for call in trace.of(spot[0])
-        if (call.function, call.file, call.line) == spot[1:] and (call.draws or call.training is not None)
+        for call in trace.of(where.module)
+        if call.where == where and (call.draws or call.training is not None)
     }
 
 

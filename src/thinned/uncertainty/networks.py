@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..model.inspect.inspect import Inspection, glance
+from ..model.inspect.inspect import glance
+from ..model.inspect.inspection import Inspection
 from ..model.inspect.place import Place
-from ..model.watch.trace import tensors_of
+from ..model.watch.recorder import tensors_of
 from ..model.watch.untouched import untouched
 from ..nn.names import site_number
 from ..noise import UINT64, bernoulli, check, fold_in, scale

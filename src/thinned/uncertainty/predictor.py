@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ..model.inspect.inspect import glance
-from ..model.watch.trace import Trace, tensors_of
+from ..model.watch.recorder import tensors_of
+from ..model.watch.trace import Trace
 from ..model.watch.untouched import check_module, untouched
 from ..noise import UINT64, Choice, check
 from ..ops.fold import fold_in, fold_number

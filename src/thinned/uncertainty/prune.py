@@ -9,19 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..model.inspect.inspect import Inspection
+from ..model.inspect.inspection import Inspection
 from ..model.inspect.place import Place
+from ..model.known.operations import POOLS, UNITWISE, ZERO_AT_ZERO
 from ..model.watch.trace import INPUT, Call, Trace
 
 Module = torch.nn.Module
 
-# What acts on each unit alone; before the dropout all of these, after it those that leave 0 at 0.
-_ALONE = {
-    "relu", "relu6", "gelu", "tanh", "sigmoid", "silu", "elu", "selu", "celu", "leaky_relu", "softplus", "hardtanh",
-    "hardswish", "mish", "logsigmoid", "softsign",
-}  # fmt: skip
-_ZERO_AT_ZERO = {"relu", "relu6", "gelu", "tanh", "silu", "elu", "selu", "leaky_relu", "hardswish", "mish", "softsign"}
-_POOLS = {"max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "max_pool1d", "avg_pool1d", "adaptive_avg_pool1d"}
 _LAYERS = {"linear": torch.nn.Linear, "conv1d": torch.nn.Conv1d, "conv2d": torch.nn.Conv2d, "conv3d": torch.nn.Conv3d}
 
 
@@ -93,7 +87,7 @@ def _between(model: Module, trace: Trace, drop: Call, place: Place) -> Pruning |
             norms.append(call.module)
         elif call.function in _LAYERS:
             break
-        elif call.function not in _ALONE | _POOLS:
+        elif call.function not in UNITWISE | POOLS:
             return None
     before = _layer(model, trace, call)
     call, flattened = drop, 1
@@ -106,7 +100,7 @@ def _between(model: Module, trace: Trace, drop: Call, place: Place) -> Pruning |
             break
         if call.function == "flatten" and len(call.shape) == 2 and last.shape[0] == call.shape[0]:
             flattened = call.shape[1] // last.shape[1]
-        elif call.function not in _ZERO_AT_ZERO | _POOLS or flattened > 1:
+        elif call.function not in ZERO_AT_ZERO | POOLS or flattened > 1:
             return None
     after = _layer(model, trace, call)
     if before is None or after is None:

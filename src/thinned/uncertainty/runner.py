@@ -14,7 +14,8 @@ from torch import Tensor
 
 from ..model.watch.callsite import outermost
 from ..model.watch.draws import Draw, DrawMode
-from ..model.watch.trace import tensors_of
+from ..model.watch.eager import eager
+from ..model.watch.recorder import tensors_of
 from .batches import batch_size
 from .live import Live
 from .rows import Layout, in_order, independent, layout, together
@@ -30,7 +31,7 @@ class Runner:
         self, model: Module, live: Live, output: Callable[[Any], Tensor], alike: bool, *, as_evaluated: bool = False
     ) -> None:
         self.model, self.live, self._output = model, live, output
-        self.sampler = Sampler(model, live.spots, live.told, live.flipped, {}, alike)
+        self.sampler = Sampler(model, live.calls, live.told, live.flipped, {}, alike)
         self._as_evaluated = as_evaluated  # whether the answer must have the form that it has in evaluation
         self._probed_before = False
         self.whole = False  # the rows are one: what is said of one hangs on the others
@@ -59,7 +60,7 @@ class Runner:
             warnings.catch_warnings(),
             torch.inference_mode(False),  # whose tensors do not tell when they are written to
             torch.no_grad(),
-            torch.compiler.set_stance("force_eager"),
+            eager(),
             self.sampler.running.followed(),
         ):
             warnings.filterwarnings("ignore", "Using `torch.compile")  # of hooks that fire twice, which is no harm here

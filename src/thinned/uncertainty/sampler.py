@@ -15,10 +15,12 @@ from torch.nn.utils.rnn import PackedSequence
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 
-from ..model.known.functions import DRAWS, FUNCTIONS, INSIDE, OPERATORS, WRITES, canonical, noisy
+from ..model.known.functions import DRAWS, FUNCTIONS, OPERATORS, WRITES, canonical, noisy
+from ..model.known.operations import INSIDE
+from ..model.known.where import Where
 from ..model.watch.callsite import caller, callsite, is_plumbing, transparent
+from ..model.watch.recorder import tensors_of
 from ..model.watch.running import Running
-from ..model.watch.trace import tensors_of
 from ..nn.names import site_number
 from ..noise.place import Placement
 from ..ops import cpu
@@ -30,7 +32,6 @@ from .rows import Layout, placement
 
 Module = torch.nn.Module
 
-Spot = tuple[str, str, str, int]  # module, function, file, line: where a call is made
 IDLE = torch.tensor(0, device="cpu")  # the key of passes whose noise nobody sees
 HIGH, LOW = 1 - 2**-24, 2**-24  # uniform numbers that keep all units in `rand > p`, or in `rand < 1 - p`
 Number = tuple[str, int]  # a module's name, and which of its noisy calls in a forward pass
@@ -59,8 +60,8 @@ class Sampler(TorchFunctionMode):
     def __init__(
         self,
         model: Module,
-        live: dict[Spot, float | None],
-        told: set[Spot],
+        live: dict[Where, float | None],
+        told: set[Where],
         flipped: set[str],
         layouts: dict[Number, Layout],
         alike: bool,
@@ -159,15 +160,15 @@ class Sampler(TorchFunctionMode):
         module = self.running.name
         if module not in self._owners:
             return None
-        spot = (module, OPERATORS.get(name, name), *callsite(caller(2)))
+        where = Where(module, OPERATORS.get(name, name), *callsite(caller(2)))
         if name in OPERATORS:
-            spot = next((other for other in self._live if other[0] == module), spot)
-        if spot not in self._live:
+            where = next((other for other in self._live if other.module == module), where)
+        if where not in self._live:
             return None
-        rate = self._live[spot]
+        rate = self._live[where]
         entry = noisy(name, args)
         own, training = (1.0, True) if entry is None else entry.rate(args, kwargs)
-        if spot in self._told and not training:
+        if where in self._told and not training:
             return 0.0
         return own if rate is None else rate
 

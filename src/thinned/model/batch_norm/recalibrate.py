@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
@@ -15,6 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ...nn.names import Module, named_modules, unwrapped
 from ...noise import Integer, check
 from ..quiet.freeze import is_frozen
+from ..watch.eager import eager
 from ..watch.untouched import check_module
 from .pooled import Pooled
 
@@ -87,7 +87,7 @@ def recalibrate_batchnorm(
     device = first.device if device is None else device
     pooled = [Pooled(name, layer) for name, layer in layers.items()]
     call = forward or _call
-    with _unchanged_on_errors(layers.values()), _eager():
+    with _unchanged_on_errors(layers.values()), eager():
         with _only_training(inner, list(layers.values())):
             hooks = [statistics.layer.register_forward_pre_hook(statistics) for statistics in pooled]
             try:
@@ -122,11 +122,6 @@ def _layers(model: Module) -> dict[str, _BatchNorm]:
             f"Got {type(model).__name__}, which has none{others}. There is nothing to do for it."
         )
     return kept
-
-
-def _eager() -> contextlib.AbstractContextManager[Any]:
-    """A compiled part would run without the hooks. Where nothing was compiled, the compiler is not loaded for it."""
-    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else contextlib.nullcontext()
 
 
 @contextlib.contextmanager

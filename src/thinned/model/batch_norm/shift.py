@@ -86,16 +86,15 @@ def _shift(quiet: Tensor, runs: Tensor) -> Shift:
 
 
 def _variances(model: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Tensor]:
-    watch = _Watch(model)
+    watch = _VarianceMode(model)
     with ExitStack() as stack:
-        stack.enter_context(torch.compiler.set_stance("force_eager"))
         stack.enter_context(watch.running.followed())
         stack.enter_context(watch)
         model(*args, **kwargs)
     return watch.variances
 
 
-class _Watch(TorchFunctionMode):
+class _VarianceMode(TorchFunctionMode):
     """Notes the variance of each channel that enters a batch normalisation."""
 
     def __init__(self, model: Module) -> None:

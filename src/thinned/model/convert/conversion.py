@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from ..text_table import text_table
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -72,10 +74,7 @@ class Conversion:
 
 
 def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    """Left-aligned columns; one that is empty in every row is left out."""
+    """The table without the columns that are empty in every row."""
     columns = [number for number in range(len(header)) if any(row[number] for row in rows)]
-    lines = [[row[number] for number in columns] for row in (header, *rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
-    )
+    shown = [[row[number] for number in columns] for row in (header, *rows)]
+    return "\n".join(text_table(shown[0], shown[1:]))

@@ -73,7 +73,7 @@ def convert(model: Module, *, only: str | Sequence[str] | None = None, recurrent
             layers.append((layer, place))
             changed.append(_change(place, layer))
     for layer, place in layers:
-        for parent, name in place.seats:
+        for parent, name in place.slots:
             parent._modules[name] = layer
     undo = partial(_put_back, model, [layer for layer, _ in layers])
     return Conversion(tuple(changed), tuple(left), tuple(already), undo)
@@ -101,12 +101,12 @@ def revert(model: Module) -> Conversion:
     return _put_back(model)
 
 
-class _Place(NamedTuple):
+class _StockDropout(NamedTuple):
     """A dropout: its names, where it sits (a parent, and what that calls it), and what takes its place, or why not."""
 
     names: list[str]
     module: Module
-    seats: list[tuple[Module, str]]
+    slots: list[tuple[Module, str]]
     swap: Swap | str
 
 
@@ -114,31 +114,31 @@ def _put_back(model: Module, layers: Iterable[Module] | None = None) -> Conversi
     _check_model("revert", model)
     wanted = None if layers is None else {id(layer) for layer in layers}
     found = [place for place in held(model) if wanted is None or id(place[1]) in wanted]
-    for (name, *_), layer, seats in found:
+    for (name, *_), layer, slots in found:
         if ORIGINAL in vars(layer):
-            _check_way_back(name, layer, seats)
+            _check_way_back(name, layer, slots)
             _check_own_rate("revert", name, layer)
     changed = []
-    for (name, *_), layer, seats in found:
+    for (name, *_), layer, slots in found:
         module = original(layer)
         if module is not None:
             changed.append(Change(name, _title(layer), _title(module), rate_of(module) or 0.0))
-            for parent, child in seats:
+            for parent, child in slots:
                 parent._modules[child] = module
     return Conversion(tuple(changed))
 
 
-def _dropouts(model: Module, recurrent: bool) -> Iterator[_Place]:
+def _dropouts(model: Module, recurrent: bool) -> Iterator[_StockDropout]:
     fsdp = any(type(module).__name__ == "FullyShardedDataParallel" for module in model.modules())
-    for names, module, seats in held(model):
+    for names, module, slots in held(model):
         if isinstance(module, torch.jit.ScriptModule):
             if "drop" in module.original_name.lower():
-                yield _Place(names, module, seats, "compiled by TorchScript: convert the model before that")
+                yield _StockDropout(names, module, slots, "compiled by TorchScript: convert the model before that")
             continue
         found = swap(module, recurrent)
-        if isinstance(found, Swap) and any(name == "_orig_mod" for _, name in seats):
+        if isinstance(found, Swap) and any(name == "_orig_mod" for _, name in slots):
             found = "compiled on its own by torch.compile: convert it before that"
-        if isinstance(found, Swap) and (not seats or not names[0]):
+        if isinstance(found, Swap) and (not slots or not names[0]):
             raise ValueError(
                 f"`convert`: `model` must hold its dropouts as submodules, to be replaced in place. Got a "
                 f"{type(module).__name__} itself. Use thinned.nn.{found.kind.__name__} for it, or convert "
@@ -147,13 +147,13 @@ def _dropouts(model: Module, recurrent: bool) -> Iterator[_Place]:
         if isinstance(found, Swap) and fsdp and found.kind in RECURRENT.values():
             found = "FSDP holds its weights: convert it before wrapping"
         if found is not None:
-            yield _Place(names, module, seats, found)
+            yield _StockDropout(names, module, slots, found)
     for name, module in unregistered(model):
         if swap(module, recurrent) is not None:
-            yield _Place([name], module, [], "in a plain attribute or list, where torch sees no submodule")
+            yield _StockDropout([name], module, [], "in a plain attribute or list, where torch sees no submodule")
 
 
-def _layer(place: _Place) -> Module | str:
+def _layer(place: _StockDropout) -> Module | str:
     try:
         return place.swap if isinstance(place.swap, str) else build(place.module, place.swap)
     except (TypeError, ValueError) as error:  # a p that was assigned after construction, which torch does not check
@@ -167,7 +167,7 @@ def _p(module: Module) -> float | None:
         return None
 
 
-def _change(place: _Place, layer: Module) -> Change:
+def _change(place: _StockDropout, layer: Module) -> Change:
     assert isinstance(place.swap, Swap)
     p = rate_of(layer) or 0.0
     notes = [place.swap.note] if place.swap.note else []
@@ -199,8 +199,8 @@ def _check_patterns(patterns: list[str], names: list[str]) -> None:
             )
 
 
-def _check_way_back(name: str, layer: Module, seats: list[tuple[Module, str]]) -> None:
-    if not seats:
+def _check_way_back(name: str, layer: Module, slots: list[tuple[Module, str]]) -> None:
+    if not slots:
         raise ValueError(
             f"`revert`: `model` must hold its dropouts as submodules, to be replaced in place. Got a converted "
             f"{type(layer).__name__} itself. Pass the model that holds it."

@@ -14,11 +14,11 @@ Module = torch.nn.Module
 
 
 class Held(NamedTuple):
-    """A module: all its names, the first one first, and its seats, each a parent and what that calls it."""
+    """A module: all its names, the first one first, and its slots, each a parent and what that calls it."""
 
     names: list[str]
     module: Module
-    seats: list[tuple[Module, str]]
+    slots: list[tuple[Module, str]]
 
 
 def held(model: Module) -> list[Held]:
@@ -32,8 +32,8 @@ def held(model: Module) -> list[Held]:
     for (name, *_), parent, _ in found.values():
         for child_name, child in parent._modules.items():
             if child is not None:
-                names, _, seats = found[id(child)]
-                seats.append((parent, child_name))
+                names, _, slots = found[id(child)]
+                slots.append((parent, child_name))
                 full = f"{name}.{child_name}" if name else child_name
                 if full not in names and names[0] != name:  # what a wrapper wraps has the wrapper's name
                     names.append(full)

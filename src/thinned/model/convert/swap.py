@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ... import nn
+from ...nn.variants import VARIANTS
 from ...noise import PROBABILITY, check
 from ..known.modules import rate_attributes
 from ..watch import generators
@@ -20,20 +21,11 @@ Module = torch.nn.Module
 
 ORIGINAL = "_converted_from"  # where a layer of ours has the module whose place it took, out of torch's sight
 
-ACTIVATIONS: Mapping[type[Module], type[Module]] = {
-    torch.nn.Dropout: nn.Dropout,
-    torch.nn.Dropout1d: nn.Dropout1d,
-    torch.nn.Dropout2d: nn.Dropout2d,
-    torch.nn.Dropout3d: nn.Dropout3d,
-    torch.nn.AlphaDropout: nn.AlphaDropout,
-    torch.nn.FeatureAlphaDropout: nn.FeatureAlphaDropout,
+# torch's classes and ours of the same names.
+_STOCK: Mapping[type[Module], type[Module]] = {
+    getattr(torch.nn, row.name): getattr(nn, row.name) for row in VARIANTS if hasattr(torch.nn, row.name)
 }
-RECURRENT: Mapping[type[Module], type[Module]] = {
-    torch.nn.LSTM: nn.LSTM,
-    torch.nn.GRU: nn.GRU,
-    torch.nn.RNN: nn.RNN,
-}
-_STOCK = {**ACTIVATIONS, **RECURRENT}
+RECURRENT = {theirs: ours for theirs, ours in _STOCK.items() if issubclass(theirs, torch.nn.RNNBase)}
 _PATHS = ("DropPath", "StochasticDepth")  # how classes are called that drop a branch; Hugging Face has fifty
 _METADATA = {"__module__", "__qualname__", "__doc__", "__annotations__", "__firstlineno__", "__static_attributes__"}
 
@@ -121,11 +113,11 @@ def _own_code(kind: type, stock: type) -> str:
 
 
 def _activation_or_recurrent(module: Any, stock: type, recurrent: bool) -> Swap | str:
-    if stock in ACTIVATIONS:
+    if stock not in RECURRENT:
         inplace, note = module.inplace, ""
         if inplace and stock in (torch.nn.AlphaDropout, torch.nn.FeatureAlphaDropout):
             inplace, note = False, "torch ignores inplace=True here: not in place"
-        return Swap(ACTIVATIONS[stock], {"p": module.p, "inplace": inplace}, note)
+        return Swap(_STOCK[stock], {"p": module.p, "inplace": inplace}, note)
     if not recurrent:
         return "one locked mask a sequence is another noise; convert(..., recurrent=True) takes it"
     if not module.dropout:
@@ -156,7 +148,7 @@ def _path(module: Module) -> Swap | str:
 def _drops_paths(module: Module, name: str, mode: str) -> bool:
     """Try a copy of the module, at p = 1/4: whole rows, scaled, about as many as p says; the input at inference."""
     rows, calls = (256, 1) if mode == "row" else (3, 256)
-    with generators.kept(), torch.no_grad():
+    with generators.restored(), torch.no_grad():
         generators.seed(0)
         for shape in ((), (2,), (2, 3, 1)):
             input = torch.arange(1, rows + 1, dtype=torch.float32, device="cpu").view(rows, *[1] * len(shape))

@@ -22,7 +22,7 @@ Module = torch.nn.Module
 
 
 @dataclass(slots=True)
-class Edit:
+class CallEdit:
     """What is done at one call: a dropout on its result or its first tensor, or another p among its arguments."""
 
     anchor: Anchor
@@ -36,14 +36,14 @@ class Forward:
     def __init__(self, module: Module) -> None:
         self.module = module
         self.before = module.__dict__.get("forward")  # another that somebody put on the instance
-        self.edits: dict[str, dict[int, list[Edit]]] = {}
+        self.edits: dict[str, dict[int, list[CallEdit]]] = {}
         self.names: dict[Any, str] = {}  # of the functions that edits are for
 
-    def edit(self, edit: Edit) -> None:
+    def edit(self, edit: CallEdit) -> None:
         self.edits.setdefault(edit.anchor.call, {}).setdefault(edit.anchor.number, []).append(edit)
         self.names.update(functions(edit.anchor.call))
 
-    def rates(self) -> list[Edit]:
+    def rates(self) -> list[CallEdit]:
         """The edits that set a p, which is theirs to change."""
         every = (edit for numbers in self.edits.values() for edits in numbers.values() for edit in edits)
         return [edit for edit in every if edit.drop is None]
@@ -60,7 +60,7 @@ class Forward:
         return self.before or type(self.module).forward.__get__(self.module)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        with _Calls(self.edits, self.names, self.module.training):
+        with _CountedCalls(self.edits, self.names, self.module.training):
             if self.before is not None:
                 return self.before(*args, **kwargs)
             return type(self.module).forward(self.module, *args, **kwargs)
@@ -76,8 +76,8 @@ class Forward:
                 own["forward"] = self.before
 
 
-class _Calls(TorchFunctionMode):
-    def __init__(self, edits: dict[str, dict[int, list[Edit]]], names: dict[Any, str], training: bool) -> None:
+class _CountedCalls(TorchFunctionMode):
+    def __init__(self, edits: dict[str, dict[int, list[CallEdit]]], names: dict[Any, str], training: bool) -> None:
         super().__init__()
         self.edits = edits
         self.names = names

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import threading
 from types import FrameType
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
@@ -18,8 +18,9 @@ from torch.utils.hooks import RemovableHandle
 
 from ...ops.rate import packed
 from ..known.functions import canonical, noisy
+from ..known.where import Where
 from ..watch.callsite import callsite, transparent
-from ..watch.underway import frames, left_over, running
+from ..watch.underway import callers, left_over, running
 
 Module = torch.nn.Module
 
@@ -28,16 +29,10 @@ _NAMES = {"alpha": "alpha_dropout", "deviation": "gaussian_dropout"}  # of the f
 _active = threading.local()
 
 
-class Line(NamedTuple):
-    """A call in the source: which function, and where."""
+def override(module: Module, where: Where, p: float) -> None:
+    """Have the calls from one line in the module's forward draw with p, when they draw.
 
-    function: str  # its canonical name
-    file: str
-    line: int
-
-
-def override(module: Module, line: Line, p: float) -> None:
-    """Have the calls from this line in the module's forward draw with p, when they draw.
+    `where` is seen from the module: its own `module` is "".
 
     A call that trains by its own argument, or that has no such argument while the module trains, gets p. One that draws
     nothing because it was told so keeps out. Copies and pickles of the module have the override too.
@@ -55,21 +50,21 @@ def override(module: Module, line: Line, p: float) -> None:
             module.register_forward_pre_hook(hook),
             module.register_forward_hook(leave, always_call=True),
         ]
-    hook.rates[line] = p
+    hook.rates[where] = p
 
 
-def overridden(module: Module, line: Line) -> float | None:
+def overridden(module: Module, where: Where) -> float | None:
     """The p that `override` gave a line, or None."""
     hook = _hook(module)
-    return None if hook is None else hook.rates.get(line)
+    return None if hook is None else hook.rates.get(where)
 
 
-def restore(module: Module, line: Line) -> None:
+def restore(module: Module, where: Where) -> None:
     """Take an override back; without a last one the module has no hooks either."""
     hook = _hook(module)
     if hook is None:
         return
-    hook.rates.pop(line, None)
+    hook.rates.pop(where, None)
     if not hook.rates:
         for handle in hook.handles:
             handle.remove()
@@ -83,14 +78,14 @@ class _Enter:
     """The hook before the forward. It holds no module, so that a copy's is the copy's own."""
 
     def __init__(self) -> None:
-        self.rates: dict[Line, float] = {}
+        self.rates: dict[Where, float] = {}
         self.handles: list[RemovableHandle] = []  # pickled along: torch then numbers later hooks apart from these
 
     def __call__(self, module: Module, inputs: Any) -> None:
         if torch.compiler.is_compiling():
             raise RuntimeError(
                 f"`set_rates`: a p in the code of {type(module).__name__} must not be overridden in a compiled or "
-                f"exported graph. Got {self.where()}. Set it back, or have the code read an attribute."
+                f"exported graph. Got {self.lines()}. Set it back, or have the code read an attribute."
             )
         mode, stack = _Override(module, self.rates), _stack()
         while stack and left_over([other.module for other in stack], sys._getframe(1)):
@@ -98,8 +93,8 @@ class _Enter:
         stack.append(mode)
         mode.__enter__()  # type: ignore[no-untyped-call]
 
-    def where(self) -> str:
-        return ", ".join(f"{line.file}:{line.line} {line.function}" for line in self.rates)
+    def lines(self) -> str:
+        return ", ".join(f"{where.file}:{where.line} {where.function}" for where in self.rates)
 
 
 class _Leave:
@@ -122,11 +117,11 @@ def _stack() -> list[_Override]:
 
 
 class _Override(TorchFunctionMode):
-    def __init__(self, module: Module, rates: dict[Line, float]) -> None:
+    def __init__(self, module: Module, rates: dict[Where, float]) -> None:
         super().__init__()
         self.module = module
         self.rates = rates
-        self.functions = {line.function for line in rates}
+        self.functions = {where.function for where in rates}
 
     def leave(self) -> None:
         """Take the mode off the stack; under others that a KeyboardInterrupt has left it does nothing any more."""
@@ -147,9 +142,9 @@ class _Override(TorchFunctionMode):
         law = _law(args[2]) if func is _DROP else "deviation" if func is _GAUSSIAN else ""
         name = _NAMES.get(law, "dropout") if law else canonical(func)
         frame = sys._getframe(1)
-        line = Line(name, *callsite(frame))
-        p = self.rates.get(line)
-        if p is None or _owner(frame, line) is not self.module:
+        where = Where("", name, *callsite(frame))
+        p = self.rates.get(where)
+        if p is None or _owner(frame, where) is not self.module:
             return args, kwargs
         if law:  # our own operator, which is called to draw, and has p in a tensor
             return (*args[:2], packed(law, p, "set_rates"), *args[3:]), kwargs
@@ -168,9 +163,9 @@ def _law(numbers: torch.Tensor) -> str:
     return "alpha" if shift or fill else "classic" if gain == 1.0 else "inverted"
 
 
-def _owner(frame: FrameType | None, line: Line) -> Module | None:
+def _owner(frame: FrameType | None, where: Where) -> Module | None:
     """The module in whose forward the line runs; not one that the line itself has made and calls."""
-    for inner in frames(frame):
-        if inner.f_code.co_filename == line.file and inner.f_lineno == line.line:
+    for inner in callers(frame):
+        if inner.f_code.co_filename == where.file and inner.f_lineno == where.line:
             return next(running(inner), None)
     return None

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 
 from ..known.modules import KEEPS, rest
-from .override import Line, overridden, override, restore
+from ..known.where import Where
+from .override import overridden, override, restore
 
 Module = torch.nn.Module
 
@@ -49,17 +50,17 @@ class Attribute:
         return f"{type(self.owner).__name__}.{self.name}"
 
 
-class Called:
+class CallRate:
     """A p that only a call has."""
 
-    def __init__(self, module: Module, line: Line, constant: Attribute | float | None) -> None:
+    def __init__(self, module: Module, where: Where, constant: Attribute | float | None) -> None:
         self.module = module
-        self.line = line
+        self.where = where  # seen from the module: its own `module` is ""
         self.constant = constant  # what the source gives it; None where only a run tells
 
     @property
-    def key(self) -> tuple[int, Line]:
-        return id(self.module), self.line
+    def key(self) -> tuple[int, Where]:
+        return id(self.module), self.where
 
     @property
     def own(self) -> float | None:
@@ -76,14 +77,14 @@ class Called:
 
     @property
     def state(self) -> float | None:
-        return overridden(self.module, self.line)
+        return overridden(self.module, self.where)
 
     @state.setter
     def state(self, value: float | None) -> None:
         if value is None:
-            restore(self.module, self.line)
+            restore(self.module, self.where)
         else:
-            override(self.module, self.line, value)
+            override(self.module, self.where, value)
 
 
-Way = Attribute | Called
+RateHolder = Attribute | CallRate

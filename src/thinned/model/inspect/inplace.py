@@ -15,8 +15,8 @@ from ...nn.names import named_modules
 from ..known.functions import FUNCTIONS, canonical
 from ..watch.callsite import caller, callsite, outermost, transparent
 from ..watch.generators import States
+from ..watch.recorder import tensors_of
 from ..watch.running import Running
-from ..watch.trace import tensors_of
 from ..watch.untouched import untouched
 from .place import Place
 
@@ -85,7 +85,6 @@ def _error(model: Module, args: Sequence[Any], kwargs: Mapping[str, Any], copyin
         module.inplace = False  # type: ignore[assignment]
     try:
         with ExitStack() as stack:
-            stack.enter_context(torch.compiler.set_stance("force_eager"))
             stack.enter_context(copies.running.followed())
             stack.enter_context(copies)
             result = model(*args, **kwargs)

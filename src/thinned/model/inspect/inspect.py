@@ -2,75 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import torch
 
 from ...nn.names import named_modules
-from ..known.functions import INSIDE
+from ..known.operations import INSIDE
 from ..watch.generators import States
 from ..watch.trace import Trace, trace
 from ..watch.untouched import untouched
-from .place import Place, Places
+from .inspection import Inspection
+from .places import Places
 from .times import Times, timed
 
-if TYPE_CHECKING:
-    import pandas
-
 Module = torch.nn.Module
-
-
-class Inspection:
-    """What `inspect` found. It prints as a table; `places` are its rows."""
-
-    def __init__(
-        self,
-        model: str,
-        places: tuple[Place, ...],
-        train: Trace,
-        eval: Trace,  # noqa: A002
-        seconds: float,
-        passes: tuple[Trace, ...] = (),
-    ) -> None:
-        self.model = model  # the model's class
-        self.places = places
-        self.train = train  # the forward pass in training mode, call by call
-        self.eval = eval
-        self.seconds = seconds  # of a forward pass in training mode
-        self.passes = passes or (train,)  # in training mode, of which LayerDrop may make several
-
-    def __getitem__(self, name: str) -> Place:
-        for place in self.places:
-            if place.name == name:
-                return place
-        raise KeyError(f"no place is called {name!r}. Places: {', '.join(place.name for place in self.places)}.")
-
-    def to_json(self) -> str:
-        """The table as JSON: the model's class, seconds of a forward pass, and one object a place."""
-        rows = [place.row() for place in self.places]
-        return json.dumps({"model": self.model, "seconds": self.seconds, "places": rows}, indent=2)
-
-    def to_pandas(self) -> pandas.DataFrame:
-        """The table as a DataFrame, one row a place. Needs pandas, which the extra `study` brings."""
-        try:
-            import pandas
-        except ImportError:
-            raise ImportError("`to_pandas`: pandas is not here. pip install 'thinned[study]'") from None
-        rows = [place.row() for place in self.places]
-        return pandas.DataFrame(rows, columns=list(rows[0]) if rows else [*Place.__dataclass_fields__])
-
-    def __str__(self) -> str:
-        from .table import text
-
-        return text(self)
-
-    def __rich__(self) -> Any:
-        from .table import rich_table
-
-        return rich_table(self)
-
-    __repr__ = __str__
 
 
 def inspect(model: Module, *args: Any, passes: int = 8, **kwargs: Any) -> Inspection:
@@ -105,26 +51,13 @@ def inspect(model: Module, *args: Any, passes: int = 8, **kwargs: Any) -> Inspec
     if not isinstance(passes, int) or passes < 1:
         raise ValueError(f"`inspect`: `passes` must be an integer, 1 or more. Got {passes!r}. The default is 8.")
     with untouched("inspect", model):
-        places = Places()
-        names = dict(named_modules(model))
         states = States.now()
-        model.train()
-        train = trace(model, *args, **kwargs)
-        places.add(train, names, training=True)
-        model.eval()
-        with torch.no_grad():
-            evaluated = trace(model, *args, **kwargs)
-        model.train()
-        waiting = evaluated.ran.keys() - train.ran.keys()
-        trained = [train]
-        while len(trained) < passes and (places.unsettled() or (waiting and places.skips())):
-            trained.append(trace(model, *args, **kwargs))
-            places.add(trained[-1], names, training=True)
-            waiting -= trained[-1].ran.keys()
-        times = _times(model, args, kwargs, train, states)
-        places.add(evaluated, names, training=False)
-        found = tuple(places.found(train, times))
-    return Inspection(type(model).__name__, found, train, evaluated, times.total, tuple(trained))
+        seen = _Seen(model, args, kwargs)
+        seen.train()
+        seen.evaluate()
+        seen.train_again(passes, seen.measured_too)
+        times = _times(model, args, kwargs, seen.passes[0], states)
+        return seen.inspection(times)
 
 
 PATIENCE = 32  # passes that `glance` waits for a layer that LayerDrop skips
@@ -136,20 +69,54 @@ def glance(model: Module, args: Any, kwargs: Any) -> Inspection:
     Passes in training mode are repeated until all modules that run in evaluation have run, where chance decides that.
     """
     with untouched("inspect", model), torch.no_grad():
-        places = Places()
-        names = dict(named_modules(model))
-        model.eval()
-        evaluated = trace(model, *args, **kwargs)
-        model.train()
-        waiting = set(evaluated.ran)
-        passes: list[Trace] = []
-        while not passes or (waiting and places.skips() and len(passes) < PATIENCE):
-            passes.append(trace(model, *args, **kwargs))
-            places.add(passes[-1], names, training=True)
-            waiting -= passes[-1].ran.keys()
-        places.add(evaluated, names, training=False)
-        found = tuple(places.found(passes[0], None))
-    return Inspection(type(model).__name__, found, passes[0], evaluated, passes[0].seconds, tuple(passes))
+        seen = _Seen(model, args, kwargs)
+        seen.evaluate()
+        seen.train()
+        seen.train_again(PATIENCE, seen.left_out)
+        return seen.inspection(None)
+
+
+class _Seen:
+    """The passes of a model, and the places that they show."""
+
+    def __init__(self, model: Module, args: Any, kwargs: Any) -> None:
+        self._model, self._args, self._kwargs = model, args, kwargs
+        self._names = dict(named_modules(model))
+        self._places = Places()
+        self.passes: list[Trace] = []  # in training mode
+
+    def train(self) -> None:
+        """Run once in training mode."""
+        self._model.train()
+        self.passes.append(trace(self._model, *self._args, **self._kwargs))
+        self._places.add(self.passes[-1], self._names, training=True)
+
+    def train_again(self, most: int, needed: Callable[[], bool]) -> None:
+        """Run on in training mode while more is needed, `most` passes in all."""
+        while len(self.passes) < most and needed():
+            self.train()
+
+    def evaluate(self) -> None:
+        """Run in evaluation mode."""
+        self._model.eval()
+        with torch.no_grad():
+            self._evaluated = trace(self._model, *self._args, **self._kwargs)
+
+    def left_out(self) -> bool:
+        """Whether a module that runs in evaluation has run in no pass, where chance may have decided so."""
+        waiting = self._evaluated.ran.keys() - {name for trained in self.passes for name in trained.ran}
+        return bool(waiting) and self._places.skips()
+
+    def measured_too(self) -> bool:
+        """Whether another pass may also tell more of a measured rate."""
+        return self._places.unsettled() or self.left_out()
+
+    def inspection(self, times: Times | None) -> Inspection:
+        self._places.add(self._evaluated, self._names, training=False)
+        found = tuple(self._places.found(self.passes[0], times))
+        seconds = self.passes[0].seconds if times is None else times.total
+        name = type(self._model).__name__
+        return Inspection(name, found, self.passes[0], self._evaluated, seconds, tuple(self.passes))
 
 
 def _times(model: Module, args: Any, kwargs: Any, train: Trace, states: States) -> Times:

@@ -1,19 +1,13 @@
-"""A place in a model that draws noise, or could: the calls of one line or module, in both modes, put together."""
+"""A place in a model that draws noise, or could."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
+from ..known.where import Where
 
-from ..known.functions import DRAWS, INSIDE, MASKS, UNIFORM
-from ..known.modules import rate_attributes, rate_of
-from ..watch.trace import Call, Trace
-from .times import Times
-
-Module = torch.nn.Module
+LAYER_DROP = "LayerDrop"  # the kind of a place where one number decides whether a layer runs
 
 
 @dataclass(frozen=True)
@@ -32,6 +26,10 @@ class Place:
     train_calls: int  # how often it drew noise in one forward pass in training mode
     eval_calls: int  # and in evaluation mode
     share: float | None  # of a training forward pass's time; None where it can't be told
+
+    @property
+    def where(self) -> Where:
+        return Where(self.module, self.kind, self.file, self.line)
 
     @property
     def active(self) -> str:
@@ -55,189 +53,3 @@ class Place:
     def row(self) -> dict[str, Any]:
         """Everything, as plain values."""
         return {**asdict(self), "active": self.active, "follows_mode": self.follows_mode, "remark": self.remark}
-
-
-@dataclass
-class _Group:
-    """The calls of one place, in each mode, and how much of its masks was zero."""
-
-    module: str
-    kind: str
-    file: str
-    line: int
-    train: list[Call] = field(default_factory=list)
-    trace: Trace | None = None  # the pass in training mode that `train` is of
-    eval: list[Call] = field(default_factory=list)
-    dropped: float = 0.0
-    counted: int = 0
-
-
-Key = tuple[str, str, str, int]
-
-LAYER_DROP = "LayerDrop"
-ENOUGH = 256  # units of a mask that a measured rate should rest on
-
-
-class Places:
-    """Gathers places from traces of one model."""
-
-    def __init__(self) -> None:
-        self._modules: dict[str, Module] = {}
-        self._groups: dict[Key, _Group] = {}
-        self._python: dict[str, list[int]] = {}
-        self._undecided = False  # whether something was drawn by hand that thinned nothing
-
-    def add(self, trace: Trace, names: dict[str, Module], training: bool) -> None:
-        """Take a trace's calls in. Of several in training mode, a place has those of the first in which it drew."""
-        self._modules.update(names)
-        self._modules.update(trace.loose)
-        applied = {call.applies: call for call in trace.calls if call.applies is not None}
-        calls: dict[Key, list[Call]] = {}
-        for call in trace.calls:
-            if call.draws or call.training is not None:
-                key = self._key(trace, call)
-                calls.setdefault(key, []).append(call)
-                if key not in self._groups:
-                    self._groups[key] = _Group(call.module, key[1], call.file, call.line)
-                if training:
-                    self._count(self._groups[key], call, applied.get(call.index))
-        for key, own in calls.items():
-            group = self._groups[key]
-            if not training:
-                group.eval = own
-            elif not any(call.draws for call in group.train):
-                group.train, group.trace = own, trace
-        if training:
-            drawn = [call for call in trace.calls if call.draws and call.function in UNIFORM | MASKS]
-            self._undecided |= any(call.index not in applied for call in drawn)
-        for name, times in trace.python_draws.items():
-            counts = self._python.setdefault(name, [0, 0])
-            counts[not training] = counts[not training] or times
-
-    def unsettled(self) -> bool:
-        """Whether another training pass may tell more: of a mask of few units, of layers that LayerDrop skips."""
-        counted = [group.counted for group in self._groups.values() if group.counted]
-        return self._drops_layers() or (bool(counted) and min(counted) < ENOUGH)
-
-    def skips(self) -> bool:
-        """Whether chance may have decided, in whatever way, which layers run."""
-        return self._drops_layers() or self._undecided
-
-    def _drops_layers(self) -> bool:
-        # LayerDrop may ask `random` or NumPy, too.
-        return bool(self._python) or any(key[1] == LAYER_DROP for key in self._groups)
-
-    def found(self, first: Trace, times: Times | None) -> Iterator[Place]:
-        """The places: those that ran, in their order, then those that did not. `times` are of the trace `first`."""
-        seen = set()
-        for key, group in self._groups.items():
-            own = _is_dropout(self._modules.get(group.module))
-            seen.add(group.module)
-            name = group.module
-            if not own:
-                alike = sorted(other for other in self._groups if other[:2] == key[:2])  # by file and line
-                number = alike.index(key) + 1
-                name = f"{group.module}:{group.kind}" + (f"#{number}" if number > 1 else "")
-            elif key[2] == "recurrent_dropout":
-                name = f"{group.module}.recurrent_dropout"
-            yield self._place(name, group, times if group.trace is first else None, own)
-        for name, module in self._modules.items():
-            if name not in seen and _is_dropout(module) and not self._read_by_another(name, module):
-                yield Place(name, name, type(module).__name__, "", 0, rate_of(module), None, (), (), 0, 0, None)
-        for name, (train, evaluation) in self._python.items():
-            yield Place(f"{name}:random", name, "random", "", 0, None, None, (), (), train, evaluation, None)
-
-    def _key(self, trace: Trace, call: Call) -> Key:
-        module = self._modules.get(call.module)
-        if module is not None and _is_dropout(module):
-            recurrent = any(made.function == "ones_like" for made in trace.producers(call))
-            second = isinstance(module, torch.nn.RNNBase) and recurrent
-            return call.module, type(module).__name__, "recurrent_dropout" if second else "", 0
-        function = call.function
-        if function in DRAWS and call.shape == () and call.p is not None:
-            function = LAYER_DROP  # one number, compared with p, decides whether a layer runs
-        return call.module, function, call.file, call.line
-
-    def _read_by_another(self, name: str, module: Module) -> bool:
-        """Whether a dropout module serves only to hold a p that its owner hands to attention, fused or written out."""
-        owner = name.rpartition(".")[0]
-        return any(
-            group.module == owner
-            and group.kind in ("scaled_dot_product_attention", "dropout")
-            and group.train
-            and group.train[0].p == rate_of(module)
-            for group in self._groups.values()
-        )
-
-    @staticmethod
-    def _count(group: _Group, call: Call, applied: Call | None) -> None:
-        if applied is not None and applied.masked is not None:
-            # As many independent draws as the mask has units.
-            units = _size(applied.mask_shape)
-            group.dropped += applied.masked * units
-            group.counted += units
-            return
-        for draw in call.draws:
-            if draw.dropped is not None:
-                units = _size(draw.shape)
-                group.dropped += draw.dropped * units
-                group.counted += units
-
-    def _place(self, name: str, group: _Group, times: Times | None, own: bool) -> Place:
-        drawn = [call for call in group.train if call.draws]
-        first = (drawn or group.train or group.eval)[0]
-        shape, shared = _acted_on(first, group.trace)
-        module = self._modules.get(group.module)
-        p = rate_of(module) if own and module is not None else first.p
-        if name.endswith(".recurrent_dropout"):
-            p = float(module.recurrent_dropout) if module is not None else p  # type: ignore[arg-type]
-        measured = group.dropped / group.counted if group.counted else None
-        if p is None and first.function == "bernoulli" and first.draws and first.draws[0].dropped is not None:
-            p = _told(first)
-        if p is not None and first.function in UNIFORM | MASKS and measured is not None:
-            p = min((p, 1.0 - p), key=lambda way: abs(way - measured))  # rand > p and rand < q keep the same units
-        return Place(
-            name=name,
-            module=group.module,
-            kind=group.kind,
-            file=first.file,
-            line=first.line,
-            p=p,
-            measured=measured,
-            shape=shape,
-            shared=shared,
-            train_calls=len(drawn),
-            eval_calls=sum(bool(call.draws) for call in group.eval),
-            share=None if times is None or group.trace is None else times.share(group.trace, group.train),
-        )
-
-
-def _is_dropout(module: Module | None) -> bool:
-    return module is not None and bool(rate_attributes(module))
-
-
-def _told(call: Call) -> float | None:
-    """The drop probability that `x.bernoulli_(q)` was told as q."""
-    q = call.arguments.get("p", call.arguments.get("1"))
-    return 1.0 - q if isinstance(q, float) else None
-
-
-def _acted_on(call: Call, trace: Trace | None) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The shape of what a call's noise acts on, and which of its axes share a draw."""
-    noise = call.draws[0].shape if call.draws else ()
-    shape = call.shape
-    if trace is not None and call.function in DRAWS:
-        met = next((other for other in trace.calls if other.applies == call.index), None)
-        if met is not None:
-            shape, noise = met.shape, met.mask_shape
-    elif call.function in INSIDE:
-        shape = noise or shape  # the noise is on the attention weights, or between layers
-    if len(noise) > len(shape):  # dropout3d of an unbatched map draws with an axis more
-        noise = noise[len(noise) - len(shape) :]
-    padded = (1,) * (len(shape) - len(noise)) + noise if noise else shape
-    shared = tuple(axis for axis, (size, own) in enumerate(zip(shape, padded, strict=True)) if own == 1 and size > 1)
-    return shape, shared
-
-
-def _size(shape: Sequence[int]) -> int:
-    return int(torch.Size(shape).numel())

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from .inspect import Inspection
-    from .place import Place
+from ..text_table import text_table
+from .place import Place
 
 HEAD = ("place", "kind", "called at", "p", "measured", "shape", "calls", "active", "time", "")
 
@@ -32,43 +32,39 @@ def cells(place: Place) -> tuple[str, ...]:
     )
 
 
-def summary(inspection: Inspection) -> str:
+def summary(model: str, places: Sequence[Place], seconds: float) -> str:
     """One line below the table."""
-    places = inspection.places
     active = sum(place.train_calls > 0 for place in places)
     remarks = [place.remark for place in places if place.remark]
     noted = "; ".join(f"{remarks.count(remark)} {remark}" for remark in dict.fromkeys(remarks))
     share = 100 * sum(place.share or 0.0 for place in places)
     return (
-        f"{inspection.model}: {len(places)} places, {active} draw noise in training, in {share:.1f} % of a forward"
-        f" pass of {1e3 * inspection.seconds:.3g} ms. "
-        + (f"Look at: {noted}." if noted else "None draws in eval mode.")
+        f"{model}: {len(places)} places, {active} draw noise in training, in {share:.1f} % of a forward"
+        f" pass of {1e3 * seconds:.3g} ms. " + (f"Look at: {noted}." if noted else "None draws in eval mode.")
     )
 
 
-def text(inspection: Inspection) -> str:
+def text(model: str, places: Sequence[Place], seconds: float) -> str:
     """The table as plain text; a place that stands out has a "!" before it."""
-    rows = [HEAD, *(cells(place) for place in inspection.places)]
-    marks = [" ", *("!" if place.remark else " " for place in inspection.places)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
-    lines = [
-        f"{mark} " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for mark, row in zip(marks, rows, strict=True)
-    ]
-    return "\n".join([*lines, "", summary(inspection)])
+    marks = [" ", *("!" if place.remark else " " for place in places)]
+    table = text_table(HEAD, [cells(place) for place in places])
+    lines = [f"{mark} {line}" for mark, line in zip(marks, table, strict=True)]
+    return "\n".join([*lines, "", summary(model, places, seconds)])
 
 
-def rich_table(inspection: Inspection) -> Any:
+def rich_table(model: str, places: Sequence[Place], seconds: float) -> Any:
     """The table for a terminal, of 80 columns too: what stands out is said below the place's name."""
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False, caption=summary(inspection), caption_justify="left")
+    table = Table(
+        box=box.SIMPLE_HEAD, padding=0, pad_edge=False, caption=summary(model, places, seconds), caption_justify="left"
+    )
     for name in HEAD[:-1]:
         folds = name in ("place", "kind", "called at", "shape")
         number = name in ("p", "measured", "time")
         table.add_column(name, justify="right" if number else "left", overflow="fold", no_wrap=not folds)
-    for place in inspection.places:
+    for place in places:
         style = "bold red" if place.eval_calls else "bold yellow" if place.remark else "dim" if not place.p else None
         name, *rest, remark = cells(place)
         shown = f"{name}\n! {remark}" if remark else name

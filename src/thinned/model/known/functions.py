@@ -83,8 +83,6 @@ FUNCTIONS: dict[str, Noisy] = {
     "rnn_relu": _RECURRENT,
 }
 
-# Functions that draw inside of other work.
-INSIDE = {"scaled_dot_product_attention", "multi_head_attention_forward", "lstm", "gru", "rnn_tanh", "rnn_relu"}
 # Our operators, and what traces call them. What they were told is in their tensors.
 OPERATORS = {"drop": "dropout", "gaussian": "gaussian_dropout"}
 
@@ -121,6 +119,7 @@ def canonical(function: Any) -> str:
     if name.startswith("__") and name.endswith("__"):
         name = name[2:-2]
         name = _DUNDERS.get(name, name)
+    name = _ALIASES.get(name, name)
     return name.rstrip("_") if not name.startswith("_") else name
 
 
@@ -129,6 +128,8 @@ _DUNDERS = {
     **dict.fromkeys(("truediv", "rtruediv", "itruediv", "div", "rdiv", "idiv"), "div"),
     "invert": "logical_not",
 }
+# Functions that torch calls by another name than people do.
+_ALIASES = {"log_sigmoid": "logsigmoid", "_threshold": "threshold", "linalg_multi_dot": "multi_dot"}
 WRITES = re.compile(r"^(?!__).*[a-z0-9]_$|^__i(add|sub|mul|truediv|div|pow|and|or|xor)__$|^__setitem__$|^copy_$")
 
 

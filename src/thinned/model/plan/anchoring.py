@@ -10,23 +10,23 @@ from collections.abc import Collection, Set
 import torch
 
 from ..edit.anchor import Anchor
-from ..watch.graph import Flow
+from ..watch.graph import Graph
 from ..watch.trace import INPUT, Call
 
 _CONTAINERS = (torch.nn.Sequential, torch.nn.ModuleList, torch.nn.ModuleDict)
 
 
-class Spot:
+class Anchoring:
     """Names for places of one traced model."""
 
-    def __init__(self, flow: Flow, asleep: Collection[str] = ()) -> None:
-        self.flow, self.trace = flow, flow.trace
+    def __init__(self, graph: Graph, asleep: Collection[str] = ()) -> None:
+        self.graph, self.trace = graph, graph.trace
         self.asleep = asleep  # modules that make their calls in the trace, and none as the model is set
 
     def input(self, layer: Call) -> Anchor | None:
         """What a layer reads; None where no hook could tell it from another."""
         name = layer.module
-        module = self.flow.modules.get(name)
+        module = self.graph.modules.get(name)
         if module is None or "<" in name or module._modules or self._ran(name) != 1:
             return self._read(layer)
         # torch's layers take what they read first; of others that is known if it is all that they take.
@@ -81,7 +81,7 @@ class Spot:
     def _is_module_output(self, call: Call) -> bool:
         """Whether what a call makes is what its module returns, once a forward pass, and all of it that is used."""
         name = call.module
-        module = self.flow.modules.get(name)
+        module = self.graph.modules.get(name)
         if module is None or not name or "<" in name or isinstance(module, _CONTAINERS) or self._ran(name) != 1:
             return False
         if self.trace.firsts.get(name) != call.index:  # a hook would thin another tensor

@@ -15,7 +15,7 @@ import torch
 from ... import nn
 from ...nn.names import named_modules
 from ..edit.anchor import Anchor
-from ..edit.call_hook import Edit, Forward, functions
+from ..edit.call_hook import CallEdit, Forward, functions
 from ..edit.module_hook import InputHook, OutputHook
 from ..edit.rate_holder import Attribute
 from ..known.functions import FUNCTIONS
@@ -172,7 +172,7 @@ def _put(applied: Applied, line: PlanLine, modules: dict[str, Module]) -> str:
         Attribute(module, anchor.what).p = line.p
         return f"{anchor.module}.{anchor.what}".lstrip(".")
     if anchor.is_rate:
-        _forward(applied, module).edit(Edit(anchor, line.p, None))
+        _forward(applied, module).edit(CallEdit(anchor, line.p, None))
         return f"{anchor.module}:{anchor.call}"
     drop = _build(line).train(module.training)
     holder = _holder(module)
@@ -182,7 +182,7 @@ def _put(applied: Applied, line: PlanLine, modules: dict[str, Module]) -> str:
     holder.add_module(name, drop)
     applied._undo.append(("child", holder, name))
     if anchor.call:
-        _forward(applied, module).edit(Edit(anchor, line.p, drop))
+        _forward(applied, module).edit(CallEdit(anchor, line.p, drop))
     elif anchor.what == "output":
         applied._undo.append(("hook", module.register_forward_hook(OutputHook(drop, str(anchor)))))
     else:

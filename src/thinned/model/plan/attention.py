@@ -7,7 +7,7 @@ from itertools import groupby
 import torch
 
 from ..edit.anchor import Anchor
-from ..watch.graph import RECURRENT
+from ..known.operations import RECURRENT
 from . import starting
 from .draft import Draft
 
@@ -16,7 +16,7 @@ class Attention:
     """Goes over the attention of a model."""
 
     def __init__(self, draft: Draft) -> None:
-        self.draft, self.flow, self.spot, self.calls = draft, draft.flow, draft.spot, draft.calls
+        self.draft, self.graph, self.anchoring, self.calls = draft, draft.graph, draft.anchoring, draft.calls
 
     def places(self) -> None:
         for call in self.draft.attention:
@@ -24,10 +24,10 @@ class Attention:
                 self.draft.frozen += 1
                 continue
             known = self.draft.probe.told.get(call.index)
-            module = self.flow.modules.get(call.module)
+            module = self.graph.modules.get(call.module)
             if call.function == "softmax":
-                own = [consumer for consumer in self.flow.trace.consumers(call) if self.flow.is_dropout(consumer)]
-                anchor = None if self.draft.own(own, starting.ATTENTION) else self.spot.made(call)
+                own = [consumer for consumer in self.graph.trace.consumers(call) if self.graph.is_dropout(consumer)]
+                anchor = None if self.draft.own(own, starting.ATTENTION) else self.anchoring.made(call)
                 if anchor is not None:
                     self.draft.add(anchor, call, starting.ATTENTION, call.index)
             elif known is not None:
@@ -36,7 +36,7 @@ class Attention:
                 continue
             elif isinstance(module, torch.nn.MultiheadAttention):
                 self.draft.add(Anchor("dropout", call.module), call, starting.ATTENTION, call.index)
-            elif (anchor := self.spot.call("dropout_p", call)) is not None:
+            elif (anchor := self.anchoring.call("dropout_p", call)) is not None:
                 self.draft.add(anchor, call, starting.ATTENTION, call.index)
             else:
                 self.draft.blocked.append(f"{call.function}() in {call.module or 'the model'}")
@@ -45,16 +45,16 @@ class Attention:
         """Whether the innermost module with parameters around a call has none that is trained."""
         while True:
             prefix = f"{module}." if module else ""
-            own = [value for name, value in self.flow.parameters.items() if name.startswith(prefix)]
+            own = [value for name, value in self.graph.parameters.items() if name.startswith(prefix)]
             if own or not module:
                 return bool(own) and not any(value.requires_grad for value in own)
             module = module.rpartition(".")[0]
 
     def recurrent_rates(self) -> None:
         for call in self.calls:
-            module = self.flow.modules.get(call.module)
+            module = self.graph.modules.get(call.module)
             inner = isinstance(module, torch.nn.RNNBase) and call.function in RECURRENT and module.num_layers > 1
-            if inner and not module.dropout and not self.flow.frozen([call]):  # type: ignore[union-attr]
+            if inner and not module.dropout and not self.graph.frozen([call]):  # type: ignore[union-attr]
                 self.draft.add(Anchor("dropout", call.module), call, starting.RECURRENT_INNER, call.index)
 
     def embedding_rates(self) -> None:
@@ -65,8 +65,8 @@ class Attention:
         for module, calls in groupby(self.calls, key=lambda call: call.module):
             run = list(calls)  # all that the dropout does, the numbers included that it draws from nothing
             own = self.draft.probe.rates.get(module)
-            if own is None or own.p or self.draft.has(own.anchor) or not self.flow.is_dropout(run[0]):
+            if own is None or own.p or self.draft.has(own.anchor) or not self.graph.is_dropout(run[0]):
                 continue
-            ahead = any(self.flow.descends(index, call.index) for index in inner for call in run)
-            if ahead and not any(self.flow.descends(call.index, index) for index in inner for call in run):
+            ahead = any(self.graph.descends(index, call.index) for index in inner for call in run)
+            if ahead and not any(self.graph.descends(call.index, index) for index in inner for call in run):
                 self.draft.add(own.anchor, run[-1], starting.EMBEDDING, run[-1].index)

@@ -14,10 +14,10 @@ class Branches:
     """Goes over the residual additions of a model."""
 
     def __init__(self, draft: Draft) -> None:
-        self.draft, self.flow, self.spot, self.calls = draft, draft.flow, draft.spot, draft.calls
+        self.draft, self.graph, self.anchoring, self.calls = draft, draft.graph, draft.anchoring, draft.calls
 
     def places(self) -> None:
-        blocks = [item for item in self.flow.residuals if not self.draft.transforms(item)]
+        blocks = [item for item in self.graph.residuals if not self.draft.transforms(item)]
         scheduled = any(
             self.draft.p(call) for item in blocks for call in self._at_end(item) if self.draft.is_path(call)
         )
@@ -26,15 +26,15 @@ class Branches:
             item.add.index: starting.depth(p, number, len(blocks))
             for number, (item, p) in enumerate(zip(blocks, decay, strict=True), 1)
         }
-        for item in self.flow.residuals:
+        for item in self.graph.residuals:
             start = starts.get(item.add.index, starting.RESIDUAL)
-            if self.flow.frozen(self.calls[index] for index in item.calls):
+            if self.graph.frozen(self.calls[index] for index in item.calls):
                 self.draft.frozen += 1
             elif scheduled and start.variant == "StochasticDepth":
                 continue  # the model has a schedule of its own, in which the first p may be 0
             elif not self.draft.own(self._at_end(item), start):
                 inner = [self.calls[index] for index in item.calls]
-                thinned = any(self.flow.is_dropout(call) and self.draft.p(call) for call in inner)
+                thinned = any(self.graph.is_dropout(call) and self.draft.p(call) for call in inner)
                 whole = start.variant == "StochasticDepth"
                 self._put_branch(item, starting.beside(start) if whole and thinned else start)
 
@@ -43,20 +43,20 @@ class Branches:
         found, waiting = [], [item.branch]
         while waiting:
             call = self.calls[waiting.pop()]
-            if call.index not in item.calls or self.flow.is_layer(call) or call.function in {"matmul", "bmm"}:
+            if call.index not in item.calls or self.graph.is_layer(call) or call.function in {"matmul", "bmm"}:
                 continue
-            if self.flow.is_dropout(call):
+            if self.graph.is_dropout(call):
                 found.append(call)
             waiting += [index for index in call.inputs if index != INPUT]
         return found
 
     def _put_branch(self, item: Residual, start: Start) -> None:
         call = self._end(item)
-        anchor = None if call is None else self.spot.made(call)
+        anchor = None if call is None else self.anchoring.made(call)
         if call is not None and (anchor is None or anchor.call) and call.function in {"mul", "div"}:
-            made = self.flow.trace.producers(call)  # a scale is as well behind the dropout
-            if len(made) == 1 and self.flow.trace.consumers(made[0]) == [call]:
-                inner = self.spot.made(made[0])
+            made = self.graph.trace.producers(call)  # a scale is as well behind the dropout
+            if len(made) == 1 and self.graph.trace.consumers(made[0]) == [call]:
+                inner = self.anchoring.made(made[0])
                 anchor = inner if inner is not None and not inner.call else anchor
         if call is None or anchor is None:
             self.draft.blocked.append(f"{item.add.function}() in {item.add.module or 'the model'}")
@@ -67,8 +67,8 @@ class Branches:
         """The branch's last call as the model is set, before dropout that is asleep; None if others take its result."""
         call, readers = self.calls[item.branch], {item.add.index}
         while True:
-            consumers = {consumer.index for consumer in self.flow.trace.consumers(call)}
-            if not consumers <= readers or call.index in self.flow.trace.outputs:
+            consumers = {consumer.index for consumer in self.graph.trace.consumers(call)}
+            if not consumers <= readers or call.index in self.graph.trace.outputs:
                 return None
             if call.module not in self.draft.asleep:
                 return call

@@ -8,10 +8,11 @@ from dataclasses import replace
 import torch
 
 from ..edit.anchor import Anchor
-from ..watch.graph import ATTENTION, CELLS, CONVOLUTIONS, Flow, Residual
+from ..known.operations import ATTENTION, CELLS, CONVOLUTIONS
+from ..watch.graph import Graph, Residual
 from ..watch.trace import Call
 from . import starting
-from .anchoring import Spot
+from .anchoring import Anchoring
 from .line import SET, PlanLine
 from .probe import Probe
 from .starting import Start
@@ -22,11 +23,11 @@ NARROW = 16  # units; where there are fewer, the others do not make up for one t
 class Draft:
     """What the rules share while they fill a plan."""
 
-    def __init__(self, flow: Flow, found: Probe) -> None:
-        self.flow, self.probe = flow, found
-        self.asleep = {name for name, own in found.rates.items() if not own.p and not _is_stock(flow.modules[name])}
-        self.spot = Spot(flow, self.asleep)
-        self.calls = flow.trace.calls
+    def __init__(self, graph: Graph, found: Probe) -> None:
+        self.graph, self.probe = graph, found
+        self.asleep = {name for name, own in found.rates.items() if not own.p and not _is_stock(graph.modules[name])}
+        self.anchoring = Anchoring(graph, self.asleep)
+        self.calls = graph.trace.calls
         self._lines: dict[Anchor, tuple[int, PlanLine]] = {}  # and when each is reached
         self._hits: dict[Anchor, set[int]] = {}  # the calls at which each takes hold
         self.frozen, self.narrow = 0, 0
@@ -34,9 +35,9 @@ class Draft:
         self.unbatched: list[str] = []
         self.gaps: list[str] = []  # layers that read what no function of torch has made
         self.normed: set[Anchor] = set()  # places one layer before batch normalisation
-        self.attention = [call for call in self.calls if call.function in ATTENTION or flow.is_attention_weights(call)]
-        self.additions = {item.add.index for item in flow.residuals}
-        self.branch = {index: item for item in flow.residuals for index in item.calls}
+        self.attention = [call for call in self.calls if call.function in ATTENTION or graph.is_attention_weights(call)]
+        self.additions = {item.add.index for item in graph.residuals}
+        self.branch = {index: item for item in graph.residuals for index in item.calls}
 
     @property
     def lines(self) -> list[PlanLine]:
@@ -68,7 +69,7 @@ class Draft:
     def _settled(self, line: PlanLine) -> PlanLine:
         """The line, off if its module runs in other places too, where nothing belongs."""
         anchor = line.anchor
-        ran = self.flow.trace.ran.get(anchor.module, 0)
+        ran = self.graph.trace.ran.get(anchor.module, 0)
         if len(self._hits[anchor]) < ran and line.enabled:
             return replace(
                 line,
@@ -98,7 +99,7 @@ class Draft:
 
     def is_path(self, call: Call) -> bool:
         """Whether a dropout call leaves whole branches out, by the name that all libraries' classes share."""
-        name = type(self.flow.modules.get(call.module)).__name__.lower()
+        name = type(self.graph.modules.get(call.module)).__name__.lower()
         return "path" in name or "depth" in name or call.function == "stochastic_depth"
 
     def p(self, call: Call) -> float:
@@ -108,10 +109,10 @@ class Draft:
 
     def there(self) -> Iterator[str]:
         for call in self.calls:
-            module = self.flow.modules.get(call.module)
+            module = self.graph.modules.get(call.module)
             own = self.probe.rates.get(call.module)
             if own is not None:
-                if own.p and self.flow.is_dropout(call):
+                if own.p and self.graph.is_dropout(call):
                     yield f"{call.module or 'the model'}: {type(module).__name__}, p = {own.p:g}"
             elif isinstance(module, torch.nn.RNNBase | torch.nn.MultiheadAttention):
                 if call.p:

@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..watch.graph import ATTENTION, CELLS, CONVOLUTIONS, GATES, RECURRENT, Read
+from ..known.operations import ATTENTION, CELLS, CONVOLUTIONS, GATES, RECURRENT
+from ..watch.graph import Read
 from ..watch.trace import INPUT, Call
 from . import starting
 from .draft import NARROW, Draft
@@ -20,23 +21,23 @@ class Hidden:
     """Goes over the layers of a model and asks what each reads."""
 
     def __init__(self, draft: Draft) -> None:
-        self.draft, self.flow, self.spot, self.calls = draft, draft.flow, draft.spot, draft.calls
+        self.draft, self.graph, self.anchoring, self.calls = draft, draft.graph, draft.anchoring, draft.calls
         self.dropped: set[int] = set()  # calls of whose result a line takes care
         self.readers: set[int] = set()  # the layers that are to read thinned units
 
     def places(self) -> None:
         found: dict[int, list[tuple[Call, Read, Start]]] = {}
         for layer in self.calls:
-            if not self.flow.is_layer(layer) or layer.inputs[:1] == (INPUT,):
+            if not self.graph.is_layer(layer) or layer.inputs[:1] == (INPUT,):
                 continue
             if not layer.inputs:
                 self._untraced(layer)
                 continue
-            read = self.flow.reads(layer)
+            read = self.graph.reads(layer)
             start = self._start(layer, read)
             if start is None:
                 continue
-            if self.flow.frozen([layer]):
+            if self.graph.frozen([layer]):
                 self.draft.frozen += 1
             elif not self.draft.own(read.dropouts, start):
                 found.setdefault(layer.inputs[0], []).append((layer, read, start))
@@ -46,15 +47,15 @@ class Hidden:
 
     def _untraced(self, layer: Call) -> None:
         """A layer that reads what no function of torch has made: the module that ran before it has to tell."""
-        ran = [name for name in self.flow.trace.ran if not f"{layer.module}.".startswith(f"{name}.") and name]
-        earlier = [name for name in self.flow.trace.ran if name in ran or name == layer.module]
+        ran = [name for name in self.graph.trace.ran if not f"{layer.module}.".startswith(f"{name}.") and name]
+        earlier = [name for name in self.graph.trace.ran if name in ran or name == layer.module]
         at = earlier.index(layer.module) if layer.module in earlier else 0
-        before = self.flow.modules.get(earlier[at - 1]) if at else None
-        width, anchor = self.flow.width(layer), self.spot.input(layer)
+        before = self.graph.modules.get(earlier[at - 1]) if at else None
+        width, anchor = self.graph.width(layer), self.anchoring.input(layer)
         plain = layer.function == "linear" or layer.function in CONVOLUTIONS
         if before is None or not _ACTIVATION.search(type(before).__name__) or anchor is None or not plain:
             self.draft.gaps.append(layer.module or "the model")
-        elif self.flow.frozen([layer]):
+        elif self.graph.frozen([layer]):
             self.draft.frozen += 1
         elif width >= NARROW:
             behind = f"behind {type(before).__name__}, by the order in which modules run"
@@ -72,8 +73,8 @@ class Hidden:
             return
         layers = [layer for layer, _, _ in readers]
         start = readers[0][2]
-        shared = None if layers[0].function in RECURRENT else self.spot.output(source, self.readers)
-        anchors = [anchor for layer in layers if (anchor := self.spot.input(layer))]
+        shared = None if layers[0].function in RECURRENT else self.anchoring.output(source, self.readers)
+        anchors = [anchor for layer in layers if (anchor := self.anchoring.input(layer))]
         if layers[0].function in RECURRENT and len(source.shape) == 2:  # a packed sequence, at a call mere rows
             anchors = [anchor for anchor in anchors if not anchor.call]
         if shared is not None and (len(readers) > 1 or not shared.call):
@@ -86,13 +87,13 @@ class Hidden:
         else:
             self.draft.blocked.append(f"{layers[0].function}() in {layers[0].module or 'the model'}")
             return
-        if any(reader.function == "batch_norm" for layer in layers for reader in self.flow.trace.consumers(layer)):
+        if any(reader.function == "batch_norm" for layer in layers for reader in self.graph.trace.consumers(layer)):
             self.draft.normed.update(anchors)
 
     def _start(self, layer: Call, read: Read) -> Start | None:
         """What to put on what a layer reads; None where nothing belongs there."""
         source = self.calls[layer.inputs[0]]
-        if layer.function in ATTENTION | CELLS or not source.dtype.is_floating_point or self.flow.is_gate(layer):
+        if layer.function in ATTENTION | CELLS or not source.dtype.is_floating_point or self.graph.is_gate(layer):
             return None
         if any(call.function in CELLS for call in read.layers) or not read.layers:
             return None
@@ -108,9 +109,9 @@ class Hidden:
         branch = self.draft.branch.get(layer.index)
         stream = any(call.index in self.draft.additions for call in read.layers)
         stream |= branch is not None and source.index not in branch.calls  # it goes by the branch as well
-        last = self.flow.is_last(layer) and (stream or bool(self.draft.attention))
-        ends = rank == 2 and not convolution and (last or self.flow.pooled(read))
-        if not ends and (stream or not read.activations or self.flow.is_depthwise(layer)):
+        last = self.graph.is_last(layer) and (stream or bool(self.draft.attention))
+        ends = rank == 2 and not convolution and (last or self.graph.pooled(read))
+        if not ends and (stream or not read.activations or self.graph.is_depthwise(layer)):
             return None
         if convolution and rank != int(layer.function[-2]) + 2:
             self.draft.unbatched.append(layer.module or "the model")
@@ -121,14 +122,14 @@ class Hidden:
         if ends:
             if self.draft.attention:
                 return starting.TRANSFORMER_HEAD
-            return starting.HEAD if self.flow.pooled(read) else starting.LAST
+            return starting.HEAD if self.graph.pooled(read) else starting.LAST
         return self._hidden(layer, read, width)
 
     def _hidden(self, layer: Call, read: Read, width: int) -> Start | None:
         """Units or maps behind an activation."""
         activation = next((call for call in read.activations if call.function not in GATES), read.activations[0])
         norms = [call for call in read.calls if call.function == "batch_norm"]
-        normed = any(self.flow.descends(norm.index, activation.index) for norm in norms)
+        normed = any(self.graph.descends(norm.index, activation.index) for norm in norms)
         behind = f"behind {activation.function}" + (" and its batch normalisation" if normed else "")
         branch = self.draft.branch.get(layer.index)
         convolution = layer.function in CONVOLUTIONS
@@ -145,4 +146,4 @@ class Hidden:
         return start if branch is None or self.draft.transforms(branch) else starting.within_branch(start)
 
     def _batch_first(self, recurrent: Call) -> bool:
-        return bool(getattr(self.flow.modules.get(recurrent.module), "batch_first", False))
+        return bool(getattr(self.graph.modules.get(recurrent.module), "batch_first", False))

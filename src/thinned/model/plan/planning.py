@@ -14,8 +14,8 @@ import torch
 
 from ...nn.names import named_modules
 from ..inspect.inplace import breaks
-from ..watch.graph import Flow
-from ..watch.trace import tensors_of
+from ..watch.graph import Graph
+from ..watch.recorder import tensors_of
 from ..watch.untouched import untouched
 from .attention import Attention
 from .branches import Branches
@@ -54,7 +54,7 @@ def plan(model: torch.nn.Module, *args: Any, **kwargs: Any) -> Plan:
     [('output of 1', 'Dropout', 0.5)]
     """
     found = probe(model, args, kwargs)
-    draft = Draft(Flow(found.trace, model, tensors_of((args, kwargs))), found)
+    draft = Draft(Graph(found.trace, model, tensors_of((args, kwargs))), found)
     Hidden(draft).places()
     Branches(draft).places()
     attention = Attention(draft)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..text_table import text_table
 from .line import PlanLine
 
 _HEADINGS = ("", "where", "variant", "p", "shape", "reason")
@@ -28,13 +29,7 @@ def table(lines: Sequence[PlanLine], there: Sequence[str], notes: Sequence[str])
         )
         for line in lines
     ]
-    widths = [max(len(row[column]) for row in (_HEADINGS, *rows)) for column in range(len(_HEADINGS))]
-    text = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in (_HEADINGS, *rows)
-    ]
-    if not rows:
-        text = ["No place for dropout was found."]
+    text = text_table(_HEADINGS, rows) if rows else ["No place for dropout was found."]
     if there:
         text += ["", "Already there, and left as it is:", *(f"  {item}" for item in there)]
     if notes:

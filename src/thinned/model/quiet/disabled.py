@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from ..rates.assign import Change, assign
+from ..rates.assign import Assignment, assign
 from ..rates.patterns import matching
-from ..rates.reachable import Located, Reach
+from ..rates.rate_places import RatePlace, RatePlaces
 
 Module = torch.nn.Module
 
@@ -39,20 +39,20 @@ def disabled(model: Module, pattern: str = "*", *, example: Any = None) -> Itera
     >>> net.p
     0.5
     """
-    reach = Reach("disabled", model, example)
-    names = matching("disabled", "pattern", pattern, reach) if reach.by_name or pattern != "*" else []
+    rate_places = RatePlaces("disabled", model, example)
+    names = matching("disabled", "pattern", pattern, rate_places) if rate_places.by_name or pattern != "*" else []
     classic = [
         module
         for name in names
-        if getattr(module := reach.by_name[name].module, "scaling", "") == "classic" and module.training
+        if getattr(module := rate_places.by_name[name].module, "scaling", "") == "classic" and module.training
     ]
-    held = {id(owner): owner for name in names for owner in _holders(reach.by_name[name])}
-    change = Change()
+    held = {id(owner): owner for name in names for owner in _holders(rate_places.by_name[name])}
+    change = Assignment()
     try:
         for module in classic:
             module.training = False
-        names = [name for name in names if reach.by_name[name].module not in classic]
-        assign("disabled", model, reach, dict.fromkeys(names, 0.0), change)
+        names = [name for name in names if rate_places.by_name[name].module not in classic]
+        assign("disabled", model, rate_places, dict.fromkeys(names, 0.0), change)
         _switched_off[id(held)] = held
         yield
     finally:
@@ -67,5 +67,5 @@ def is_disabled(module: Module) -> bool:
     return any(id(module) in held for held in [*_switched_off.values()])
 
 
-def _holders(place: Located) -> tuple[Any, ...]:
+def _holders(place: RatePlace) -> tuple[Any, ...]:
     return (place.module,) if place.attribute is None else (place.module, place.attribute.owner)

@@ -14,32 +14,30 @@ import torch
 
 from ..known.functions import DRAWS, FUNCTIONS
 from ..known.modules import rate_of
+from ..known.where import Where
 from ..source.readings import readings
 from ..watch.callsite import callsite, is_plumbing
-from ..watch.underway import frames, running
+from ..watch.draws import RATES, draws, named_arguments
+from ..watch.underway import callers, running
 
 Module = torch.nn.Module
 
 _FUNCTIONAL = torch.nn.functional.__file__
-_RATES = ("dropout_p", "dropout")
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
+class Drawing:
     """One draw."""
 
     owner: Module  # the innermost module that is the model's
-    module: str  # its name, or `name<Class>` for a module made in its forward
-    function: str
-    file: str
-    line: int
+    where: Where  # with the owner's name, or `name<Class>` for a module made in its forward
     p: float | None
 
 
-def drawn(func: Any, args: Any, kwargs: Any, names: Mapping[Module, str]) -> Drawn | None:
+def drawing_of(func: Any, args: Any, kwargs: Any, names: Mapping[Module, str]) -> Drawing | None:
     """The draw that an operator of torch is about to make, or None if it makes none, or not in one of these modules."""
-    named = {argument.name: value for argument, value in zip(func._schema.arguments, args, strict=False)} | kwargs
-    if not _draws(func, named):
+    named = named_arguments(func, args, kwargs)
+    if not draws(func, named):
         return None
     frame = sys._getframe(1)
     if func.namespace != "thinned" and _is_key(frame):
@@ -51,44 +49,23 @@ def drawn(func: Any, args: Any, kwargs: Any, names: Mapping[Module, str]) -> Dra
     loose = modules[0] if modules[0] is not owner else None
     file, line = callsite(frame)
     function = _function(frame, file, line) or func._schema.name.partition("::")[2].strip("_")
+    module = names[owner] + ("" if loose is None else f"<{type(loose).__name__}>")
     p = rate_of(loose or owner)
-    return Drawn(
-        owner=owner,
-        module=names[owner] + ("" if loose is None else f"<{type(loose).__name__}>"),
-        function=function,
-        file=file,
-        line=line,
-        p=_p(func, named, frame) if p is None else p,
-    )
+    return Drawing(owner, Where(module, function, file, line), _p(func, named, frame) if p is None else p)
 
 
-def in_python(name: str, module: Module) -> Drawn:
+def in_python(name: str, module: Module) -> Drawing:
     """A draw of Python's or NumPy's own generators, somewhere in the module's code."""
-    known = next((reading for reading in readings(module) if reading.function == "random"), None)
-    if known is None:
-        code = getattr(type(module).forward, "__code__", None)
-        file, line = (code.co_filename, code.co_firstlineno) if code is not None else ("", 0)
-        return Drawn(module, name, "random", file, line, None)
-    return Drawn(module, name, "random", known.file, known.line, known.number)
-
-
-def _draws(func: Any, named: Mapping[str, Any]) -> bool:
-    """Whether an operator that is marked as random draws with these arguments."""
-    name = func._schema.name
-    if func.namespace == "thinned":
-        return name in ("thinned::drop", "thinned::gaussian") and not named.get("linear")
-    if named.get("train", named.get("training", True)) is False or named.get("num_layers") == 1:
-        return False
-    rates = [named[rate] for rate in _RATES if rate in named]
-    if not rates and "dropout" in name:
-        rates = [named.get("p")]
-    elif not rates and "scaled_dot_product" in name:
-        rates = [0.0]  # the default, left out
-    return not rates or bool(rates[0])
+    known = next((reading for reading in readings(module) if reading.where.function == "random"), None)
+    if known is not None:
+        return Drawing(module, known.where._replace(module=name), known.number)
+    code = getattr(type(module).forward, "__code__", None)
+    file, line = (code.co_filename, code.co_firstlineno) if code is not None else ("", 0)
+    return Drawing(module, Where(name, "random", file, line), None)
 
 
 def _p(func: Any, named: Mapping[str, Any], frame: FrameType | None) -> float | None:
-    for inner in frames(frame):
+    for inner in callers(frame):
         if inner.f_code.co_filename == _FUNCTIONAL and inner.f_code.co_name in FUNCTIONS:
             p = inner.f_locals.get("p", inner.f_locals.get("dropout_p"))
             if isinstance(p, (int, float)):
@@ -98,14 +75,14 @@ def _p(func: Any, named: Mapping[str, Any], frame: FrameType | None) -> float | 
         return round(1.0 - kept, 12) if isinstance(kept, float) else None
     if func.namespace == "thinned":
         return float(named["law"][0]) / 65536 if func._schema.name == "thinned::drop" else None
-    p = next((named[name] for name in (*_RATES, "p") if name in named), None)
+    p = next((named[name] for name in (*RATES, "p") if name in named), None)
     return float(p) if isinstance(p, (int, float)) else None
 
 
 def _function(frame: FrameType | None, file: str, line: int) -> str:
     """The function of torch's that the user's line calls, by torch's own frames, else by the call in the source."""
     outermost = ""
-    for inner in frames(frame):
+    for inner in callers(frame):
         code = inner.f_code
         if code.co_filename == file and inner.f_lineno == line:
             return outermost or _called(inner)
@@ -136,4 +113,4 @@ def _called(frame: FrameType) -> str:
 
 def _is_key(frame: FrameType | None) -> bool:
     """Whether one of our operators draws its key."""
-    return any(is_plumbing(inner) for inner in frames(frame))
+    return any(is_plumbing(inner) for inner in callers(frame))

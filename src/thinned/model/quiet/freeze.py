@@ -10,7 +10,7 @@ import torch
 Module = torch.nn.Module
 
 
-class _Kept:
+class _FrozenTrain:
     """A frozen module's `train`, in the module's own dictionary, where it is found before the class's.
 
     It holds what the module was, and by which freezes it is held; an object and not a closure, so that deepcopy and
@@ -60,7 +60,7 @@ class Frozen:
         self.module = module
         self._holder = secrets.token_hex(8)  # also names this freeze in copies of the module
         for part in module.modules():
-            (_kept(part) or _Kept(part)).hold(self._holder)
+            (_frozen_train(part) or _FrozenTrain(part)).hold(self._holder)
 
     def thaw(self) -> Module:
         """Undo this freeze: modes and `requires_grad` are what they were before. Parts that another freeze holds wait.
@@ -72,7 +72,7 @@ class Frozen:
         return self.module
 
     def __repr__(self) -> str:
-        held = any(self._holder in kept.holders for part in self.module.modules() if (kept := _kept(part)))
+        held = any(self._holder in kept.holders for part in self.module.modules() if (kept := _frozen_train(part)))
         return f"Frozen({type(self.module).__name__}{'' if held else ', thawed'})"
 
 
@@ -125,7 +125,7 @@ def thaw(module: Module) -> Module:
     >>> twin.training, thaw(twin).training
     (False, True)
     """
-    if not any(_kept(part) for part in module.modules()):
+    if not any(_frozen_train(part) for part in module.modules()):
         raise ValueError(
             f"`thaw`: `module` must be frozen, or have a frozen part. Got {type(module).__name__}, which is not. "
             "Pass what was given to `freeze`, or a copy of it."
@@ -136,16 +136,16 @@ def thaw(module: Module) -> Module:
 
 def is_frozen(module: Module) -> bool:
     """Whether `freeze` holds this module."""
-    return _kept(module) is not None
+    return _frozen_train(module) is not None
 
 
-def _kept(module: Module) -> _Kept | None:
+def _frozen_train(module: Module) -> _FrozenTrain | None:
     found: Any = module.__dict__.get("train")
-    return found if isinstance(found, _Kept) else None
+    return found if isinstance(found, _FrozenTrain) else None
 
 
 def _release(module: Module, holder: str | None) -> None:
     for part in module.modules():
-        kept = _kept(part)
+        kept = _frozen_train(part)
         if kept is not None and (holder is None or holder in kept.holders):
             kept.release(holder)

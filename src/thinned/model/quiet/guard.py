@@ -16,12 +16,13 @@ from torch.utils.hooks import RemovableHandle
 from ...nn.names import named_modules
 from ...nn.uncopied_hook import UncopiedHook
 from ..known.modules import rate_attributes
+from ..known.where import Where
 from ..rates.patterns import none_such
-from ..rates.reachable import Reach
+from ..rates.rate_places import RatePlaces
 from ..watch.generators import python_state
 from ..watch.underway import left_over
 from ..watch.untouched import check_module
-from .drawing import Drawn, drawn, in_python
+from .drawing import Drawing, drawing_of, in_python
 
 Module = torch.nn.Module
 
@@ -35,12 +36,10 @@ class NoiseInEval(RuntimeError):  # noqa: N818  a name that says what happened
     `place` is its name as in `thinned.inspect`; `module`, `function`, `file`, `line` and `p` say what drew, and where.
     """
 
-    def __init__(self, message: str, place: str, found: Drawn) -> None:
+    def __init__(self, message: str, place: str, found: Drawing) -> None:
         super().__init__(message)
         self.place = place
-        self.module = found.module
-        self.function = found.function
-        self.file, self.line = found.file, found.line
+        self.module, self.function, self.file, self.line = found.where
         self.p = found.p
 
 
@@ -93,7 +92,7 @@ class Guard:
         self._model = model
         self._names = {module: name for name, module in named_modules(model)}
         self._local = _Local()
-        self._known: dict[tuple[str, str, str, int], str] = {}
+        self._known: dict[Where, str] = {}
         self._handles: list[RemovableHandle] = []
         enter, leave = UncopiedHook(self._enter), UncopiedHook(self._leave)
         fused = {
@@ -137,7 +136,7 @@ class Guard:
         else:
             local.generators = python_state()
             local.stack.append(module)
-            local.mode = _Watch(self)
+            local.mode = _DrawMode(self)
             local.mode.__enter__()
 
     def _leave(self, module: Module, *_: Any) -> None:
@@ -174,7 +173,7 @@ class Guard:
             module = next((inner for inner in reversed(local.stack) if inner in self._names), self._model)
             self.refuse(module, in_python(self._names[module], module))
 
-    def refuse(self, module: Module, found: Drawn) -> None:
+    def refuse(self, module: Module, found: Drawing) -> None:
         """Raise, unless the module may draw."""
         inference = _inference()
         if module.training and not inference:
@@ -184,10 +183,10 @@ class Guard:
             return
         mode = "inference mode" if inference else "eval mode"
         with_p = "" if found.p is None else f" with p = {found.p:.6g}"
-        where = f" at {found.file}:{found.line}" if found.file else ""
+        where = f" at {found.where.file}:{found.where.line}" if found.where.file else ""
         cure = "Call model.eval() first" if module.training else "Have it follow self.training"
         raise NoiseInEval(
-            f"`eval_guard`: {place!r} must draw no noise in {mode}. Got {found.function}{with_p}{where}. "
+            f"`eval_guard`: {place!r} must draw no noise in {mode}. Got {found.where.function}{with_p}{where}. "
             f"{cure}, or allow it: allow=({place!r},).",
             place,
             found,
@@ -195,19 +194,19 @@ class Guard:
 
     def watch(self, func: Any, args: Any, kwargs: Any) -> None:
         """Look at a random operator that is about to run."""
-        found = drawn(func, args, kwargs, self._names)
+        found = drawing_of(func, args, kwargs, self._names)
         if found is not None:
             self.refuse(found.owner, found)
 
-    def _place(self, module: Module, found: Drawn) -> str:
-        if rate_attributes(module) or "<" in found.module:
-            return found.module
-        key = (found.module, found.function, found.file, found.line)
+    def _place(self, module: Module, found: Drawing) -> str:
+        key = found.where
+        if rate_attributes(module) or "<" in key.module:
+            return key.module
         if key not in self._known:
-            places = Reach("eval_guard", self._model).by_name.values()
-            where = f"{found.file}:{found.line}"
+            places = RatePlaces("eval_guard", self._model).by_name.values()
+            where = f"{key.file}:{key.line}"
             names = [place.name for place in places if place.module is module and place.where == where]
-            self._known[key] = names[0] if names else f"{found.module}:{found.function}"
+            self._known[key] = names[0] if names else f"{key.module}:{key.function}"
         return self._known[key]
 
 
@@ -220,7 +219,7 @@ class _Local(threading.local):
         self.generators: Any = None
 
 
-class _Watch(TorchDispatchMode):
+class _DrawMode(TorchDispatchMode):
     def __init__(self, guard: Guard) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.guard = guard
@@ -234,7 +233,7 @@ class _Watch(TorchDispatchMode):
 
 def _check_patterns(model: Module, patterns: tuple[str, ...]) -> None:
     """Refuse what can name no place: neither one that modules and source tell of, nor one that only a run shows."""
-    places = Reach("eval_guard", model).by_name if patterns else {}
+    places = RatePlaces("eval_guard", model).by_name if patterns else {}
     modules = [name for name, _ in named_modules(model)] if patterns else []
     for pattern in patterns:
         if not isinstance(pattern, str):

@@ -7,24 +7,24 @@ from typing import Any
 
 import torch
 
-from ..edit.rate_holder import Attribute, Called, Way
-from .reachable import Located, Reach, look
+from ..edit.rate_holder import Attribute, CallRate, RateHolder
+from .rate_places import RatePlace, RatePlaces, look
 
 Module = torch.nn.Module
 
 
-class Change:
+class Assignment:
     """What was assigned, and what was there before."""
 
     def __init__(self) -> None:
-        self.before: list[tuple[Way, Any]] = []
+        self.before: list[tuple[RateHolder, Any]] = []
 
-    def assign(self, way: Way, p: float) -> None:
+    def assign(self, way: RateHolder, p: float) -> None:
         if way.p != p:
             self.before.append((way, way.state))
             way.p = p
 
-    def release(self, call: Called) -> None:
+    def release(self, call: CallRate) -> None:
         """Let a call read its attribute again."""
         if call.state is not None:
             self.before.append((call, call.state))
@@ -37,47 +37,47 @@ class Change:
 
 
 def assign(
-    owner: str, model: Module, reach: Reach, wanted: Mapping[str, float], change: Change | None = None
+    owner: str, model: Module, rate_places: RatePlaces, wanted: Mapping[str, float], change: Assignment | None = None
 ) -> dict[str, float]:
     """Plan all, then change all; what fails on the way is undone."""
-    before = {name: place.p for name, place in reach.by_name.items()}
-    plan: list[Callable[[Change], None]] = []
-    groups: dict[Any, list[Located]] = {}
-    for place in reach.by_name.values():
+    before = {name: place.p for name, place in rate_places.by_name.items()}
+    plan: list[Callable[[Assignment], None]] = []
+    groups: dict[Any, list[RatePlace]] = {}
+    for place in rate_places.by_name.values():
         if place.attribute is not None:
             groups.setdefault(place.attribute.key, []).append(place)
     planned: set[Any] = set()
     for name in wanted:
-        place = reach.by_name[name]
+        place = rate_places.by_name[name]
         if place.attribute is None:
             plan.append(_by_calls(owner, place, wanted[name]))
         elif place.attribute.key not in planned:
             planned.add(place.attribute.key)
             plan.append(_by_attribute(owner, place.attribute, groups[place.attribute.key], wanted))
-    change = change or Change()
+    change = change or Assignment()
     try:
         for step in plan:
             step(change)
-        if reach.inspection is not None and change.before:
-            _verify(owner, model, reach, wanted)
+        if rate_places.inspection is not None and change.before:
+            _verify(owner, model, rate_places, wanted)
     except BaseException:
         change.undo()
         raise
-    after = {name: place.p for name, place in reach.by_name.items()}
+    after = {name: place.p for name, place in rate_places.by_name.items()}
     return {name: p for name, p in after.items() if p is not None and p != before[name]}
 
 
-def _by_calls(owner: str, place: Located, p: float) -> Callable[[Change], None]:
+def _by_calls(owner: str, place: RatePlace, p: float) -> Callable[[Assignment], None]:
     if not place.calls:
         if place.p == p:
             return lambda change: None
         raise ValueError(
-            f"`{owner}`: {place} must be within reach. Its p is in the code of a mask made by hand, or in what "
+            f"`{owner}`: {place} must be within rate_places. Its p is in the code of a mask made by hand, or in what "
             "the code computes, and no attribute holds it. Have the forward read self.p, use "
             "thinned.nn.functional.dropout, or leave it out of the pattern."
         )
 
-    def step(change: Change) -> None:
+    def step(change: Assignment) -> None:
         for call in place.calls:
             change.assign(call, p)
 
@@ -85,8 +85,8 @@ def _by_calls(owner: str, place: Located, p: float) -> Callable[[Change], None]:
 
 
 def _by_attribute(
-    owner: str, attribute: Attribute, members: list[Located], wanted: Mapping[str, float]
-) -> Callable[[Change], None]:
+    owner: str, attribute: Attribute, members: list[RatePlace], wanted: Mapping[str, float]
+) -> Callable[[Assignment], None]:
     """Set an attribute, or, where of several calls that read it only some are to have the new p, those calls."""
     asked = [place for place in members if place.name in wanted]
     order = [*wanted]
@@ -96,7 +96,7 @@ def _by_attribute(
         place.module is attribute.owner and not place.calls and ":" not in place.name for place in members
     ):
 
-        def whole(change: Change) -> None:
+        def whole(change: Assignment) -> None:
             change.assign(attribute, last)
             for place in asked:
                 for call in place.calls:
@@ -111,7 +111,7 @@ def _by_attribute(
             f"Set {', '.join(place.name for place in others)} too."
         )
 
-    def single(change: Change) -> None:
+    def single(change: Assignment) -> None:
         for place in asked:
             for call in place.calls:
                 change.assign(call, wanted[place.name])
@@ -119,11 +119,11 @@ def _by_attribute(
     return single
 
 
-def _verify(owner: str, model: Module, reach: Reach, wanted: Mapping[str, float]) -> None:
+def _verify(owner: str, model: Module, rate_places: RatePlaces, wanted: Mapping[str, float]) -> None:
     """Run the example again: what is called must be called with the new p, and masks must have it."""
-    for found in look(model, reach.example).places:
+    for found in look(model, rate_places.example).places:
         p = wanted.get(found.name)
-        place = reach.by_name.get(found.name)
+        place = rate_places.by_name.get(found.name)
         if p is None or place is None or not found.train_calls:
             continue
         p = place.p if place.p is not None else p

@@ -6,18 +6,18 @@ import difflib
 from collections.abc import Collection
 from fnmatch import fnmatchcase
 
-from .reachable import Located, Reach
+from .rate_places import RatePlace, RatePlaces
 
 
-def matching(owner: str, argument: str, pattern: str, reach: Reach) -> list[str]:
+def matching(owner: str, argument: str, pattern: str, rate_places: RatePlaces) -> list[str]:
     """The names of the places that a pattern matches; an error if there are none."""
-    names = [name for name in reach.by_name if fnmatchcase(name, pattern)]
+    names = [name for name in rate_places.by_name if fnmatchcase(name, pattern)]
     if not names:
-        hint = "" if reach.example is not None else "Pass `example` to find dropout that no source tells of."
-        raise none_such(owner, argument, pattern, reach.by_name, hint)
-    if reach.inspection is not None:
-        ran = {*reach.inspection.train.ran, *reach.inspection.eval.ran}
-        if all(_dead(reach.by_name[name], ran, reach) for name in names) and owner != "disabled":
+        hint = "" if rate_places.example is not None else "Pass `example` to find dropout that no source tells of."
+        raise none_such(owner, argument, pattern, rate_places.by_name, hint)
+    if rate_places.inspection is not None:
+        ran = {*rate_places.inspection.train.ran, *rate_places.inspection.eval.ran}
+        if all(_dead(rate_places.by_name[name], ran, rate_places) for name in names) and owner != "disabled":
             raise ValueError(
                 f"`{owner}`: `{argument}` must name places that run. Got {pattern!r}: {', '.join(names[:5])} never "
                 "ran on the example, and no call reads its p. Setting it would do nothing."
@@ -35,7 +35,7 @@ def none_such(owner: str, argument: str, pattern: str, places: Collection[str], 
     )
 
 
-def _dead(place: Located, ran: set[str], reach: Reach) -> bool:
+def _dead(place: RatePlace, ran: set[str], rate_places: RatePlaces) -> bool:
     """Whether a dropout module has a p that nothing in the run has asked for."""
     if ":" in place.name or place.name in ran or place.attribute is None or "<" in place.name:
         return False
@@ -44,5 +44,5 @@ def _dead(place: Located, ran: set[str], reach: Reach) -> bool:
     key = place.attribute.key
     return not any(
         other is not place and other.attribute is not None and other.attribute.key == key
-        for other in reach.by_name.values()
+        for other in rate_places.by_name.values()
     )

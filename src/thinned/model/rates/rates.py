@@ -11,7 +11,7 @@ import torch
 from ...noise import PROBABILITY, check
 from .assign import assign
 from .patterns import matching
-from .reachable import Reach
+from .rate_places import RatePlaces
 
 Module = torch.nn.Module
 
@@ -35,8 +35,8 @@ def rates(model: Module, *, example: Any = None) -> dict[str, float]:
     >>> rates(net)
     {'1': 0.1}
     """
-    reach = Reach("rates", model, example)
-    return {name: math.nan if place.p is None else place.p for name, place in reach.by_name.items()}
+    rate_places = RatePlaces("rates", model, example)
+    return {name: math.nan if place.p is None else place.p for name, place in rate_places.by_name.items()}
 
 
 def set_rates(model: Module, rates: Mapping[str, float], *, example: Any = None) -> dict[str, float]:
@@ -76,13 +76,13 @@ def set_rates(model: Module, rates: Mapping[str, float], *, example: Any = None)
         if not isinstance(pattern, str):
             raise TypeError(f"`set_rates`: a pattern must be text. Got {pattern!r}. Pass '*' for all places.")
         check(PROBABILITY, "set_rates", "p", p)
-    reach = Reach("set_rates", model, example)
+    rate_places = RatePlaces("set_rates", model, example)
     wanted: dict[str, float] = {}
     for pattern, p in rates.items():
-        for name in matching("set_rates", "rates", pattern, reach):
+        for name in matching("set_rates", "rates", pattern, rate_places):
             wanted.pop(name, None)  # the last pattern's is the last
             wanted[name] = float(p)
-    return assign("set_rates", model, reach, wanted)
+    return assign("set_rates", model, rate_places, wanted)
 
 
 def scale_rates(model: Module, factor: float, pattern: str = "*", *, example: Any = None) -> dict[str, float]:
@@ -105,10 +105,10 @@ def scale_rates(model: Module, factor: float, pattern: str = "*", *, example: An
         raise ValueError(
             f"`scale_rates`: `factor` must be a finite number, 0 or more. Got {factor!r}. 1.0 changes nothing."
         )
-    reach = Reach("scale_rates", model, example)
+    rate_places = RatePlaces("scale_rates", model, example)
     wanted: dict[str, float] = {}
-    for name in matching("scale_rates", "pattern", pattern, reach):
-        place = reach.by_name[name]
+    for name in matching("scale_rates", "pattern", pattern, rate_places):
+        place = rate_places.by_name[name]
         if place.p is None:
             raise ValueError(
                 f"`scale_rates`: {place} must have a p. Only a run tells it. Pass `example`, or use set_rates."
@@ -120,4 +120,4 @@ def scale_rates(model: Module, factor: float, pattern: str = "*", *, example: An
                 "Take a smaller factor, or name the places in `pattern`."
             )
         wanted[name] = p
-    return assign("scale_rates", model, reach, wanted)
+    return assign("scale_rates", model, rate_places, wanted)

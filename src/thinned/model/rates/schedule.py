@@ -12,7 +12,7 @@ from ...noise import check
 from ...schedules.curve import STEP, ByDepth, Curve, curve
 from .assign import assign
 from .patterns import matching
-from .reachable import Reach
+from .rate_places import RatePlaces
 
 NUMBERED = re.compile(r"(.*\.)?\d+(?![^.:])")  # a name up to its last number: "blocks.3" of "blocks.3.drop_path1"
 
@@ -33,7 +33,7 @@ class Schedule:
         example: what the model is called with, as in `set_rates`. It is run once, here.
 
     Raises:
-        TypeError, ValueError: as `set_rates`: a pattern that matches no place, a place that is out of reach.
+        TypeError, ValueError: as `set_rates`: a pattern that matches no place, a place that is out of rate_places.
 
     Cost: some ten microseconds a place for a step, next to nothing where no p changes.
 
@@ -56,12 +56,12 @@ class Schedule:
             )
         self.model = model
         self.schedules = {pattern: curve(value) for pattern, value in schedules.items()}
-        self._reach = Reach("Schedule", model, example)
+        self._rate_places = RatePlaces("Schedule", model, example)
         self._places = self._find()
         self._steps = 0
         self._set: dict[str, float] = {}
         self.go_to(0)
-        self._reach.inspection = None  # the example has shown that p follows
+        self._rate_places.inspection = None  # the example has shown that p follows
 
     @property
     def steps(self) -> int:
@@ -87,7 +87,7 @@ class Schedule:
         wanted = self.at(step)
         changes = {name: p for name, p in wanted.items() if p != self._set.get(name)}
         if changes:
-            assign("Schedule", self.model, self._reach, changes)
+            assign("Schedule", self.model, self._rate_places, changes)
         self._set, self._steps = wanted, step
 
     def state_dict(self) -> dict[str, Any]:
@@ -115,7 +115,7 @@ class Schedule:
         """The curve of every place that a pattern names."""
         places: dict[str, Curve] = {}
         for pattern, of in self.schedules.items():
-            names = matching("Schedule", "schedules", pattern, self._reach)
+            names = matching("Schedule", "schedules", pattern, self._rate_places)
             places |= _by_depth(of, names) if isinstance(of, ByDepth) else dict.fromkeys(names, of)
         return places
 

@@ -9,20 +9,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..known.operations import PROPORTIONAL, SCALED_DROPOUTS, SCALES, SHAPES
 from ..watch.generators import seed
-from ..watch.replay import Ref, Step, Tape
+from ..watch.replay import Ref, Replay, Step
 from .factors import LEAST, Scaling, Z
-from .meeting import CALLS, LINEAR, SCALES, SHAPES, Meeting
+from .meeting import Meeting
 
 RUNS = (24, 512)  # how often a place is run again, at least and at most
 SHARP = 0.25  # it is enough when Z standard errors are this part of p, which is what forgotten scaling shows
 
 
 class Comparison:
-    """One meeting, followed to the next call that both tapes have."""
+    """One meeting, followed to the next call that both replays have."""
 
     def __init__(
-        self, training: Tape, inference: Tape, status: list[str], match: dict[int, int], meeting: Meeting
+        self, training: Replay, inference: Replay, status: list[str], match: dict[int, int], meeting: Meeting
     ) -> None:
         self.training, self.inference, self.status, self.match = training, inference, status, match
         self.meeting = meeting
@@ -30,7 +31,7 @@ class Comparison:
         self.skip = {
             index
             for index, step in enumerate(training.steps)
-            if step.draws and step.name in CALLS and status[index] == "data" and index != meeting.step
+            if step.draws and step.name in SCALED_DROPOUTS and status[index] == "data" and index != meeting.step
         }
         self.base = self._back(meeting.base)
         self.cut = self._cut(Ref(meeting.step)) if self.base is not None else None
@@ -42,14 +43,14 @@ class Comparison:
         ours, theirs = self.cut
         there = Ref(self.match[self.base.step], self.base.item)
         step = self.training.steps[self.meeting.step]
-        if theirs == there and ours.step == self.meeting.step and step.name in CALLS:
+        if theirs == there and ours.step == self.meeting.step and step.name in SCALED_DROPOUTS:
             return None  # torch's own dropout with nothing around it
         if not self._pure(there, theirs):
             return None
         way = [self.training.steps[at] for at in self.training.between([self.base.step], ours.step)]
         back = [self.inference.steps[at] for at in self.inference.between([there.step], theirs.step)]
         code = tuple(
-            (step.name, step.file, step.line, *(value for value in _plain(step) if isinstance(value, (int, float))))
+            (*step.where[1:], *(value for value in _plain(step) if isinstance(value, (int, float))))
             for step in (*way, *back)
         )
         return code, len(self.training.steps[self.base.step].shape)
@@ -92,7 +93,7 @@ class Comparison:
         return None if self._agree_later(runs) else scaling
 
     def _back(self, base: Ref) -> Ref | None:
-        """The first tensor before, through scaling by constants, that both tapes have."""
+        """The first tensor before, through scaling by constants, that both replays have."""
         while base.step not in self.match:
             step = self.training.steps[base.step]
             data = [ref for ref in step.refs if self.status[ref.step] == "data"]
@@ -180,7 +181,7 @@ class Comparison:
         base, (ours, _) = self.base, self.cut
         for _ in range(2):
             nexts = [at for at in self.training.consumers.get(ours.step, []) if at in self.match]
-            if not nexts or self.training.steps[nexts[0]].name not in LINEAR:
+            if not nexts or self.training.steps[nexts[0]].name not in PROPORTIONAL:
                 return False
             cut = self._cut(Ref(nexts[0]))
             if cut is None or not self._pure(Ref(self.match[base.step]), cut[1]):

@@ -1,7 +1,7 @@
 """Whether the mean of dropped activations is the same in training and at inference: measured, whoever wrote the mask.
 
 The right pairs of factors are (1, 1), inverted scaling, and (q, q), classic scaling, where q is the kept share. The two
-factors are measured apart. The model is recorded once in training and once at inference (`tape`); where noise meets a
+factors are measured apart. The model is recorded once in training and once at inference (`replay`); where noise meets a
 tensor x in training, the calls from x to the next call that both runs make are run again with ones for x, many times in
 training and once at inference. What else the model does, and its other noise, plays no part.
 """
@@ -14,14 +14,14 @@ from typing import Any
 
 import torch
 
-from ..watch.replay import Tape
+from ..watch.replay import Replay
 from .comparison import Comparison
 from .factors import Scaling
 from .meeting import meetings, statuses
 
 
-def measure(training: Tape, inference: Tape) -> Iterator[Scaling]:
-    """The scaling of each place where noise thins a tensor and both tapes come together again after it.
+def measure(training: Replay, inference: Replay) -> Iterator[Scaling]:
+    """The scaling of each place where noise thins a tensor and both replays come together again after it.
 
     Draws noise from torch's global generator. Places with the same code and the same numbers are measured once.
     Cost: 24 to 512 times the few calls of each distinct place.
@@ -44,8 +44,8 @@ def measure(training: Tape, inference: Tape) -> Iterator[Scaling]:
             yield scaling
 
 
-def _matches(training: Tape, inference: Tape) -> dict[int, int]:
+def _matches(training: Replay, inference: Replay) -> dict[int, int]:
     """Which step at inference is which step in training: the same call in the same module and line, in order."""
-    ours, theirs = ([step.key for step in tape.steps] for tape in (training, inference))
+    ours, theirs = ([step.key for step in replay.steps] for replay in (training, inference))
     blocks = SequenceMatcher(None, ours, theirs, autojunk=False).get_matching_blocks()
     return {a + offset: b + offset for a, b, size in blocks for offset in range(size)}

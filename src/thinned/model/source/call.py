@@ -15,8 +15,9 @@ import numpy
 import torch
 
 from ..known.functions import FUNCTIONS, canonical
+from ..known.where import Where
 from .found import CALLS, Reading
-from .value import UNKNOWN, Built, Filled, Known, Random, attribute, kept
+from .value import UNKNOWN, BuiltDropout, Filled, Known, Random, attribute, p_of_keeping
 
 Module = torch.nn.Module
 
@@ -38,7 +39,7 @@ class Reader(Protocol):
     def enter(self, function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any: ...
 
 
-class Calls:
+class CallReading:
     """What is made of a call."""
 
     reader: Reader
@@ -47,9 +48,13 @@ class Calls:
     def value(self, node: ast.expr) -> Any:
         raise NotImplementedError
 
+    def reading(self, function: str, line: int, p: Any, built: str = "") -> Reading:
+        """A call at a line of the function that is followed."""
+        return Reading(Where("", function, self.file, line), p, built)
+
     def mask(self, drawn: Random, p: Any) -> None:
         name = "LayerDrop" if drawn.single and drawn.function in _UNIFORM - {"random"} else drawn.function
-        self.reader.found.append(Reading(name, self.file, drawn.line, p))
+        self.reader.found.append(self.reading(name, drawn.line, p))
 
     def call(self, node: ast.Call) -> Any:
         target = self.value(node.func)
@@ -59,9 +64,9 @@ class Calls:
             if isinstance(part, ast.Starred):
                 self.value(part.value)
         line = node.func.end_lineno if isinstance(node.func, ast.Attribute) else node.func.lineno
-        if isinstance(target, Built):
+        if isinstance(target, BuiltDropout):
             p = target.p
-            self.reader.found.append(Reading(_BUILT[target.kind], self.file, line or 0, p, target.kind))
+            self.reader.found.append(self.reading(_BUILT[target.kind], line or 0, p, target.kind))
             return UNKNOWN
         single = not node.args or (isinstance(node.args[0], ast.List | ast.Tuple) and not node.args[0].elts)
         if not isinstance(target, Known):  # a method of a tensor, most likely
@@ -74,7 +79,7 @@ class Calls:
             function = function.func
         if isinstance(function, type):
             if function.__name__ in _BUILT and issubclass(function, torch.nn.modules.dropout._DropoutNd):
-                return Built(function.__name__, args[0] if args else kwargs.get("p", Known(0.5)))
+                return BuiltDropout(function.__name__, args[0] if args else kwargs.get("p", Known(0.5)))
             return args[0] if function in (float, int) and args else UNKNOWN
         if _torch(function):
             return self.drops(canonical(function), line or 0, args, kwargs, single)
@@ -95,7 +100,7 @@ class Calls:
         if name == "multi_head_attention_forward" and not (len(args) > entry.p.place or "dropout_p" in kwargs):
             p = UNKNOWN
         p = Known(p) if isinstance(p, (int, float)) else p
-        self.reader.found.append(Reading(name, self.file, line, p))
+        self.reader.found.append(self.reading(name, line, p))
         return UNKNOWN
 
     def drawn(self, name: str, line: int, args: list[Any], kwargs: dict[str, Any], single: bool = False) -> Any:
@@ -112,7 +117,7 @@ class Calls:
         if name == "bernoulli":
             p = kwargs.get("p", args[1] if len(args) > 1 else args[0])
             p = p.number if isinstance(p, Filled) else p
-            self.reader.found.append(Reading(name, self.file, line, kept(p)))
+            self.reader.found.append(self.reading(name, line, p_of_keeping(p)))
         return UNKNOWN
 
     def python(self, function: Any, line: int, args: list[Any], kwargs: dict[str, Any]) -> Any:
@@ -155,7 +160,7 @@ class Calls:
             p = Known(p) if isinstance(p, (int, float)) else p
             name = names.get(function.__name__, "dropout")
             if not (isinstance(p, Known) and not p.held and p.number == 0):  # which never calls the operator
-                self.reader.found.append(Reading(name, self.file, line, p))
+                self.reader.found.append(self.reading(name, line, p))
         return UNKNOWN
 
 

@@ -10,11 +10,24 @@ from typing import Any
 
 import torch
 
-from .call import Calls
-from .value import UNKNOWN, Filled, Known, Random, attribute, compared, computed, item, kept, one, plain, threshold
+from .call import CallReading
+from .value import (
+    UNKNOWN,
+    Filled,
+    Known,
+    Random,
+    attribute,
+    compared,
+    computed,
+    item,
+    one,
+    p_of_keeping,
+    plain,
+    threshold,
+)
 
 
-class Expressions(Calls):
+class Expressions(CallReading):
     """The value of an expression under the names of a function's scope."""
 
     function: Any
@@ -116,7 +129,7 @@ class Expressions(Calls):
         if isinstance(operator, ast.Add):  # floor(keep + u) is 1 with probability keep
             for value, other in ((left, right), (right, left)):
                 if isinstance(value, Random):
-                    self.mask(value, kept(other))
+                    self.mask(value, p_of_keeping(other))
         return UNKNOWN
 
     def compare(self, operators: Sequence[ast.cmpop], values: Sequence[Any]) -> Any:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..known.functions import FUNCTIONS
+from ..known.where import Where
 from .value import Known
 
 # The functions whose p is an argument of the call that people write.
@@ -16,16 +17,14 @@ CALLS = frozenset(FUNCTIONS) - {"stochastic_depth", "lstm", "gru", "rnn_tanh", "
 class Reading:
     """A call that drops, as the source has it."""
 
-    function: str
-    file: str
-    line: int
+    where: Where  # seen from the module whose forward it is: its own `module` is ""
     p: Any  # Known, or UNKNOWN
     built: str = ""  # the class of a module made in the forward
 
     @property
     def mask(self) -> bool:
         """Whether it is a mask made by hand, which no argument of p belongs to."""
-        return self.function not in FUNCTIONS
+        return self.where.function not in FUNCTIONS
 
     @property
     def holder(self) -> Known | None:

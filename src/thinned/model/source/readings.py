@@ -30,15 +30,15 @@ DEPTH = 12  # functions entered from functions
 
 def readings(module: Module) -> list[Reading]:
     """The calls that drop in a module's own forward, in the order in which it runs; none where there is no source."""
-    reader = _Reader(module)
+    reader = _ModuleReader(module)
     function = inspect.unwrap(module.__dict__.get("forward") or type(module).forward)
     function = getattr(function, "__func__", function)
     if not isinstance(function, types.FunctionType):  # an object in the forward's place, which calls it
         function = inspect.unwrap(type(module).forward)
     first = [*inspect.signature(function).parameters][:1]
     reader.enter(function, [Known(module)] if first == ["self"] or "forward" not in module.__dict__ else [], {})
-    once = {(found.function, found.line, found.file): found for found in reversed(reader.found)}
-    return [found for found in reader.found if once.get((found.function, found.line, found.file)) is found]
+    once = {found.where: found for found in reversed(reader.found)}
+    return [found for found in reader.found if once.get(found.where) is found]
 
 
 @functools.lru_cache(maxsize=4096)
@@ -55,7 +55,7 @@ def _definition(function: types.FunctionType) -> tuple[ast.FunctionDef, str] | N
     return node, function.__code__.co_filename
 
 
-class _Reader:
+class _ModuleReader:
     def __init__(self, module: Module) -> None:
         self.module = module
         self.found: list[Reading] = []

@@ -56,7 +56,7 @@ class Filled:
 
 
 @dataclass(frozen=True, slots=True)
-class Built:
+class BuiltDropout:
     """A dropout module that the forward makes itself."""
 
     kind: str
@@ -75,7 +75,7 @@ def is_number(value: Any) -> bool:
     return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1)
 
 
-def kept(value: Any) -> Any:
+def p_of_keeping(value: Any) -> Any:
     """p from the probability of a unit that stays: 1 minus it, unless an attribute's name says that it holds p."""
     if isinstance(value, Known) and value.held:
         return _meant(value)

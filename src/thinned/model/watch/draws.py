@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,30 +36,46 @@ class DrawMode(TorchDispatchMode):
         return result
 
 
+RATES = ("dropout_p", "dropout")  # arguments that hold a p, of operators that do more than draw
+
+
+def named_arguments(func: Any, args: Any, kwargs: Any) -> dict[str, Any]:
+    """The arguments of an operator's call by name, defaults included."""
+    schema = func._schema.arguments
+    defaults = {argument.name: argument.default_value for argument in schema if argument.has_default_value()}
+    given = {argument.name: value for argument, value in zip(schema, args, strict=False)}
+    return {**defaults, **given, **kwargs}
+
+
+def draws(func: Any, named: Mapping[str, Any]) -> bool:
+    """Whether an operator that is marked as random, or is thinned's, makes noise with these arguments."""
+    name = func._schema.name
+    if func.namespace == "thinned":
+        return name in ("thinned::drop", "thinned::gaussian") and not named.get("linear")
+    if named.get("train", named.get("training", True)) is False or named.get("num_layers") == 1:
+        return False
+    rates = [named[rate] for rate in RATES if rate in named]
+    if not rates and "dropout" in name:
+        rates = [named.get("p")]
+    return not rates or bool(rates[0])
+
+
 def _draw(func: Any, args: Any, kwargs: Any, result: Any) -> Draw | None:
     """What the operator drew, or None where it drew nothing after all."""
+    named = named_arguments(func, args, kwargs)
+    if not draws(func, named):
+        return None
     name = func._schema.name
     if name == "thinned::drop":
         return _ours(func, args, name)
     if name == "thinned::gaussian":
         return Draw(name, _shared(args[0], args[4]), None)
-    if func.namespace == "thinned":
-        return None
     first = result[0] if isinstance(result, (tuple, list)) and result else result
     shape = tuple(first.shape) if isinstance(first, Tensor) else ()
-    schema = func._schema.arguments
-    named = {argument.name: argument.default_value for argument in schema if argument.has_default_value()}
-    named |= {argument.name: value for argument, value in zip(schema, args, strict=False)} | kwargs
-    rate = named.get("dropout_p", named.get("dropout"))
-    if rate is not None:  # attention and recurrent kernels, which are marked as random at every p
-        trains = named.get("train", True)
-        return Draw(name, shape, None) if rate and trains else None
     if name == "aten::native_dropout":
-        return Draw(name, shape, 1.0 - _mean(result[1])) if named.get("train") is not False else None
+        return Draw(name, shape, 1.0 - _mean(result[1]))
     if name in ("aten::bernoulli", "aten::bernoulli_"):
         return Draw(name, shape, 1.0 - _mean(first != 0))
-    if name == "aten::rrelu_with_noise" and not named.get("training"):
-        return None
     return Draw(name, shape, None)
 
 

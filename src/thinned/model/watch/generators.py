@@ -42,7 +42,7 @@ def python_state() -> tuple[Any, ...]:
 
 
 @contextmanager
-def kept() -> Iterator[None]:
+def restored() -> Iterator[None]:
     """Put all generators back after what is inside the `with`."""
     states = States.now()
     try:

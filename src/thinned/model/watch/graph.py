@@ -1,39 +1,39 @@
-"""What flows where in a traced forward pass: what a layer reads, which additions are residual, what is only a gate.
+"""What the calls of a forward pass are to one another: layers and what they read, residual additions, gates.
 
-The rules of placement (`placement.py`) ask; the answers come from the graph of calls alone, whatever the modules are
-called.
+Plans, rules and pruning ask here, so that they agree about one model. The answers come from the graph of calls alone,
+whatever the modules are called.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 
 from ...nn.names import named_modules
-from ..known.functions import FUNCTIONS
 from ..known.modules import rate_attributes
+from ..known.operations import (
+    ACTIVATIONS,
+    CONVOLUTIONS,
+    DROPOUTS,
+    GATES,
+    LAYERS,
+    PRODUCTS,
+    RESIZES,
+    WHOLE_POOLS,
+)
 from .trace import INPUT, Call, Trace
 
 Module = torch.nn.Module
+Passes = Callable[[Call], bool]
 
-ACTIVATIONS = {
-    *("relu", "relu6", "leaky_relu", "prelu", "rrelu", "elu", "celu", "selu", "gelu", "silu", "mish", "glu"),
-    *("hardtanh", "hardswish", "hardsigmoid", "softplus", "softsign", "tanhshrink", "hardshrink", "softshrink"),
-    *("tanh", "sigmoid", "logsigmoid", "threshold", "clamp", "clamp_min"),
-}
-GATES = {"sigmoid", "hardsigmoid", "softmax"}
-CONVOLUTIONS = {f"conv{transposed}{axes}d" for transposed in ("", "_transpose") for axes in (1, 2, 3)}
-RECURRENT = {"lstm", "gru", "rnn_tanh", "rnn_relu"}
-CELLS = {"lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell"}
-ATTENTION = {"scaled_dot_product_attention", "multi_head_attention_forward"}
-NORMS = {"batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm"}
-_PRODUCTS = {"matmul", "mm", "bmm", "addmm", "baddbmm", "addbmm", "einsum", "mv"}
-_POOLED = {"mean", "avg_pool1d", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d"}
-_POOLED |= {"adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d", "amax"}
-_RESIZED = {"interpolate", "upsample", "pixel_shuffle", "grid_sample", *(f"conv_transpose{n}d" for n in (1, 2, 3))}
-_DROPOUTS = {name for name in FUNCTIONS if "drop" in name} | {"stochastic_depth", "gaussian_dropout"}
+
+def through(*functions: Iterable[str]) -> Passes:
+    """For a walk: whether it goes on at a call of one of these functions."""
+    names = set().union(*functions)
+    return lambda call: call.function in names
 
 
 @dataclass(slots=True)
@@ -55,12 +55,14 @@ class Residual:
     """An addition of a tensor and something that layers made from it."""
 
     add: Call
+    skip: int  # the call that made what goes by; INPUT for the example
+    unchanged: bool  # whether what goes by is what the branch reads, with no projection or normalisation on the way
     branch: int  # the call that made what is added
     calls: frozenset[int]  # the branch's calls
 
 
-class Flow:
-    """A trace, and what its calls are to one another."""
+class Graph:
+    """The calls of a trace, and what they are to one another."""
 
     def __init__(self, trace: Trace, model: Module, example: Iterable[torch.Tensor]) -> None:
         self.trace = trace
@@ -79,23 +81,56 @@ class Flow:
                 if index != INPUT:
                     above |= self._above[index] | 1 << index
             self._above.append(above)
-        self.residuals = self._residuals()
         self._gates: dict[int, bool] = {}
+
+    # Walks.
+
+    def before(self, sources: Iterable[int], passes: Passes) -> list[int]:
+        """Walk back from calls through those that pass: the calls where the walk ends, INPUT for the example."""
+        ends, seen, waiting = [], set[int](), list(sources)
+        while waiting:
+            index = waiting.pop(0)
+            if index in seen:
+                continue
+            seen.add(index)
+            if index != INPUT and passes(self.trace.calls[index]):
+                waiting += self.trace.calls[index].inputs
+            else:
+                ends.append(index)
+        return ends
+
+    def after(self, call: Call, passes: Passes) -> tuple[list[Call], list[Call]]:
+        """Walk on from a call through those that pass: the calls passed, itself first, and those where it ends."""
+        passed, seen = [call], {call.index}
+        ends: list[Call] = []
+        for at in passed:
+            for consumer in self.trace.consumers(at):
+                if consumer.index not in seen:
+                    seen.add(consumer.index)
+                    (passed if passes(consumer) else ends).append(consumer)
+        return passed, ends
+
+    def descends(self, call: int, source: int) -> bool:
+        """Whether a call's result is made from another call's."""
+        return bool(self._above[call] >> source & 1)
+
+    # Layers.
 
     def is_layer(self, call: Call) -> bool:
         """Whether a call multiplies by weights: a linear map, a convolution, attention, or a recurrent layer."""
-        return (
-            call.function in {"linear", "bilinear"} | CONVOLUTIONS | ATTENTION | RECURRENT | CELLS
-            or (call.function in _PRODUCTS and any(self._is_matrix(name) for name in call.parameters))
-            or (call.function == "chain_matmul")
-        )
+        matrix = call.function in PRODUCTS and any(self._is_matrix(name) for name in call.parameters)
+        return matrix or call.function in LAYERS
+
+    def layers_and(self, passes: Passes) -> Passes:
+        """For a walk: whether it goes on at a layer, or at what `passes` lets by."""
+        return lambda call: passes(call) or self.is_layer(call)
 
     def _is_matrix(self, name: str) -> bool:
         return name in self.parameters and self.parameters[name].ndim >= 2
 
     def is_dropout(self, call: Call) -> bool:
         """Whether a call is a dropout's, by its function or by the module that makes it."""
-        if call.function in _DROPOUTS:
+        if call.function in DROPOUTS:
             return True
         module = self.modules.get(call.module)
         return (
@@ -109,6 +144,11 @@ class Flow:
         weights = [self.parameters[name] for name in layer.parameters if self._is_matrix(name)]
         return weights[0].shape[1] if weights else 0
 
+    def extent(self, layer: Call) -> int:
+        """Over how many positions a convolution reaches: 1 for a pointwise one."""
+        weight = next((self.parameters[name] for name in layer.parameters if name in self.parameters), None)
+        return int(weight[0, 0].numel()) if weight is not None and weight.ndim >= 3 else 1
+
     def is_depthwise(self, layer: Call) -> bool:
         """Whether a convolution reads each channel on its own: what drops before it is dropped behind it, too."""
         weights = [self.parameters[name] for name in layer.parameters if self._is_matrix(name)]
@@ -121,9 +161,6 @@ class Flow:
         """Whether the calls have parameters and none of them is trained."""
         own = [self.parameters[name] for call in calls for name in call.parameters if name in self.parameters]
         return bool(own) and not any(parameter.requires_grad for parameter in own)
-
-    def descends(self, call: int, source: int) -> bool:
-        return bool(self._above[call] >> source & 1)
 
     def reads(self, layer: Call) -> Read:
         """Walk from what a layer reads back to the layers, embeddings and residual additions that it comes from."""
@@ -139,7 +176,7 @@ class Flow:
                 found.example = True
                 continue
             call = self.trace.calls[index]
-            if self.is_layer(call) or index in residual or call.function in {"embedding", *_PRODUCTS}:
+            if self.is_layer(call) or index in residual or call.function in {"embedding", *PRODUCTS}:
                 found.layers.append(call)
                 continue
             found.calls.append(call)
@@ -152,7 +189,7 @@ class Flow:
 
     def pooled(self, read: Read) -> bool:
         """Whether a whole map has been averaged to one number a channel."""
-        return read.has(_POOLED)
+        return read.has(WHOLE_POOLS)
 
     def is_last(self, layer: Call) -> bool:
         """Whether no layer reads what this one makes, as with a classifier's last."""
@@ -180,7 +217,7 @@ class Flow:
                 yield True
             elif self.is_layer(call):
                 yield self.is_gate(call)
-            elif call.function in _PRODUCTS or call.index in self.trace.outputs:
+            elif call.function in PRODUCTS or call.index in self.trace.outputs:
                 yield False
             else:
                 squashed = squashed or call.function in GATES
@@ -193,13 +230,17 @@ class Flow:
         waiting = self.trace.consumers(call)[:]
         while waiting:
             consumer = waiting.pop()
-            if consumer.function in _PRODUCTS:
+            if consumer.function in PRODUCTS:
                 return not consumer.parameters
             if self.is_dropout(consumer) or consumer.function in {"to", "type_as", "reshape", "view", "float", "half"}:
                 waiting += self.trace.consumers(consumer)
         return False
 
-    def _residuals(self) -> list[Residual]:
+    # Residual additions.
+
+    @cached_property
+    def residuals(self) -> list[Residual]:
+        """The residual additions, in order."""
         found: list[Residual] = []
         taken = 0
         for call in self.trace.calls:
@@ -216,7 +257,7 @@ class Flow:
         """The addition as residual, if `skip` is what goes by and `branch` what the layers made; else None."""
         if branch == INPUT or self.trace.calls[branch].shape != add.shape:
             return None
-        beside = 0
+        beside, unchanged = 0, True
         if skip == INPUT:
             if add.shape not in self._example:
                 return None
@@ -229,14 +270,15 @@ class Flow:
             common = self._above[skip] & self._above[branch]
             if not common:
                 return None
+            unchanged = False
             fork = common.bit_length() - 1
             calls = [index for index in self._with(branch) if self.descends(index, fork)]
             beside = self._layers(index for index in self._with(skip) if self.descends(index, fork))
         if beside > 1 or self._layers(calls) <= beside or any(taken >> index & 1 for index in calls):
             return None
-        if any(self.trace.calls[index].function in _RESIZED for index in calls):
+        if any(self.trace.calls[index].function in RESIZES for index in calls):
             return None
-        return Residual(add, branch, frozenset(calls))
+        return Residual(add, skip, unchanged, branch, frozenset(calls))
 
     def _with(self, index: int) -> Iterator[int]:
         yield index

@@ -15,13 +15,7 @@ from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
 from ..known.functions import MASKS, OTHER, UNIFORM
-
-_COMPARISONS = {"lt", "le", "gt", "ge", "less", "greater"}
-_ROUNDINGS = {"floor", "round", "ceil", "trunc"}
-_REPEATS = {"expand", "expand_as", "broadcast_to", "repeat", "tile", "repeat_interleave"}
-LIKE_ANOTHER = {"expand_as", "view_as", "reshape_as", "type_as", "to"}  # whose second tensor gives a shape or a type
-MULTIPLIES = {"mul", "multiply", "div", "divide", "true_divide"}  # or divides
-_APPLIES = {*MULTIPLIES, "where", "masked_fill", "setitem", "masked_select", "einsum", "addcmul"}
+from ..known.operations import COMPARISONS, LIKE_ANOTHER, MASKS_A_TENSOR, REPEATS, ROUNDINGS
 
 
 @dataclass(slots=True)
@@ -34,7 +28,7 @@ class Tag:
 
 
 @dataclass(slots=True)
-class Applied:
+class MaskApplied:
     """A mask met a tensor."""
 
     source: int
@@ -52,7 +46,7 @@ class Masks:
     def before(self, name: str, tensors: Sequence[Tensor]) -> Tensor | None:
         """Which units are not 0 in the tensor that this call is about to thin, if it is about to."""
         tags = [self._tags.get(tensor) for tensor in tensors]
-        if name not in _APPLIES or not any(tag is not None and tag.stage == "mask" for tag in tags):
+        if name not in MASKS_A_TENSOR or not any(tag is not None and tag.stage == "mask" for tag in tags):
             return None
         base = self._base(tensors)
         return None if base is None else base != 0
@@ -65,7 +59,7 @@ class Masks:
         tensors: Sequence[Tensor],
         alive: Tensor | None,
         result: Any,
-    ) -> Applied | None:
+    ) -> MaskApplied | None:
         """Take note of a call and its result; answer what it did if it applied a mask."""
         if name == "setitem":
             result = tensors[0] if tensors else None
@@ -91,7 +85,7 @@ class Masks:
             if result.shape == alive.shape and result.is_floating_point():
                 units = int(alive.sum())
                 dropped = int(((result == 0) & alive).sum()) / units if units else None
-            return Applied(tag.source, dropped, tag.sizes)
+            return MaskApplied(tag.source, dropped, tag.sizes)
         elif not plain and (result.numel() > 1 or tensor.numel() == 1):
             self._tags[result] = Tag(tag.source, tag.stage, sizes)
         return None
@@ -100,11 +94,11 @@ class Masks:
         self, name: str, arguments: Sequence[Any], tag: Tag, result: Tensor, plain: Sequence[Tensor]
     ) -> None:
         numbers = [value for value in arguments if isinstance(value, (int, float)) and not isinstance(value, bool)]
-        if name in _COMPARISONS:
+        if name in COMPARISONS:
             if numbers:
                 self.thresholds[tag.source] = float(numbers[0])
             self._tags[result] = Tag(tag.source, "mask", tag.sizes)
-        elif name in _ROUNDINGS:
+        elif name in ROUNDINGS:
             self._tags[result] = Tag(tag.source, "mask", tag.sizes)
         elif not plain and (result.numel() > 1 or result.ndim == 0):
             if name == "add" and numbers:
@@ -125,7 +119,7 @@ def _sizes(name: str, sizes: tuple[int, ...], before: tuple[int, ...], after: tu
     >>> _sizes("expand", (8, 1, 4), (8, 1, 4), (8, 3, 4)), _sizes("squeeze", (8, 1, 4), (8, 3, 4), (8, 3, 4))
     ((8, 1, 4), (8, 1, 4))
     """
-    if name in _REPEATS and len(after) >= len(sizes):
+    if name in REPEATS and len(after) >= len(sizes):
         own = (1,) * (len(after) - len(sizes)) + sizes
         return tuple(1 if one == 1 else size for one, size in zip(own, after, strict=True))
     long = [(size, one) for size, one in zip(before, sizes, strict=True) if size > 1]

@@ -1,34 +1,30 @@
 """A forward pass that can be run again in parts: what each call of torch was given, and by which call it was made.
 
-A `Trace` says what a model did; a tape keeps enough to do some of it once more, on other numbers and with fresh noise.
+A `Trace` says what a model did; a `Replay` does some of it once more, on other numbers and with fresh noise.
 It holds no activations: only functions, plain arguments, parameters, and who made what.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 
 from ...nn.names import named_modules
-from ..known.functions import WRITES, canonical
-from .callsite import caller, callsite, is_plumbing, outermost, transparent
-from .draws import DrawMode
-from .running import Running
-from .trace import tensors_of
+from ..known.where import Where
+from .draws import Draw
+from .recorder import Event, followed, named_tensors, tensors_of
 
 Module = torch.nn.Module
 
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """A tensor on the tape: the step that made it, and which of that step's tensors it is."""
+    """A tensor of the pass: the step that made it, and which of that step's tensors it is."""
 
     step: int
     item: int = 0
@@ -40,11 +36,9 @@ class Step:
 
     name: str
     function: Callable[..., Any] | None
-    args: tuple[Any, ...]  # with a Ref for every tensor of the tape
+    args: tuple[Any, ...]  # with a Ref for every tensor whose maker is known
     kwargs: dict[str, Any]
-    module: str
-    file: str
-    line: int
+    where: Where
     key: tuple[Any, ...]  # what it is known by in another run
     writes: bool = False  # into its first argument
     draws: bool = False
@@ -57,7 +51,7 @@ class Step:
         return list(_refs((self.args, self.kwargs)))
 
 
-class Tape:
+class Replay:
     """The steps of one forward pass, and its outputs."""
 
     def __init__(self, steps: list[Step], outputs: list[Ref]) -> None:
@@ -105,83 +99,69 @@ class Tape:
         return made[end.step][end.item]
 
 
-@outermost
-def record(model: Module, *args: Any, **kwargs: Any) -> Tape:
-    """Run the model once, as it stands, and keep the tape. Modes and random state are the caller's business."""
-    recorder = _Recorder(model, (args, kwargs))
-    with ExitStack() as stack:
-        stack.enter_context(torch.compiler.set_stance("force_eager"))
-        stack.enter_context(recorder.running.followed())
-        stack.enter_context(DrawMode(recorder.drew))
-        stack.enter_context(recorder)
-        result = model(*args, **kwargs)
-    return Tape(recorder.steps, [ref for tensor in tensors_of(result) if (ref := recorder.ref(tensor)) is not None])
+def record(model: Module, *args: Any, **kwargs: Any) -> Replay:
+    """Run the model once, as it stands, and keep it for replays. Modes and random state are the caller's business."""
+    keeper = _Steps(model, (args, kwargs))
+    result, _, _ = followed(model, args, kwargs, keeper)
+    return Replay(keeper.steps, [ref for tensor in tensors_of(result) if (ref := keeper.ref(tensor)) is not None])
 
 
-class _Recorder(TorchFunctionMode):
+class _Steps:
+    """Keeps of each call its function and arguments, with a `Ref` for every tensor whose maker is known."""
+
     def __init__(self, model: Module, example: Any) -> None:
-        super().__init__()
-        self.running = Running(model)
         self.steps: list[Step] = []
         self._made: Any = WeakIdKeyDictionary()
-        self._drew = False
         self._by_torch = {
             name for name, module in named_modules(model) if type(module).__module__.startswith("torch.nn.")
         }
-        self._parameters: dict[int, str] = {}
-        for name, module in named_modules(model):
-            for own, tensor in (*module._parameters.items(), *module._buffers.items()):
-                if tensor is not None and id(tensor) not in self._parameters:
-                    self._parameters[id(tensor)] = f"{name}.{own}" if name else own
-                    self._source("parameter", self._parameters[id(tensor)], tensor)
+        self._parameters = named_tensors(model)
+        tensors = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+        for identity, name in self._parameters.items():
+            self._source("parameter", name, tensors[identity])
         for index, tensor in enumerate(tensors_of(example)):
             self._source("input", index, tensor)
 
     def _source(self, name: str, key: Any, tensor: Tensor) -> None:
         self._made[tensor] = Ref(len(self.steps))
-        step = Step(name, None, (tensor,), {}, "", "", 0, (name, key), shape=tuple(tensor.shape), dtype=tensor.dtype)
-        step.device = tensor.device
+        step = Step(name, None, (tensor,), {}, Where("", name, "", 0), (name, key))
+        step.shape, step.dtype, step.device = tuple(tensor.shape), tensor.dtype, tensor.device
         self.steps.append(step)
 
     def ref(self, tensor: Tensor) -> Ref | None:
         found: Ref | None = self._made.get(tensor)
         return found
 
-    def drew(self, _: Any) -> None:
-        self._drew = True
+    def left(self, name: str, output: Any) -> None:
+        pass
 
-    @transparent
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if is_plumbing(caller(1)) and type(func).__module__ != "torch._ops":
-            return func(*args, **kwargs)
-        name = canonical(func)
-        given = self._named((tuple(args), dict(kwargs)))
-        before, self._drew = self._drew, False
-        result = func(*args, **kwargs)
-        drew, self._drew = self._drew, before
-        first = next(tensors_of(args), None)
-        results = [first] if name == "setitem" and first is not None else list(tensors_of(result))
+    def drew(self, draw: Draw, where: Where) -> None:
+        pass  # code that torch's functions don't pass through can't be run again in parts
+
+    def before(self, event: Event) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments as they are before the call, by who made them."""
+        given: tuple[tuple[Any, ...], dict[str, Any]] = self._named((tuple(event.args), dict(event.kwargs)))
+        return given
+
+    def after(self, event: Event, given: tuple[tuple[Any, ...], dict[str, Any]]) -> None:
+        results = event.results
         if not results:
-            return result
-        writes = bool(WRITES.match(getattr(func, "__name__", ""))) or (results[0] is first and drew)
-        if not writes and any(results[0] is tensor for tensor in tensors_of((args, kwargs))):
-            return result  # dropout that is off gives back what somebody else made
-        file, line = callsite(caller(1))
-        module = self.running.name
+            return
+        if not event.writes and any(results[0] is tensor for tensor in event.tensors):
+            return  # dropout that is off gives back what somebody else made
+        module, name, file, line = event.where
         # A module of torch's is the same one wherever it is called from: two branches of an `if`, for one.
-        where = () if module in self._by_torch else (file, line)
-        step = Step(name, func, given[0], given[1], module, file, line, (name, module, *where))
-        step.writes, step.draws, step.shape = writes, drew, tuple(results[0].shape)
+        key = (name, module) if module in self._by_torch else (name, module, file, line)
+        step = Step(name, event.function, given[0], given[1], event.where, key)
+        step.writes, step.draws, step.shape = event.writes, bool(event.draws), tuple(results[0].shape)
         step.dtype, step.device = results[0].dtype, results[0].device
         for item, tensor in enumerate(results):
             if id(tensor) not in self._parameters:
                 self._made[tensor] = Ref(len(self.steps), item)
         self.steps.append(step)
-        return result
 
     def _named(self, value: Any) -> Any:
-        """The arguments with every tensor of the tape replaced by who made it."""
+        """The arguments with every tensor that is known replaced by who made it."""
         if isinstance(value, Tensor):
             return self._made.get(value, value)
         if type(value) in (tuple, list):

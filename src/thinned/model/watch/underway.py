@@ -17,7 +17,7 @@ Module = torch.nn.Module
 _MODULE = torch.nn.modules.module.__file__
 
 
-def frames(frame: FrameType | None) -> Iterator[FrameType]:
+def callers(frame: FrameType | None) -> Iterator[FrameType]:
     """The frame, and those that called it."""
     while frame is not None:
         yield frame
@@ -26,7 +26,7 @@ def frames(frame: FrameType | None) -> Iterator[FrameType]:
 
 def running(frame: FrameType | None) -> Iterator[Module]:
     """The modules whose forward is under way, innermost first."""
-    for inner in frames(frame):
+    for inner in callers(frame):
         if inner.f_code.co_name == "_call_impl" and inner.f_code.co_filename == _MODULE:
             yield inner.f_locals["self"]
 

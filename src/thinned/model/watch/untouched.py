@@ -1,4 +1,4 @@
-"""A model as it was: its modes, its buffers and every generator of random numbers, whatever runs in between."""
+"""A model as it was: its modes, its buffers and every generator, whatever runs, uncompiled, in between."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from ...nn.site import stream_attributes
 from ...ops import placed
 from . import generators
+from .eager import eager
 
 Module = torch.nn.Module
 
@@ -27,7 +28,7 @@ def check_module(owner: str, model: Any) -> None:
 
 @contextmanager
 def untouched(owner: str, model: Module) -> Iterator[None]:
-    """Run what is inside the `with`, then put everything back, bit for bit, after an exception too.
+    """Run what is inside the `with` uncompiled, then put everything back, bit for bit, after an exception too.
 
     Put back: every module's `training`, every buffer (the same tensors with the same values), the states of torch's CPU
     and GPU generators, of `random` and of `numpy.random`, and where the model's sites are in an active stream. What a
@@ -53,7 +54,8 @@ def untouched(owner: str, model: Module) -> Iterator[None]:
         id(tensor): tensor.detach().clone() for _, own in buffers for tensor in own.values() if tensor is not None
     }
     with ExitStack() as stack:
-        stack.enter_context(generators.kept())
+        stack.enter_context(eager())
+        stack.enter_context(generators.restored())
         stack.enter_context(_outside_streams(modules))
         try:
             yield

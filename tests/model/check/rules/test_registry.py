@@ -12,10 +12,12 @@ import torch
 
 import thinned
 from thinned.model.check.findings import Findings
+from thinned.model.check.lens.calls import MODULES
 from thinned.model.check.page import page
 from thinned.model.check.registry import ENTRIES, rules
 from thinned.model.check.rule import Rule
 from thinned.model.check.walk import check_text
+from thinned.nn.variants import VARIANTS
 
 ROOT = Path(__file__).parents[4]
 RULES = list(rules().values())
@@ -100,3 +102,9 @@ def test_the_page_is_in_step() -> None:
 
 def test_every_family_has_rules() -> None:
     assert {rule.code[3] for rule in RULES} == set("123456")
+
+
+def test_rules_for_source_know_every_layer_that_takes_p_first() -> None:
+    rows = [row for row in VARIANTS if row.where in ("activation", "residual branch")]
+    layers = {name for row in rows for name in (row.name, *row.aliases)} | {"DropoutAdd"}
+    assert {name.removeprefix("thinned.nn.") for name in MODULES if name.startswith("thinned.")} == layers

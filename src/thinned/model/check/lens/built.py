@@ -24,7 +24,7 @@ EXPORTS = {"torch.onnx.export", "torch.export.export", "torch.jit.trace"}
 _LOOKS = {"print", "len", "type", "id", "isinstance", "torch.save"}
 
 
-class Built(NamedTuple):
+class BuiltModel(NamedTuple):
     """A local name that holds a model in training mode, for all that its scope does."""
 
     name: str
@@ -32,7 +32,7 @@ class Built(NamedTuple):
     given: list[ast.Call]  # the calls of something else that get it as an argument
 
 
-def built(file: SourceFile) -> Iterator[Built]:
+def built(file: SourceFile) -> Iterator[BuiltModel]:
     """The names that a function or the file gives a new model, once, whose mode nothing sets and nobody else gets.
 
     A model that is the same in both modes, for all that this file tells, is left out.
@@ -52,7 +52,7 @@ def built(file: SourceFile) -> Iterator[Built]:
         if len(names) - len(uses) == 1 and all(_leaves_mode(file, use) for use in uses):
             calls = [(use, call) for use in uses if isinstance(call := next(file.above(use)), ast.Call)]
             runs = [call for use, call in calls if call.func is use]
-            yield Built(target.id, runs, [call for _, call in calls if call not in runs])
+            yield BuiltModel(target.id, runs, [call for _, call in calls if call not in runs])
 
 
 def _sensitive(file: SourceFile, call: ast.Call) -> bool:

@@ -5,78 +5,60 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
 
+from ...known.functions import FUNCTIONS as KNOWN
+from ...known.functions import Argument, Noisy
 from .source_file import SourceFile
 
-
-class Signature(NamedTuple):
-    """Where a call takes p and, if it does, `training`: the place among the positional arguments, and the names."""
-
-    p: int = 1
-    p_names: tuple[str, ...] = ("p",)
-    training: int | None = None
-    training_names: tuple[str, ...] = ("training", "train")
-    default: bool | None = None  # of `training`; None: it has none and must be given
-
-
 _F = "torch.nn.functional."
-_ON = Signature(training=2, default=True)
-_OFF = Signature(training=2, default=False)
-_ASKED = Signature(training=2)
+_ACTIVATIONS = ("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout")
+_OPERATORS = ("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout", "native_dropout")
 
-FUNCTIONS: dict[str, Signature] = {
-    **{f"{_F}{name}": _ON for name in ("dropout", "dropout1d", "dropout2d", "dropout3d")},
-    **{f"{_F}{name}": _OFF for name in ("alpha_dropout", "feature_alpha_dropout")},
-    **{
-        f"torch.{name}{end}": _ASKED
-        for name in ("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout", "native_dropout")
-        for end in ("", "_")
-    },
-    f"{_F}multi_head_attention_forward": Signature(10, ("dropout_p",), 13, ("training",), True),
-    "torchvision.ops.stochastic_depth": Signature(training=3, training_names=("training",), default=True),
+
+def _asked(name: str) -> Noisy:
+    """A function of `torch` itself: `training` has no default and must be given."""
+    entry = KNOWN[name]
+    return entry if entry.training is None else entry._replace(training=entry.training._replace(default=None))
+
+
+def _built(*names: str, place: int = 0) -> Noisy:
+    """A class whose constructor takes p, and whose instances know the mode."""
+    return Noisy(Argument(place, names, 0.5), None)
+
+
+FUNCTIONS: dict[str, Noisy] = {
+    **{f"{_F}{name}": KNOWN[name] for name in (*_ACTIVATIONS, "multi_head_attention_forward")},
+    **{f"torch.{name}{end}": _asked(name) for name in _OPERATORS for end in ("", "_")},
+    "torchvision.ops.stochastic_depth": KNOWN["stochastic_depth"],
 }
 
-ATTENTION: dict[str, Signature] = {
-    f"{_F}scaled_dot_product_attention": Signature(4, ("dropout_p",)),
+_FLASH = {"": 3, "qkvpacked_": 1, "kvpacked_": 2, "varlen_": 7, "varlen_qkvpacked_": 3, "varlen_kvpacked_": 6}
+ATTENTION: dict[str, Noisy] = {
+    f"{_F}scaled_dot_product_attention": KNOWN["scaled_dot_product_attention"],
     **{
-        f"flash_attn.flash_attn_{name}func": Signature(place, ("dropout_p",))
-        for name, place in {
-            "": 3,
-            "qkvpacked_": 1,
-            "kvpacked_": 2,
-            "varlen_": 7,
-            "varlen_qkvpacked_": 3,
-            "varlen_kvpacked_": 6,
-        }.items()
-    },
-}
-
-_NN = ("Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "FeatureAlphaDropout")
-MODULES: dict[str, Signature] = {
-    **{f"{package}.nn.{name}": Signature(0) for package in ("torch", "thinned") for name in _NN},
-    "timm.layers.DropPath": Signature(0, ("drop_prob",)),
-    "timm.layers.DropBlock2d": Signature(0, ("drop_prob",)),
-    "torchvision.ops.StochasticDepth": Signature(0),
-    "torchvision.ops.DropBlock2d": Signature(0),
-    "torchvision.ops.DropBlock3d": Signature(0),
-    **{
-        f"thinned.nn.{name}": Signature(0)
-        for name in (
-            "GaussianDropout",
-            "DropoutAdd",
-            "DropPath",
-            "StochasticDepth",
-            "LockedDropout",
-            "VariationalDropout",
-        )
+        f"flash_attn.flash_attn_{name}func": Noisy(Argument(place, ("dropout_p",), 0.0), None)
+        for name, place in _FLASH.items()
     },
 }
 
-RECURRENT: dict[str, Signature] = {  # and where they take `num_layers`: third
-    "torch.nn.LSTM": Signature(5, ("dropout",)),
-    "torch.nn.GRU": Signature(5, ("dropout",)),
-    "torch.nn.RNN": Signature(6, ("dropout",)),
+_TORCHS = ("Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "FeatureAlphaDropout")
+# The layers of thinned.nn that take p first; a test compares them with the table of variants, which needs torch.
+_OURS = (
+    *_TORCHS,
+    *("SpatialDropout1d", "SpatialDropout2d", "SpatialDropout3d", "GaussianDropout", "DropoutAdd"),
+    *("StochasticDepth", "DropPath", "LockedDropout", "VariationalDropout"),
+)
+MODULES: dict[str, Noisy] = {
+    **{f"torch.nn.{name}": _built("p") for name in _TORCHS},
+    **{f"thinned.nn.{name}": _built("p") for name in _OURS},
+    **{f"timm.layers.{name}": _built("drop_prob") for name in ("DropPath", "DropBlock2d")},
+    **{f"torchvision.ops.{name}": _built("p") for name in ("StochasticDepth", "DropBlock2d", "DropBlock3d")},
+}
+
+RECURRENT: dict[str, Noisy] = {  # and where they take `num_layers`: third
+    "torch.nn.LSTM": _built("dropout", place=5),
+    "torch.nn.GRU": _built("dropout", place=5),
+    "torch.nn.RNN": _built("dropout", place=6),
 }
 
 # Functions and classes that say by their name that they draw on purpose.
@@ -91,10 +73,15 @@ _EVERYTHING = FUNCTIONS | ATTENTION | MODULES | RECURRENT
 def rates(file: SourceFile) -> Iterator[tuple[str, ast.expr]]:
     """Every p that the file gives a function or a layer that drops: its qualified name, and the expression."""
     for call, name in file.calls:
-        signature = _EVERYTHING.get(name)
-        p = argument(call, signature.p, signature.p_names) if signature is not None else None
+        entry = _EVERYTHING.get(name)
+        p = None if entry is None else given(call, entry.p)
         if p is not None:
             yield name, p
+
+
+def given(call: ast.Call, argument_of: Argument) -> ast.expr | None:
+    """The expression that a call gives for an argument of the table, or None where it gives none."""
+    return argument(call, argument_of.place, argument_of.names)
 
 
 def argument(call: ast.Call, place: int | None, names: tuple[str, ...]) -> ast.expr | None:

@@ -10,7 +10,9 @@ from typing import Any
 from torch.nn import Module, RNNBase
 
 from ....nn.names import named_modules
-from ...inspect.inspect import Inspection
+from ...inspect.inspection import Inspection
+from ...watch.graph import Graph
+from ...watch.recorder import tensors_of
 from ...watch.trace import Trace
 
 
@@ -23,6 +25,8 @@ class Examination:
     example: tuple[Any, ...]
     keywords: dict[str, Any] = field(default_factory=dict)  # the example's keyword arguments
     modules: dict[str, Module] = field(init=False)  # by the names that places and calls have; "" is the model itself
+
+    _graphs: dict[Trace, Graph] = field(init=False, default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "modules", dict(named_modules(self.model)))
@@ -41,6 +45,12 @@ class Examination:
                 found.append(trace)
                 seen |= drawn
         return found
+
+    def graph(self, trace: Trace) -> Graph:
+        """The graph of one of the passes, or of that in evaluation."""
+        if trace not in self._graphs:
+            self._graphs[trace] = Graph(trace, self.model, tensors_of((self.example, self.keywords)))
+        return self._graphs[trace]
 
     @property
     def repeats(self) -> int:

@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-import torch
-
 from ...inspect.place import Place
-from ...known.functions import DRAWS, FUNCTIONS, INSIDE
-from ...scaling.meeting import SHAPES
-from ...watch.masks import MULTIPLIES
-from ...watch.trace import INPUT, Call, Trace
+from ...known.functions import DRAWS
+from ...known.operations import INSIDE, MULTIPLIES
+from ...watch.graph import Graph
+from ...watch.trace import Call, Trace
 from .examination import Examination
-
-# Calls that give the same numbers, or some of them, in another arrangement or another precision.
-VIEWS = SHAPES | {"getitem", "select", "narrow", "chunk", "split", "unbind", "as_strided"}
-ACTIVATIONS = {
-    *("relu", "relu6", "leaky_relu", "prelu", "rrelu", "elu", "celu", "selu", "gelu", "silu", "mish", "glu", "tanh"),
-    *("hardtanh", "hardswish", "hardsigmoid", "softplus", "softsign", "sigmoid", "logsigmoid", "threshold", "clamp"),
-}
-NORMS = {"batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm", "local_response_norm"}
-CONVOLUTIONS = {f"conv{transposed}{axes}d" for transposed in ("", "_transpose") for axes in (1, 2, 3)}
-LAYERS = {"linear", "bilinear", *CONVOLUTIONS}
-PRODUCTS = {"matmul", "mm", "bmm", "addmm", "baddbmm", "einsum"}  # layers where they multiply by a parameter
-POOLS = {f"{kind}_pool{axes}d" for kind in ("max", "avg", "lp", "fractional_max") for axes in (1, 2, 3)}
-RECURRENT = {"lstm", "gru", "rnn_tanh", "rnn_relu"}
-CELLS = {"lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +17,16 @@ class Noise:
     """A call by which noise thins a tensor in training, of torch's functions or by hand."""
 
     place: Place
-    trace: Trace  # the pass in which it drew
+    graph: Graph  # of the pass in which it drew
     draw: Call  # the call that drew
     call: Call  # the call whose result is thinned, scaling included
     data: tuple[int, ...]  # the calls that made what it thins; INPUT for the example
     sizes: tuple[int, ...]  # of the mask, aligned with the result's axes: 1 where a draw is shared
+
+    @property
+    def trace(self) -> Trace:
+        """The pass in which it drew."""
+        return self.graph.trace
 
     @property
     def elementwise(self) -> bool:
@@ -88,7 +76,7 @@ def noises_in(examination: Examination, trace: Trace) -> list[Noise]:
             continue
         shape = call.shape
         sizes = (1,) * (len(shape) - len(sizes)) + tuple(sizes[max(len(sizes) - len(shape), 0) :])
-        found.append(Noise(place, trace, draw, scaled(trace, call), data, sizes if sizes else shape))
+        found.append(Noise(place, examination.graph(trace), draw, scaled(trace, call), data, sizes if sizes else shape))
     return found
 
 
@@ -138,92 +126,3 @@ def descendants(trace: Trace, index: int, until: int) -> set[int]:
         if found.intersection(call.inputs):
             found.add(call.index)
     return found
-
-
-Through = Callable[[Call], bool]
-
-
-def through(*functions: Iterable[str]) -> Through:
-    """Passes calls of these functions."""
-    names = set().union(*functions)
-    return lambda call: call.function in names
-
-
-def before(trace: Trace, sources: Iterable[int], passes: Through) -> list[int]:
-    """Walk back from calls through those that pass; the calls where the walk ends, INPUT for the example."""
-    ends, seen, waiting = [], set[int](), list(sources)
-    while waiting:
-        index = waiting.pop(0)
-        if index in seen:
-            continue
-        seen.add(index)
-        if index != INPUT and passes(trace.calls[index]):
-            waiting += trace.calls[index].inputs
-        else:
-            ends.append(index)
-    return ends
-
-
-def after(trace: Trace, call: Call, passes: Through) -> tuple[list[Call], list[Call]]:
-    """Walk on from a call through those that pass: the calls passed, itself first, and those where the walk ends."""
-    passed, seen = [call], {call.index}
-    ends: list[Call] = []
-    for at in passed:
-        for consumer in trace.consumers(at):
-            if consumer.index not in seen:
-                seen.add(consumer.index)
-                (passed if passes(consumer) else ends).append(consumer)
-    return passed, ends
-
-
-def is_layer(examination: Examination, call: Call) -> bool:
-    """Whether a call multiplies by weights."""
-    if call.function in LAYERS | RECURRENT | CELLS:
-        return True
-    weights = (parameter(examination, name) for name in call.parameters)
-    return call.function in PRODUCTS and any(weight is not None and weight.ndim >= 2 for weight in weights)
-
-
-def parameter(examination: Examination, name: str) -> torch.Tensor | None:
-    """A parameter by its qualified name; None for a buffer."""
-    owner, _, own = name.rpartition(".")
-    module = examination.modules.get(owner)
-    return None if module is None else module._parameters.get(own)
-
-
-def kernel(examination: Examination, call: Call) -> int:
-    """Over how many positions a convolution reaches: 1 for a pointwise one."""
-    weight = next((found for name in call.parameters if (found := parameter(examination, name)) is not None), None)
-    return int(weight[0, 0].numel()) if weight is not None and weight.ndim >= 3 else 1
-
-
-def ancestors(trace: Trace) -> list[int]:
-    """Of each call, the calls that it descends from, as bits."""
-    above: list[int] = []
-    for call in trace.calls:
-        bits = 0
-        for index in call.inputs:
-            if index != INPUT:
-                bits |= above[index] | 1 << index
-        above.append(bits)
-    return above
-
-
-def residual(trace: Trace, above: list[int], call: Call) -> int | None:
-    """The skip that a residual addition adds a branch to: INPUT or a call; None for any other call."""
-    if call.function != "add" or len(call.inputs) != 2:
-        return None
-    for skip, branch in (call.inputs, call.inputs[::-1]):
-        if branch == INPUT:
-            continue
-        if skip == INPUT or above[branch] >> skip & 1:
-            return skip
-    return None
-
-
-_DROPOUTS = {name for name in FUNCTIONS if "drop" in name} | {"gaussian_dropout"}
-
-
-def is_dropout(call: Call) -> bool:
-    """Whether a call drops elements of its first argument by a function made for it."""
-    return call.function in _DROPOUTS

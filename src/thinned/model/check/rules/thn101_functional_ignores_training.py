@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ..finding import Edit, Finding, Fix
-from ..lens.calls import FUNCTIONS, argument, is_open, literal, number
+from ..lens.calls import FUNCTIONS, given, is_open, literal, number
 from ..lens.classes import can_ask_mode, module_method
 from ..lens.mode import MODE, depends, guarded
 from ..lens.source_file import Function, SourceFile, arguments
@@ -21,23 +21,23 @@ _KINDS = {name.rpartition(".")[2].rstrip("_") for name in FUNCTIONS}
 
 def source(file: SourceFile) -> Iterator[Finding]:
     for call, name in file.calls:
-        signature = FUNCTIONS.get(name)
-        found = module_method(file, call) if signature is not None else None
-        if signature is None or found is None or is_open(call):
+        entry = FUNCTIONS.get(name)
+        found = module_method(file, call) if entry is not None else None
+        if entry is None or entry.training is None or found is None or is_open(call):
             continue
-        p = argument(call, signature.p, signature.p_names)
+        p = given(call, entry.p)
         if number(p) == 0 or (p is not None and depends(file, p) == MODE) or guarded(file, call):
             continue
         if isinstance(p, ast.Name) and _is_argument(file, p):
             continue  # whoever calls the method may make it 0
-        told = argument(call, signature.training, signature.training_names)
+        told = given(call, entry.training)
         short = name.rpartition(".")[2]
-        if told is None and signature.default is True:
+        if told is None and entry.training.default is True:
             fix = None
             if can_ask_mode(file, found[0], call):
                 fix = Fix("Add `training=self.training`", (_append(file, call, "training=self.training"),))
             yield RULE.on(file, call, f"`{short}` drops in evaluation too: it is not told `training`", fix)
-        elif told is None and signature.default is False:
+        elif told is None and entry.training.default is False:
             yield RULE.on(file, call, f"`{short}` never drops: its `training` is False by default")
         elif literal(told, True):
             yield RULE.on(file, call, f"`{short}` drops in evaluation too: its `training` is always True")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ..finding import Finding, Fix
-from ..lens.calls import ATTENTION, argument, number
+from ..lens.calls import ATTENTION, given, number
 from ..lens.classes import can_ask_mode, module_method
 from ..lens.mode import CONSTANT, depends, guarded
 from ..lens.source_file import SourceFile
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 def source(file: SourceFile) -> Iterator[Finding]:
     for call, name in file.calls:
-        signature = ATTENTION.get(name)
-        found = module_method(file, call) if signature is not None else None
-        if signature is None or found is None:
+        entry = ATTENTION.get(name)
+        found = module_method(file, call) if entry is not None else None
+        if entry is None or found is None:
             continue
-        p = argument(call, signature.p, signature.p_names)
+        p = given(call, entry.p)
         if p is None or number(p) == 0 or depends(file, p) != CONSTANT or guarded(file, call):
             continue
         text = file.segment(p)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ..finding import Finding
-from ..lens.calls import MODULES, argument, number
+from ..lens.calls import MODULES, given, number
 from ..lens.classes import is_forward, module_method
 from ..lens.mode import asks, guarded
 from ..lens.source_file import Function, SourceFile
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 def source(file: SourceFile) -> Iterator[Finding]:
     for call, name in file.calls:
-        signature = MODULES.get(name)
-        if signature is None:
+        entry = MODULES.get(name)
+        if entry is None:
             continue
         found = module_method(file, call)
         if found is None or not is_forward(found[1]):
             continue
-        p = argument(call, signature.p, signature.p_names)
+        p = given(call, entry.p)
         if number(p) == 0 or (p is not None and asks(p)) or guarded(file, call) or _told(found[1]):
             continue
         short = name.rpartition(".")[2]

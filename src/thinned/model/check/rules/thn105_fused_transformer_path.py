@@ -50,13 +50,13 @@ def _fused(examination: Examination) -> set[str]:
     running = Running(examination.model)
     found: set[str] = set()
 
-    class Watch(TorchDispatchMode):
+    class FusedMode(TorchDispatchMode):
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             if func._schema.name == "aten::_transformer_encoder_layer_fwd":
                 found.add(running.name)
             return func(*args, **(kwargs or {}))
 
-    with untouched("check", examination.model), torch.no_grad(), running.followed(), Watch():  # type: ignore[no-untyped-call]
+    with untouched("check", examination.model), torch.no_grad(), running.followed(), FusedMode():  # type: ignore[no-untyped-call]
         examination.model(*examination.example, **examination.keywords)
     return found
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ...watch.masks import MULTIPLIES
+from ...known.operations import MULTIPLIES, VIEWS
+from ...watch.graph import through
 from ...watch.trace import INPUT
 from ..finding import Finding
 from ..lens.examination import Examination
-from ..lens.noise import VIEWS, after, before, is_layer, noises, through
+from ..lens.noise import noises
 from ..rule import Rule
 
 _LINKS = {"softmax", "log_softmax", "sigmoid", "logsigmoid", "softmin"}  # from a last layer to probabilities
@@ -18,11 +19,11 @@ def live(examination: Examination) -> Iterator[Finding]:
     link = through(VIEWS, MULTIPLIES, _LINKS)
     for noise in noises(examination):
         trace = noise.trace
-        passed, ends = after(trace, noise.call, link)
+        passed, ends = noise.graph.after(noise.call, link)
         if not any(call.index in trace.outputs for call in passed):
             continue
-        made = [trace.calls[index] for index in before(trace, noise.data, link) if index != INPUT]
-        if not any(is_layer(examination, call) for call in made):
+        made = [trace.calls[index] for index in noise.graph.before(noise.data, link) if index != INPUT]
+        if not any(noise.graph.is_layer(call) for call in made):
             continue  # features, made for layers that are not here
         waiting, seen = list(ends), {call.index for call in passed}
         while waiting:  # nor is it the output that people mean where layers of the model read it too
@@ -30,7 +31,7 @@ def live(examination: Examination) -> Iterator[Finding]:
             if call.index not in seen:
                 seen.add(call.index)
                 waiting += trace.consumers(call)
-        if any(is_layer(examination, trace.calls[index]) for index in seen - {call.index for call in passed}):
+        if any(noise.graph.is_layer(trace.calls[index]) for index in seen - {call.index for call in passed}):
             continue
         yield RULE.at(
             noise.place,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ...watch.masks import MULTIPLIES
+from ...known.operations import MULTIPLIES, VIEWS
+from ...watch.graph import through
 from ...watch.trace import INPUT
 from ..finding import Finding
 from ..lens.examination import Examination
-from ..lens.noise import VIEWS, before, noises, through
+from ..lens.noise import noises
 from ..rule import Rule
 
 MILD = 0.2  # Srivastava et al. 2014 keep 0.8 of the inputs
@@ -16,9 +17,8 @@ MILD = 0.2  # Srivastava et al. 2014 keep 0.8 of the inputs
 
 def live(examination: Examination) -> Iterator[Finding]:
     for noise in noises(examination):
-        trace = noise.trace
         p = noise.place.p if noise.place.p is not None else noise.place.measured
-        ends = before(trace, noise.data, through(VIEWS, MULTIPLIES, {"sub", "add"}))
+        ends = noise.graph.before(noise.data, through(VIEWS, MULTIPLIES, {"sub", "add"}))
         if ends == [INPUT] and noise.zeroing and p is not None and p > MILD:
             yield RULE.at(
                 noise.place,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ...known.operations import VIEWS
+from ...watch.graph import through
 from ..finding import Finding
 from ..lens.examination import Examination
-from ..lens.noise import VIEWS, before, noises, noises_in, through
+from ..lens.noise import noises, noises_in
 from ..rule import Rule
 
 
@@ -19,7 +21,7 @@ def live(examination: Examination) -> Iterator[Finding]:
     }
     said = set()
     for second in noises(examination):
-        for index in before(second.trace, second.data, through(VIEWS - {"getitem", "select"})):
+        for index in second.graph.before(second.data, through(VIEWS - {"getitem", "select"})):
             first = by_call.get((second.trace, index))
             if first is None or (first.place.name, second.place.name) in said:
                 continue

@@ -4,29 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ...known.operations import ACTIVATIONS, NORMS, VIEWS
+from ...watch.graph import through
 from ...watch.trace import INPUT
 from ..finding import Finding
 from ..lens.examination import Examination
-from ..lens.noise import ACTIVATIONS, NORMS, VIEWS, after, ancestors, before, noises, residual, through
+from ..lens.noise import noises
 from ..rule import Rule
 
 
 def live(examination: Examination) -> Iterator[Finding]:
-    above_in = {trace: ancestors(trace) for trace in examination.passes}
-    skips_in = {
-        trace: {call.index: skip for call in trace.calls if (skip := residual(trace, above, call)) is not None}
-        for trace, above in above_in.items()
-    }
     kept = through(VIEWS, NORMS, ACTIVATIONS)
     found = []
     for noise in noises(examination):
-        trace = noise.trace
-        above, skips = above_in[trace], skips_in[trace]
-        sums = [at for at in before(trace, noise.data, through(VIEWS, ACTIVATIONS)) if at in skips and at != INPUT]
-        passed, ends = after(trace, noise.call, kept)
+        skips = {item.add.index: item.skip for item in noise.graph.residuals if item.unchanged}
+        sums = [at for at in noise.graph.before(noise.data, through(VIEWS, ACTIVATIONS)) if at in skips and at != INPUT]
+        passed, ends = noise.graph.after(noise.call, kept)
         carried = {call.index for call in passed}
         if sums and any(skips.get(call.index) in carried for call in ends):
-            inner = any(above[at] >> other & 1 for at in sums for other in skips)
+            inner = any(noise.graph.descends(at, other) for at in sums for other in skips)
             found.append((noise, inner))
     # The first sum of all is often no block's: a position's encoding, computed from what it is added to.
     if any(inner for _, inner in found):

@@ -8,7 +8,6 @@ from torch.nn import Embedding, Module
 
 from ..finding import Finding
 from ..lens.examination import Examination
-from ..lens.noise import ancestors
 from ..rule import Rule
 
 
@@ -24,11 +23,12 @@ def live(examination: Examination) -> Iterator[Finding]:
     }
     behind: dict[str, list[bool]] = {}  # by module: of each call that drew, whether something trained comes before it
     for trace in examination.passes:
-        above = ancestors(trace)
-        learns = sum(1 << call.index for call in trace.calls if not trained.isdisjoint(call.parameters))  # as bits
+        graph = examination.graph(trace)
+        learns = {call.index for call in trace.calls if not trained.isdisjoint(call.parameters)}
         for call in trace.calls:
             if call.draws:
-                behind.setdefault(call.module, []).append(bool((above[call.index] | 1 << call.index) & learns))
+                learned = call.index in learns or any(graph.descends(call.index, other) for other in learns)
+                behind.setdefault(call.module, []).append(learned)
     for place in examination.inspection.places:
         block = _block(modules, place.module)
         if (

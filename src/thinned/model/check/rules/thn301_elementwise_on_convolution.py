@@ -4,27 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ...known.operations import ACTIVATIONS, ADAPTIVE_POOLS, CONVOLUTIONS, DROPOUTS, NORMS, POOLS, VIEWS
+from ...watch.graph import through
 from ...watch.trace import INPUT
 from ..finding import Finding
 from ..lens.examination import Examination
-from ..lens.noise import (
-    ACTIVATIONS,
-    CONVOLUTIONS,
-    NORMS,
-    POOLS,
-    VIEWS,
-    after,
-    before,
-    is_dropout,
-    kernel,
-    noises,
-    through,
-)
+from ..lens.noise import noises
 from ..rule import Rule
 
 
 def live(examination: Examination) -> Iterator[Finding]:
-    pointwise = through(ACTIVATIONS, NORMS, POOLS)
     for noise in noises(examination):
         trace = noise.trace
         shape = noise.call.shape
@@ -33,13 +22,11 @@ def live(examination: Examination) -> Iterator[Finding]:
             continue
         if "block" in noise.place.kind.lower():
             continue
-        made = before(
-            trace, noise.data, lambda call: pointwise(call) or is_dropout(call) or call.function in ("cat", "add")
-        )
+        made = noise.graph.before(noise.data, through(ACTIVATIONS, NORMS, POOLS, DROPOUTS, {"cat", "add"}))
         convolutions = [trace.calls[at] for at in made if at != INPUT and trace.calls[at].function in CONVOLUTIONS]
-        if not any(kernel(examination, call) > 1 and len(call.shape) == len(shape) for call in convolutions):
+        if not any(noise.graph.extent(call) > 1 and len(call.shape) == len(shape) for call in convolutions):
             continue  # linear maps of tokens, pointwise ones included
-        _, read = after(trace, noise.call, pointwise)
+        _, read = noise.graph.after(noise.call, through(ACTIVATIONS, NORMS, POOLS - ADAPTIVE_POOLS))
         if all(call.function in VIEWS for call in read):
             continue  # made into features or tokens, each of which is a unit of its own
         yield RULE.at(

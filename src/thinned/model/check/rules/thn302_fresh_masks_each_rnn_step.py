@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ...known.operations import CELLS, RECURRENT, VIEWS
+from ...watch.graph import through
 from ...watch.trace import INPUT
 from ..finding import Finding
 from ..lens.examination import Examination
-from ..lens.noise import CELLS, RECURRENT, VIEWS, after, before, noises, through
+from ..lens.noise import noises
 from ..rule import Rule
 
 
@@ -17,8 +19,8 @@ def live(examination: Examination) -> Iterator[Finding]:
         trace = noise.trace
         if noise.place.name in seen or not noise.elementwise:
             continue
-        made = {trace.calls[at].function for at in before(trace, noise.data, through(VIEWS)) if at != INPUT}
-        read = {call.function for call in after(trace, noise.call, through(VIEWS))[1]}
+        made = {trace.calls[at].function for at in noise.graph.before(noise.data, through(VIEWS)) if at != INPUT}
+        read = {call.function for call in noise.graph.after(noise.call, through(VIEWS))[1]}
         shape, times = noise.call.shape, noise.place.train_calls
         if (made | read) & RECURRENT and len(shape) == 3 and min(shape[:2]) > 1:
             what = f"element-wise dropout on a sequence {list(shape)} {'behind' if made & RECURRENT else 'before'} a"

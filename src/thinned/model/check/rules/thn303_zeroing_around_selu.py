@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ...known.operations import VIEWS
+from ...watch.graph import through
 from ...watch.trace import INPUT
 from ..finding import Finding
 from ..lens.examination import Examination
-from ..lens.noise import VIEWS, after, before, noises, through
+from ..lens.noise import noises
 from ..rule import Rule
 
 
@@ -16,8 +18,8 @@ def live(examination: Examination) -> Iterator[Finding]:
         trace = noise.trace
         if not noise.zeroing or noise.whole:
             continue
-        made = [trace.calls[index] for index in before(trace, noise.data, through(VIEWS)) if index != INPUT]
-        _, read = after(trace, noise.call, through(VIEWS))
+        made = [trace.calls[index] for index in noise.graph.before(noise.data, through(VIEWS)) if index != INPUT]
+        _, read = noise.graph.after(noise.call, through(VIEWS))
         behind = any(call.function == "selu" for call in made)
         if behind or any(call.function == "selu" for call in read):
             yield RULE.at(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ..finding import Finding
-from ..lens.calls import RECURRENT, argument, is_open, number
+from ..lens.calls import RECURRENT, argument, given, is_open, number
 from ..lens.source_file import SourceFile
 from ..rule import Rule
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 def source(file: SourceFile) -> Iterator[Finding]:
     for call, name in file.calls:
-        signature = RECURRENT.get(name)
-        if signature is None or is_open(call):
+        entry = RECURRENT.get(name)
+        if entry is None or is_open(call):
             continue
         layers = argument(call, 2, ("num_layers",))
-        p = number(argument(call, signature.p, signature.p_names))
+        p = number(given(call, entry.p))
         if p and (layers is None or number(layers) == 1):
             short = name.rpartition(".")[2]
             yield RULE.on(

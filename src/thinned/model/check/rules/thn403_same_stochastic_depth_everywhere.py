@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ...watch.masks import MULTIPLIES
+from ...known.operations import MULTIPLIES, VIEWS
+from ...watch.graph import through
 from ..finding import Finding
 from ..lens.examination import Examination
-from ..lens.noise import VIEWS, after, ancestors, noises, residual, through
+from ..lens.noise import noises
 from ..rule import Rule
 
 ENOUGH = 4  # residual branches that make a depth
 
 
 def live(examination: Examination) -> Iterator[Finding]:
-    above = {trace: ancestors(trace) for trace in examination.passes}
     places = {}
     for noise in noises(examination):
-        trace = noise.trace
-        _, ends = after(trace, noise.call, through(VIEWS, MULTIPLIES))
-        if noise.whole and noise.place.p and any(residual(trace, above[trace], call) is not None for call in ends):
+        _, ends = noise.graph.after(noise.call, through(VIEWS, MULTIPLIES))
+        if noise.whole and noise.place.p and any(item.add in ends for item in noise.graph.residuals):
             places[noise.place.name] = noise.place
     rates = {place.p for place in places.values()}
     if len(places) >= ENOUGH and len(rates) == 1:

@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterator
 
 from ...known.functions import DRAWS
+from ...known.operations import MULTIPLIES
 from ...scaling.factors import LEAST, Scaling, Z
 from ...scaling.measure import measure
-from ...watch.masks import MULTIPLIES
 from ...watch.replay import record
 from ...watch.trace import Call, Trace
 from ...watch.untouched import untouched
@@ -27,9 +27,9 @@ def live(examination: Examination) -> Iterator[Finding]:
             (
                 place
                 for place in examination.inspection.places
-                if place.module == step.module and (place.file, place.line) == (step.file, step.line)
+                if place.module == step.where.module and place.where[2:] == step.where[2:]
             ),
-            step.module,
+            step.where.module,
         )
         yield RULE.at(
             place,
@@ -49,19 +49,19 @@ def _wrong(examination: Examination) -> list[Scaling]:
     seen: set[str] = set()  # modules that drew
     with untouched("check", model), torch.no_grad():
         model.train()
-        tapes = [record(model, *example, **keywords) for _ in range(examination.repeats)]
+        replays = [record(model, *example, **keywords) for _ in range(examination.repeats)]
         model.eval()
         inference = record(model, *example, **keywords)
-        for training in tapes:
-            drew = {step.module for step in training.steps if step.draws}
+        for training in replays:
+            drew = {step.where.module for step in training.steps if step.draws}
             if drew <= seen:
                 continue
-            # Code that many modules share is reported once, as within a tape.
-            said = {(scaling.step.file, scaling.step.line, scaling.cause) for scaling in wrong}
+            # Code that many modules share is reported once, as within a run.
+            said = {(scaling.step.where[2:], scaling.cause) for scaling in wrong}
             wrong += [
                 scaling
                 for scaling in measure(training, inference)
-                if not scaling.right and (scaling.step.file, scaling.step.line, scaling.cause) not in said
+                if not scaling.right and (scaling.step.where[2:], scaling.cause) not in said
             ]
             seen |= drew
     return wrong

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 
 from ...batch_norm.shift import variance_shift
 from ...inspect.place import Place
+from ...known.operations import ACTIVATIONS, DROPOUTS, POOLS, VIEWS
+from ...watch.graph import through
 from ..finding import Finding
 from ..lens.examination import Examination
-from ..lens.noise import ACTIVATIONS, POOLS, VIEWS, after, is_dropout, is_layer, noises, through
+from ..lens.noise import noises
 from ..rule import Rule
 
 LEAST = 0.05  # a variance that is off by less moves the normalised activations by less than 2.6 %
@@ -16,11 +18,10 @@ Z = 5.0  # standard errors that it must be off by
 
 
 def live(examination: Examination) -> Iterator[Finding]:
-    cheap = through(ACTIVATIONS, POOLS, VIEWS, {"cat"})
+    cheap = through(ACTIVATIONS, POOLS, VIEWS, DROPOUTS, {"cat"})
     reached: dict[str, tuple[Place, set[str]]] = {}
     for noise in noises(examination):
-        trace = noise.trace
-        _, ends = after(trace, noise.call, lambda call: cheap(call) or is_dropout(call) or is_layer(examination, call))
+        _, ends = noise.graph.after(noise.call, noise.graph.layers_and(cheap))
         normed = {call.module for call in ends if call.function == "batch_norm"}
         if normed:
             reached.setdefault(noise.place.name, (noise.place, set()))[1].update(normed)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ...known.operations import ACTIVATIONS, NORMS, VIEWS
+from ...watch.graph import through
 from ...watch.trace import INPUT
 from ..finding import Finding
 from ..lens.examination import Examination
-from ..lens.noise import ACTIVATIONS, NORMS, VIEWS, after, before, noises, through
+from ..lens.noise import noises
 from ..rule import Rule
 
 
@@ -20,9 +22,9 @@ def live(examination: Examination) -> Iterator[Finding]:
         module = examination.modules.get(noise.place.module)
         if noise.place.name != noise.place.module or module is None or any(True for _ in module.parameters()):
             continue  # functions; recurrent layers, which have two noises
-        ends = [at for at in before(trace, noise.data, near) if at != INPUT]
+        ends = [at for at in noise.graph.before(noise.data, near) if at != INPUT]
         made = frozenset((trace.calls[at].module, trace.calls[at].function) for at in ends)
-        read = frozenset((call.module, call.function) for call in after(trace, noise.call, near)[1])
+        read = frozenset((call.module, call.function) for call in noise.graph.after(noise.call, near)[1])
         sites.setdefault(noise.place.name, []).append((made, read))
         places[noise.place.name] = noise.place
     for name, calls in sites.items():

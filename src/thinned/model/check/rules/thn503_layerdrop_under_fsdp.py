@@ -57,7 +57,7 @@ def _sometimes(examination: Examination) -> list[str]:
         model.train()
         for _ in range(PASSES):
             running = Running(model)
-            with torch.compiler.set_stance("force_eager"), running.followed():
+            with running.followed():
                 model(*examination.example, **examination.keywords)
             passes.append(set(running.ran))
     found: list[str] = []

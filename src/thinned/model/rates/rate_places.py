@@ -15,9 +15,9 @@ import torch
 
 from ...nn.names import named_modules
 from ..edit.call_hook import Forward
-from ..edit.override import Line
-from ..edit.rate_holder import Attribute, Called, Way
-from ..inspect.inspect import Inspection, inspect
+from ..edit.rate_holder import Attribute, CallRate, RateHolder
+from ..inspect.inspect import inspect
+from ..inspect.inspection import Inspection
 from ..inspect.place import Place
 from ..known.modules import rate_attributes
 from ..source.readings import CALLS, Known, Reading, readings
@@ -27,7 +27,7 @@ Module = torch.nn.Module
 
 
 @dataclass
-class Located:
+class RatePlace:
     """A place, and how its p is reached: by the attribute, by its calls, or not at all."""
 
     name: str
@@ -35,26 +35,26 @@ class Located:
     module: Module
     where: str = ""  # file and line of the call
     attribute: Attribute | None = None
-    calls: list[Called] = field(default_factory=list)
+    calls: list[CallRate] = field(default_factory=list)
     seen: float | None = None  # the p that a run has shown, where nothing else tells
 
     @property
     def p(self) -> float | None:
-        ways: list[Way] = [*self.calls, *([] if self.attribute is None else [self.attribute])]
+        ways: list[RateHolder] = [*self.calls, *([] if self.attribute is None else [self.attribute])]
         return next((p for way in ways if (p := way.p) is not None), self.seen)
 
     def __str__(self) -> str:
         return f"{self.name!r} ({self.where})" if self.where else repr(self.name)
 
 
-class Reach:
+class RatePlaces:
     """The places of a model where p can be set, by name."""
 
     def __init__(self, owner: str, model: Module, example: Any = None) -> None:
         check_module(owner, model)
         self.example = example
         self.modules = dict(named_modules(model))
-        self.by_name: dict[str, Located] = {}
+        self.by_name: dict[str, RatePlace] = {}
         for name, module in self.modules.items():
             for place in _places(name, module):
                 self.by_name[place.name] = place
@@ -67,10 +67,10 @@ class Reach:
             self.inspection = look(model, example)
             self.by_name = self._with(self.inspection)
 
-    def _with(self, inspection: Inspection) -> dict[str, Located]:
+    def _with(self, inspection: Inspection) -> dict[str, RatePlace]:
         """The places that ran, under the names they have there, and then the others."""
         calls = {(name.partition(":")[0], place.where, place.kind): place for name, place in self.by_name.items()}
-        found: dict[str, Located] = {}
+        found: dict[str, RatePlace] = {}
         for place in inspection.places:
             if ":" in place.name and place.line:
                 known = calls.get((place.module, f"{place.file}:{place.line}", place.kind))
@@ -86,18 +86,18 @@ class Reach:
                 found[located.name] = located
         return found
 
-    def _new(self, place: Place, inspection: Inspection) -> Located:
+    def _new(self, place: Place, inspection: Inspection) -> RatePlace:
         """A place that no source told of."""
         owner, _, kind = place.module.partition("<")
         module = self.modules[owner]
-        located = Located(place.name, place.kind, module, f"{place.file}:{place.line}" if place.file else "")
+        located = RatePlace(place.name, place.kind, module, f"{place.file}:{place.line}" if place.file else "")
         if kind:
             loose = inspection.train.loose.get(place.module)
             if loose is not None and loose is inspection.eval.loose.get(place.module) and rate_attributes(loose):
                 located.attribute = Attribute(loose, rate_attributes(loose)[0])
             return located
         if _by_call(place.kind, place.p):
-            located.calls = [Called(module, Line(place.kind, place.file, place.line), place.p)]
+            located.calls = [CallRate(module, place.where._replace(module=""), place.p)]
         return located
 
 
@@ -116,52 +116,52 @@ def free(name: str, taken: Mapping[str, Any]) -> str:
     return name
 
 
-def _places(name: str, module: Module) -> Iterator[Located]:
+def _places(name: str, module: Module) -> Iterator[RatePlace]:
     held = rate_attributes(module)
     if held:
         yield from _own(name, module, held)
         return
     if type(module).__module__.startswith("torch.nn.modules"):
         return
-    built: dict[str, Located] = {}
+    built: dict[str, RatePlace] = {}
     found = readings(module)
     for reading in found:
-        where = f"{reading.file}:{reading.line}"
+        where = f"{reading.where.file}:{reading.where.line}"
         if reading.built:
             place = built.get(reading.built)
             if place is None:
                 loose = f"{name}<{reading.built}>"
-                place = built[reading.built] = Located(loose, reading.built, module, where)
+                place = built[reading.built] = RatePlace(loose, reading.built, module, where)
                 place.attribute = _attribute(reading)
                 yield place
             place.calls.append(_called(module, reading))
             continue
-        alike = sorted({(other.file, other.line) for other in found if other.function == reading.function})
-        number = alike.index((reading.file, reading.line)) + 1
+        alike = sorted({other.where for other in found if other.where.function == reading.where.function})
+        number = alike.index(reading.where) + 1
         suffix = f"#{number}" if number > 1 else ""
-        place = Located(f"{name}:{reading.function}{suffix}", reading.function, module, where)
+        place = RatePlace(f"{name}:{reading.where.function}{suffix}", reading.where.function, module, where)
         place.attribute = _attribute(reading)
-        if _by_call(reading.function, reading.number):
+        if _by_call(reading.where.function, reading.number):
             place.calls = [_called(module, reading)]
         else:
             place.seen = reading.number
         yield place
 
 
-def _planned(name: str, module: Module) -> Iterator[Located]:
+def _planned(name: str, module: Module) -> Iterator[RatePlace]:
     """Calls that a plan gave a p (`apply`)."""
     forward = vars(module).get("forward")
     for edit in forward.rates() if isinstance(forward, Forward) else ():
         number = f"#{edit.anchor.number}" if edit.anchor.number > 1 else ""
         call = edit.anchor.call
-        yield Located(f"{name}:{call}{number}", call, module, attribute=Attribute(edit, "p"))
+        yield RatePlace(f"{name}:{call}{number}", call, module, attribute=Attribute(edit, "p"))
 
 
-def _own(name: str, module: Module, held: tuple[str, ...]) -> Iterator[Located]:
+def _own(name: str, module: Module, held: tuple[str, ...]) -> Iterator[RatePlace]:
     """A dropout module: torch's and ours hold p where the table says, other people's where their forward reads it."""
     kind = type(module).__name__
     for place, attribute in enumerate(held):
-        located = Located(name if place == 0 else f"{name}.{attribute}", kind, module)
+        located = RatePlace(name if place == 0 else f"{name}.{attribute}", kind, module)
         located.attribute = Attribute(module, attribute)
         if not _standard(module):
             file = python.getsourcefile(type(module).forward) or ""
@@ -170,13 +170,13 @@ def _own(name: str, module: Module, held: tuple[str, ...]) -> Iterator[Located]:
             constant = [
                 reading
                 for reading in found
-                if reading.number is not None and _by_call(reading.function, reading.number)
+                if reading.number is not None and _by_call(reading.where.function, reading.number)
             ]
             if holders:
                 named = [holder for holder in holders if holder.name == attribute]
                 located.attribute = (named or holders)[0]
             elif constant:
-                located.attribute, located.where = None, f"{file}:{constant[0].line}"
+                located.attribute, located.where = None, f"{file}:{constant[0].where.line}"
                 located.calls = [_called(module, reading) for reading in constant]
         yield located
 
@@ -196,5 +196,5 @@ def _attribute(reading: Reading) -> Attribute | None:
     return None if holder is None else Attribute(holder.owner, holder.name, holder.complement)
 
 
-def _called(module: Module, reading: Reading) -> Called:
-    return Called(module, Line(reading.function, reading.file, reading.line), _attribute(reading) or reading.number)
+def _called(module: Module, reading: Reading) -> CallRate:
+    return CallRate(module, reading.where, _attribute(reading) or reading.number)

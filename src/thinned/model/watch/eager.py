@@ -1,0 +1,14 @@
+"""Compiled code run uncompiled, so that every call of torch is seen."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from typing import Any
+
+import torch
+
+
+def eager() -> contextlib.AbstractContextManager[Any]:
+    """Inside the `with`, compiled models run uncompiled. Where nothing was compiled, the compiler is not loaded."""
+    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else contextlib.nullcontext()

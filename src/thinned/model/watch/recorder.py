@@ -1,0 +1,170 @@
+"""One forward pass followed call by call. What is kept of the calls is decided by who asks: a `Keeper`.
+
+Nothing of the model is changed or rewritten: the calls are seen by torch's own modes while the model runs as it is, so
+control flow, hooks, functional calls and hand-written masks are all there.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn.modules.module import register_module_forward_hook
+from torch.overrides import TorchFunctionMode
+
+from ...nn.names import named_modules
+from ..known.functions import OPERATORS, WRITES, canonical
+from ..known.where import Where
+from .callsite import caller, callsite, is_plumbing, outermost, transparent
+from .draws import Draw, DrawMode
+from .running import Running
+
+Module = torch.nn.Module
+
+
+@dataclass(slots=True)
+class Event:
+    """One call of a torch function. What comes of it is there after the call."""
+
+    function: Any
+    where: Where  # with the function's canonical name
+    ours: str | None  # for an operator of thinned's, what traces call it
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    tensors: list[Tensor]  # among the arguments
+    order: int  # its number among all calls of torch, those counted that made no tensor
+    result: Any = None
+    results: list[Tensor] = field(default_factory=list)  # the tensors that it made or wrote to
+    draws: list[Draw] = field(default_factory=list)
+    seconds: float = 0.0
+    writes: bool = False  # whether it wrote into its first argument
+
+
+class Keeper(Protocol):
+    """Who is told of each call before it and after it, of draws that no call makes, and of modules that are done."""
+
+    def before(self, event: Event) -> Any: ...  # what it answers is handed to `after`
+    def after(self, event: Event, before: Any) -> None: ...
+    def drew(self, draw: Draw, where: Where) -> None: ...
+    def left(self, name: str, output: Any) -> None: ...
+
+
+def followed(
+    model: Module, args: Any, kwargs: Mapping[str, Any], keeper: Keeper, *, generators: bool = False
+) -> tuple[Any, float, Running]:
+    """Run the model once, as it stands, and tell the keeper of every call; what it answers, seconds, what ran.
+
+    Modes, buffers and random state are the caller's business: `untouched` looks after them. With `generators`, modules
+    are found in whose code Python's and NumPy's generators move (`Running`).
+    """
+    recorder = _Recorder(model, keeper, generators=generators)
+    with ExitStack() as stack:
+        stack.enter_context(warnings.catch_warnings())
+        warnings.filterwarnings("ignore", "Using `torch.compile")  # of hooks that fire twice, which is no harm here
+        stack.callback(register_module_forward_hook(recorder.left).remove)  # before the module is no longer running
+        stack.enter_context(recorder.running.followed())
+        stack.enter_context(DrawMode(recorder.drew))
+        stack.enter_context(recorder)
+        start = perf_counter()
+        result = _run(model, args, kwargs)
+        return result, perf_counter() - start, recorder.running
+
+
+@outermost
+def _run(model: Module, args: Any, kwargs: Mapping[str, Any]) -> Any:
+    return model(*args, **kwargs)
+
+
+class _Recorder(TorchFunctionMode):
+    def __init__(self, model: Module, keeper: Keeper, *, generators: bool) -> None:
+        super().__init__()
+        self.running = Running(model, generators=generators)
+        self._keeper = keeper
+        self._draws: list[Draw] | None = None  # of the call under way
+        self._order = 0
+
+    def left(self, _: Module, __: Any, output: Any) -> None:
+        self._keeper.left(self.running.name, output)
+
+    def drew(self, draw: Draw) -> None:
+        """A draw that torch reports: of the call under way, or of code that torch's functions don't pass through."""
+        if self._draws is not None:
+            self._draws.append(draw)
+        else:  # a scripted module, or an operator called from C++
+            name = draw.operator.partition("::")[2].rstrip("_")
+            self._keeper.drew(draw, Where(self.running.name, name, *callsite(caller(1))))
+
+    @transparent
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        name = canonical(func)
+        ours = OPERATORS.get(name) if type(func).__module__ == "torch._ops" else None
+        outside, self._draws = self._draws, []
+        try:
+            if ours is None and is_plumbing(caller(1)):
+                return func(*args, **kwargs)  # the key is no noise of the model's
+            return self._followed(func, name, ours, args, kwargs)
+        finally:
+            self._draws = outside
+
+    def _followed(self, func: Any, name: str, ours: str | None, args: Any, kwargs: Any) -> Any:
+        where = Where(self.running.name, name, *callsite(caller(2)))
+        event = Event(func, where, ours, args, kwargs, list(tensors_of((args, kwargs))), self._order)
+        first = event.tensors[0] if event.tensors else None
+        version = _version(first)
+        before = self._keeper.before(event)
+        start = perf_counter()
+        event.result = result = func(*args, **kwargs)
+        event.seconds = perf_counter() - start
+        self._order += 1
+        assert self._draws is not None
+        event.draws = self._draws
+        event.results = [first] if name == "setitem" and first is not None else list(tensors_of(result))
+        by_name = bool(WRITES.match(getattr(func, "__name__", "")))
+        same = bool(event.results) and event.results[0] is first
+        event.writes = by_name or (same and _written(event, _version(first), version))
+        self._keeper.after(event, before)
+        return result
+
+
+def _written(event: Event, version: int | None, before: int | None) -> bool:
+    """Whether a call that answers with its first argument has written into it: dropout that is off has not."""
+    if version is None or before is None:
+        return bool(event.draws) or bool(event.kwargs.get("inplace"))
+    return version != before
+
+
+def _version(tensor: Tensor | None) -> int | None:
+    """How often a tensor has been written to; None where that is not counted."""
+    return None if tensor is None or tensor.is_inference() else tensor._version
+
+
+def named_tensors(model: Module) -> dict[int, str]:
+    """The names of a model's parameters and buffers, by the identity of the tensor; of several, the first."""
+    found: dict[int, str] = {}
+    for name, module in named_modules(model):
+        for own, tensor in (*module._parameters.items(), *module._buffers.items()):
+            if tensor is not None:
+                found.setdefault(id(tensor), f"{name}.{own}" if name else own)
+    return found
+
+
+def tensors_of(value: Any) -> Iterator[Tensor]:
+    """The tensors in a nest of tuples, lists and mappings, and in dataclasses that are mappings too."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from tensors_of(inner)
+    elif isinstance(value, (tuple, list)):
+        for inner in value:
+            yield from tensors_of(inner)
+    elif hasattr(value, "__dataclass_fields__") and not isinstance(value, type):
+        for inner in value.__dataclass_fields__:
+            yield from tensors_of(getattr(value, inner, None))
