@@ -62,4 +62,7 @@ def test_no_name_is_an_insiders_word() -> None:
 def test_words_of_a_name() -> None:
     assert words("_DrawnRows") == words("drawn_rows") == {"drawn", "rows"}
     assert "reach" not in words("reachable")
-    assert set(attributes("class A:\n    kept: int\n    def f(self):\n        self.tape = kept = 1")) == {"kept", "tape"}
+    assert set(attributes("class A:\n    kept: int\n    def f(self):\n        self.tape = kept = 1")) == {
+        "kept",
+        "tape",
+    }

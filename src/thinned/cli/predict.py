@@ -156,9 +156,9 @@ def _give(found: pd.DataFrame, out: Path | None, format: PredictFormat | None) -
     if out is None:
         typer.echo(text, nl=False)
         return
-    from ..study.journal import write
+    from ..replaced_file import replace_file
 
-    write(out, text.encode())
+    replace_file(out, text.encode())
     typer.echo(f"{len(found):,} rows are in {out}.", err=True)
 
 

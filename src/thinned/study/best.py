@@ -19,8 +19,8 @@ from numpy.typing import ArrayLike, NDArray
 from safetensors import SafetensorError
 
 from ..fit.perceptron import Perceptron
+from ..replaced_file import replace_file
 from .dataset import Dataset, StudyError
-from .journal import write
 from .prepare import Preparation
 from .retrained import Retrained
 from .trial import Recipe
@@ -114,8 +114,8 @@ def save(
             ],
         },
     }
-    write(folder / WEIGHTS, safetensors.numpy.save(arrays))
-    write(folder / CONFIG, tomli_w.dumps(facts).encode())
+    replace_file(folder / WEIGHTS, safetensors.numpy.save(arrays))
+    replace_file(folder / CONFIG, tomli_w.dumps(facts).encode())
 
 
 def load(folder: str | Path) -> StudyModel:

@@ -5,7 +5,7 @@
 2. Final: every p, and the best weight decay, at its best learning rate, on all seeds.
 3. Inputs: where the best p is above 0, the same search and final for dropping inputs as well.
 
-Everything here is decided from `Seen`, which has no test figures: what cannot be seen cannot be chosen by.
+Everything here is decided from `ValidationFigures`, which has no test figures: what cannot be seen cannot be chosen by.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ WIDENINGS = 2
 
 
 @dataclass(frozen=True)
-class Seen:
+class ValidationFigures:
     """What a choice may depend on: a trial's figures on validation rows.
 
     `loss` is the squared error of the prediction, for classes the Brier score. It decides because two seeds are few:
@@ -63,7 +63,7 @@ class Grid:
 class Chooser:
     """Decides which trials to run, given those that have finished."""
 
-    def __init__(self, grid: Grid, seen: Iterable[Seen]) -> None:
+    def __init__(self, grid: Grid, seen: Iterable[ValidationFigures]) -> None:
         self.grid = grid
         self.seen = {item.config: item for item in seen}
         self.seeds = range(grid.seeds)

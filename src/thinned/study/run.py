@@ -19,7 +19,7 @@ from . import best, split
 from .dataset import Dataset, StudyError
 from .fold import Fold
 from .journal import Journal
-from .plan import Candidate, Chooser, Grid, Seen
+from .plan import Candidate, Chooser, Grid, ValidationFigures
 from .pool import Pool
 from .prepare import Preparation, fit
 from .record import Study, Task
@@ -195,9 +195,9 @@ def _check(
             raise StudyError(f"`{name}` must be {rule}. Got {value}.{hint}")
 
 
-def _seen(finished: dict[Config, Outcome]) -> list[Seen]:
+def _seen(finished: dict[Config, Outcome]) -> list[ValidationFigures]:
     """Finished trials as a choice may see them: validation figures, nothing of the test rows."""
-    return [Seen(config, outcome.val.loss, outcome.val.nll) for config, outcome in finished.items()]
+    return [ValidationFigures(config, outcome.val.loss, outcome.val.nll) for config, outcome in finished.items()]
 
 
 def _prepare(data: Dataset, size: split.Sizes, seed: int, seeds: int, folder: Path) -> list[Preparation]:
