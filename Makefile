@@ -7,7 +7,7 @@ SETUP := pyproject.toml constraints.txt $(SOURCES)
 CPP := $(filter %.cpp %.hpp,$(SOURCES)) $(wildcard tests/csrc/*.cpp) $(wildcard tests/device/*.cpp)
 CONFIGURE = $(BIN)/cmake -S src/thinned/csrc -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python
 
-.PHONY: study test lint tidy sanitize check format clean
+.PHONY: study test lint tidy sanitize docs check format clean
 
 study: $(VENV)/study.stamp ## the main job: which dropout rate, on real digits
 	$(BIN)/thinned study
@@ -29,6 +29,9 @@ sanitize: $(VENV)/dev.stamp ## the kernel under AddressSanitizer and UndefinedBe
 	$(CONFIGURE) -B build/sanitize -DTHINNED_MODULE=OFF -DTHINNED_SANITIZE=ON -DTHINNED_STRICT=ON
 	$(BIN)/cmake --build build/sanitize
 	build/sanitize/check
+
+docs: $(VENV)/dev.stamp ## the documentation as a site, in build/site; a warning fails it
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 check: lint test ## all that a change must pass
 

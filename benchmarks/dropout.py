@@ -3,8 +3,8 @@
     python -m benchmarks.dropout           # about 15 minutes; appends its rows to benchmarks/results/cpu.csv
     python -m benchmarks.dropout --quick   # a first look in a minute or two, not kept
 
-Then `python -m benchmarks.reach` says which goals are met, and `python -m benchmarks.page` brings docs/performance.md
-up to date. Leave the machine alone meanwhile.
+Then `python -m benchmarks.reach` says which goals are met, and `python -m benchmarks.page` brings
+docs/design/performance.md up to date. Leave the machine alone meanwhile.
 """
 
 from __future__ import annotations

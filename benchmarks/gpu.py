@@ -4,7 +4,7 @@
     python -m benchmarks.gpu --quick   # a first look in a few seconds, not kept
 
 Ours is the eager backend, torch's integer arithmetic: there is no kernel for a GPU yet, and these are the rows that one
-will be held to. `python -m benchmarks.page` brings docs/performance.md up to date.
+will be held to. `python -m benchmarks.page` brings docs/design/performance.md up to date.
 """
 
 from __future__ import annotations

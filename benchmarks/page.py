@@ -1,4 +1,4 @@
-"""The tables of docs/performance.md, from the last run in benchmarks/results.
+"""The tables of docs/design/performance.md, from the last run in benchmarks/results.
 
 python -m benchmarks.page            # writes them between the page's markers
 python -m benchmarks.page --check    # only says whether they are up to date: exit status 1 if not
@@ -19,7 +19,7 @@ from .dropout import ACTIVATION, ACTIVATION_SIZE
 from .harness import Row, last_run
 from .reach import verdicts
 
-PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
+PAGE = Path(__file__).parents[1] / "docs" / "design" / "performance.md"
 NOTHING = "No run is recorded yet."
 
 

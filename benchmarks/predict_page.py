@@ -1,4 +1,4 @@
-"""The tables of docs/predict.md, from the rows in benchmarks/results.
+"""The tables of docs/design/predict.md, from the rows in benchmarks/results.
 
 python -m benchmarks.predict_page            # writes them between the page's markers
 python -m benchmarks.predict_page --check    # only says whether they are up to date: exit status 1 if not
@@ -16,7 +16,7 @@ from . import averages, shift, uci
 from .harness import Row
 from .page import NOTHING, filled, table
 
-PAGE = Path(__file__).parents[1] / "docs" / "predict.md"
+PAGE = Path(__file__).parents[1] / "docs" / "design" / "predict.md"
 
 # RMSE and log-likelihood with standard errors: Gal and Ghahramani 2016, table 1, whose deviations over splits are
 # divided by the square root of 20; and the authors' grid search of 2018 (github.com/yaringal/DropoutUncertaintyExps).

@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # generated from the table below (tests/house/test_public.py 
     from .model.convert.convert import convert as convert
     from .model.convert.convert import revert as revert
     from .model.inspect.inspect import inspect as inspect
+    from .model.plan.apply import Applied as Applied
     from .model.plan.apply import apply as apply
     from .model.plan.plan import Plan as Plan
     from .model.plan.planning import plan as plan
@@ -54,6 +55,7 @@ __version__ = "0.1.0"
 
 # Every public name and where its home is; "" for a subpackage.
 _HOMES = {
+    "Applied": "model.plan.apply",
     "MaxNorm": "nn.constraint",
     "NoiseInEval": "model.quiet.guard",
     "Plan": "model.plan.plan",

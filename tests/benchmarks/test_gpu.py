@@ -10,7 +10,7 @@ import torch
 
 from .run import ROOT, read, run, write
 
-PAGE = ROOT / "docs" / "performance.md"
+PAGE = ROOT / "docs" / "design" / "performance.md"
 COLUMNS = ("date", "gpu", "cpu", "torch", "dtype", "p", "elements", "what", "pass", "ns_per_element")
 CONTENDERS = ["copy_", "clone", "torch.nn.Dropout", "thinned.nn.Dropout"]
 GPU = torch.cuda.is_available()

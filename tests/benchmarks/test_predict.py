@@ -11,7 +11,7 @@ from .run import ROOT, read, run
 
 def test_a_run_and_its_tables(tmp_path: Path) -> None:
     rows, page = tmp_path / "predict.csv", tmp_path / "performance.md"
-    page.write_text((ROOT / "docs" / "performance.md").read_text(encoding="utf-8"), encoding="utf-8")
+    page.write_text((ROOT / "docs" / "design" / "performance.md").read_text(encoding="utf-8"), encoding="utf-8")
     said = run(
         "predict", "--models", "784-512-512-10", "--threads", 1, "--batch", 1, 2, "--seconds", 0.01, "--csv", rows
     )

@@ -1,4 +1,4 @@
-"""docs/predict.md says what the recorded rows say."""
+"""docs/design/predict.md says what the recorded rows say."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks import averages, shift, uci
 
 from .run import ROOT, read, run, write
 
-PAGE = ROOT / "docs" / "predict.md"
+PAGE = ROOT / "docs" / "design" / "predict.md"
 
 
 def test_the_page_matches_the_recorded_rows() -> None:

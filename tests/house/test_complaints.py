@@ -1,4 +1,4 @@
-"""docs/complaints.md names tests that are there."""
+"""docs/design/complaints.md names tests that are there."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_every_answer_has_a_test_that_exists() -> None:
-    text = (ROOT / "docs/complaints.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs/design/complaints.md").read_text(encoding="utf-8")
     rows = [row for row in text.splitlines() if row.startswith("| ") and "what people run into" not in row]
     assert len(rows) > 20
     for row in rows:

@@ -162,7 +162,7 @@ def test_report_reads_records_only() -> None:
 
 
 def test_an_import_upwards_and_a_circle_are_noticed() -> None:
-    file = Path("model", "rates", "reachable.py")
+    file = Path("model", "rates", "rate_places.py")
     assert wrong([file], 1, {**ROOMS, "rates": set()})
     with pytest.raises(CycleError):
         TopologicalSorter({"a": {"b"}, "b": {"a"}}).prepare()

@@ -3,7 +3,7 @@
     Var_test / Var_train = q v / (v + p c^2)    for an input of mean c and variance v
 
 measured through `torch.nn.BatchNorm1d`'s own running statistics, on data whose moments are known exactly; and the
-cure, running statistics estimated again with dropout off (docs/theory.md, "Beside normalisation layers").
+cure, running statistics estimated again with dropout off (docs/design/theory.md, "Beside normalisation layers").
 """
 
 from __future__ import annotations

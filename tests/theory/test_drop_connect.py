@@ -1,4 +1,4 @@
-"""DropConnect: moments of a unit's input over the masks, and inference that matches them (docs/theory.md).
+"""DropConnect: moments of a unit's input over the masks, and inference that matches them (docs/design/theory.md).
 
 With a_j = w_ij x_j the input is u_i = b_i + sum_j a_j m_ij / q, so its mean is b_i + sum_j a_j, its variance
 (p/q) sum_j a_j^2 and its fourth cumulant p q (1 - 6 p q) / q^4 sum_j a_j^4, from which standard errors are exact.

@@ -1,6 +1,7 @@
 """What weight scaling averages: the renormalised geometric mean of all thinned networks, exactly for one softmax layer.
 
-All 2^10 masks of softmax(W (m * x) + b) are enumerated, each with its probability (docs/theory.md, "Why it works").
+All 2^10 masks of softmax(W (m * x) + b) are enumerated, each with its probability (docs/design/theory.md, "Why it
+works").
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 He's weights have variance gain^2 / n with gain^2 = 2. Mean and variance over weights and masks are known exactly:
 given the dropped input d, a pre-activation is Normal(0, gain^2 mean(d^2)), whose ReLU has second moment 1/2 and fourth
 moment 3/2 of the normal's powers. So over one layer of width n, E[S^2] / E[S]^2 grows by 1 + (5 + 6 p/q) / n, and
-the mean over networks has a standard error without approximation (docs/theory.md, "Initialisation and depth").
+the mean over networks has a standard error without approximation (docs/design/theory.md, "Initialisation and depth").
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Inverted and classic scaling are one network in two units (docs/theory.md, "One network in two units").
+"""Inverted and classic scaling are one network in two units (docs/design/theory.md, "One network in two units").
 
 A weight that reads a dropped activation is q times the classic one; everything else follows. q is `1 / scale(p)`, not
 `1 - p`: training multiplies by `scale(p)`, a float32, and float64 tells its inverse from the realised keep

@@ -1,4 +1,4 @@
-"""Rules that texts state and that are wrong, on the library's own masks (docs/theory.md, "Rules you will read").
+"""Rules that texts state and that are wrong, on the library's own masks (docs/design/theory.md, "Rules you will read").
 
 A rule is right when the input that the next layer sees at inference is the mean of what it saw in training. Two of the
 wrong rules cannot be seen at p = 0.5, so each is tried at 0.2 as well.

@@ -1,6 +1,6 @@
 """Write the expected values of noise version 1: masks, child keys, uniform and normal fields, as plain text.
 
-The contract of docs/noise.md in Python integers alone, without NumPy and without any of the package's code, so that an
+The contract of docs/design/noise.md in Python integers alone, without NumPy and without the package's code, so that an
 agreement of the two is a real cross-check. The files are written once and every backend's tests read them; a change of
 any line is a new version of the noise. `python tests/vectors/write.py` rewrites them in place.
 """
@@ -35,7 +35,7 @@ EDGE_RATES = (
 )
 
 MASKS_HEADER = """\
-# Bernoulli masks, noise version 1 (docs/noise.md). Written by write.py. One case a line; one blank between columns.
+# Bernoulli masks, noise version 1 (docs/design/noise.md). By write.py. One case a line; one blank between columns.
 #
 #   key        the 64-bit key, 16 hexadecimal digits, most significant first
 #   p          the drop probability: the shortest decimal that gives this double
@@ -53,13 +53,13 @@ MASKS_HEADER = """\
 # key p threshold scale whole shape offset shared mask
 """
 KEYS_HEADER = """\
-# Child keys, noise version 1 (docs/noise.md): child = fold_in(key, n). Written by write.py; one case a line.
+# Child keys, noise version 1 (docs/design/noise.md): child = fold_in(key, n). By write.py; one case a line.
 # All three are 64-bit numbers of 16 hexadecimal digits, most significant first.
 #
 # key n child
 """
 FIELDS_HEADER = """\
-# Uniform and normal fields, noise version 1 (docs/noise.md). Written by write.py. One case a line; one blank between
+# Uniform and normal fields, noise version 1 (docs/design/noise.md). By write.py. One case a line; one blank between
 # columns. key, whole, shape, offset and shared as in noise-1-masks.txt. Then two lists, separated by commas, with one
 # entry for each element of `shape`, in row-major order, shared axes written out; no elements are "-":
 #

@@ -1,4 +1,4 @@
-"""Every live rule over the whole zoo, into docs/zoo.md: python -m tests.zoo.report. Takes some minutes.
+"""Every live rule over the whole zoo, into docs/design/zoo.md: python -m tests.zoo.report. Takes some minutes.
 
 Exits with 1, and says why, where a finding is of no kind that `findings.KINDS` accounts for.
 """
@@ -20,7 +20,7 @@ from tests.zoo.findings import KINDS, Kind, found_in, unexplained
 from thinned.model.check.finding import Finding
 from thinned.model.check.registry import rules
 
-PAGE = Path(__file__).parents[2] / "docs" / "zoo.md"
+PAGE = Path(__file__).parents[2] / "docs" / "design" / "zoo.md"
 START = """\
 # The checker on {count} architectures that people use
 
@@ -71,7 +71,7 @@ def row(kind: Kind, found: Mapping[str, Sequence[Finding]]) -> str:
         for library, own in groupby(names, key=lambda name: name.partition("/")[0])
     )
     rule = rules()[kind.code]
-    link = f"[{rule.code}](rules.md#{rule.code.lower()}-{rule.name}) {rule.name}"
+    link = f"[{rule.code}](../reference/rules.md#{rule.code.lower()}-{rule.name}) {rule.name}"
     return f"| {link} | {sum(counts.values())} | {places} | {kind.why} |"
 
 

@@ -36,7 +36,7 @@ def dropout(
     Arguments:
         input: floating-point or complex, any shape.
         p: the probability that a unit is dropped, in [0, 1]. 0 returns `input` itself, 1 exact zeros. A tensor of one
-            number may stand for it: one compiled graph then serves every p (docs/transforms.md).
+            number may stand for it: one compiled graph then serves every p (docs/guides/transforms.md).
         training: whether to draw noise.
         inplace: overwrite `input`.
         broadcast_dims: axes along which one draw is shared, `(1,)` on `(B, T, C)` for one mask over all time steps.

@@ -40,7 +40,7 @@ class MaxNorm:
     within the bound keeps its bits.
 
     The c of 2014 is in classic units. Where training divides by q, as torch's dropout and ours do, the same network has
-    `c = q * c_classic`: 3 to 4 at p = 0.5 is 1.5 to 2 (docs/theory.md, "One network in two units").
+    `c = q * c_classic`: 3 to 4 at p = 0.5 is 1.5 to 2 (docs/design/theory.md, "One network in two units").
 
     Arguments:
         model: a module, or several.

@@ -1,4 +1,4 @@
-"""What a site is called, and the number that its name stands for: a part of the noise's contract (docs/noise.md)."""
+"""What a site is called, and the number that its name stands for: a part of the contract (docs/design/noise.md)."""
 
 from __future__ import annotations
 

@@ -202,7 +202,7 @@ class DropConnectLinear(Site, torch.nn.Linear):
     The paper estimates the expectation by sampling; here it is a Gauss-Hermite sum, the same integral without noise.
     At a corner of `a`, such as ReLU's, the sum errs by at most 0.33 / `nodes` standard deviations of u.
 
-    One mask serves a forward call, so in training the examples of a batch covary (docs/theory.md).
+    One mask serves a forward call, so in training the examples of a batch covary (docs/design/theory.md).
 
     Arguments:
         in_features, out_features, bias: as in `torch.nn.Linear`; so is `state_dict`.

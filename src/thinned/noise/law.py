@@ -1,4 +1,4 @@
-"""The laws: what a position's random words decide. Version 1 of the noise contract (docs/noise.md).
+"""The laws: what a position's random words decide. Version 1 of the noise contract (docs/design/noise.md).
 
 Sixteen bits settle a Bernoulli draw and thirty-two a uniform one. Each element reads its own lane of its own block, so
 the value at a position never depends on what else is asked for.

@@ -61,8 +61,8 @@ def drop(
         ValueError: `p` outside [0, 1], or what `thinned.noise.place` refuses.
         RuntimeError: an `out` that autograd can't follow.
 
-    Cost: about 0.2 ns a float32 on one CPU core with AVX-512 and as much in the backward pass (docs/performance.md),
-    6 ns where there is no compiled kernel for it.
+    Cost: about 0.2 ns a float32 on one CPU core with AVX-512 and as much in the backward pass, 6 ns where there is
+    no compiled kernel for it (docs/guides/performance.md).
 
     >>> drop(torch.ones(8), 0.5, key=7)
     tensor([0., 2., 2., 2., 2., 0., 2., 0.])

@@ -73,7 +73,7 @@ def predict(
         TypeError: a model or x of the wrong kind.
 
     What it does not give: a posterior. The spread is that of the networks that dropout trained, and it can fail to grow
-    away from the data (docs/predict.md shows how to test that).
+    away from the data (docs/guides/predict.md shows how to test that).
 
     Cost: the calls before the first noise once a chunk, the rest n times, in one batch where `torch.func.vmap` can.
     Memory does not grow with the data, but for the statistics themselves. Source: Gal and Ghahramani 2016.

@@ -1,4 +1,4 @@
-"""docs/convert.md: its code runs and prints what it shows, and the tests that it names exist."""
+"""docs/guides/convert.md: its code runs and prints what it shows, and the tests that it names exist."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[3]
-PAGE = ROOT / "docs" / "convert.md"
+PAGE = ROOT / "docs" / "guides" / "convert.md"
 
 
 def test_the_code_runs_and_prints_what_the_page_shows() -> None:

@@ -1,4 +1,4 @@
-"""docs/rates.md: its code runs and prints what it shows, and the tests that it names exist."""
+"""docs/guides/rates.md: its code runs and prints what it shows, and the tests that it names exist."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[3]
-PAGE = ROOT / "docs" / "rates.md"
+PAGE = ROOT / "docs" / "guides" / "rates.md"
 
 
 def test_the_code_runs_and_prints_what_the_page_shows(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -34,8 +34,8 @@ def recalibrate_batchnorm(
     """Estimate the running statistics of batch normalisation again, with dropout off.
 
     In training, the layers behind a dropout see noisy values, and remember their variance; at inference they meet clean
-    ones (docs/theory.md, "Beside normalisation layers"). Call this after training, with training data. The layers are
-    put in training mode, so that each normalises by its batch, and everything else in eval mode. A layer's new mean and
+    ones (docs/design/theory.md, "Beside normalisation layers"). Call this after training, with training data. Layers
+    are put in training mode, so that each normalises by its batch, and all else in eval mode. A layer's new mean and
     variance are those of all values that it has read, as if they had been one batch: the variance within batches and
     between them. (`momentum=None` and a pass over the data would give the mean of the batches' variances, which leaves
     out the second.) Batches as large as in training, or larger, are best, for what reaches the later layers depends on

@@ -44,7 +44,7 @@ def variance_shift(
     chance leaves out, as LayerDrop does, the masks are those of the passes in which it ran, 4 at least.
 
     The model is left as it was. Cost: 9 forward passes; where one that has run in those ran less than 4 times, up to 56
-    more. Source: Li, Chen, Hu and Yang 2019; `docs/theory.md`.
+    more. Source: Li, Chen, Hu and Yang 2019; `docs/design/theory.md`.
 
     >>> net = torch.nn.Sequential(torch.nn.Dropout(0.5), torch.nn.BatchNorm1d(64))
     >>> round(variance_shift(net, [torch.randn(512, 64)])["1"].ratio, 1)  # q, as the mean is 0

@@ -1,4 +1,4 @@
-"""The rules as Markdown: `python -m thinned.model.check.page` prints docs/rules.md."""
+"""The rules as Markdown: `python -m thinned.model.check.page` prints docs/reference/rules.md."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ FAMILIES = {
 _START = """\
 # The rules of `thinned check`
 
-One section a rule, from the same texts that `thinned rule CODE` prints. How to run the checker: [check.md](check.md).
+One section a rule, from the same texts that `thinned rule CODE` prints. How to run the checker:
+[check](../guides/check.md).
 """
 
 
@@ -38,7 +39,7 @@ def section(rule: Rule, level: int) -> str:
 
 
 def page() -> str:
-    """All of docs/rules.md."""
+    """All of docs/reference/rules.md."""
     known = rules().values()
     lines = [_START, "| code | name | looks at | finds |", "|---|---|---|---|"]
     for rule in known:

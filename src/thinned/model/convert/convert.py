@@ -28,7 +28,8 @@ def convert(model: Module, *, only: str | Sequence[str] | None = None, recurrent
     Taken: torch's Dropout, Dropout1d/2d/3d, AlphaDropout and FeatureAlphaDropout; stochastic depth of timm,
     torchvision, Hugging Face and whoever else has a class called DropPath that, tried out, does what `StochasticDepth`
     does. p, `inplace`, mode, hooks and whatever else was set on a module stay; names and order in `state_dict` and
-    results in eval mode stay bit for bit. In training the noise is of the same law and other draws (docs/convert.md).
+    results in eval mode stay bit for bit. In training the noise is of the same law and other draws
+    (docs/guides/convert.md).
 
     Arguments:
         model: any module, with torch's wrappers around it (compiled, DDP, FSDP) or without.

@@ -66,7 +66,7 @@ def anchor(text: str) -> Anchor:
     if found is None:
         raise ValueError(
             f"`where` must be like 'output of features.1', 'input of fc' or 'output of relu() in block.0'. Got "
-            f"{text!r}. docs/plan.md has every form."
+            f"{text!r}. docs/guides/plan.md has every form."
         )
     module = "" if found["module"] == ROOT else found["module"]
     return Anchor(found["what"], module, found["call"] or "", int(found["number"] or 1))

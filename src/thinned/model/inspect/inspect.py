@@ -38,8 +38,9 @@ def inspect(model: Module, *args: Any, passes: int = 8, **kwargs: Any) -> Inspec
     Modes, buffers and random state are put back, bit for bit, after an exception too. Evaluation runs without gradient.
 
     Raises:
-        TypeError: `model` is no module. ValueError: a lazy module that has not seen an input.
-        Whatever the model itself raises on the example.
+        TypeError: `model` is no module.
+        ValueError: a lazy module that has not seen an input.
+        Exception: whatever the model itself raises on the example.
 
     Cost: 4 to 12 forward passes, and about 50 microseconds for each call of torch in those that are watched.
 

@@ -34,7 +34,7 @@ def plan(model: torch.nn.Module, *args: Any, **kwargs: Any) -> Plan:
     recurrent layers; as stochastic depth, rising with depth, on residual branches; in transformers on attention, on
     each branch before it is added and in the feed-forward part; as alpha dropout after SELU. Dropout that the
     model has is respected: where its p is 0 the plan sets it, where it is above 0 the plan leaves it alone.
-    `docs/plan.md` has the rules, their sources and the starting p.
+    `docs/guides/plan.md` has the rules, their sources and the starting p.
 
     Arguments:
         model: any module. It runs in training mode, uncompiled; modes, buffers and random state are put back.
@@ -43,8 +43,9 @@ def plan(model: torch.nn.Module, *args: Any, **kwargs: Any) -> Plan:
     Returns: a `Plan`; `print` shows it as a table.
 
     Raises:
-        TypeError: `model` is no module. ValueError: a lazy module that has not seen an input.
-        Whatever the model itself raises on the example.
+        TypeError: `model` is no module.
+        ValueError: a lazy module that has not seen an input.
+        Exception: whatever the model itself raises on the example.
 
     Cost: one or two forward passes, and about 50 microseconds for each call of torch in them; a backward pass, too,
     where p would be set of a dropout that works in place.

@@ -1,6 +1,7 @@
 """The p that each kind of place starts with, why dropout goes there, and who says so.
 
-A start and no optimum: docs/theory.md has measurements in which the best p was 0, and docs/study.md a way to choose it.
+A start and no optimum: docs/design/theory.md has measurements in which the best p was 0, and docs/guides/study.md a way
+to choose it.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ DEVLIN = "Devlin et al. 2019"
 SPATIAL = ("Dropout1d", "Dropout2d", "Dropout3d")
 LEARNING_RATE = (
     "Dropout asks for more updates and for the learning rate to be searched anew. The texts advise a higher one with "
-    "high momentum; where we measured, the best was the same or lower (docs/theory.md). Start with yours, and train "
-    "longer. Where data are plenty the best p may be 0: compare on validation data."
+    "high momentum; where we measured, the best was the same or lower (docs/design/theory.md). Start with yours, and "
+    "train longer. Where data are plenty the best p may be 0: compare on validation data."
 )
 WIDE, MIDDLING = 512, 128  # units
 CONVOLUTION = (0.1, 0.2)  # the first map's p and the last one's
@@ -44,7 +45,7 @@ def hidden(width: int, behind: str) -> Start:
     """A fully-connected hidden layer's units: the fewer there are, the fewer may be missing."""
     p = 0.5 if width >= WIDE else 0.3 if width >= MIDDLING else 0.2
     size = "Wide hidden layer" if width >= WIDE else "Hidden layer" if width >= MIDDLING else "Small hidden layer"
-    source = SRIVASTAVA if width >= WIDE else f"{SRIVASTAVA}; docs/theory.md: smaller layers and tables want less"
+    source = SRIVASTAVA if width >= WIDE else f"{SRIVASTAVA}; docs/design/theory.md: small layers and tables want less"
     return Start("Dropout", p, f"{size} of {width} units: {behind}, before the next layer.", source)
 
 

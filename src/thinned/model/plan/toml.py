@@ -25,7 +25,7 @@ _HEAD = f"""\
 #   p            the probability that a unit is DROPPED, from 0 to 1
 #   variant      {_VARIANTS}
 #   batch_first  of LockedDropout: true where the batch is the sequence's first axis
-#   where        "output of PATH", "input of PATH", "output of FUNCTION()#2 in PATH", "p of PATH"; see docs/plan.md
+#   where        "output of PATH", "input of PATH", "output of FUNCTION()#2 in PATH", "p of PATH": docs/guides/plan.md
 # Whole places may be added and removed. shape, reason and source are for the reader.
 """
 _KEYS: Mapping[str, type] = {

@@ -67,7 +67,7 @@ def eval_guard(model: Module, allow: Iterable[str] = ()) -> Guard:
     that, torch's `TransformerEncoderLayer` is guarded through what calls it, not when it is called alone. A graph that
     was compiled in training mode has no guard left in it; a module in eval mode runs uncompiled.
 
-    Cost: docs/rates.md has it, measured.
+    Cost: docs/guides/rates.md has it, measured.
 
     >>> net = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Dropout(0.1))
     >>> guard = eval_guard(net)

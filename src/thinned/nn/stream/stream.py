@@ -237,7 +237,7 @@ def stream(
     In the `with`, the key of a layer is `fold_in(fold_in(seed, site), step)`, where site is a hash of the layer's name
     in `model`; `step()` goes on to the next. So masks do not depend on what ran before, on compilation, recomputation,
     the device, or how a batch is divided among microbatches and processes; and training goes on where it was
-    interrupted. `docs/streams.md` has the details.
+    interrupted. `docs/guides/streams.md` has the details.
 
     Arguments:
         model: whose layers get their keys from the stream. Calls of functions and of other layers, made without a key

@@ -96,8 +96,8 @@ def test_a_live_rule_s_examples_are_models(rule: Rule) -> None:
 
 
 def test_the_page_is_in_step() -> None:
-    written = (ROOT / "docs" / "rules.md").read_text(encoding="utf-8")
-    assert written == page(), "write it again: python -m thinned.model.check.page > docs/rules.md"
+    written = (ROOT / "docs" / "reference" / "rules.md").read_text(encoding="utf-8")
+    assert written == page(), "write it again: python -m thinned.model.check.page > docs/reference/rules.md"
 
 
 def test_every_family_has_rules() -> None:

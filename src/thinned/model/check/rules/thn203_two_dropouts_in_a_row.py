@@ -67,6 +67,6 @@ model = nn.Sequential(block, head)
 example = (torch.randn(8, 16),)
 """,
     instead="Keep one of the two, at the p that the two were meant to come to.",
-    reference="`docs/theory.md`.",
+    reference="`docs/design/theory.md`.",
     live=live,
 )

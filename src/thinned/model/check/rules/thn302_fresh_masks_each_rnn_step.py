@@ -93,6 +93,6 @@ model = Tagger()
 example = (torch.randint(0, 50, (4, 7)),)
 """,
     instead="`thinned.nn.LockedDropout`; or `thinned.nn.LSTM`, which has it on inputs, outputs and recurrent state.",
-    reference="Gal and Ghahramani 2016; Merity, Keskar and Socher 2018; `docs/theory.md`.",
+    reference="Gal and Ghahramani 2016; Merity, Keskar and Socher 2018; `docs/design/theory.md`.",
     live=live,
 )

@@ -189,6 +189,6 @@ model = nn.Sequential(nn.Linear(16, 64), nn.ReLU(), Dropped(0.2), nn.Linear(64, 
 example = (torch.randn(8, 16),)
 """,
     instead="Divide the survivors by 1 - p in training and do nothing at inference; or use a layer that does it.",
-    reference="Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov 2014, section 10; `docs/theory.md`.",
+    reference="Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov 2014, section 10; `docs/design/theory.md`.",
     live=live,
 )

@@ -78,6 +78,6 @@ example = (torch.randn(128, 16),)
     instead="""\
 Dropout behind the last batch normalisation only; layer normalisation, which stores nothing; or
 `thinned.recalibrate_batchnorm(model, loader)` after training.""",
-    reference="Li, Chen, Hu and Yang 2019; `docs/theory.md`.",
+    reference="Li, Chen, Hu and Yang 2019; `docs/design/theory.md`.",
     live=live,
 )

@@ -91,7 +91,7 @@ model = Network()
 example = (torch.randn(8, 16),)
 """,
     instead="A dropout module for each place.",
-    reference="`docs/streams.md` for what a module's calls are numbered by.",
+    reference="`docs/guides/streams.md` for what a module's calls are numbered by.",
     live=live,
     advice=True,
 )

@@ -68,6 +68,6 @@ class Net(nn.Module):
     instead="""\
 No key, which draws a new one at each call from torch's generator; a key that the caller passes in and changes; or
 `thinned.stream`, whose masks are reproducible and new at each step.""",
-    reference="docs/streams.md.",
+    reference="docs/guides/streams.md.",
     source=source,
 )

@@ -86,6 +86,6 @@ torch.manual_seed(0)
 model = Net()
 """,
     instead="A seed once, at the start of the program; for masks that can be repeated, `thinned.stream(model, seed)`.",
-    reference="torch's notes on reproducibility; docs/streams.md.",
+    reference="torch's notes on reproducibility; docs/guides/streams.md.",
     source=source,
 )
