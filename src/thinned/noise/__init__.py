@@ -7,6 +7,8 @@ from .part import Part, Rows, locate
 from .philox import fold_in, philox
 from .place import Placement, place, shared_axes
 
+Rule = ArgumentRule  # its older name, by which it can still be imported
+
 __all__ = [
     "AXES",
     "DEVIATION",

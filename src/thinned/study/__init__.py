@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .best import Predictor, StudyModel, load
+    from .best import Predictor as Predictor
+    from .best import StudyModel, load
     from .dataset import Dataset, StudyError
     from .run import Progress, run_study
 
@@ -19,7 +20,7 @@ _HOMES = {
     "run_study": "run",
 }
 
-__all__ = ["Dataset", "Predictor", "Progress", "StudyError", "StudyModel", "load", "run_study"]
+__all__ = ["Dataset", "Progress", "StudyError", "StudyModel", "load", "run_study"]
 
 
 def __getattr__(name: str) -> Any:

@@ -78,7 +78,7 @@ class StudyModel:
         return output
 
 
-Predictor = StudyModel  # an older name; `thinned.Predictor` is another class
+Predictor = StudyModel  # its older name, by which it can still be imported; `thinned.Predictor` is another class
 
 
 def save(
