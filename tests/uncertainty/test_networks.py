@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 import thinned
 import thinned.nn
-from thinned.uncertainty.networks import Drawn, FixedMask
+from thinned.uncertainty.networks import FixedMask, KeyedNetwork
 
 
 def trained_norms(net: nn.Module, row: tuple[int, ...]) -> nn.Module:
@@ -112,7 +112,7 @@ def test_other_noise_is_drawn_by_the_same_key(net: Any) -> None:
     samples = thinned.predict(net, x, n=3, seed=4, shared_masks=True, samples=True).samples
     assert samples is not None
     for network, sample in zip(networks, samples, strict=True):
-        assert isinstance(network, Drawn)
+        assert isinstance(network, KeyedNetwork)
         torch.testing.assert_close(network(x), sample, rtol=1e-4, atol=1e-5)
         assert torch.equal(network(x[1:3]), network(x[1:3]))
         assert not any(module.training for module in network.modules())

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .. import noise
 from .._torch import exporting, is_batched
-from ..noise import PROBABILITY, Rule, check, formulas
+from ..noise import PROBABILITY, ArgumentRule, check, formulas
 
 Rate = float | Tensor
 
@@ -22,7 +22,7 @@ def tracing() -> bool:
     return torch.compiler.is_compiling() and not exporting()
 
 
-def as_rate(rule: Rule, owner: str, argument: str, value: Rate) -> Rate:
+def as_rate(rule: ArgumentRule, owner: str, argument: str, value: Rate) -> Rate:
     """A rate checked, and in the form that the moment asks for: a number in eager mode, data while a graph is traced.
 
     While traced, 0 stays a number, since it leaves the noise out of the graph; and a tensor's value is not known, so

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..._torch import BatchNorm
+from ...fit.device import on_device
 from ...nn.names import Module, named_modules, unwrapped
 from ...noise import Integer, check
 from ..quiet.freeze import is_frozen
@@ -92,7 +93,7 @@ def recalibrate_batchnorm(
             hooks = [statistics.layer.register_forward_pre_hook(statistics) for statistics in pooled]
             try:
                 for batch in islice(loader, batches):
-                    call(inner, _moved(batch, device))
+                    call(inner, on_device(batch, device))
             finally:
                 for hook in hooks:
                     hook.remove()
@@ -161,13 +162,3 @@ def _call(model: Module, batch: Any) -> Any:
         "`recalibrate_batchnorm`: a batch must be a tensor, a tuple or list with one in front, or a mapping. "
         f"Got {type(batch).__name__}. Pass `forward`, a function of the model and the batch."
     )
-
-
-def _moved(batch: Any, device: torch.device | str) -> Any:
-    if isinstance(batch, Tensor):
-        return batch.to(device)
-    if isinstance(batch, Mapping):
-        return {name: _moved(value, device) for name, value in batch.items()}
-    if type(batch) in (tuple, list):
-        return type(batch)(_moved(value, device) for value in batch)
-    return batch

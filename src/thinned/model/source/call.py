@@ -72,7 +72,7 @@ class CallReading:
         single = not node.args or (isinstance(node.args[0], ast.List | ast.Tuple) and not node.args[0].elts)
         if not isinstance(target, Known):  # a method of a tensor, most likely
             method = node.func.attr.rstrip("_") if isinstance(node.func, ast.Attribute) else ""
-            return self.drawn(method, line or 0, [UNKNOWN, *args], kwargs)
+            return self.random_call(method, line or 0, [UNKNOWN, *args], kwargs)
         function = target.value
         if isinstance(function, functools.partial):
             args = [*map(Known, function.args), *args]
@@ -92,7 +92,7 @@ class CallReading:
         """A function of torch's."""
         entry = FUNCTIONS.get(name)
         if entry is None or name not in CALLS:
-            return self.drawn(name, line, args, kwargs, single)
+            return self.random_call(name, line, args, kwargs, single)
         if entry.training is not None:
             training = entry.training.read(args, kwargs)
             if training is False or (isinstance(training, Known) and training.value is False and not training.owner):
@@ -104,7 +104,7 @@ class CallReading:
         self.reader.found.append(self.reading(name, line, p))
         return UNKNOWN
 
-    def drawn(self, name: str, line: int, args: list[Any], kwargs: dict[str, Any], single: bool = False) -> Any:
+    def random_call(self, name: str, line: int, args: list[Any], kwargs: dict[str, Any], single: bool = False) -> Any:
         """What may be a mask made by hand, a function's or a method's."""
         if name in _UNIFORM:
             return Random(name, line, single)
