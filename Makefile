@@ -8,7 +8,7 @@ CPP := $(filter %.cpp %.hpp,$(SOURCES)) $(wildcard tests/csrc/*.cpp) $(wildcard 
 CONFIGURE = $(BIN)/cmake -S src/thinned/csrc -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python
 
 # What `make test` leaves to `make test-rest`, by marks: pyproject.toml says what each is, conftest.py which folders have one.
-APART := zoo or compiler or ranks or sanitizer or device or long
+APART := zoo or compiler or ranks or sanitizer or frameworks or device or long
 # Where tests compare the results of products.
 NUMERIC := tests/contract tests/interop tests/model tests/nn tests/regressions tests/stream tests/theory \
 	tests/transforms tests/uncertainty

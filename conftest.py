@@ -11,11 +11,13 @@ from tests.zoo import imports
 
 imports.prepare()
 
-# Folders whose tests `make test` leaves to `make test-rest`. A test in another file has its mark beside it.
+# Folders and files whose tests `make test` leaves to `make test-rest`. Other tests have their mark beside them.
 APART = {
     "tests/csrc": "sanitizer",
     "tests/device": "device",
     "tests/distributed": "ranks",
+    "tests/interop/test_lightning.py": "frameworks",
+    "tests/interop/test_transformers.py": "frameworks",
     "tests/zoo": "zoo",
 }
 
@@ -36,7 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """A folder that `-m "not (...)"` leaves out whole is not even imported."""
+    """A place that `-m "not (...)"` leaves out whole is not even imported."""
     left_out = re.fullmatch(r"not \((.*)\)", config.getoption("markexpr"))
     mark = _mark(collection_path, config)
     return True if left_out and mark in left_out[1].split(" or ") else None
@@ -50,10 +52,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _mark(path: Path, config: pytest.Config) -> str | None:
-    """The mark of the folder that a path is in."""
-    if not path.is_relative_to(config.rootpath):
-        return None
-    return APART.get("/".join(path.relative_to(config.rootpath).parts[:2]))
+    """The mark of a path, or of the folder that it is in."""
+    inside = (config.rootpath / place in (path, *path.parents) for place in APART)
+    return next((mark for mark, found in zip(APART.values(), inside, strict=True) if found), None)
 
 
 @pytest.fixture(autouse=True)

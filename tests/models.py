@@ -44,12 +44,13 @@ class Model(NamedTuple):
 
 
 def having(*traits: Trait) -> list[Any]:
-    """The names of the models with all these traits, as pytest's parameters. Those of a library have the zoo's mark."""
-    return [
-        pytest.param(name, marks=[pytest.mark.zoo] if "library" in model.traits else [])
-        for name, model in MODELS.items()
-        if model.traits.issuperset(traits)
-    ]
+    """The models with all these traits, by name, as pytest's parameters."""
+    return named(*(name for name, model in MODELS.items() if model.traits.issuperset(traits)))
+
+
+def named(*names: str) -> list[Any]:
+    """Models as pytest's parameters: those of a library are in the zoo's tier."""
+    return [pytest.param(name, marks=[pytest.mark.zoo] if "library" in MODELS[name].traits else []) for name in names]
 
 
 def made(name: str, rows: int | None = None) -> tuple[nn.Module, Tensor]:

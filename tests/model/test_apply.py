@@ -364,6 +364,7 @@ def nll(dropout: bool) -> tuple[float, float]:
         )
 
 
+@pytest.mark.long
 def test_a_planned_network_overfits_less() -> None:
     (own, others), (own_planned, others_planned) = nll(dropout=False), nll(dropout=True)
     assert others_planned < others

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.models import made, transformer
+from tests.models import made, named, transformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -19,7 +19,7 @@ from thinned.model.freeze import is_frozen, thaw
 PARTS = {"transformer": "1", "timm vit with dropout": "blocks", "torchvision efficientnet": "features"}
 
 
-@pytest.fixture(params=[pytest.param(name, marks=[pytest.mark.zoo] if " " in name else []) for name in PARTS])
+@pytest.fixture(params=named(*PARTS))
 def case(request: pytest.FixtureRequest) -> tuple[nn.Module, str, Tensor]:
     model, x = made(request.param)
     return model.train(), PARTS[request.param], x

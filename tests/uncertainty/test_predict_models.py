@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.zoo.architectures import ARCHITECTURES
+from tests.zoo.architectures import ARCHITECTURES, named
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader, IterableDataset
@@ -42,7 +42,7 @@ STOCK = [
 
 
 @pytest.mark.filterwarnings("ignore")  # what the libraries warn of is not ours
-@pytest.mark.parametrize("name", STOCK)
+@pytest.mark.parametrize("name", named(STOCK))
 def test_as_a_loop_of_stock_passes(name: str) -> None:
     """Mean and standard deviation within six standard errors of those of passes with torch's own noise."""
     model, args, kwargs = ARCHITECTURES[name].made()
@@ -76,6 +76,7 @@ def test_a_single_row_through_batch_normalisation() -> None:
     assert thinned.predict(normed(), torch.randn(1, 4), n=1).std.tolist() == [[0.0, 0.0]]
 
 
+@pytest.mark.zoo
 def test_another_rate_reaches_every_kind_of_module() -> None:
     """A layer that asks its own p, and one that does nothing at p = 0."""
     timm = pytest.importorskip("timm")
@@ -190,6 +191,7 @@ def test_modules_that_are_called_only_in_training() -> None:
     assert ((found.mean - net.eval()(x)).abs() < 6 * found.std / 200**0.5).all()  # linear after the noise
 
 
+@pytest.mark.zoo
 @pytest.mark.filterwarnings("ignore")
 def test_auxiliary_outputs_stay_off() -> None:
     model, args, _ = ARCHITECTURES["torchvision/googlenet"].made()

@@ -12,6 +12,7 @@ from .conftest import Findings, rule
 RULE = rule("thn403_same_stochastic_depth_everywhere")
 
 
+@pytest.mark.zoo
 def test_timm_with_and_without_decay(findings: Findings) -> None:
     import timm
 
