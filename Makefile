@@ -27,7 +27,7 @@ test-rest: $(VENV)/dev.stamp ## all other tests: the zoo, compilers, ranks, sani
 
 test-rounding: $(VENV)/dev.stamp ## comparisons that lean on one machine's rounding: tests/rounding.py, other instructions, threads
 	$(PYTEST) -m "not ($(APART))" --rounding $(NUMERIC)
-	ATEN_CPU_CAPABILITY=default $(PYTEST) -m "not ($(APART))" --threads 3 $(NUMERIC)
+	ATEN_CPU_CAPABILITY=default OMP_WAIT_POLICY=PASSIVE $(PYTEST) -m "not ($(APART))" --threads 3 $(NUMERIC)
 	ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 $(PYTEST) -m "not ($(APART))" $(NUMERIC)
 
 test-all: test test-rest test-rounding ## every test

@@ -95,7 +95,7 @@ def test_other_noise_is_drawn_by_the_same_key(net: Any) -> None:
         torch.testing.assert_close(network(x), sample, rtol=1e-4, atol=1e-5)
         assert torch.equal(network(x[1:3]), network(x[1:3]))
         assert not any(module.training for module in network.modules())
-        with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(torch.get_num_threads(),)) as pool:
             elsewhere = pool.submit(network, x).result()
         for same in (copy.deepcopy(network)(x), pickle.loads(pickle.dumps(network))(x), elsewhere):
             assert torch.equal(same, network(x))

@@ -186,9 +186,10 @@ def test_two_threads_at_once() -> None:
     x = torch.randn(4, 6)
     alone = [thinned.predict(net, x, n=10, seed=3).mean for net in nets]
     found: list[Any] = [None, None]
+    number = torch.get_num_threads()
 
     def work(which: int) -> None:
-        torch.set_num_threads(1)  # as in the tests' own thread: rounding depends on it
+        torch.set_num_threads(number)  # as in the tests' own thread: rounding depends on it
         found[which] = [thinned.predict(nets[which], x, n=10, seed=3).mean for _ in range(5)]
 
     threads = [threading.Thread(target=work, args=(which,)) for which in range(2)]
@@ -737,7 +738,7 @@ def test_threads_on_one_model() -> None:
     )
     x = torch.randn(4, 6)
     expected, state = thinned.predict(net, x, n=10).mean, torch.get_rng_state()
-    with ThreadPoolExecutor(4, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with ThreadPoolExecutor(4, initializer=torch.set_num_threads, initargs=(torch.get_num_threads(),)) as pool:
         found = list(pool.map(lambda _: thinned.predict(net, x, n=10).mean, range(24)))
     assert all(torch.equal(mean, expected) for mean in found)
     assert all(module.training for module in net.modules())
