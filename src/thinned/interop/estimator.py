@@ -142,7 +142,7 @@ class DropoutEstimator(BaseEstimator):  # type: ignore[misc]
     def _samples(self, x: Tensor) -> Iterator[NDArray[np.float64]]:
         """Sampled outputs `(n, rows, outputs)`, or the one of weight scaling, in pieces of rows.
 
-        All rows have the same masks, so a row's prediction is the same in whatever company.
+        All rows have the same masks, so a row's prediction is the same, to rounding, in whatever company.
         """
         told, network = settings(self), self._network()
         if told.weight_scaling or not network.drops:
