@@ -7,7 +7,15 @@ SETUP := pyproject.toml constraints.txt $(SOURCES)
 CPP := $(filter %.cpp %.hpp,$(SOURCES)) $(wildcard tests/csrc/*.cpp) $(wildcard tests/device/*.cpp)
 CONFIGURE = $(BIN)/cmake -S src/thinned/csrc -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python
 
-.PHONY: study test lint tidy sanitize check format clean
+PACKAGE := pyproject.toml README.md README.ko.md CHANGELOG.md LICENSE $(wildcard tests/vectors/*) \
+	$(shell find src -type f -not -path '*/__pycache__/*')
+# Where the wheel is installed for its smoke test, with every compiler out of reach.
+CLEAN := build/clean
+NO_COMPILER = CC=/bin/false CXX=/bin/false PATH=$(CURDIR)/$(CLEAN)/bin
+# More interpreters to try the wheel's kernel on: make dist OTHER_PYTHONS="python3.12 python3.13"
+OTHER_PYTHONS ?=
+
+.PHONY: study test test-oldest lint tidy sanitize check dist format clean
 
 study: $(VENV)/study.stamp ## the main job: which dropout rate, on real digits
 	$(BIN)/thinned study
@@ -31,6 +39,30 @@ sanitize: $(VENV)/dev.stamp ## the kernel under AddressSanitizer and UndefinedBe
 	build/sanitize/check
 
 check: lint test ## all that a change must pass
+
+dist: build/dist.stamp ## the sdist, and the wheel built from it, tried where there is no compiler
+	rm -rf $(CLEAN)
+	$(PYTHON) -m venv $(CLEAN)
+	$(CLEAN)/bin/pip install --quiet --constraint constraints.txt torch numpy
+	$(NO_COMPILER) $(CLEAN)/bin/pip install --quiet --constraint constraints.txt --only-binary :all: "$$(echo dist/*.whl)[study]"
+	$(CLEAN)/bin/pip check
+	env -i $(NO_COMPILER) $(CLEAN)/bin/python -W error -m tests.dist.smoke dist/*.whl dist/*.tar.gz
+	set -e; for python in $(OTHER_PYTHONS); do \
+		rm -rf $(CLEAN); $$python -m venv $(CLEAN); \
+		$(CLEAN)/bin/pip install --quiet --only-binary :all: numpy; \
+		$(NO_COMPILER) $(CLEAN)/bin/pip install --quiet --no-deps dist/*.whl; \
+		env -i $(NO_COMPILER) $(CLEAN)/bin/python -W error -m tests.dist.kernel dist/*.whl dist/*.tar.gz; \
+	done
+
+# `build` makes the wheel from the unpacked sdist: a file that the sdist lacks shows here.
+build/dist.stamp: $(VENV)/dev.stamp $(PACKAGE)
+	rm -rf dist build/dist
+	mkdir -p dist
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m build --no-isolation --outdir build/dist .
+	$(BIN)/abi3audit --strict build/dist/*.whl
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/auditwheel repair --wheel-dir dist build/dist/*.whl
+	cp build/dist/*.tar.gz dist
+	@touch $@
 
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff format .
