@@ -98,7 +98,7 @@ def torch_checks() -> Iterator[Check]:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder, "net.py")
             file.write_text(FAULTY)
-            said = thinned_says("check", str(file), "--format", "json", expected=1)
+            said = thinned_says("check", str(file), "--output-format", "json", expected=1)
             assert "THN101" in said, said
             file.write_text(FAULTY.replace("x, 0.5", "x, 0.5, self.training"))
             thinned_says("check", str(file))
