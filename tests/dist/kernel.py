@@ -58,8 +58,9 @@ def checks(wheel: Path, sdist: Path) -> Iterator[Check]:
         assert names >= NEEDED, NEEDED - names
         vectors = {f"tests/vectors/{path.name}" for path in read.HERE.glob("*.*")}
         assert names >= vectors, vectors - names
+        compiled = {name for name in names if name.endswith((".pyc", ".so", "__pycache__"))}
         beside = {name for name in names if not name.startswith("src/thinned/")}
-        assert not (junk := {name for name in beside if name not in BESIDE and name not in vectors}), junk
+        assert not (junk := compiled | beside - BESIDE - vectors), junk
 
     def the_package_is_the_wheels_and_not_the_source_tree() -> None:
         here = Path(thinned.noise.__file__).parents[1]
