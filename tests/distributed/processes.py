@@ -15,8 +15,14 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
 import torch
 import torch.distributed as dist
+
+averages = pytest.mark.skipif(
+    torch.__version__.startswith("2.8."),
+    reason="torch 2.8's FSDP2 over gloo adds the ranks' gradients up and does not divide by their number",
+)
 
 T = TypeVar("T")
 

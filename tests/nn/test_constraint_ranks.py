@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.distributed.processes import in_processes
+from tests.distributed.processes import averages, in_processes
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
@@ -40,7 +40,7 @@ def trained(wrapper: str) -> list[Tensor]:
     return [value.full_tensor() if isinstance(value, DTensor) else value for value in found]
 
 
-@pytest.mark.parametrize("wrapper", ["DDP", "FSDP2"])
+@pytest.mark.parametrize("wrapper", ["DDP", pytest.param("FSDP2", marks=averages)])
 def test_ranks_have_the_weights_of_one_process(wrapper: str) -> None:
     alone = trained("none")
     norms = [value.norm(dim=1) for value in alone if value.ndim == 2]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from tests.distributed.processes import in_processes
+from tests.distributed.processes import averages, in_processes
 from tests.stream.network import SEED, assert_same, batch, loss, network, trained
 from torch import Tensor
 from torch.distributed.device_mesh import init_device_mesh
@@ -79,7 +79,7 @@ def sharded() -> list[list[Tensor]]:
 
 
 @WORLDS
-@pytest.mark.parametrize("train", [replicated, sharded])
+@pytest.mark.parametrize("train", [replicated, pytest.param(sharded, marks=averages)])
 def test_ranks_train_as_one_process(train: Callable[[], list[list[Tensor]]], world: int) -> None:
     expected = trained(network(), STEPS)
     for found in in_processes(world, train):

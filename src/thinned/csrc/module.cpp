@@ -1,7 +1,9 @@
 // The Python module `thinned._kernel`: addresses, sizes and strides in, nothing out. Built against the stable ABI, so
 // that one binary serves every Python from 3.11 on, and, knowing no framework, every torch.
 #define PY_SSIZE_T_CLEAN
+#ifndef Py_LIMITED_API  // the build sets it too
 #define Py_LIMITED_API 0x030B0000
+#endif
 #include <Python.h>
 
 #include <initializer_list>

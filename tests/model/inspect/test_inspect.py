@@ -352,8 +352,7 @@ def test_a_compiled_model_is_inspected_uncompiled() -> None:
 
 
 def test_a_scripted_model_is_seen_from_below() -> None:
-    with pytest.warns(DeprecationWarning, match="torch.jit.script"):
-        scripted = torch.jit.script(nn.Sequential(nn.Linear(8, 32), nn.Dropout(0.25)))
+    scripted = torch.jit.script(nn.Sequential(nn.Linear(8, 32), nn.Dropout(0.25)))
     places = thinned.inspect(scripted, torch.randn(64, 8)).places
     assert [(place.kind, place.active) for place in places if place.train_calls] == [("bernoulli", "train")]
 

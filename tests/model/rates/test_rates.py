@@ -372,7 +372,9 @@ def test_threads_have_their_own_calls() -> None:
 def test_an_override_leaves_its_module_to_eager_mode_when_compiled() -> None:
     model = nn.Sequential(nn.Dropout(0.0), Constant())
     thinned.set_rates(model, {"1:dropout": 0.0})
-    with pytest.raises(torch._dynamo.exc.Unsupported, match="p in the code of Constant"):
+    # torch 2.8 says only that there was an exception, without its text.
+    message = "Observed exception" if torch.__version__.startswith("2.8.") else "p in the code of Constant"
+    with pytest.raises(torch._dynamo.exc.Unsupported, match=message):
         torch.compile(model, backend="eager", fullgraph=True)(ONES)
     compiled = torch.compile(model, backend="eager")
     for p in (0.0, 1.0, 0.0):

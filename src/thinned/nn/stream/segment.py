@@ -90,13 +90,15 @@ def _called(frame: FrameType | None) -> Surroundings:
     while frame is not None:
         code, caller = frame.f_code, frame.f_back
         if code is codes.backward:
-            return Surroundings(opened, frame.f_locals["self"], current_graph_task())
+            node = frame.f_locals["self"]
+            return Surroundings([ctx for ctx in opened if ctx is not node], node, current_graph_task())
         if code is codes.unpack:
             return Surroundings(opened, frame.f_locals["frame"], frame.f_locals["gid"])
-        if caller is not None and caller.f_code is codes.forward:
+        if codes.forward is None or (caller is not None and caller.f_code is codes.forward):
             ctx = _first_argument(frame)
+            new = isinstance(ctx, BackwardCFunction) and not any(ctx is other for other in opened)
             # torch.compile's own function repeats parts of its graph, but never calls the layers again.
-            if isinstance(ctx, BackwardCFunction) and _function(ctx).__name__ != "CompiledFunction":
+            if new and _function(ctx).__name__ != "CompiledFunction":
                 opened.append(ctx)
         frame = caller
     return Surroundings(opened, None, None)
@@ -139,7 +141,9 @@ class _Codes(NamedTuple):
     pack: CodeType  # of a checkpoint's hook in the forward pass
     unpack: CodeType
     repack: CodeType  # of its hook in the repetition
-    forward: CodeType  # calls an autograd.Function's forward
+    # Calls an autograd.Function's forward. From torch 2.14 on that is compiled code, with no frame in Python: there the
+    # frames of a forward, and of what it passes its `ctx` to, are known by their first argument.
+    forward: CodeType | None
     backward: CodeType  # calls its backward
 
 
@@ -150,7 +154,7 @@ def _codes() -> _Codes:
         _inner(first, "pack_hook"),
         _inner(first, "unpack_hook"),
         _inner(again, "pack_hook"),
-        Function.apply.__func__.__code__,  # type: ignore[attr-defined]
+        getattr(getattr(Function.apply, "__func__", None), "__code__", None),
         BackwardCFunction.apply.__code__,
     )
 
