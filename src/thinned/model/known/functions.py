@@ -64,7 +64,7 @@ class Noisy(NamedTuple):
 
 _P = Argument(1, ("p",), 0.5)
 _FUNCTION = Noisy(_P, Argument(2, ("training", "train"), True))  # F.dropout's default flag; torch.dropout has none
-_OFF = Noisy(_P, Argument(2, ("training", "train"), False))  # their training flag is False by default
+_OFF = Noisy(_P, Argument(2, ("training", "train"), False))  # the alpha dropouts' flag is False by default
 # For padded input. A call with packed input has the batch sizes as a second argument, so the later ones move by one.
 _RECURRENT = Noisy(Argument(5, ("dropout",), 0.0), Argument(6, ("train",), False))
 

@@ -10,5 +10,8 @@ import torch
 
 
 def eager() -> contextlib.AbstractContextManager[Any]:
-    """Inside the `with`, compiled models run uncompiled. Where nothing was compiled, the compiler is not loaded."""
+    """A context manager in which compiled models run uncompiled.
+
+    Where the compiler is not loaded, nothing is compiled, and it is not loaded for this.
+    """
     return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else contextlib.nullcontext()
