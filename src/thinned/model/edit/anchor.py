@@ -1,11 +1,11 @@
-"""Where in a model a plan's line takes hold, as text that people read and edit.
+"""`Anchor`: how a plan's text names a position in a model.
 
 output of features.1                            what a module returns
-input of fc                                     a module's first tensor
+input of fc                                     the first tensor that a module is given
 output of relu() in block.0                     what a call of a torch function returns while the module runs
-input of linear()#2 in mlp                      the first tensor of the second such call
-dropout_p of scaled_dot_product_attention() in attn      a call's own p
-p of blocks.0.attn.proj_drop                    a module's own p, in the attribute of that name
+input of linear()#2 in mlp                      the first tensor that the second call of the function is given
+dropout_p of scaled_dot_product_attention() in attn      the argument that holds a call's p
+p of blocks.0.attn.proj_drop                    the attribute that holds a module's p
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-ROOT = "the model"  # stands for the module of the empty name
+ROOT = "the model"  # the text for the model itself, whose qualified name is ""
 _TEXT = re.compile(
     r"(?P<what>[A-Za-z_]\w*) of (?:(?P<call>[A-Za-z_]\w*)\(\)(?:#(?P<number>[1-9]\d*))? in )?(?P<module>the model|\S+)"
 )
@@ -21,7 +21,7 @@ _TEXT = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """A place in a model.
+    """A position in a model, or a p that it has already.
 
     >>> anchor("output of relu()#2 in block.0")
     Anchor(what='output', module='block.0', call='relu', number=2)
@@ -32,21 +32,21 @@ class Anchor:
     what: str  # "output", "input", or the name of the attribute or argument that holds p
     module: str  # qualified name, "" for the model itself
     call: str = ""  # a torch function's plain name
-    number: int = 1  # which of the function's calls while the module runs, its children's counted
+    number: int = 1  # which call of the function while the module runs, counted from 1 and with calls of its children
 
     @property
     def is_rate(self) -> bool:
-        """Whether it is a p that the model has already, to be set, and not a place for a new layer."""
+        """Whether it names a p that the model has already, and not a position for a new dropout."""
         return self.what not in ("output", "input")
 
     @property
     def place(self) -> str:
-        """The module's name as people read it."""
+        """The module's name, or `ROOT` for the model itself."""
         return self.module or ROOT
 
     @property
     def child(self) -> str:
-        """What the dropout that sits here is called among the children of its module."""
+        """The name under which a dropout at this position becomes a child of the module."""
         number = f"_{self.number}" if self.number > 1 else ""
         return f"thinned_{self.call}_{self.what}{number}" if self.call else f"thinned_{self.what}"
 
@@ -57,10 +57,10 @@ class Anchor:
 
 
 def anchor(text: str) -> Anchor:
-    """Read an anchor.
+    """Parse the text of an anchor.
 
     Raises:
-        ValueError: text of another form.
+        ValueError: the text has none of the forms above.
     """
     found = _TEXT.fullmatch(text.strip())
     if found is None:

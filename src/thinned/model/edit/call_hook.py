@@ -1,7 +1,8 @@
-"""Dropout at a call of a torch function inside a module's forward: `F.relu(x)` has no module to hang a hook on.
+"""Dropout at a call of a torch function inside a module's forward: a call such as `F.relu(x)` has no module to hook.
 
-The instance's forward is called inside a `TorchFunctionMode` that counts the calls by name and acts on the one that was
-meant. A `with` around the call, and not two hooks, because torch.compile follows a `with`, and an exception closes it.
+On the instance, the module's forward is replaced by a `Forward`. This calls the forward inside a function mode, which
+counts the calls by name and changes the ones that have an edit. A `with` encloses the forward, in place of two hooks,
+because torch.compile can trace a `with`, and an exception leaves it.
 """
 
 from __future__ import annotations
@@ -23,28 +24,28 @@ Module = torch.nn.Module
 
 @dataclass(slots=True)
 class CallEdit:
-    """What is done at one call: a dropout on its result or its first tensor, or another p among its arguments."""
+    """A change of one call: a dropout on its result or on its first tensor, or another p among its arguments."""
 
     anchor: Anchor
-    p: float  # of the arguments, where there is no dropout
-    drop: Module | None
+    p: float  # the p that the call gets, where `drop` is None
+    drop: Module | None  # the dropout; None to change the call's p
 
 
 class Forward:
-    """Stands before a module's own forward, on the instance."""
+    """Replaces a module's forward on the instance, and calls it with the edits in effect."""
 
     def __init__(self, module: Module) -> None:
         self.module = module
-        self.before = module.__dict__.get("forward")  # another that somebody put on the instance
-        self.edits: dict[str, dict[int, list[CallEdit]]] = {}
-        self.names: dict[Any, str] = {}  # of the functions that edits are for
+        self.before = module.__dict__.get("forward")  # a forward that was set on the instance already
+        self.edits: dict[str, dict[int, list[CallEdit]]] = {}  # by the function's plain name and the call's number
+        self.names: dict[Any, str] = {}  # the plain names of the functions that have edits
 
     def edit(self, edit: CallEdit) -> None:
         self.edits.setdefault(edit.anchor.call, {}).setdefault(edit.anchor.number, []).append(edit)
         self.names.update(functions(edit.anchor.call))
 
     def rates(self) -> list[CallEdit]:
-        """The edits that set a p, which is theirs to change."""
+        """The edits that set the p of a call."""
         every = (edit for numbers in self.edits.values() for edits in numbers.values() for edit in edits)
         return [edit for edit in every if edit.drop is None]
 
@@ -66,7 +67,7 @@ class Forward:
             return type(self.module).forward(self.module, *args, **kwargs)
 
     def leave(self) -> None:
-        """Give the module its own forward back; where somebody has wrapped this one since, do nothing any more."""
+        """Put the former forward back. If other code has wrapped this object since, it stays, but without edits."""
         self.edits = {}
         own = self.module.__dict__
         if own.get("forward") is self:
@@ -109,6 +110,6 @@ class _CountedCalls(TorchFunctionMode):
 
 @cache
 def functions(name: str) -> dict[Any, str]:
-    """Every function of torch with this plain name. A table, because torch.compile cannot follow work on names."""
+    """Every torch function with this plain name. They are listed beforehand: torch.compile can't trace `canonical`."""
     every = (function for group in get_overridable_functions().values() for function in group)
     return {function: name for function in every if canonical(function) == name}

@@ -1,4 +1,4 @@
-"""Hooks that run a dropout on what a module returns, or on what it is given. They copy and pickle with the model."""
+"""Hooks that run a dropout on a module's output or input. They are copied and pickled with the model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Module = torch.nn.Module
 
 
 class OutputHook:
-    """A forward hook: the dropout on the module's output, or on the first tensor of a tuple or list."""
+    """A forward hook: runs a dropout on the module's output, or on the first tensor of a tuple or list."""
 
     def __init__(self, drop: Module, place: str) -> None:
         self.drop, self.place = drop, place
@@ -23,7 +23,7 @@ class OutputHook:
 
 
 class InputHook:
-    """A forward pre-hook: the dropout on the first tensor that the module is given, by place or by name."""
+    """A forward pre-hook: runs a dropout on the module's first tensor, a positional argument or a named one."""
 
     def __init__(self, drop: Module, place: str) -> None:
         self.drop, self.place = drop, place
@@ -33,10 +33,10 @@ class InputHook:
 
 
 def dropped(drop: Module, place: str, value: Any) -> Any:
-    """The value with its first tensor dropped.
+    """The value, with dropout applied to its first tensor.
 
     Raises:
-        TypeError: a value in which no tensor comes first, such as a dictionary.
+        TypeError: the value is no tensor, and no tuple or list with one.
     """
     if isinstance(value, (Tensor, PackedSequence)):
         return drop(value)
@@ -52,10 +52,10 @@ def dropped(drop: Module, place: str, value: Any) -> Any:
 
 
 def given(drop: Module, place: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, Any]:
-    """A call's arguments with the first tensor dropped.
+    """A call's arguments, with dropout applied to the first tensor.
 
     Raises:
-        TypeError: a call without a tensor.
+        TypeError: no argument is a tensor.
     """
     for at, value in enumerate(args):
         if isinstance(value, (Tensor, PackedSequence)):

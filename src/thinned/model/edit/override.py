@@ -1,8 +1,8 @@
-"""Another p for one call of a function: for dropout that a forward calls with a number that nothing else holds.
+"""Another p for one call of a function: for a dropout whose p is a number in the code of a forward.
 
-The owner's forward is run inside a `TorchFunctionMode`, entered by a hook before it and left by one after it, which is
-run even when the forward raises. The mode looks at the calls that drop, asks from which line they come, and gives the
-call another p. The model's code, its parameters and its `state_dict` stay as they are.
+The module's forward runs inside a function mode. A forward pre-hook enters the mode, and a forward hook leaves it, even
+when the forward raises. The mode finds the line that a call of a dropout comes from, and replaces the call's p if that
+line has an override. The model's code, its parameters and its `state_dict` stay as they are.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from ..watch.underway import callers, left_over, running
 Module = torch.nn.Module
 
 _DROP, _GAUSSIAN = torch.ops.thinned.drop, torch.ops.thinned.gaussian
-_NAMES = {"alpha": "alpha_dropout", "deviation": "gaussian_dropout"}  # of the functions that call ours with these laws
-_active = threading.local()
+_NAMES = {"alpha": "alpha_dropout", "deviation": "gaussian_dropout"}  # by law: the function that calls our operator
+_active = threading.local()  # the modes that are entered, in each thread
 
 
 def override(module: Module, where: Where, p: float) -> None:
-    """Have the calls from one line in the module's forward draw with p, when they draw.
+    """Give the calls from one line in the module's forward another p, whenever they drop.
 
-    `where` is seen from the module: its own `module` is "".
+    `where.module` is "": it stands for the module itself.
 
-    A call that trains by its own argument, or that has no such argument while the module trains, gets p. One that draws
-    nothing because it was told so keeps out. Copies and pickles of the module have the override too.
+    A call with a training flag gets p if the flag is true. A call of a function without one, such as attention, gets p
+    if its own p is above 0 or the module is in training mode. Copies and pickles of the module have the override too.
 
     Raises:
-        RuntimeError: in the forward, where torch.compile or export traces the model.
+        RuntimeError: in a later forward, if torch.compile or torch.export traces it.
 
     Cost: about 1 microsecond for each torch function in the module's forward.
     """
@@ -61,7 +61,7 @@ def overridden(module: Module, where: Where) -> float | None:
 
 
 def restore(module: Module, where: Where) -> None:
-    """Take an override back; without a last one the module has no hooks either."""
+    """Remove the override of a line, and with the last override the hooks."""
     hook = _hook(module)
     if hook is None:
         return
@@ -76,11 +76,11 @@ def _hook(module: Module) -> _Enter | None:
 
 
 class _Enter:
-    """The hook before the forward. It holds no module, so that a copy's is the copy's own."""
+    """The forward pre-hook. It holds no reference to the module, so that a copy of it acts on the copied module."""
 
     def __init__(self) -> None:
         self.rates: dict[Where, float] = {}
-        self.handles: list[RemovableHandle] = []  # pickled along: torch then numbers later hooks apart from these
+        self.handles: list[RemovableHandle] = []  # pickled too, so that torch gives later hooks other numbers
 
     def __call__(self, module: Module, inputs: Any) -> None:
         if torch.compiler.is_compiling():
@@ -99,7 +99,7 @@ class _Enter:
 
 
 class _Leave:
-    """The hook after the forward."""
+    """The forward hook."""
 
     def __init__(self, enter: _Enter) -> None:
         self.enter = enter
@@ -125,7 +125,7 @@ class _Override(TorchFunctionMode):
         self.functions = {where.function for where in rates}
 
     def leave(self) -> None:
-        """Take the mode off the stack; under others that a KeyboardInterrupt has left it does nothing any more."""
+        """Leave the mode; if a KeyboardInterrupt has left other modes above it, it stays there without effect."""
         self.functions = set()
         if current_function_mode() is self:
             self.__exit__(None, None, None)
@@ -139,7 +139,7 @@ class _Override(TorchFunctionMode):
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _given(self, func: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
-        """The call's arguments, with another p if it comes from one of the lines and draws."""
+        """The call's arguments, with another p if the call comes from a line with an override, and drops."""
         law = _law(args[2]) if func is _DROP else "deviation" if func is _GAUSSIAN else ""
         name = _NAMES.get(law, "dropout") if law else canonical(func)
         frame = sys._getframe(1)
@@ -147,7 +147,7 @@ class _Override(TorchFunctionMode):
         p = self.rates.get(where)
         if p is None or _owner(frame, where) is not self.module:
             return args, kwargs
-        if law:  # our own operator, which is called to draw, and has p in a tensor
+        if law:  # our own operator: it is called only to drop, and takes p inside a tensor
             return (*args[:2], packed(law, p, "set_rates"), *args[3:]), kwargs
         entry = noisy(name, args)
         if entry is None:
@@ -159,13 +159,13 @@ class _Override(TorchFunctionMode):
 
 
 def _law(numbers: torch.Tensor) -> str:
-    """Which law the numbers of `thinned::drop` are of."""
+    """The law that the numbers given to `thinned::drop` describe."""
     _, gain, shift, fill = numbers.tolist()
     return "alpha" if shift or fill else "classic" if gain == 1.0 else "inverted"
 
 
 def _owner(frame: FrameType | None, where: Where) -> Module | None:
-    """The module in whose forward the line runs; not one that the line itself has made and calls."""
+    """The module whose forward contains the line, and not a module that the line itself builds and calls."""
     for inner in callers(frame):
         if inner.f_code.co_filename == where.file and inner.f_lineno == where.line:
             return next(running(inner), None)

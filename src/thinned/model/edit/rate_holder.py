@@ -1,4 +1,4 @@
-"""What holds a p: an attribute of some object, or nothing but the call in the code."""
+"""What holds a p: an attribute of an object, or only a call in the code."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ Module = torch.nn.Module
 
 
 class Attribute:
-    """A p that an object holds: a module, or a configuration that modules share.
+    """A p that an attribute holds: of a module, or of a configuration that modules share.
 
-    With `complement`, it holds the probability that a unit is kept; by default its name tells.
+    `Attribute(net.drop, "p")` is the p of a `nn.Dropout`. With `complement=True` the attribute holds the keep
+    probability, 1 - p; by default this is so for the name `keep_prob` alone.
     """
 
     def __init__(self, owner: Any, name: str, complement: bool | None = None) -> None:
@@ -39,7 +40,7 @@ class Attribute:
 
     @property
     def state(self) -> Any:
-        """What is there, to be put back as it was."""
+        """The attribute's value itself, to be put back later."""
         return getattr(self.owner, self.name)
 
     @state.setter
@@ -51,12 +52,17 @@ class Attribute:
 
 
 class CallRate:
-    """A p that only a call has."""
+    """The p of one call. To set it is to override the call.
+
+    For `F.dropout(x, 0.1)` at line 12 of net.py, in the forward of `net`, it is
+    `CallRate(net, Where("", "dropout", "net.py", 12), 0.1)`. Its `p` is 0.1. After `p = 0.3` the call has an override,
+    and after `p = 0.1` it has none again.
+    """
 
     def __init__(self, module: Module, where: Where, constant: Attribute | float | None) -> None:
         self.module = module
-        self.where = where  # seen from the module: its own `module` is ""
-        self.constant = constant  # what the source gives it; None where only a run tells
+        self.where = where  # its `module` is "": it stands for the module itself
+        self.constant = constant  # the p in the source, or the attribute that it reads; None where only a run shows p
 
     @property
     def key(self) -> tuple[int, Where]:
@@ -64,6 +70,7 @@ class CallRate:
 
     @property
     def own(self) -> float | None:
+        """The p of the call without an override; None where only a run shows it."""
         return self.constant.p if isinstance(self.constant, Attribute) else self.constant
 
     @property
@@ -77,6 +84,7 @@ class CallRate:
 
     @property
     def state(self) -> float | None:
+        """The p of the override, or None without one."""
         return overridden(self.module, self.where)
 
     @state.setter

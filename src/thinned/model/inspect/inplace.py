@@ -1,4 +1,4 @@
-"""Which dropouts write over a tensor that the backward pass still needs: found by running one."""
+"""Which dropouts overwrite a tensor that the backward pass still needs: found by running forward and backward."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from .place import Place
 Module = torch.nn.Module
 
 _TORCH = str(Path(torch.__file__).parent)
-# What torch says of a tensor that was written over too early, of a leaf, and of a view that must not be written to.
+# Parts of torch's messages about a write in place: to a tensor that backward needs, to a leaf, to a protected view.
 _SAYS = ("modified by an inplace operation", "in-place operation", "is being modified inplace", "in-place on")
 
 
 def destructive(
     model: Module, args: Sequence[Any], kwargs: Mapping[str, Any], places: Iterable[Place]
 ) -> list[tuple[list[Place], str]]:
-    """The places whose `inplace=True` breaks the backward pass, those of one line together, and what torch says.
+    """The places whose `inplace=True` breaks the backward pass, grouped by line, each group with torch's message.
 
-    Each line of code that drops in place does so alone, while the others work on copies: those that still fail are to
-    blame. Where none does alone, all are. The gradients of the parameters are not touched.
+    Each line that drops in place is run alone in place, while the other lines work on copies. The lines that still fail
+    are to blame. If none fails alone, all are. The parameters' `grad` is left as it is.
 
-    Cost: a forward and a backward pass; if they fail, one more for each such line.
+    Cost: a forward and a backward pass; if they fail, once more for copies at all lines and once for each line.
     """
     with untouched("check", model), torch.enable_grad():
         model.train()
@@ -45,7 +45,7 @@ def destructive(
             return []
         lines: dict[object, list[Place]] = {}
         for place in found:
-            by_torch = place.file.startswith(_TORCH)  # as for all that one Sequential calls
+            by_torch = place.file.startswith(_TORCH)  # a Sequential calls all its modules from one line
             lines.setdefault(place.name if by_torch else (place.file, place.line), []).append(place)
         blamed = []
         for line in lines.values():
@@ -73,7 +73,10 @@ def _module(model: Module, place: Place) -> Module:
 
 @outermost
 def _error(model: Module, args: Sequence[Any], kwargs: Mapping[str, Any], copying: Iterable[Place]) -> str | None:
-    """What torch says of writing in place when the model is run forward and backward, or None."""
+    """torch's message about a write in place, from one forward and backward pass; None if there is none.
+
+    The places in `copying` work on copies.
+    """
     states = States.now()
     copies = _Copies(model, copying)
     changed = [
@@ -106,7 +109,7 @@ def _error(model: Module, args: Sequence[Any], kwargs: Mapping[str, Any], copyin
 
 
 class _Copies(TorchFunctionMode):
-    """Makes the functional dropouts of some places work on a copy."""
+    """A function mode in which the functional dropouts of some places work on a copy of their argument."""
 
     def __init__(self, model: Module, places: Iterable[Place]) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""`thinned.inspect`: every place in a model that draws noise, as it is and as it runs."""
+"""`thinned.inspect`: every place in a model that draws noise, with its configured and its measured p."""
 
 from __future__ import annotations
 
@@ -20,29 +20,31 @@ Module = torch.nn.Module
 
 
 def inspect(model: Module, *args: Any, passes: int = 8, **kwargs: Any) -> Inspection:
-    """Find every place that draws noise when `model(*args, **kwargs)` runs, on a model as it is.
+    """Find every place in an unmodified model that draws noise when `model(*args, **kwargs)` runs.
 
-    The model runs in training mode and in evaluation mode. Seen are dropout modules of torch, timm, torchvision,
+    The model runs in training mode and in evaluation mode. Found are dropout modules of torch, timm, torchvision,
     transformers and thinned, functional dropout, dropout in attention and recurrent layers, and masks made by hand from
-    torch's random functions; of `random` and `numpy.random`, in which module's code they drew.
+    torch's random functions. For `random` and `numpy.random`, the modules are found in whose code they draw.
 
     Arguments:
-        model: any module, compiled ones included, which run uncompiled here.
-        args, kwargs: an example of what the model is called with. Its size decides how much a measured rate rests on.
-        passes: at most so many forward passes in training mode, until each mask has been measured on 256
-            units and layers that LayerDrop left out have run.
+        model: any module. A compiled one runs uncompiled here.
+        args, kwargs: an example of the arguments that the model is called with. On a larger example, more units are
+            counted for a measured p.
+        passes: the largest number of forward passes in training mode. Fewer are made where each mask has been measured
+            on 256 units, and chance does not decide which layers run (LayerDrop).
 
-    Returns: an `Inspection`. `print` shows a table; `places`, `to_json()` and `to_pandas()` have the same in full;
-    `train` and `eval` are the first pass in each mode, call by call, `passes` all of those in training mode.
+    Returns: an `Inspection`. `print` shows it as a table; `places`, `to_json()` and `to_pandas()` give all values.
+    `train` and `eval` are the first pass in each mode, call by call, and `passes` are all passes in training mode.
 
     Modes, buffers and random state are put back, bit for bit, after an exception too. Evaluation runs without gradient.
 
     Raises:
         TypeError: `model` is no module.
-        ValueError: a lazy module that has not seen an input.
-        Exception: whatever the model itself raises on the example.
+        ValueError: a lazy module in the model has not seen an input yet.
+        ValueError: `passes` is no integer of 1 or more.
+        Exception: any error that the model itself raises on the example.
 
-    Cost: 4 to 12 forward passes, and about 50 microseconds for each call of torch in those that are watched.
+    Cost: 4 to 12 forward passes with the default `passes`, and about 50 microseconds for each recorded call of torch.
 
     >>> net = torch.nn.Sequential(torch.nn.Linear(8, 64), torch.nn.Tanh(), torch.nn.Dropout(0.25))
     >>> place, = inspect(net, torch.ones(100, 8)).places
@@ -61,13 +63,14 @@ def inspect(model: Module, *args: Any, passes: int = 8, **kwargs: Any) -> Inspec
         return seen.inspection(times)
 
 
-PATIENCE = 32  # passes that `glance` waits for a layer that LayerDrop skips
+PATIENCE = 32  # the most passes in training mode in which `glance` waits for a skipped layer
 
 
 def glance(model: Module, args: Any, kwargs: Any) -> Inspection:
-    """`inspect` for the places alone: nothing is timed, and masks are not measured further.
+    """Inspect a model for its places alone: no pass is timed, and none is added to measure masks.
 
-    Passes in training mode are repeated until all modules that run in evaluation have run, where chance decides that.
+    Where chance decides which modules run, passes in training mode are repeated until every module that runs in
+    evaluation has run, or `PATIENCE` is used up.
     """
     with untouched("inspect", model), torch.no_grad():
         seen = _Seen(model, args, kwargs)
@@ -93,7 +96,7 @@ class _Seen:
         self._places.add(self.passes[-1], self._names, training=True)
 
     def train_again(self, most: int, needed: Callable[[], bool]) -> None:
-        """Run on in training mode while more is needed, `most` passes in all."""
+        """Run again in training mode while `needed()` is true, up to `most` passes in all."""
         while len(self.passes) < most and needed():
             self.train()
 
@@ -104,12 +107,12 @@ class _Seen:
             self._evaluated = trace(self._model, *self._args, **self._kwargs)
 
     def left_out(self) -> bool:
-        """Whether a module that runs in evaluation has run in no pass, where chance may have decided so."""
+        """Whether a module that runs in evaluation has not run in training yet, and chance may be the reason."""
         waiting = self._evaluated.ran.keys() - {name for trained in self.passes for name in trained.ran}
         return bool(waiting) and self._places.skips()
 
     def measured_too(self) -> bool:
-        """Whether another pass may also tell more of a measured rate."""
+        """Whether another pass may make a measured p more precise, or run a module that has not run yet."""
         return self._places.unsettled() or self.left_out()
 
     def inspection(self, times: Times | None) -> Inspection:
@@ -121,7 +124,7 @@ class _Seen:
 
 
 def _times(model: Module, args: Any, kwargs: Any, train: Trace, states: States) -> Times:
-    """Time passes that draw what the traced one drew, so that the same layers run."""
+    """Time passes that draw the same random numbers as the pass `train`, so that the same layers run."""
 
     def run(quiet: bool) -> tuple[list[float], float]:
         states.put_back()

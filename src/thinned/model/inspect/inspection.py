@@ -30,7 +30,7 @@ class Inspection:
         self.train = train  # the forward pass in training mode, call by call
         self.eval = eval
         self.seconds = seconds  # of a forward pass in training mode
-        self.passes = passes or (train,)  # in training mode, of which LayerDrop may make several
+        self.passes = passes or (train,)  # all passes in training mode, `train` first
 
     def __getitem__(self, name: str) -> Place:
         for place in self.places:

@@ -12,20 +12,24 @@ LAYER_DROP = "LayerDrop"  # the kind of a place where one number decides whether
 
 @dataclass(frozen=True)
 class Place:
-    """A place that draws noise."""
+    """A place that draws noise.
 
-    name: str  # what patterns match: a dropout module's qualified name, "module:function" for a call in a forward
-    module: str  # the innermost module's qualified name, "" for the model itself
+    A `nn.Dropout` at `encoder.drop` is a place with `name="encoder.drop"` and `kind="Dropout"`. A call of `F.dropout`
+    in the forward of `encoder` is one with `name="encoder:dropout"` and `kind="dropout"`.
+    """
+
+    name: str  # matched by patterns: a dropout module's qualified name, or "module:function" for a call in a forward
+    module: str  # the qualified name of the innermost module that runs there, "" for the model itself
     kind: str  # the module's class, or the function
-    file: str  # where the user's code calls it
+    file: str  # the file of the user's code that makes the call
     line: int
     p: float | None  # configured: the probability that a unit is dropped; None where the place does not say
     measured: float | None  # the share of units that were dropped in training; None where nothing can be counted
-    shape: tuple[int, ...]  # of what the noise acts on
-    shared: tuple[int, ...]  # its axes along which one draw is shared
+    shape: tuple[int, ...]  # of the tensor that the noise acts on
+    shared: tuple[int, ...]  # the axes of `shape` along which one draw is shared
     train_calls: int  # how often it drew noise in one forward pass in training mode
-    eval_calls: int  # and in evaluation mode
-    share: float | None  # of a training forward pass's time; None where it can't be told
+    eval_calls: int  # how often it drew noise in one forward pass in evaluation mode
+    share: float | None  # the share of a training pass's time that its noise takes; None where it was not measured
 
     @property
     def where(self) -> Where:
@@ -51,5 +55,5 @@ class Place:
         return ""
 
     def row(self) -> dict[str, Any]:
-        """Everything, as plain values."""
+        """All fields and properties, as plain values."""
         return {**asdict(self), "active": self.active, "follows_mode": self.follows_mode, "remark": self.remark}

@@ -1,4 +1,4 @@
-"""The places of a model: the calls of one line or module, in both modes, put together."""
+"""Finds the places of a model: the calls of its traces, in both modes, grouped by dropout module or by line."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ Module = torch.nn.Module
 
 @dataclass
 class _Group:
-    """The calls of one place, in each mode, and how much of its masks was zero."""
+    """The calls of one place in each mode, and how many units of its masks were dropped in training."""
 
     module: str
     kind: str
     file: str
     line: int
     train: list[Call] = field(default_factory=list)
-    trace: Trace | None = None  # the pass in training mode that `train` is of
+    trace: Trace | None = None  # the training pass that the calls in `train` belong to
     eval: list[Call] = field(default_factory=list)
-    dropped: float = 0.0
-    counted: int = 0
+    dropped: float = 0.0  # units dropped, in all training passes
+    counted: int = 0  # units measured, in all training passes
 
 
-_RECURRENT = ".recurrent_dropout"  # behind the class of a layer, for the second of its two noises
+_RECURRENT = ".recurrent_dropout"  # added to the class of a recurrent layer, to name its second noise
 ENOUGH = 256  # units of a mask that a measured rate should rest on
 
 
 class Places:
-    """Gathers places from traces of one model."""
+    """Collects the places of one model from its traces."""
 
     def __init__(self) -> None:
         self._modules: dict[str, Module] = {}
         self._groups: dict[Where, _Group] = {}
         self._python: dict[str, list[int]] = {}
-        self._undecided = False  # whether something was drawn by hand that thinned nothing
+        self._undecided = False  # whether the code drew numbers that no mask used: they may decide which layers run
 
     def add(self, trace: Trace, names: dict[str, Module], training: bool) -> None:
-        """Take a trace's calls in. Of several in training mode, a place has those of the first in which it drew."""
+        """Group the calls of a trace. A place's training calls are those of the first trace in which it drew."""
         self._modules.update(names)
         self._modules.update(trace.loose)
         applied = {call.applies: call for call in trace.calls if call.applies is not None}
@@ -74,20 +74,20 @@ class Places:
             counts[not training] = counts[not training] or times
 
     def unsettled(self) -> bool:
-        """Whether another training pass may tell more: of a mask of few units, of layers that LayerDrop skips."""
+        """Whether another training pass may show more: a mask has few units so far, or LayerDrop skips layers."""
         counted = [group.counted for group in self._groups.values() if group.counted]
         return self._drops_layers() or (bool(counted) and min(counted) < ENOUGH)
 
     def skips(self) -> bool:
-        """Whether chance may have decided, in whatever way, which layers run."""
+        """Whether chance may have decided which layers run: by LayerDrop, or by numbers drawn for no mask."""
         return self._drops_layers() or self._undecided
 
     def _drops_layers(self) -> bool:
-        # LayerDrop may ask `random` or NumPy, too.
+        # LayerDrop may also draw with `random` or NumPy.
         return bool(self._python) or any(key.function == LAYER_DROP for key in self._groups)
 
     def found(self, first: Trace, times: Times | None) -> Iterator[Place]:
-        """The places: those that ran, in their order, then those that did not. `times` are of the trace `first`."""
+        """The places: first those that ran, in order, then those that did not. `times` belong to the trace `first`."""
         seen = set()
         for key, group in self._groups.items():
             own = _is_dropout(self._modules.get(group.module))
@@ -107,7 +107,7 @@ class Places:
             yield Place(f"{name}:random", name, "random", "", 0, None, None, (), (), train, evaluation, None)
 
     def _key(self, trace: Trace, call: Call) -> Where:
-        """What the calls of one place share: a dropout module, whatever line calls it, or else a line of code."""
+        """The key that all calls of one place share: the dropout module that makes them, or else the line of code."""
         module = self._modules.get(call.module)
         if module is not None and _is_dropout(module):
             recurrent = any(made.function == "ones_like" for made in trace.producers(call))
@@ -119,7 +119,7 @@ class Places:
         return Where(call.module, function, call.file, call.line)
 
     def _read_by_another(self, name: str, module: Module) -> bool:
-        """Whether a dropout module serves only to hold a p that its owner hands to attention, fused or written out."""
+        """Whether a dropout module only holds the p that its parent passes to a function of attention or dropout."""
         owner = name.rpartition(".")[0]
         return any(
             group.module == owner
@@ -132,7 +132,7 @@ class Places:
     @staticmethod
     def _count(group: _Group, call: Call, applied: Call | None) -> None:
         if applied is not None and applied.masked is not None:
-            # As many independent draws as the mask has units.
+            # A shared draw counts once.
             units = _size(applied.mask_shape)
             group.dropped += applied.masked * units
             group.counted += units
@@ -155,7 +155,7 @@ class Places:
         if p is None and first.function == "bernoulli" and first.draws and first.draws[0].dropped is not None:
             p = _told(first)
         if p is not None and first.function in UNIFORM | MASKS and measured is not None:
-            p = min((p, 1.0 - p), key=lambda way: abs(way - measured))  # rand > p and rand < q keep the same units
+            p = min((p, 1.0 - p), key=lambda way: abs(way - measured))  # `rand > p` and `rand < 1 - p` are the same law
         return Place(
             name=name,
             module=group.module,
@@ -177,13 +177,13 @@ def _is_dropout(module: Module | None) -> bool:
 
 
 def _told(call: Call) -> float | None:
-    """The drop probability that `x.bernoulli_(q)` was told as q."""
+    """The drop probability 1 - q of `x.bernoulli_(q)`; None if q is no number."""
     q = call.arguments.get("p", call.arguments.get("1"))
     return 1.0 - q if isinstance(q, float) else None
 
 
 def _acted_on(call: Call, trace: Trace | None) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The shape of what a call's noise acts on, and which of its axes share a draw."""
+    """The shape of the tensor that a call's noise acts on, and the axes of it along which one draw is shared."""
     noise = call.draws[0].shape if call.draws else ()
     shape = call.shape
     if trace is not None and call.function in DRAWS:
@@ -192,7 +192,7 @@ def _acted_on(call: Call, trace: Trace | None) -> tuple[tuple[int, ...], tuple[i
             shape, noise = met.shape, met.mask_shape
     elif call.function in INSIDE:
         shape = noise or shape  # the noise is on the attention weights, or between layers
-    if len(noise) > len(shape):  # dropout3d of an unbatched map draws with an axis more
+    if len(noise) > len(shape):  # dropout3d of an unbatched map draws noise with one axis more
         noise = noise[len(noise) - len(shape) :]
     padded = (1,) * (len(shape) - len(noise)) + noise if noise else shape
     shared = tuple(axis for axis, (size, own) in enumerate(zip(shape, padded, strict=True)) if own == 1 and size > 1)

@@ -1,4 +1,4 @@
-"""An inspection as a table: plain text everywhere, and Rich's where that is installed."""
+"""An inspection as a table: as plain text, or as a table of Rich where Rich is installed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HEAD = ("place", "kind", "called at", "p", "measured", "shape", "calls", "active
 
 
 def cells(place: Place) -> tuple[str, ...]:
-    """A place's row."""
+    """The row of a place."""
     shape = "x".join(str(size) for size in place.shape)
     if place.shared:
         shape += f" (one draw along {', '.join(map(str, place.shared))})"
@@ -53,7 +53,7 @@ def text(model: str, places: Sequence[Place], seconds: float) -> str:
 
 
 def rich_table(model: str, places: Sequence[Place], seconds: float) -> Any:
-    """The table for a terminal, of 80 columns too: what stands out is said below the place's name."""
+    """The table as Rich prints it. A remark stands below the place's name, so that 80 columns are enough."""
     from rich import box
     from rich.table import Table
 

@@ -18,19 +18,19 @@ Module = torch.nn.Module
 
 
 class Times:
-    """Seconds of each call of torch in a forward pass, by `Call.order`, and of the pass.
+    """The seconds of each call of torch in a forward pass, by `Call.order`, and those of the whole pass.
 
-    The passes timed must draw what the traced one drew, so that the same calls are made. A call that does more than
-    draw, such as attention, is charged with what it takes beyond the same call at p = 0.
+    The timed passes must draw the same random numbers as the traced one, so that they make the same calls. Where a call
+    does more than drop, such as attention, the time of its noise is its time less that of the same call at p = 0.
     """
 
     def __init__(self, noisy_runs: Sequence[tuple[list[float], float]], quiet: list[float] | None) -> None:
         self._seconds, self.total = min(noisy_runs, key=lambda run: run[1])
-        # Another number of calls: without its noise the model goes another way, and nothing can be said.
+        # With another number of calls, the model has made other calls at p = 0, and the two runs can't be compared.
         self._quiet = quiet if quiet is not None and len(quiet) == len(self._seconds) else None
 
     def share(self, trace: Trace, calls: Sequence[Call]) -> float | None:
-        """The share of the pass that these calls' noise takes: making it and applying it."""
+        """The share of the pass's time that the noise of these calls takes: to make it and to apply it."""
         if not calls or not self.total:
             return None
         if any(call.function in INSIDE and call.draws for call in calls):
@@ -45,9 +45,9 @@ class Times:
 
 
 def timed(model: Module, args: Any, kwargs: Any, *, quiet: bool = False) -> tuple[list[float], float]:
-    """Run the model with next to nothing watched: seconds of each call of torch, and of the whole.
+    """Run the model once, and time it: the seconds of each call of torch, and those of the whole pass.
 
-    `quiet` sets p = 0 in the calls that do more than draw.
+    `quiet` sets p = 0 in the calls that do more than drop.
     """
     clock = _Clock(quiet)
     with clock:
@@ -79,7 +79,7 @@ class _Clock(TorchFunctionMode):
 
 
 def _chain(trace: Trace, draw: Call) -> list[Call]:
-    """The calls that lead from a hand-made mask's draw to where it is applied."""
+    """The calls from the draw of a mask made by hand to the call that applies it."""
     if draw.function not in DRAWS:
         return []
     met = next((call for call in trace.calls if call.applies == draw.index), None)

@@ -1,1 +1,1 @@
-"""What makes noise: the vocabulary of functions and modules, and how each takes its p."""
+"""What makes noise: a table of functions and one of modules, and how each takes its p."""

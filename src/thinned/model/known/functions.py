@@ -1,7 +1,7 @@
-"""What makes noise: the functions and the modules of torch, timm, torchvision, transformers and thinned, as two tables.
+"""Which functions make noise: those that drop, with the arguments that hold p and the training flag; those that draw.
 
-A function is known by its canonical name (`canonical`), a module by its class or, where libraries copy one another's
-classes by the dozen, by its class's name and an attribute that holds p.
+A function is known by its canonical name (`canonical`): "dropout" for `torch.dropout` and for `F.dropout`. `modules.py`
+says which modules drop.
 """
 
 from __future__ import annotations
@@ -12,9 +12,12 @@ from typing import Any, NamedTuple
 
 
 class Argument(NamedTuple):
-    """Where a call has an argument: its place among the positional ones (from the end if negative), its names."""
+    """How a function takes one of its arguments: at which position, by which names, with which default.
 
-    place: int
+    `Argument(1, ("p",), 0.5)` finds 0.1 in `F.dropout(x, 0.1)` and in `F.dropout(x, p=0.1)`, and 0.5 in `F.dropout(x)`.
+    """
+
+    place: int  # the position among the positional arguments; a negative one counts from the end
     names: tuple[str, ...]
     default: Any
 
@@ -32,7 +35,7 @@ class Argument(NamedTuple):
     def write(
         self, args: Sequence[Any], kwargs: Mapping[str, Any], value: Any
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """The call's arguments with another value for this one."""
+        """The call's `args` and `kwargs` with `value` for this argument; added by name where the call omits it."""
         for name in self.names:
             if name in kwargs:
                 return tuple(args), {**kwargs, name: value}
@@ -47,22 +50,22 @@ class Argument(NamedTuple):
 
 
 class Noisy(NamedTuple):
-    """A function that drops: where it takes p, and where it is told whether it trains; None: it always does."""
+    """A function that drops: how it takes p, and how it takes its training flag."""
 
     p: Argument
-    training: Argument | None
+    training: Argument | None  # None: the function has no such flag and always drops
 
     def rate(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[float, bool]:
-        """The call's p, and whether it trains."""
+        """The call's p (0 where None is passed), and its training flag (True where the function has none)."""
         training = True if self.training is None else bool(self.training.read(args, kwargs))
         p = self.p.read(args, kwargs)
         return float(p) if p is not None else 0.0, training
 
 
 _P = Argument(1, ("p",), 0.5)
-_FUNCTION = Noisy(_P, Argument(2, ("training", "train"), True))  # what torch.dropout needs, F.dropout has as default
-_OFF = Noisy(_P, Argument(2, ("training", "train"), False))  # alpha_dropout and its kin are off by default
-# A packed sequence's call has no batch_first at its end, and its batch sizes more before.
+_FUNCTION = Noisy(_P, Argument(2, ("training", "train"), True))  # F.dropout's default flag; torch.dropout has none
+_OFF = Noisy(_P, Argument(2, ("training", "train"), False))  # the alpha dropouts' flag is False by default
+# For padded input. A call with packed input has the batch sizes as a second argument, so the later ones move by one.
 _RECURRENT = Noisy(Argument(5, ("dropout",), 0.0), Argument(6, ("train",), False))
 
 FUNCTIONS: dict[str, Noisy] = {
@@ -83,10 +86,12 @@ FUNCTIONS: dict[str, Noisy] = {
     "rnn_relu": _RECURRENT,
 }
 
-# Our operators, and what traces call them. What they were told is in their tensors.
+# Our operators, and the function name that a trace gives to each. Their p is inside a tensor argument, so `FUNCTIONS`
+# has no row for them.
 OPERATORS = {"drop": "dropout", "gaussian": "gaussian_dropout"}
 
-# What draws numbers from which people make masks by hand. Normal noise is no mask, but noise.
+# Functions that draw. UNIFORM: users compare the numbers with p to make a mask. MASKS: the result is a mask. OTHER: all
+# others, whose results are noise, but no mask.
 UNIFORM = {"rand", "rand_like", "uniform", "random", "randint", "randint_like"}
 MASKS = {"bernoulli"}
 OTHER = {
@@ -128,18 +133,18 @@ _DUNDERS = {
     **dict.fromkeys(("truediv", "rtruediv", "itruediv", "div", "rdiv", "idiv"), "div"),
     "invert": "logical_not",
 }
-# Functions that torch calls by another name than people do.
+# From the name that a function has inside torch to the name that users write.
 _ALIASES = {"log_sigmoid": "logsigmoid", "_threshold": "threshold", "linalg_multi_dot": "multi_dot"}
 WRITES = re.compile(r"^(?!__).*[a-z0-9]_$|^__i(add|sub|mul|truediv|div|pow|and|or|xor)__$|^__setitem__$|^copy_$")
 
 
 def recurrent(args: Sequence[Any]) -> Noisy:
-    """Where this call of `lstm`, `gru` or `rnn_*` has its p: one place later if its sequence is packed."""
+    """How this call of `lstm`, `gru` or `rnn_*` takes p: one position later if its input is packed."""
     packed = len(args) > 3 and isinstance(args[3], (list, tuple))
     return Noisy(Argument(6, ("dropout",), 0.0), Argument(7, ("train",), False)) if packed else _RECURRENT
 
 
 def noisy(name: str, args: Sequence[Any]) -> Noisy | None:
-    """The table's entry for a call, or None."""
+    """The entry of `FUNCTIONS` that fits a call, or None for a function that does not drop."""
     entry = FUNCTIONS.get(name)
     return recurrent(args) if entry is _RECURRENT else entry

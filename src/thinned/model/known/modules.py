@@ -1,7 +1,7 @@
-"""Which modules drop, and in which attribute they keep their p.
+"""Which modules drop, and which of their attributes hold p.
 
-A module is known by its class or, where libraries copy one another's classes by the dozen, by its class's name and an
-attribute that holds p.
+A module of torch or of thinned is known by its class. Other libraries copy one another's dropout classes by the dozen,
+so theirs are known by the name of the class together with an attribute that holds p.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from ..._torch import DropoutNd
 
 Module = torch.nn.Module
 
-# Libraries' own dropouts, by their classes' names: DropPath (timm, and some fifty copies in transformers),
-# torchvision's StochasticDepth and DropBlock2d, people's own Dropout.
+# Class names of dropouts outside torch: DropPath (timm, and some fifty copies in transformers), torchvision's
+# StochasticDepth and DropBlock2d, a user's own Dropout.
 _NAMES = re.compile(r"drop_?(out|path|block|connect|add)|stochastic_?depth", re.IGNORECASE)
 _ATTRIBUTES = ("p", "drop_prob", "drop_rate", "dropout_prob", "dropout_p", "dropout", "rate", "prob", "keep_prob")
-KEEPS = "keep_prob"  # the attribute of these that holds 1 - p
+KEEPS = "keep_prob"  # the one of `_ATTRIBUTES` that holds the keep probability, 1 - p
 
 
 def rate_attributes(module: Module) -> tuple[str, ...]:
-    """The attributes in which a module of a known kind keeps its p; () for a module that is no dropout.
+    """The names of the attributes that hold a module's p; () for a module that is not known to drop.
 
     >>> rate_attributes(torch.nn.Dropout()), rate_attributes(torch.nn.LSTM(1, 1)), rate_attributes(torch.nn.ReLU())
     (('p',), ('dropout',), ())
@@ -42,7 +42,7 @@ def rate_attributes(module: Module) -> tuple[str, ...]:
 
 
 def rate_of(module: Module) -> float | None:
-    """The p that a dropout module is set to, or None where it is no dropout or says nothing."""
+    """The p of a dropout module, or None for a module that is not known to drop."""
     found = rate_attributes(module)
     if not found:
         return None
@@ -51,5 +51,5 @@ def rate_of(module: Module) -> float | None:
 
 
 def rest(value: float) -> float:
-    """1 minus a number that people write: 0.2 for 0.8."""
+    """1 - value, rounded to 15 decimals: 0.2 for 0.8, where plain subtraction gives 0.19999999999999996."""
     return round(1.0 - value, 15)

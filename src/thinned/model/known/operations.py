@@ -1,6 +1,7 @@
-"""What functions of torch do to a tensor: one table, read by all who ask about the calls of a forward pass.
+"""What each function of torch does to a tensor: the one table, used by plans, rules, prediction and pruning.
 
-Names are canonical (`functions.canonical`). A function may be of several kinds. `KINDS` has all kinds by name.
+Each set below is a kind of function. A set holds canonical names (`functions.canonical`), and a function may be of
+several kinds. `KINDS` maps the name of a kind to its set.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from .functions import FUNCTIONS
 
 _AXES = (1, 2, 3)
 
-# Between two layers, on each number alone but for glu, prelu and rrelu.
+# Activation functions. All but glu, prelu and rrelu map each number by itself, without parameters or randomness.
 ACTIVATIONS = frozenset(
     {
         *("relu", "relu6", "leaky_relu", "prelu", "rrelu", "elu", "celu", "selu", "gelu", "silu", "mish", "glu"),
@@ -17,9 +18,9 @@ ACTIVATIONS = frozenset(
         *("tanhshrink", "hardshrink", "softshrink", "threshold", "clamp", "clamp_min", "clamp_max", "clip"),
     }
 )
-# Activations that give each unit a value from that unit's alone, with nothing learned and nothing drawn.
+# Activations whose output for a unit depends on this unit alone, without parameters or randomness.
 UNITWISE = ACTIVATIONS - {"glu", "prelu", "rrelu"}
-# Those of them that leave 0 at 0, whatever their arguments.
+# Functions of UNITWISE that map 0 to 0, whatever their other arguments.
 ZERO_AT_ZERO = frozenset(
     {
         *(
@@ -39,44 +40,44 @@ ZERO_AT_ZERO = frozenset(
         *("tanhshrink", "hardshrink", "softshrink"),
     }
 )
-# What gives factors between 0 and 1.
+# Functions whose results are factors between 0 and 1.
 GATES = frozenset({"sigmoid", "hardsigmoid", "softmax"})
 NORMS = frozenset({"batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm", "local_response_norm"})
 
-# Layers: what multiplies by weights.
+# Layers: functions that multiply by weights.
 CONVOLUTIONS = frozenset(f"conv{transposed}{axes}d" for transposed in ("", "_transpose") for axes in _AXES)
 LINEAR_MAPS = frozenset({"linear", "bilinear"})
 RECURRENT = frozenset({"lstm", "gru", "rnn_tanh", "rnn_relu"})
 CELLS = frozenset(f"{name}_cell" for name in RECURRENT)
 ATTENTION = frozenset({"scaled_dot_product_attention", "multi_head_attention_forward"})
-# Layers where one of the factors is a matrix that the model holds.
+# Products of tensors. A call of one is a layer where a factor is a matrix that the model holds (`Graph.is_layer`).
 PRODUCTS = frozenset(
     {
         *("matmul", "mm", "bmm", "mv", "addmm", "addmv", "baddbmm", "addbmm"),
         *("einsum", "tensordot", "inner", "chain_matmul", "multi_dot"),
     }
 )
-# Layers that may drop inside of their other work.
+# Layers that take a p themselves: of attention weights, or of the outputs between stacked recurrent layers.
 INSIDE = ATTENTION | RECURRENT
 LAYERS = CONVOLUTIONS | LINEAR_MAPS | RECURRENT | CELLS | ATTENTION
 
-# On each channel of a map alone.
+# Pooling, which acts on each channel of a feature map by itself.
 ADAPTIVE_POOLS = frozenset(f"adaptive_{kind}_pool{axes}d" for kind in ("max", "avg") for axes in _AXES)
 POOLS = ADAPTIVE_POOLS | {f"{kind}_pool{axes}d" for kind in ("max", "avg", "lp") for axes in _AXES}
 POOLS |= {"fractional_max_pool2d", "fractional_max_pool3d"}
-# What makes one number a channel of a map, or may.
+# Functions that can reduce a feature map to one number for each channel.
 WHOLE_POOLS = ADAPTIVE_POOLS | {"mean", "amax", "avg_pool1d"}
-# What gives a map another size.
+# Functions that change the size of a feature map.
 RESIZES = frozenset(
     {"interpolate", "upsample", "pixel_shuffle", "grid_sample", *(f"conv_transpose{axes}d" for axes in _AXES)}
 )
 
-# Functions made to drop elements of their first argument.
+# Functions whose purpose is dropout of their first argument.
 DROPOUTS = frozenset(name for name in FUNCTIONS if "drop" in name) | {"stochastic_depth", "gaussian_dropout"}
-# Dropout of a tensor, scaled by 1/q: in one call, whose first argument is the tensor.
+# Functions that drop in their first argument and scale the survivors by 1 / (1 - p), in one call.
 SCALED_DROPOUTS = frozenset(FUNCTIONS) - {"alpha_dropout", "feature_alpha_dropout"} - INSIDE
 
-# All of a tensor's numbers, in another arrangement or another precision.
+# Functions that return all numbers of a tensor in another shape, order or precision.
 SHAPES = frozenset(
     {
         *("view", "view_as", "reshape", "reshape_as", "flatten", "unflatten", "ravel", "rearrange", "permute"),
@@ -85,14 +86,14 @@ SHAPES = frozenset(
         *("contiguous", "clone", "detach", "identity", "requires_grad"),
     }
 )
-# Some of a tensor's numbers.
+# Functions that return parts of a tensor.
 PARTS = frozenset({"getitem", "select", "narrow", "chunk", "split", "unbind", "as_strided"})
 VIEWS = SHAPES | PARTS
-# One number at several places.
+# Functions that repeat or broadcast a tensor's numbers.
 REPEATS = frozenset({"expand", "expand_as", "broadcast_to", "repeat", "tile", "repeat_interleave"})
-# What takes its second tensor for a shape or a type.
+# Functions that use their second tensor for its shape, dtype or device only.
 LIKE_ANOTHER = frozenset({"expand_as", "view_as", "reshape_as", "type_as", "to"})
-# What takes a tensor for its shape, device or dtype alone; what overwrites it, too.
+# Functions that ignore the numbers of a tensor: they use its shape, device or dtype only, or overwrite it.
 SHAPE_ONLY = frozenset(
     {
         *("rand_like", "randn_like", "empty_like", "zeros_like", "ones_like", "full_like", "randint_like"),
@@ -100,13 +101,13 @@ SHAPE_ONLY = frozenset(
     }
 )
 
-# Where a mask meets a tensor.
+# Functions that can apply a mask to a tensor: MULTIPLIES by a factor, SCALES also by selection.
 MULTIPLIES = frozenset({"mul", "multiply", "div", "divide", "true_divide"})
 SCALES = MULTIPLIES | {"where", "masked_fill", "setitem", "einsum"}
 MASKS_A_TENSOR = SCALES | {"masked_select", "addcmul"}
 COMPARISONS = frozenset({"lt", "le", "gt", "ge", "less", "greater"})
 ROUNDINGS = frozenset({"floor", "round", "ceil", "trunc"})
-# What a mean passes through in proportion.
+# Functions that are linear in a tensor, apart from a bias: they pass on a wrong scale of it unchanged.
 PROPORTIONAL = (
     SCALES | SHAPES | {"linear", "matmul", "mm", "bmm", "addmm", "conv1d", "conv2d", "conv3d", "_conv_forward"}
 )
@@ -115,7 +116,7 @@ KINDS = {name: value for name, value in dict(globals()).items() if name.isupper(
 
 
 def kinds(function: str) -> tuple[str, ...]:
-    """The kinds that a function is of.
+    """The names of all kinds that a function is of.
 
     >>> kinds("relu"), kinds("sigmoid")
     (('ACTIVATIONS', 'UNITWISE', 'ZERO_AT_ZERO'), ('ACTIVATIONS', 'UNITWISE', 'GATES'))

@@ -1,4 +1,4 @@
-"""New rates, all or nothing: planned and refused before anything changes, undone if it fails on the way."""
+"""Sets new rates, all or none: refused before any of them is set, or undone if an error comes later."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Module = torch.nn.Module
 
 
 class Assignment:
-    """What was assigned, and what was there before."""
+    """Sets rates, and remembers the former ones to undo it."""
 
     def __init__(self) -> None:
         self.before: list[tuple[RateHolder, Any]] = []
@@ -25,7 +25,7 @@ class Assignment:
             way.p = p
 
     def release(self, call: CallRate) -> None:
-        """Let a call read its attribute again."""
+        """Remove the override of a call, so that it has the p in its code again."""
         if call.state is not None:
             self.before.append((call, call.state))
             call.state = None
@@ -39,7 +39,10 @@ class Assignment:
 def assign(
     owner: str, model: Module, rate_places: RatePlaces, wanted: Mapping[str, float], change: Assignment | None = None
 ) -> dict[str, float]:
-    """Plan all, then change all; what fails on the way is undone."""
+    """Set the p of the places in `wanted`: plan all changes, then make them; if one fails, undo all.
+
+    Returns: the places whose p changed, and their new p.
+    """
     before = {name: place.p for name, place in rate_places.by_name.items()}
     plan: list[Callable[[Assignment], None]] = []
     groups: dict[Any, list[RatePlace]] = {}
@@ -87,7 +90,7 @@ def _by_calls(owner: str, place: RatePlace, p: float) -> Callable[[Assignment], 
 def _by_attribute(
     owner: str, attribute: Attribute, members: list[RatePlace], wanted: Mapping[str, float]
 ) -> Callable[[Assignment], None]:
-    """Set an attribute, or, where of several calls that read it only some are to have the new p, those calls."""
+    """The step that sets an attribute; or that overrides calls, if not all that read it are to have the same p."""
     asked = [place for place in members if place.name in wanted]
     order = [*wanted]
     last = wanted[max(asked, key=lambda place: order.index(place.name)).name]
@@ -120,7 +123,7 @@ def _by_attribute(
 
 
 def _verify(owner: str, model: Module, rate_places: RatePlaces, wanted: Mapping[str, float]) -> None:
-    """Run the example again: what is called must be called with the new p, and masks must have it."""
+    """Run the example again, and check that calls have the new p and that masks drop by it."""
     for found in look(model, rate_places.example).places:
         p = wanted.get(found.name)
         place = rate_places.by_name.get(found.name)

@@ -10,7 +10,7 @@ from .rate_places import RatePlace, RatePlaces
 
 
 def matching(owner: str, argument: str, pattern: str, rate_places: RatePlaces) -> list[str]:
-    """The names of the places that a pattern matches; an error if there are none."""
+    """The names of the places that a pattern matches; an error if it matches none, or dead ones alone."""
     names = [name for name in rate_places.by_name if fnmatchcase(name, pattern)]
     if not names:
         hint = "" if rate_places.example is not None else "Pass `example` to find dropout that no source tells of."
@@ -26,7 +26,7 @@ def matching(owner: str, argument: str, pattern: str, rate_places: RatePlaces) -
 
 
 def none_such(owner: str, argument: str, pattern: str, places: Collection[str], hint: str = "") -> ValueError:
-    """The error for a pattern that matches no place, with the nearest that there are."""
+    """The error for a pattern that matches no place, with the most similar names."""
     near = difflib.get_close_matches(pattern, places, n=5, cutoff=0.4) or [*places][:5]
     known = f"Places: {', '.join(near)}{', ...' if len(near) < len(places) else ''}." if near else ""
     rest = " ".join(filter(None, (known, hint)))
@@ -36,7 +36,7 @@ def none_such(owner: str, argument: str, pattern: str, places: Collection[str], 
 
 
 def _dead(place: RatePlace, ran: set[str], rate_places: RatePlaces) -> bool:
-    """Whether a dropout module has a p that nothing in the run has asked for."""
+    """Whether a place is dead: a dropout module that did not run on the example, and whose p no other place reads."""
     if ":" in place.name or place.name in ran or place.attribute is None or "<" in place.name:
         return False
     if place.name.rpartition(".")[0] in ran and place.name.endswith("recurrent_dropout"):

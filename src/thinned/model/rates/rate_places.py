@@ -1,7 +1,7 @@
-"""Every place of a model where p can be set, and how: by an attribute, or at the call itself.
+"""Every place of a model that has a p, and how the p can be set: by an attribute, or by an override of the call.
 
-Names are those of `thinned.inspect`. Without an example the places come from the modules and the source of their
-forwards; with one, those that ran are added.
+Names are those of `thinned.inspect`. Without an example, the places come from the modules and from the source of their
+forwards. With an example, the model also runs, and places that only the run shows are added.
 """
 
 from __future__ import annotations
@@ -28,15 +28,19 @@ Module = torch.nn.Module
 
 @dataclass
 class RatePlace:
-    """A place, and how its p is reached: by the attribute, by its calls, or not at all."""
+    """A place, and how its p can be set: by its attribute, by its calls, or not at all.
+
+    A `nn.Dropout` at `drop` has `attribute=Attribute(drop, "p")` and no calls. `F.dropout(x, self.rate)` in the forward
+    of `encoder` has `attribute=Attribute(encoder, "rate")` and one call. `F.dropout(x, 0.1)` has one call alone.
+    """
 
     name: str
     kind: str
     module: Module
-    where: str = ""  # file and line of the call
+    where: str = ""  # file and line of the call, as "file:line"
     attribute: Attribute | None = None
     calls: list[CallRate] = field(default_factory=list)
-    seen: float | None = None  # the p that a run has shown, where nothing else tells
+    seen: float | None = None  # a p that can only be seen: in a run, or in the source of a mask made by hand
 
     @property
     def p(self) -> float | None:
@@ -48,7 +52,7 @@ class RatePlace:
 
 
 class RatePlaces:
-    """The places of a model where p can be set, by name."""
+    """The places of a model, by name."""
 
     def __init__(self, owner: str, model: Module, example: Any = None) -> None:
         check_module(owner, model)
@@ -68,7 +72,7 @@ class RatePlaces:
             self.by_name = self._with(self.inspection)
 
     def _with(self, inspection: Inspection) -> dict[str, RatePlace]:
-        """The places that ran, under the names they have there, and then the others."""
+        """The places that ran, under the names that the inspection gives them, and then the others."""
         calls = {(name.partition(":")[0], place.where, place.kind): place for name, place in self.by_name.items()}
         found: dict[str, RatePlace] = {}
         for place in inspection.places:
@@ -87,7 +91,7 @@ class RatePlaces:
         return found
 
     def _new(self, place: Place, inspection: Inspection) -> RatePlace:
-        """A place that no source told of."""
+        """A place that only the run has shown."""
         owner, _, kind = place.module.partition("<")
         module = self.modules[owner]
         located = RatePlace(place.name, place.kind, module, f"{place.file}:{place.line}" if place.file else "")
@@ -102,14 +106,14 @@ class RatePlaces:
 
 
 def look(model: Module, example: Any) -> Inspection:
-    """Run the model on an example, which is a tensor, a tuple of arguments, or a mapping of named ones."""
+    """Inspect the model on an example: a tensor, a tuple of arguments, or a mapping of named arguments."""
     if isinstance(example, Mapping):
         return inspect(model, **example)
     return inspect(model, *(example if isinstance(example, tuple) else (example,)))
 
 
 def free(name: str, taken: Mapping[str, Any]) -> str:
-    """The name itself, or with the first number that is free."""
+    """The name itself if it is free, else the name with the first free number: `name#2`."""
     stem, number = name.partition("#")[0], 2
     while name in taken:
         name, number = f"{stem}#{number}", number + 1
@@ -149,7 +153,7 @@ def _places(name: str, module: Module) -> Iterator[RatePlace]:
 
 
 def _planned(name: str, module: Module) -> Iterator[RatePlace]:
-    """Calls that a plan gave a p (`apply`)."""
+    """The places of calls whose p `apply` has set for a plan."""
     forward = vars(module).get("forward")
     for edit in forward.rates() if isinstance(forward, Forward) else ():
         number = f"#{edit.anchor.number}" if edit.anchor.number > 1 else ""
@@ -158,7 +162,7 @@ def _planned(name: str, module: Module) -> Iterator[RatePlace]:
 
 
 def _own(name: str, module: Module, held: tuple[str, ...]) -> Iterator[RatePlace]:
-    """A dropout module: torch's and ours hold p where the table says, other people's where their forward reads it."""
+    """The places of a dropout module. Its p is where `rate_attributes` says, or where a foreign forward reads it."""
     kind = type(module).__name__
     for place, attribute in enumerate(held):
         located = RatePlace(name if place == 0 else f"{name}.{attribute}", kind, module)
@@ -182,12 +186,12 @@ def _own(name: str, module: Module, held: tuple[str, ...]) -> Iterator[RatePlace
 
 
 def _by_call(function: str, p: float | None) -> bool:
-    """Whether a call of a function can be given another p; our Gaussian one at p = 1 makes zeros and no noise."""
+    """Whether a call's p can be overridden. Our Gaussian dropout at p = 1 makes zeros, and calls no operator."""
     return function in CALLS or (function == "gaussian_dropout" and p != 1.0)
 
 
 def _standard(module: Module) -> bool:
-    """Whether a module is torch's or ours, whose tables say where p is."""
+    """Whether a module is torch's or ours, so that `rate_attributes` is right about where p is."""
     return hasattr(module, "_noises") or type(module).forward.__module__.startswith("torch.nn.")
 
 

@@ -1,4 +1,4 @@
-"""The p of every dropout in a model: `rates` tells it, `set_rates` and `scale_rates` set it."""
+"""The p of every dropout in a model: `rates` reads it, `set_rates` and `scale_rates` set it."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ Module = torch.nn.Module
 
 
 def rates(model: Module, *, example: Any = None) -> dict[str, float]:
-    """Every place's p, by its name.
+    """The p of every place in a model, by the place's name.
 
-    A dropout module has its qualified name, a call in a module's forward `module:function`, as in `thinned.inspect`.
-    A call that reads a module's p and that module are one dropout under two names.
+    A place is a dropout module, under its qualified name, or a call in a module's forward, as `module:function`. The
+    names are those of `thinned.inspect`. A call that reads p from a dropout module is the same dropout under a second
+    name.
 
     Arguments:
         model: any module.
-        example: what the model is called with, a tensor, a tuple or a mapping of arguments: dropout is then also found
-            where a forward's source does not tell.
+        example: the arguments of a call of the model: a tensor, a tuple, or a mapping for named ones. With it the model
+            runs, and dropout is also found where the source of a forward does not show it.
 
-    Returns: p by name; nan where only a run of the code tells what p is.
+    Returns: p by name; nan where only a run of the model shows p.
 
-    Cost: without an example about 0.1 ms a module that is not torch's own; the model does not run.
+    Cost: without an example, about 0.1 ms for each module that is not torch's own, and no run of the model.
 
     >>> net = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Dropout(0.1))
     >>> rates(net)
@@ -40,24 +41,28 @@ def rates(model: Module, *, example: Any = None) -> dict[str, float]:
 
 
 def set_rates(model: Module, rates: Mapping[str, float], *, example: Any = None) -> dict[str, float]:
-    """Set p, by the names of places.
+    """Set p at the places that patterns name.
 
-    Where a forward reads p from an attribute, the attribute is set. Where p is in the code, the call is given another
-    by a hook around the forward, until p is set back to the code's: it is pickled and copied with the module, is in no
-    `state_dict`, and makes `torch.compile` leave that module to eager mode.
+    Where a forward reads p from an attribute, the attribute is set. Where p is a number in the code, hooks around the
+    forward give the call another p, until p is set back to the number in the code. The hooks are pickled and copied
+    with the module, and are in no `state_dict`. `torch.compile` runs a module with such hooks in eager mode.
+
+    After an error, every p is what it was.
 
     Arguments:
         model: any module.
         rates: p by pattern, such as `{"encoder.*": 0.2, "*:scaled_dot_product_attention": 0.0}`; `*` matches dots too.
-            Of several patterns that match, the last counts.
-        example: as in `rates`. The model is then run again, and must show the new p.
+            If several patterns match a place, the last one counts.
+        example: as in `rates`. The model then also runs after the change, to check that the new p has an effect.
 
     Returns: the places whose p changed, and their new p.
 
     Raises:
-        ValueError: p outside [0, 1], a pattern that matches no place, a place that can't be reached, or, with an
-            example, a p that does nothing. All of it is asked before anything is changed.
-        TypeError: `rates` is no mapping, or p no number.
+        ValueError: p is outside [0, 1].
+        ValueError: a pattern matches no place, or with an example only places that never run.
+        ValueError: the p of a place can't be set.
+        ValueError: the run on the example, after the change, does not show the new p.
+        TypeError: `model` is no module, `rates` is no mapping, a pattern is no text, or p is no number.
 
     >>> net = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Dropout(0.1))
     >>> set_rates(net, {"*": 0.3})
@@ -86,16 +91,21 @@ def set_rates(model: Module, rates: Mapping[str, float], *, example: Any = None)
 
 
 def scale_rates(model: Module, factor: float, pattern: str = "*", *, example: Any = None) -> dict[str, float]:
-    """Multiply every p by one factor: one number to tune for a model that has many.
+    """Multiply every p by one factor: one number to tune in a model that has many rates.
 
     Arguments:
         model, example: as in `set_rates`.
-        factor: 0 or more.
-        pattern: which places.
+        factor: a finite number, 0 or more.
+        pattern: the places to scale; all by default.
 
     Returns: the places whose p changed, and their new p.
 
-    Raises: as `set_rates`; ValueError also for a product above 1.
+    Raises:
+        ValueError: as `set_rates`.
+        ValueError: `factor` is negative or not finite, or no number.
+        ValueError: a product is above 1.
+        ValueError: a place whose p only a run shows (nan in `rates`).
+        TypeError: `model` is no module.
 
     >>> net = torch.nn.Sequential(torch.nn.Dropout(0.1), torch.nn.Dropout(0.3))
     >>> scale_rates(net, 0.5)

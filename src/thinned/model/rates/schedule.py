@@ -1,4 +1,4 @@
-"""A model's p over the steps of its training: one curve a pattern, a counter, and a state to resume from."""
+"""`Schedule`: a model's p over the steps of its training, with one curve for each pattern, and a state to resume."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ NUMBERED = re.compile(r"(.*\.)?\d+(?![^.:])")  # a name up to its last number: "
 class Schedule:
     """Set a model's p by curves over steps: `schedule.step()` after each `optimizer.step()`.
 
-    Making one sets every named place to its curve's p at step 0, and `step()` to that of the next step: the first step
-    of training has curve(0). Places whose p stays are not touched. Where the layers are thinned's, a compiled model is
-    not compiled again.
+    The constructor sets each named place to `curve(0)`, the p of the first training step. `step()` sets the p of the
+    next step. A place whose p does not change is not touched. A compiled model with thinned's layers is not compiled
+    again.
 
     Arguments:
-        model: an unmodified model, as it will be trained: `thinned.convert` it before.
+        model: any module, in the form in which it will be trained. If `thinned.convert` is used, convert it first.
         schedules: by pattern, a curve of `thinned.schedules`, or a number for a constant. `ByDepth` counts the blocks
-            among the places of its pattern, in the model's order; places in the same numbered module, as
-            "blocks.3.drop_path1" and "blocks.3.drop_path2" are, are in one block. Where patterns overlap the last one
-            has the place.
-        example: what the model is called with, as in `set_rates`. It is run once, here.
+            among the places of its pattern, in the model's order. Places in one numbered module are in one block, such
+            as "blocks.3.drop_path1" and "blocks.3.drop_path2". If several patterns match a place, the last one counts.
+        example: as in `set_rates`. The model runs on it here, in the constructor, and not in later steps.
 
     Raises:
-        TypeError, ValueError: as `set_rates`: a pattern that matches no place, a place that is out of rate_places.
+        TypeError: `model` is no module, `schedules` is no mapping, or a value is no curve and no number.
+        ValueError: a pattern matches no place, or the p of a place can't be set, as in `set_rates`.
 
-    Cost: some ten microseconds a place for a step, next to nothing where no p changes.
+    Cost: about ten microseconds for each place in a step, and almost nothing in a step that changes no p.
 
     >>> import thinned
     >>> from thinned.schedules import ByDepth, EarlyDropout
@@ -61,29 +61,29 @@ class Schedule:
         self._steps = 0
         self._set: dict[str, float] = {}
         self.go_to(0)
-        self._rate_places.inspection = None  # the example has shown that p follows
+        self._rate_places.inspection = None  # so that later steps don't run the example
 
     @property
     def steps(self) -> int:
-        """How many steps are over."""
+        """The present step: how many steps of training are done."""
         return self._steps
 
     @property
     def p(self) -> dict[str, float]:
-        """What every place of the schedule has now."""
+        """The present p of every place of the schedule."""
         return dict(self._set)
 
     def at(self, step: int) -> dict[str, float]:
-        """What every place has after `step` steps: to be read or plotted, without setting anything."""
+        """The p that every place has after `step` steps, to read or to plot. Nothing is set."""
         check(STEP, "Schedule", "step", step)
         return {name: place(step) for name, place in self._places.items()}
 
     def step(self) -> None:
-        """Go on to the next step. Call it when the optimiser has stepped."""
+        """Set the p of the next step. Call it after `optimizer.step()`."""
         self.go_to(self._steps + 1)
 
     def go_to(self, step: int) -> None:
-        """Go to any step."""
+        """Set the p of any step, and continue from there."""
         wanted = self.at(step)
         changes = {name: p for name, p in wanted.items() if p != self._set.get(name)}
         if changes:
@@ -91,14 +91,15 @@ class Schedule:
         self._set, self._steps = wanted, step
 
     def state_dict(self) -> dict[str, Any]:
-        """The step, and the schedules as text, by which a load notices that they are others."""
+        """The step, and the schedules as text, so that `load_state_dict` can refuse a state of other schedules."""
         return {"step": self._steps, "schedules": {pattern: repr(of) for pattern, of in self.schedules.items()}}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go to the step of a `state_dict`: every place gets the p that it had then.
 
         Raises:
-            ValueError: no `state_dict` of a schedule, or one of other schedules.
+            ValueError: `state` is no `state_dict` of a schedule.
+            ValueError: `state` belongs to other schedules.
         """
         mine = self.state_dict()
         if not {"step", "schedules"} <= set(state):
@@ -108,7 +109,7 @@ class Schedule:
                 f"`Schedule`: `state` must be of the same schedules, {mine['schedules']}. Got {state['schedules']}. "
                 f"Make the schedule as it was, or go on with this one: schedule.go_to({state['step']})."
             )
-        self._set = {}  # whatever has been set by hand since
+        self._set = {}  # so that a p set by hand in the meantime is set again
         self.go_to(state["step"])
 
     def _find(self) -> dict[str, Curve]:

@@ -1,1 +1,1 @@
-"""What a forward says: somebody's Python read without being run. This room grows no further."""
+"""What a forward says: a user's Python source, read without running it. This room grows no further."""

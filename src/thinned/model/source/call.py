@@ -1,4 +1,4 @@
-"""Calls in somebody's source: torch's functions that drop, masks made by hand, and functions to be entered."""
+"""Reads the calls in a user's source: functions that drop, masks made by hand, functions that are read in turn."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _BUILT = {"Dropout": "dropout", "AlphaDropout": "alpha_dropout", "FeatureAlphaDr
 }
 _FILLED = {"full", "full_like", "new_full"}
 _UNIFORM = {"rand", "rand_like", "uniform", "random"}
-_PYTHON = {"random", "uniform", "rand", "random_sample"}  # of Python's own generators, and NumPy's
+_PYTHON = {"random", "uniform", "rand", "random_sample"}  # methods that draw, of `random` and of `numpy.random`
 _ENTERED_NEVER = frozenset(sys.stdlib_module_names) | {"torch", "numpy"}
 
 
 class Reader(Protocol):
-    """Whoever reads a module: it enters functions, and collects what is found."""
+    """Reads the source of a module's forward and of the functions that it calls, and collects the readings."""
 
     module: Module
     found: list[Reading]
@@ -41,7 +41,7 @@ class Reader(Protocol):
 
 
 class CallReading:
-    """What is made of a call."""
+    """The part of a `Scope` that reads calls."""
 
     reader: Reader
     file: str
@@ -50,7 +50,7 @@ class CallReading:
         raise NotImplementedError
 
     def reading(self, function: str, line: int, p: Any, built: str = "") -> Reading:
-        """A call at a line of the function that is followed."""
+        """The reading of a call at a line of the function that is being read."""
         return Reading(Where("", function, self.file, line), p, built)
 
     def mask(self, drawn: Random, p: Any) -> None:
@@ -89,7 +89,7 @@ class CallReading:
         return self.python(function, line or 0, args, kwargs)
 
     def drops(self, name: str, line: int, args: list[Any], kwargs: dict[str, Any], single: bool) -> Any:
-        """A function of torch's."""
+        """Read a call of a torch function."""
         entry = FUNCTIONS.get(name)
         if entry is None or name not in CALLS:
             return self.random_call(name, line, args, kwargs, single)
@@ -105,7 +105,7 @@ class CallReading:
         return UNKNOWN
 
     def random_call(self, name: str, line: int, args: list[Any], kwargs: dict[str, Any], single: bool = False) -> Any:
-        """What may be a mask made by hand, a function's or a method's."""
+        """Read a call, of a function or of a tensor's method, that may be part of a mask made by hand."""
         if name in _UNIFORM:
             return Random(name, line, single)
         if name in _FILLED:
@@ -122,7 +122,7 @@ class CallReading:
         return UNKNOWN
 
     def python(self, function: Any, line: int, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        """Anybody else's function."""
+        """Read a call of a function that is not torch's."""
         if function is getattr and len(args) > 1 and all(isinstance(value, Known) for value in args[:2]):
             found = attribute(args[0].value, args[1].value) if isinstance(args[1].value, str) else UNKNOWN
             return found if isinstance(found, Known) or len(args) < 3 else args[2]
@@ -137,7 +137,7 @@ class CallReading:
                 return Known(function(*(value.value for value in args)))
             return UNKNOWN
         if isinstance(function, Module):
-            return UNKNOWN  # a child, whose places are its own
+            return UNKNOWN  # a child module, whose forward is read separately
         if isinstance(owner, Module) and owner is not self.reader.module:
             return UNKNOWN
         inner = inspect.unwrap(getattr(function, "__func__", function))
@@ -149,7 +149,7 @@ class CallReading:
         return self.reader.enter(inner, [Known(owner), *args] if owner is not None else args, kwargs)
 
     def ours(self, function: Any, line: int, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        """A function of `thinned.nn`, which traces know by the operator that it calls."""
+        """Read a call of a function of `thinned.nn`. Its reading has the name that traces give to the operator."""
         try:
             bound = inspect.signature(function).bind_partial(*args, **kwargs)
         except (TypeError, ValueError):
@@ -160,7 +160,7 @@ class CallReading:
             p = bound.arguments["p"]
             p = Known(p) if isinstance(p, (int, float)) else p
             name = names.get(function.__name__, "dropout")
-            if not (isinstance(p, Known) and not p.held and p.number == 0):  # which never calls the operator
+            if not (isinstance(p, Known) and not p.held and p.number == 0):  # at p = 0 no operator is called
                 self.reader.found.append(self.reading(name, line, p))
         return UNKNOWN
 

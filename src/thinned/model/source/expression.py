@@ -1,4 +1,4 @@
-"""Expressions in somebody's source, as far as their values are known before it runs."""
+"""Evaluates expressions in a user's source, as far as their values are known without running it."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from .value import (
 
 
 class Expressions(CallReading):
-    """The value of an expression under the names of a function's scope."""
+    """The part of a `Scope` that evaluates expressions."""
 
     function: Any
     names: dict[str, Any]
 
     def quiet(self, node: ast.expr) -> Any:
-        """A name's or attribute's value, with no call followed."""
+        """The value of a constant, a name or an attribute; calls are not read."""
         if isinstance(node, ast.Constant):
             return Known(node.value)
         if isinstance(node, ast.Name):
@@ -144,7 +144,7 @@ class Expressions(CallReading):
         return UNKNOWN
 
     def decide(self, test: ast.expr) -> bool | None:
-        """How a test on settings comes out; None for one that asks the mode, a number, or what isn't known yet."""
+        """The result of a test on settings; None where it depends on the mode, a number, or an unknown value."""
         for node in ast.walk(test):
             if isinstance(node, ast.Attribute | ast.Name):
                 quiet = self.quiet(node)
@@ -161,7 +161,7 @@ class Expressions(CallReading):
             return None
 
     def training(self, test: ast.expr) -> bool | None:
-        """Whether a test holds in training, where it asks for the mode and nothing else."""
+        """Whether a test of the mode alone is true in training; None for any other test."""
         if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
             inner = self.training(test.operand)
             return None if inner is None else not inner

@@ -1,8 +1,8 @@
-"""Which attribute a dropout call reads its p from, told from the source of a forward and the module as it stands.
+"""Which attribute each dropout call in a forward reads p from, found from the forward's source and the live module.
 
-The source is followed as Python would run it in training, with the live module for `self`: names and attributes are
-looked up, branches on settings are taken as they are set, functions and methods are entered. What a number depends on
-only at run time is unknown, and stays so.
+The source is read as Python would run it in training, with the live module as `self`. Names and attributes are looked
+up. A branch on a setting is taken as the setting is now. Functions and methods that it calls are read in turn. A value
+that only a run can give is UNKNOWN.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ __all__ = ["CALLS", "Known", "Reading", "readings"]
 
 Module = torch.nn.Module
 
-DEPTH = 12  # functions entered from functions
+DEPTH = 12  # how many functions deep a call is followed
 
 
 def readings(module: Module) -> list[Reading]:
-    """The calls that drop in a module's own forward, in the order in which it runs; none where there is no source."""
+    """The calls that drop in a module's own forward, in the order of its code; none where there is no source."""
     reader = _ModuleReader(module)
     function = inspect.unwrap(module.__dict__.get("forward") or type(module).forward)
     function = getattr(function, "__func__", function)
-    if not isinstance(function, types.FunctionType):  # an object in the forward's place, which calls it
+    if not isinstance(function, types.FunctionType):  # an object stands in place of the forward, and calls it
         function = inspect.unwrap(type(module).forward)
     first = [*inspect.signature(function).parameters][:1]
     reader.enter(function, [Known(module)] if first == ["self"] or "forward" not in module.__dict__ else [], {})
@@ -62,7 +62,7 @@ class _ModuleReader:
         self.stack: list[types.FunctionType] = []
 
     def enter(self, function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        """Follow a Python function's body, and answer what it returns as far as that is known."""
+        """Read a Python function's body. Returns: the value that the function returns, or UNKNOWN."""
         if not isinstance(function, types.FunctionType) or function in self.stack or len(self.stack) == DEPTH:
             return UNKNOWN
         known = _definition(function)

@@ -1,4 +1,4 @@
-"""Statements in somebody's source, followed as Python would run them in training."""
+"""Reads the statements in a user's source as Python would run them in training."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .value import UNKNOWN, Known, Unknown
 
 
 class Scope(Expressions):
-    """The local names of one function while it is followed."""
+    """One function while it is read: the values of its local names, and of what it returns."""
 
     def __init__(self, reader: Reader, function: types.FunctionType, file: str) -> None:
         self.reader = reader
@@ -28,7 +28,7 @@ class Scope(Expressions):
                 self.names[name] = UNKNOWN
 
     def bind(self, arguments: ast.arguments, args: Sequence[Any], kwargs: Mapping[str, Any], whole: bool) -> None:
-        """Name the arguments; `whole` says that they are all there is, and defaults count."""
+        """Bind the arguments of a call. `whole`: these are all of them, so that the others have their defaults."""
         named = [argument.arg for argument in (*arguments.posonlyargs, *arguments.args)]
         only = [argument.arg for argument in arguments.kwonlyargs]
         defaults = (self.function.__defaults__ or ()) if whole else ()
@@ -42,6 +42,7 @@ class Scope(Expressions):
                 self.names[rest.arg] = UNKNOWN
 
     def run(self, body: Sequence[ast.stmt]) -> bool:
+        """Read statements up to one that always returns or raises. Returns: whether there is one."""
         return any(self.statement(node) for node in body)
 
     def statement(self, node: ast.stmt) -> bool:
@@ -100,7 +101,7 @@ class Scope(Expressions):
         returns = self.run(body)
         first, self.names = self.names, before
         returns = self.run(orelse) and returns
-        # Of two values for a name, the one in training; else the one that somebody holds.
+        # If the branches give a name two values, it has the one in training; else the one that an attribute holds.
         training = self.training(test)
         for name, value in first.items():
             other = self.names.get(name, UNKNOWN)

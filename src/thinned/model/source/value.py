@@ -1,4 +1,4 @@
-"""What is known of a value in somebody's source while it is followed."""
+"""What is known of the values in a user's source while it is read."""
 
 from __future__ import annotations
 
@@ -11,21 +11,25 @@ from typing import Any
 
 import torch
 
-_KEPT = ("keep", "surviv", "retain")  # in the name of an attribute that holds 1 - p
+_KEPT = ("keep", "surviv", "retain")  # in the names of attributes that hold the keep probability, 1 - p
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A value that is there already, and where it was read: an owner's attribute, or nowhere."""
+    """A value that is known before the source runs, and the attribute that holds it, if one does.
+
+    `0.1` in the code is `Known(0.1)`. `self.rate` is `Known(0.1, module, "rate")` where that attribute is 0.1, and
+    `1 - self.keep` is `Known(0.9, module, "keep", complement=True)` where that attribute is 0.9.
+    """
 
     value: Any
-    owner: Any = None
-    name: str = ""
-    complement: bool = False  # whether the value meant is 1 - that
+    owner: Any = None  # the object that has the attribute
+    name: str = ""  # the attribute's name
+    complement: bool = False  # whether the expression has the value 1 - `value`
 
     @property
     def held(self) -> bool:
-        """Whether an object has the number as a plain attribute, which can be assigned."""
+        """Whether an attribute that can be assigned holds the value, and the value can be a p."""
         if self.owner is None or isinstance(self.owner, types.ModuleType | type) or not is_number(self.value):
             return False
         where = inspect.getattr_static(type(self.owner), self.name, None)
@@ -41,23 +45,23 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Random:
-    """Uniform numbers, and the line that draws them; one number alone decides about a whole layer."""
+    """Uniform random numbers, and the call that draws them."""
 
     function: str
     line: int
-    single: bool
+    single: bool  # whether it is one number, which decides whether a whole layer runs
 
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """A tensor of one number."""
+    """A tensor whose elements all have one value."""
 
     number: Any
 
 
 @dataclass(frozen=True, slots=True)
 class BuiltDropout:
-    """A dropout module that the forward makes itself."""
+    """A dropout module that the forward itself builds."""
 
     kind: str
     p: Any
@@ -76,7 +80,7 @@ def is_number(value: Any) -> bool:
 
 
 def p_of_keeping(value: Any) -> Any:
-    """p from the probability of a unit that stays: 1 minus it, unless an attribute's name says that it holds p."""
+    """p from a keep probability: 1 - value. Where an attribute holds the value, its name tells p from 1 - p."""
     if isinstance(value, Known) and value.held:
         return _meant(value)
     if isinstance(value, Known) and isinstance(value.value, (int, float)):
@@ -85,7 +89,7 @@ def p_of_keeping(value: Any) -> Any:
 
 
 def threshold(value: Any, smaller: bool) -> Any:
-    """p from what uniform numbers are compared with; `smaller`: whether they are to be smaller."""
+    """p from the value that uniform numbers are compared with. `smaller`: the mask is true where they are smaller."""
     if isinstance(value, Known) and value.held:
         return _meant(value)
     if isinstance(value, Known) and isinstance(value.value, (int, float)) and not smaller:
@@ -94,15 +98,15 @@ def threshold(value: Any, smaller: bool) -> Any:
 
 
 def _meant(value: Known) -> Known:
-    """An attribute is what its name says: p, or 1 - p in `keep_prob` and the like."""
+    """The value of an attribute as its name says: 1 - p for `keep_prob` and similar names, p for all others."""
     return replace(value, complement=any(word in value.name.lower() for word in _KEPT))
 
 
 def attribute(owner: Any, name: str) -> Any:
-    """An attribute as it stands."""
+    """The present value of an attribute, or UNKNOWN."""
     try:
         return Known(getattr(owner, name), owner, name)
-    except Exception:  # a lazy attribute that can't be had
+    except Exception:  # a property that fails
         return UNKNOWN
 
 

@@ -1,8 +1,9 @@
 """Where in the user's code a call of torch was made.
 
-Three kinds of frames of ours lie between a call and the user's code, and none of them is known by a file's name. Frames
-of this package are skipped. A mode hands calls on: its method is marked `transparent`. The function that runs the
-user's model is marked `outermost`: what called it does not belong to the forward pass.
+Stack frames of ours lie between a call and the user's code. None of them is recognised by the name of a file:
+- A frame of this package is recognised by the name of its module, and skipped.
+- The method of a function mode is marked `transparent`: a call that it passes on belongs to the frame that called it.
+- The function that runs the user's model is marked `outermost`: frames beyond it are not part of the forward pass.
 """
 
 from __future__ import annotations
@@ -23,25 +24,29 @@ _OUTERMOST: set[CodeType] = set()
 
 _OURS = __name__.partition(".")[0]
 _PLUMBING = tuple(f"{package.__name__}." for package in (ops, noise))
-# torch's own models, whose lines say more than the user's line that calls them.
+# Modules of torch whose own lines say more than the user's line that calls the model.
 _TRANSFORMER = torch.nn.modules.transformer.__name__
 _CONTAINER = torch.nn.modules.container.__name__
 
 
 def transparent(function: _Function) -> _Function:
-    """Mark a mode's method: a call that it hands on is made by whoever called the method."""
+    """Mark a method of a function mode: a call that it passes on belongs to the frame that called the method."""
     _TRANSPARENT.add(function.__code__)
     return function
 
 
 def outermost(function: _Function) -> _Function:
-    """Mark a function that runs the user's model: a forward pass ends there."""
+    """Mark a function that runs the user's model: the search for the user's frame ends there."""
     _OUTERMOST.add(function.__code__)
     return function
 
 
 def callsite(frame: FrameType | None) -> tuple[str, int]:
-    """The file and line of the first frame that is the user's, or torch's where torch is the model; else ("", 0)."""
+    """The file and line of the innermost frame of the user's code; ("", 0) where there is none.
+
+    A frame in torch's transformer layers counts as the user's, and one in its containers, such as `Sequential`, where
+    no other is found.
+    """
     fallback = ("", 0)
     while frame is not None and frame.f_code not in _OUTERMOST:
         module = frame.f_globals.get("__name__") or ""
@@ -57,12 +62,12 @@ def callsite(frame: FrameType | None) -> tuple[str, int]:
 
 
 def is_plumbing(frame: FrameType | None) -> bool:
-    """Whether the call serves our own operators: keys, and tables of numbers."""
+    """Whether a call is made by our own operators, to get a key or the numbers of a law, and not by the model."""
     while frame is not None and frame.f_code in _TRANSPARENT:
         frame = frame.f_back
     return frame is not None and (frame.f_globals.get("__name__") or "").startswith(_PLUMBING)
 
 
 def caller(depth: int) -> FrameType:
-    """The frame `depth` calls up from the caller's own."""
+    """The frame `depth` calls above the function that calls this one; at 0 the frame of that function."""
     return sys._getframe(depth + 1)

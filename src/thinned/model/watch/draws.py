@@ -1,4 +1,4 @@
-"""Which random numbers torch really draws: seen below autograd, where every operator passes, whoever called it."""
+"""Which random operators really run: seen by a dispatch mode, below autograd, where calls from C++ pass too."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ from ..._torch import TorchDispatchMode
 
 @dataclass(slots=True)
 class Draw:
-    """One random operator that ran."""
+    """One random operator that ran.
+
+    For `F.dropout(x, 0.25)` on an x of shape (8, 4) on the CPU: `Draw("aten::bernoulli_", (8, 4), 0.28125)`.
+    """
 
     operator: str  # "aten::bernoulli_", "thinned::drop"
-    shape: tuple[int, ...]  # of the noise: of size 1 where thinned shares a draw along an axis
-    dropped: float | None  # the share of zeros, where the draw is a mask
+    shape: tuple[int, ...]  # of the noise; 1 on each axis along which thinned shares a draw
+    dropped: float | None  # the share of zeros in the mask; None where the draw is no mask
 
 
 class DrawMode(TorchDispatchMode):
-    """Tells `report` of every draw while it is entered."""
+    """A dispatch mode that calls `report` with every draw made inside its `with`."""
 
     def __init__(self, report: Callable[[Draw], None]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -37,7 +40,7 @@ class DrawMode(TorchDispatchMode):
         return result
 
 
-RATES = ("dropout_p", "dropout")  # arguments that hold a p, of operators that do more than draw
+RATES = ("dropout_p", "dropout")  # arguments that hold p, in operators that do more than drop
 
 
 def named_arguments(func: Any, args: Any, kwargs: Any) -> dict[str, Any]:
@@ -62,7 +65,7 @@ def draws(func: Any, named: Mapping[str, Any]) -> bool:
 
 
 def _draw(func: Any, args: Any, kwargs: Any, result: Any) -> Draw | None:
-    """What the operator drew, or None where it drew nothing after all."""
+    """The draw of an operator that has run, or None where it drew nothing."""
     named = named_arguments(func, args, kwargs)
     if not draws(func, named):
         return None
@@ -81,7 +84,7 @@ def _draw(func: Any, args: Any, kwargs: Any, result: Any) -> Draw | None:
 
 
 def _ours(func: Any, args: Any, name: str) -> Draw:
-    """Our own mask again, from its key: the operator applied to ones."""
+    """The draw of `thinned::drop`, whose mask is found by running the operator again, on ones and with the same key."""
     x, key, law, _, strides, base = args[:6]
     ones = torch.ones(x.shape, device=x.device, dtype=torch.float32)
     return Draw(name, _shared(x, strides), 1.0 - _mean(func(ones, key, law, True, strides, base) != 0))

@@ -11,5 +11,8 @@ from ..._torch import compiler_loaded
 
 
 def eager() -> contextlib.AbstractContextManager[Any]:
-    """Inside the `with`, compiled models run uncompiled. Where nothing was compiled, the compiler is not loaded."""
+    """A context manager in which compiled models run uncompiled.
+
+    Where the compiler is not loaded, nothing is compiled, and it is not loaded for this.
+    """
     return torch.compiler.set_stance("force_eager") if compiler_loaded() else contextlib.nullcontext()

@@ -1,4 +1,4 @@
-"""Every generator of random numbers that a model may draw from: its state now, put back later, or seeded."""
+"""All generators of random numbers that a model may draw from: read their states, put them back, or seed them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 class States(NamedTuple):
-    """Where all generators stand: torch's of the CPU and of an accelerator in use, `random`'s and `numpy.random`'s."""
+    """The states of torch's generators, CPU and accelerator in use, and of `random` and `numpy.random`."""
 
     cpu: Tensor
     devices: list[Tensor]
@@ -27,7 +27,7 @@ class States(NamedTuple):
     def put_back(self) -> None:
         torch.set_rng_state(self.cpu)
         module, devices = _accelerator()
-        for device, state in zip(devices, self.devices, strict=False):  # none, where it came into use since
+        for device, state in zip(devices, self.devices, strict=False):  # no states, if it came into use after `now`
             module.set_rng_state(state, *device)
         plain, words, *place = self.python
         random.setstate(plain)
@@ -35,7 +35,7 @@ class States(NamedTuple):
 
 
 def python_state() -> tuple[Any, ...]:
-    """Where `random` and `numpy.random` stand, to be compared. Cost: 40 microseconds."""
+    """The states of `random` and `numpy.random`, in a form to compare with `==`. Cost: 40 microseconds."""
     legacy: Any = np.random.get_state()  # noqa: NPY002  models draw from this one
     _, words, *place = legacy
     return random.getstate(), words.tobytes(), *place
@@ -43,7 +43,7 @@ def python_state() -> tuple[Any, ...]:
 
 @contextmanager
 def restored() -> Iterator[None]:
-    """Put all generators back after what is inside the `with`."""
+    """A context manager that puts the states of all generators back at its end."""
     states = States.now()
     try:
         yield
@@ -52,7 +52,7 @@ def restored() -> Iterator[None]:
 
 
 def seed(number: int) -> None:
-    """Seed them all. An accelerator that is not in use yet is left alone: nothing would put it back."""
+    """Seed all generators, except those of an accelerator that is not in use yet: `States` would not put them back."""
     random.seed(number)
     np.random.seed(number)  # noqa: NPY002
     torch.default_generator.manual_seed(number)
@@ -62,11 +62,11 @@ def seed(number: int) -> None:
 
 
 def _accelerator() -> tuple[Any, list[Any]]:
-    """torch's module for the accelerator in use, and which arguments name its devices; none where none is in use."""
+    """torch's module for the accelerator, such as `torch.cuda`, and the arguments that name each device in use."""
     accelerator = torch.accelerator.current_accelerator()
     module: Any = None if accelerator is None else torch.get_device_module(accelerator)
     if accelerator is None or not getattr(module, "is_initialized", module.is_available)():
         return module, []
-    if accelerator.type == "mps":  # it is one, whose functions take no device
+    if accelerator.type == "mps":  # one device, and the functions of torch.mps take no argument for it
         return module, [()]
     return module, [(number,) for number in range(module.device_count())]

@@ -1,7 +1,6 @@
-"""What the calls of a forward pass are to one another: layers and what they read, residual additions, gates.
+"""The roles of the calls in a forward pass: layers and what they read, residual additions, gates.
 
-Plans, rules and pruning ask here, so that they agree about one model. The answers come from the graph of calls alone,
-whatever the modules are called.
+Plans and rules both ask here, so that they agree about one model. No answer depends on the names of modules.
 """
 
 from __future__ import annotations
@@ -27,11 +26,11 @@ from ..known.operations import (
 from .trace import INPUT, Call, Trace
 
 Module = torch.nn.Module
-Passes = Callable[[Call], bool]
+Passes = Callable[[Call], bool]  # whether a walk through the graph goes on at a call
 
 
 def through(*functions: Iterable[str]) -> Passes:
-    """For a walk: whether it goes on at a call of one of these functions."""
+    """The condition of a walk that goes on at calls of these functions."""
     names = set().union(*functions)
     return lambda call: call.function in names
 
@@ -52,17 +51,21 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Residual:
-    """An addition of a tensor and something that layers made from it."""
+    """A residual addition: of a tensor (the skip path) and what layers made from it (the branch).
+
+    In `h = norm(x); y = h + fc2(relu(fc1(h)))`, `add` is the addition, `skip` is the call of norm, `branch` is the call
+    of fc2, and `calls` are those of fc1, relu and fc2.
+    """
 
     add: Call
-    skip: int  # the call that made what goes by; INPUT for the example
-    unchanged: bool  # whether what goes by is what the branch reads, with no projection or normalisation on the way
-    branch: int  # the call that made what is added
-    calls: frozenset[int]  # the branch's calls
+    skip: int  # the call that made the tensor on the skip path; INPUT for the example
+    unchanged: bool  # False where the skip path has calls of its own, such as a projection or a normalisation
+    branch: int  # the last call of the branch
+    calls: frozenset[int]  # all calls of the branch
 
 
 class Graph:
-    """The calls of a trace, and what they are to one another."""
+    """The calls of a trace, and the questions that can be asked about their roles."""
 
     def __init__(self, trace: Trace, model: Module, example: Iterable[torch.Tensor]) -> None:
         self.trace = trace
@@ -74,7 +77,7 @@ class Graph:
             if parameter is not None
         }
         self._example = {tuple(tensor.shape) for tensor in example}
-        self._above: list[int] = []  # every call's ancestors, as bits
+        self._above: list[int] = []  # by call: the calls that its result is made from, as a bit mask
         for call in trace.calls:
             above = 0
             for index in call.inputs:
@@ -86,7 +89,7 @@ class Graph:
     # Walks.
 
     def before(self, sources: Iterable[int], passes: Passes) -> list[int]:
-        """Walk back from calls through those that pass: the calls where the walk ends, INPUT for the example."""
+        """Walk back from calls, on through those that pass. Returns: the calls at the ends; INPUT for the example."""
         ends, seen, waiting = [], set[int](), list(sources)
         while waiting:
             index = waiting.pop(0)
@@ -100,7 +103,7 @@ class Graph:
         return ends
 
     def after(self, call: Call, passes: Passes) -> tuple[list[Call], list[Call]]:
-        """Walk on from a call through those that pass: the calls passed, itself first, and those where it ends."""
+        """Walk forward from a call, on through those that pass. Returns: `call` and those that passed; the ends."""
         passed, seen = [call], {call.index}
         ends: list[Call] = []
         for at in passed:
@@ -111,7 +114,7 @@ class Graph:
         return passed, ends
 
     def descends(self, call: int, source: int) -> bool:
-        """Whether a call's result is made from another call's."""
+        """Whether the result of `call` is made from the result of `source`."""
         return bool(self._above[call] >> source & 1)
 
     # Layers.
@@ -122,14 +125,14 @@ class Graph:
         return matrix or call.function in LAYERS
 
     def layers_and(self, passes: Passes) -> Passes:
-        """For a walk: whether it goes on at a layer, or at what `passes` lets by."""
+        """The condition of a walk that goes on at layers, and where `passes` says so."""
         return lambda call: passes(call) or self.is_layer(call)
 
     def _is_matrix(self, name: str) -> bool:
         return name in self.parameters and self.parameters[name].ndim >= 2
 
     def is_dropout(self, call: Call) -> bool:
-        """Whether a call is a dropout's, by its function or by the module that makes it."""
+        """Whether a call is dropout, by its function or by the module that makes it."""
         if call.function in DROPOUTS:
             return True
         module = self.modules.get(call.module)
@@ -140,17 +143,17 @@ class Graph:
         )
 
     def width(self, layer: Call) -> int:
-        """How many units or channels a linear map or a convolution reads in one group; 0 where its weights are made."""
+        """How many units or channels a linear map or a convolution reads in one group; 0 without a matrix parameter."""
         weights = [self.parameters[name] for name in layer.parameters if self._is_matrix(name)]
         return weights[0].shape[1] if weights else 0
 
     def extent(self, layer: Call) -> int:
-        """Over how many positions a convolution reaches: 1 for a pointwise one."""
+        """How many positions a convolution's kernel covers: 9 for 3 x 3, 1 for a pointwise one; 1 for other layers."""
         weight = next((self.parameters[name] for name in layer.parameters if name in self.parameters), None)
         return int(weight[0, 0].numel()) if weight is not None and weight.ndim >= 3 else 1
 
     def is_depthwise(self, layer: Call) -> bool:
-        """Whether a convolution reads each channel on its own: what drops before it is dropped behind it, too."""
+        """Whether a convolution reads each channel on its own: a channel dropped before it stays dropped after it."""
         weights = [self.parameters[name] for name in layer.parameters if self._is_matrix(name)]
         return layer.function in CONVOLUTIONS and any(
             weight.shape[1] == 1 and weight.shape[0] > 1 and self.trace.calls[layer.inputs[0]].shape[1] > 1
@@ -158,7 +161,7 @@ class Graph:
         )
 
     def frozen(self, calls: Iterable[Call]) -> bool:
-        """Whether the calls have parameters and none of them is trained."""
+        """Whether the calls have parameters, and all these parameters are frozen (`requires_grad=False`)."""
         own = [self.parameters[name] for call in calls for name in call.parameters if name in self.parameters]
         return bool(own) and not any(parameter.requires_grad for parameter in own)
 
@@ -188,18 +191,18 @@ class Graph:
         return found
 
     def pooled(self, read: Read) -> bool:
-        """Whether a whole map has been averaged to one number a channel."""
+        """Whether what a layer reads is a feature map pooled to one number for each channel."""
         return read.has(WHOLE_POOLS)
 
     def is_last(self, layer: Call) -> bool:
-        """Whether no layer reads what this one makes, as with a classifier's last."""
+        """Whether no later layer reads what this layer makes, as with the last layer of a classifier."""
         later = self.trace.calls[layer.index + 1 :]
         return not any(self.descends(call.index, layer.index) and self.is_layer(call) for call in later)
 
     def is_gate(self, layer: Call) -> bool:
-        """Whether all that a layer makes ends as a factor between 0 and 1, as in squeeze-and-excitation."""
+        """Whether a layer's result is used only as a factor between 0 and 1, as in squeeze-and-excitation."""
         if layer.index not in self._gates:
-            self._gates[layer.index] = False  # for a loop, which a graph has not
+            self._gates[layer.index] = False  # ends the recursion, should the graph ever have a cycle
             ends = list(self._ends(layer))
             self._gates[layer.index] = bool(ends) and all(ends)
         return self._gates[layer.index]
@@ -224,7 +227,7 @@ class Graph:
                 waiting += [(consumer, squashed) for consumer in self.trace.consumers(call)]
 
     def is_attention_weights(self, call: Call) -> bool:
-        """Whether a softmax's result is multiplied with values: attention written by hand."""
+        """Whether a call is the softmax of attention written by hand, whose result is multiplied with values."""
         if call.function != "softmax":
             return False
         waiting = self.trace.consumers(call)[:]
@@ -254,7 +257,7 @@ class Graph:
         return found
 
     def _residual(self, add: Call, skip: int, branch: int, taken: int) -> Residual | None:
-        """The addition as residual, if `skip` is what goes by and `branch` what the layers made; else None."""
+        """The addition as a residual one, with `skip` and `branch` in these roles; None if they can't have them."""
         if branch == INPUT or self.trace.calls[branch].shape != add.shape:
             return None
         beside, unchanged = 0, True

@@ -1,7 +1,7 @@
 """Masks made by hand: random numbers followed from where they are drawn to the tensor that they thin.
 
-`torch.rand(...) > p`, `x.new_empty(...).bernoulli_(q)` and the like are no dropout to torch. Their results are followed
-through comparisons, casts, views and scaling until they meet a tensor that is not random.
+For torch, `torch.rand(...) > p` and `x.new_empty(...).bernoulli_(q)` are no dropout. Their results are followed through
+comparisons, casts, views and scaling, until a call applies them to a tensor that is not random.
 """
 
 from __future__ import annotations
@@ -20,31 +20,35 @@ from ..known.operations import COMPARISONS, LIKE_ANOTHER, MASKS_A_TENSOR, REPEAT
 
 @dataclass(slots=True)
 class Tag:
-    """What a tensor has of a draw."""
+    """Says of a tensor that its numbers come from a draw.
+
+    After `u = torch.rand(8, 1, 4)`, which is call 5 of the pass, and `m = (u > 0.1).expand(8, 3, 4)`, the tag of `u` is
+    `Tag(5, "noise", (8, 1, 4))` and the tag of `m` is `Tag(5, "mask", (8, 1, 4))`.
+    """
 
     source: int  # the call that drew
-    stage: str  # "noise", or "mask" once it is of two values
-    sizes: tuple[int, ...]  # its shape, with 1 for axes along which one draw was repeated
+    stage: str  # "noise" for the random numbers themselves, "mask" for two values made from them
+    sizes: tuple[int, ...]  # the tensor's shape, with 1 for axes along which one draw was repeated
 
 
 @dataclass(slots=True)
 class MaskApplied:
-    """A mask met a tensor."""
+    """What a call did that applied a mask to a tensor."""
 
-    source: int
-    dropped: float | None  # the share of its non-zero units that became 0
-    mask_shape: tuple[int, ...]  # with 1 for axes along which one draw was repeated
+    source: int  # the call that drew the mask's numbers
+    dropped: float | None  # the share of the tensor's non-zero units that became 0
+    mask_shape: tuple[int, ...]  # the mask's shape, with 1 for axes along which one draw was repeated
 
 
 class Masks:
-    """The tensors of one forward pass that are random, and how."""
+    """The tags of the random tensors of one forward pass."""
 
     def __init__(self) -> None:
         self._tags: Any = WeakIdKeyDictionary()
-        self.thresholds: dict[int, float] = {}  # what a draw's numbers were compared with
+        self.thresholds: dict[int, float] = {}  # by the call that drew: the number that its result was compared with
 
     def before(self, name: str, tensors: Sequence[Tensor]) -> Tensor | None:
-        """Which units are not 0 in the tensor that this call is about to thin, if it is about to."""
+        """Before a call that will apply a mask: which units of the tensor are not 0. None before any other call."""
         tags = [self._tags.get(tensor) for tensor in tensors]
         if name not in MASKS_A_TENSOR or not any(tag is not None and tag.stage == "mask" for tag in tags):
             return None
@@ -60,7 +64,7 @@ class Masks:
         alive: Tensor | None,
         result: Any,
     ) -> MaskApplied | None:
-        """Take note of a call and its result; answer what it did if it applied a mask."""
+        """Tag the result of a call. Returns: what the call did if it applied a mask, else None."""
         if name == "setitem":
             result = tensors[0] if tensors else None
         if not isinstance(result, Tensor):
@@ -112,9 +116,9 @@ class Masks:
 
 
 def _sizes(name: str, sizes: tuple[int, ...], before: tuple[int, ...], after: tuple[int, ...]) -> tuple[int, ...]:
-    """The sizes of a call's result, of shape `after`, where its argument had these sizes and the shape `before`.
+    """`Tag.sizes` of a call's result, of shape `after`, from the `sizes` of its argument, of shape `before`.
 
-    Behind a view, an axis is known again by its size and its place among the axes longer than 1.
+    A view may add or remove axes of size 1. So the axes longer than 1 are matched in their order.
 
     >>> _sizes("expand", (8, 1, 4), (8, 1, 4), (8, 3, 4)), _sizes("squeeze", (8, 1, 4), (8, 3, 4), (8, 3, 4))
     ((8, 1, 4), (8, 1, 4))

@@ -1,7 +1,7 @@
-"""One forward pass followed call by call. What is kept of the calls is decided by who asks: a `Keeper`.
+"""Runs a model once and reports every call of torch to a `Keeper`, which decides what to record.
 
-Nothing of the model is changed or rewritten: the calls are seen by torch's own modes while the model runs as it is, so
-control flow, hooks, functional calls and hand-written masks are all there.
+The model is not changed or rewritten. It runs as it is, and torch's function modes and dispatch modes see the calls. So
+control flow, hooks, functional calls and masks made by hand are all seen.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ Module = torch.nn.Module
 
 @dataclass(slots=True)
 class Event:
-    """One call of a torch function. What comes of it is there after the call."""
+    """One call of a torch function. The fields from `result` on are set after the call."""
 
     function: Any
     where: Where  # with the function's canonical name
-    ours: str | None  # for an operator of thinned's, what traces call it
+    ours: str | None  # for an operator of thinned: the function name in traces, such as "dropout"
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     tensors: list[Tensor]  # among the arguments
-    order: int  # its number among all calls of torch, those counted that made no tensor
+    order: int  # its number among all calls of torch by the model, calls that make no tensor included
     result: Any = None
     results: list[Tensor] = field(default_factory=list)  # the tensors that it made or wrote to
     draws: list[Draw] = field(default_factory=list)
@@ -48,27 +48,28 @@ class Event:
 
 
 class Keeper(Protocol):
-    """Who is told of each call before it and after it, of draws that no call makes, and of modules that are done."""
+    """Receives the reports of one forward pass, and records what it needs of them."""
 
-    def before(self, event: Event) -> Any: ...  # what it answers is handed to `after`
-    def after(self, event: Event, before: Any) -> None: ...
-    def drew(self, draw: Draw, where: Where) -> None: ...
-    def left(self, name: str, output: Any) -> None: ...
+    def before(self, event: Event) -> Any: ...  # before a call; the result is passed to `after`
+    def after(self, event: Event, before: Any) -> None: ...  # after a call
+    def drew(self, draw: Draw, where: Where) -> None: ...  # for a draw outside of any call of a torch function
+    def left(self, name: str, output: Any) -> None: ...  # when a module's forward has ended
 
 
 def followed(
     model: Module, args: Any, kwargs: Mapping[str, Any], keeper: Keeper, *, generators: bool = False
 ) -> tuple[Any, float, Running]:
-    """Run the model once, as it stands, and tell the keeper of every call; what it answers, seconds, what ran.
+    """Run the model once, as it is, and report every call to the keeper.
 
-    Modes, buffers and random state are the caller's business: `untouched` looks after them. With `generators`, modules
-    are found in whose code Python's and NumPy's generators move (`Running`).
+    The caller puts modes, buffers and generators back (`untouched`). `generators` is as in `Running`.
+
+    Returns: the model's answer, the seconds that the pass took, and which modules ran.
     """
     recorder = _Recorder(model, keeper, generators=generators)
     with ExitStack() as stack:
         stack.enter_context(warnings.catch_warnings())
-        warnings.filterwarnings("ignore", "Using `torch.compile")  # of hooks that fire twice, which is no harm here
-        stack.callback(register_module_forward_hook(recorder.left).remove)  # before the module is no longer running
+        warnings.filterwarnings("ignore", "Using `torch.compile")  # a warning of hooks that run twice: harmless here
+        stack.callback(register_module_forward_hook(recorder.left).remove)  # first, while the module is still running
         stack.enter_context(recorder.running.followed())
         stack.enter_context(DrawMode(recorder.drew))
         stack.enter_context(recorder)
@@ -87,14 +88,14 @@ class _Recorder(TorchFunctionMode):
         super().__init__()
         self.running = Running(model, generators=generators)
         self._keeper = keeper
-        self._draws: list[Draw] | None = None  # of the call under way
+        self._draws: list[Draw] | None = None  # of the call under way; None outside of any call
         self._order = 0
 
     def left(self, _: Module, __: Any, output: Any) -> None:
         self._keeper.left(self.running.name, output)
 
     def drew(self, draw: Draw) -> None:
-        """A draw that torch reports: of the call under way, or of code that torch's functions don't pass through."""
+        """Take a draw that `DrawMode` reports: it belongs to the call under way, or to code outside of any call."""
         if self._draws is not None:
             self._draws.append(draw)
         else:  # a scripted module, or an operator called from C++
@@ -109,7 +110,7 @@ class _Recorder(TorchFunctionMode):
         outside, self._draws = self._draws, []
         try:
             if ours is None and is_plumbing(caller(1)):
-                return func(*args, **kwargs)  # the key is no noise of the model's
+                return func(*args, **kwargs)  # the draw of a key is no noise of the model
             return self._followed(func, name, ours, args, kwargs)
         finally:
             self._draws = outside
@@ -135,19 +136,19 @@ class _Recorder(TorchFunctionMode):
 
 
 def _written(event: Event, version: int | None, before: int | None) -> bool:
-    """Whether a call that answers with its first argument has written into it: dropout that is off has not."""
+    """Whether a call that returned its first argument has written into it. Dropout that is off has not."""
     if version is None or before is None:
         return bool(event.draws) or bool(event.kwargs.get("inplace"))
     return version != before
 
 
 def _version(tensor: Tensor | None) -> int | None:
-    """How often a tensor has been written to; None where that is not counted."""
+    """How often a tensor has been written to; None where torch does not count writes."""
     return None if tensor is None or tensor.is_inference() else tensor._version
 
 
 def named_tensors(model: Module) -> dict[int, str]:
-    """The names of a model's parameters and buffers, by the identity of the tensor; of several, the first."""
+    """The names of a model's parameters and buffers, by the tensor's `id`; a shared tensor has its first name."""
     found: dict[int, str] = {}
     for name, module in named_modules(model):
         for own, tensor in (*module._parameters.items(), *module._buffers.items()):
@@ -157,7 +158,7 @@ def named_tensors(model: Module) -> dict[int, str]:
 
 
 def tensors_of(value: Any) -> Iterator[Tensor]:
-    """The tensors in a nest of tuples, lists and mappings, and in dataclasses that are mappings too."""
+    """The tensors in a nest of tuples, lists, dictionaries and dataclasses."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, dict):

@@ -1,7 +1,7 @@
-"""A forward pass that can be run again in parts: what each call of torch was given, and by which call it was made.
+"""A recorded forward pass that can be run again in parts: the calls of torch, each with its function and arguments.
 
-A `Trace` says what a model did; a `Replay` does some of it once more, on other numbers and with fresh noise.
-It holds no activations: only functions, plain arguments, parameters, and who made what.
+A `Trace` describes what a model did. A `Replay` runs some of its calls again, on other numbers and with new noise. It
+holds no tensor that a recorded call made: a later call refers to the call that made it, by a `Ref`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Module = torch.nn.Module
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """A tensor of the pass: the step that made it, and which of that step's tensors it is."""
+    """Stands for a tensor of the pass: the step that made it, and the tensor's number among those of the step."""
 
     step: int
     item: int = 0
@@ -32,15 +32,18 @@ class Ref:
 
 @dataclass(slots=True)
 class Step:
-    """One call of torch; or, without a function, a tensor that was there before: `name` "input", "parameter"."""
+    """One call of torch; or, with no function, a tensor that is there before the pass.
+
+    For such a tensor, `name` is "input", or "parameter" for parameters and buffers.
+    """
 
     name: str
     function: Callable[..., Any] | None
-    args: tuple[Any, ...]  # with a Ref for every tensor whose maker is known
+    args: tuple[Any, ...]  # with a Ref for each tensor that a step made
     kwargs: dict[str, Any]
     where: Where
-    key: tuple[Any, ...]  # what it is known by in another run
-    writes: bool = False  # into its first argument
+    key: tuple[Any, ...]  # identifies the step in another run of the model
+    writes: bool = False  # whether it writes into its first argument
     draws: bool = False
     shape: tuple[int, ...] = ()
     dtype: torch.dtype = torch.float32
@@ -52,19 +55,23 @@ class Step:
 
 
 class Replay:
-    """The steps of one forward pass, and its outputs."""
+    """The steps of one forward pass, and its outputs.
+
+    For `y = F.dropout(F.linear(x, w))` the steps are 0: the parameter w, 1: the input x, 2: linear, 3: dropout, and
+    `outputs` is `[Ref(3)]`. `run(Ref(3), {2: z})` is `F.dropout(z)`, with a new mask.
+    """
 
     def __init__(self, steps: list[Step], outputs: list[Ref]) -> None:
         self.steps = steps
         self.outputs = outputs
-        self.consumers: dict[int, list[int]] = {}
-        self._ways: dict[tuple[tuple[int, ...], int], list[int]] = {}
+        self.consumers: dict[int, list[int]] = {}  # by step: the steps that use its tensors
+        self._ways: dict[tuple[tuple[int, ...], int], list[int]] = {}  # results of `between`, by its arguments
         for index, step in enumerate(steps):
             for source in dict.fromkeys(ref.step for ref in step.refs):
                 self.consumers.setdefault(source, []).append(index)
 
     def between(self, bases: Iterable[int], end: int) -> list[int]:
-        """The steps that have to run for `end` where the results of `bases` are given."""
+        """The steps that must run for the step `end` where the results of the steps `bases` are given."""
         way = (tuple(bases), end)
         if way in self._ways:
             return self._ways[way]
@@ -78,9 +85,12 @@ class Replay:
         return self._ways[way]
 
     def run(self, end: Ref, given: Mapping[int, Tensor], skip: Container[int] = ()) -> Tensor:
-        """What `end` is where the steps of `given` have made these tensors; noise on the way is drawn anew.
+        """Compute the tensor `end` again, with new noise.
 
-        Steps in `skip` give back their first argument.
+        Arguments:
+            end: the tensor to compute.
+            given: tensors by the step whose result they replace; these steps do not run.
+            skip: steps that do not run either, and whose result is their first argument.
         """
         made: dict[int, list[Tensor]] = {step: [tensor] for step, tensor in given.items()}
         for index in self.between(given, end.step):
@@ -100,14 +110,14 @@ class Replay:
 
 
 def record(model: Module, *args: Any, **kwargs: Any) -> Replay:
-    """Run the model once, as it stands, and keep it for replays. Modes and random state are the caller's business."""
+    """Run the model once, as it is, and record the pass. The caller puts modes, buffers and generators back."""
     keeper = _Steps(model, (args, kwargs))
     result, _, _ = followed(model, args, kwargs, keeper)
     return Replay(keeper.steps, [ref for tensor in tensors_of(result) if (ref := keeper.ref(tensor)) is not None])
 
 
 class _Steps:
-    """Keeps of each call its function and arguments, with a `Ref` for every tensor whose maker is known."""
+    """A `Keeper` that records a `Step` for each call, with a `Ref` for each argument that an earlier step made."""
 
     def __init__(self, model: Module, example: Any) -> None:
         self.steps: list[Step] = []
@@ -136,10 +146,10 @@ class _Steps:
         pass
 
     def drew(self, draw: Draw, where: Where) -> None:
-        pass  # code that torch's functions don't pass through can't be run again in parts
+        pass  # such a draw is outside of any call of a torch function, so no step can make it again
 
     def before(self, event: Event) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """The arguments as they are before the call, by who made them."""
+        """The arguments as they are before the call, with a `Ref` for each tensor that a step made."""
         given: tuple[tuple[Any, ...], dict[str, Any]] = self._named((tuple(event.args), dict(event.kwargs)))
         return given
 
@@ -148,9 +158,9 @@ class _Steps:
         if not results:
             return
         if not event.writes and any(results[0] is tensor for tensor in event.tensors):
-            return  # dropout that is off gives back what somebody else made
+            return  # dropout that is off returns its argument, which an earlier step made
         module, name, file, line = event.where
-        # A module of torch's is the same one wherever it is called from: two branches of an `if`, for one.
+        # The key of a call inside a module of torch has no line: two branches of an `if` may call the same module.
         key = (name, module) if module in self._by_torch else (name, module, file, line)
         step = Step(name, event.function, given[0], given[1], event.where, key)
         step.writes, step.draws, step.shape = event.writes, bool(event.draws), tuple(results[0].shape)
@@ -161,7 +171,7 @@ class _Steps:
         self.steps.append(step)
 
     def _named(self, value: Any) -> Any:
-        """The arguments with every tensor that is known replaced by who made it."""
+        """A value in which each tensor that a step made is replaced by its `Ref`."""
         if isinstance(value, Tensor):
             return self._made.get(value, value)
         if type(value) in (tuple, list):

@@ -1,6 +1,7 @@
-"""Which module is running: told by hooks that torch keeps for all modules, so that no module carries one.
+"""Which module is running, found by torch's global module hooks.
 
-A hook on a module would switch off the fused path of torch's transformer layers, and would be seen by copies.
+A hook on each module would switch off the fused path of torch's transformer layers, and copies of the model would have
+it too.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ Module = torch.nn.Module
 
 
 class Running:
-    """The stack of modules whose forward is under way, in the thread that follows them.
+    """The stack of modules whose forward is under way, in the thread that entered `followed`.
 
-    With `generators`, also in whose code Python's and NumPy's own generators move, at 50 microseconds a module.
+    With `generators=True`, it also finds the modules in whose own code `random` or `numpy.random` draws. That costs 50
+    microseconds a module.
     """
 
     def __init__(self, model: Module, *, generators: bool = False) -> None:
@@ -32,31 +34,31 @@ class Running:
         self._name_modules()
         self._stack: list[tuple[str, Module, PackedSequence | None]] = [("", model, None)]
         self.ran: dict[str, int] = {}  # how often each module's forward has run
-        self.loose: dict[str, Module] = {}  # modules that the model does not own, by the name they got here
-        self.python_draws: dict[str, int] = {}  # in whose code Python's or NumPy's own generator moved
+        self.loose: dict[str, Module] = {}  # modules that ran and are no submodules of the model, by name
+        self.python_draws: dict[str, int] = {}  # by module: how often `random` or NumPy drew in its code
         self._state: Any = None
 
     def _name_modules(self) -> None:
         self._names = {id(module): name for name, module in self.modules.items()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """In a copy the modules are others."""
+        """Find the names by `id` again: a copy has other module objects."""
         self.__dict__.update(state)
         self._name_modules()
 
     @property
     def name(self) -> str:
-        """The innermost module's qualified name, "" for the model itself."""
+        """The qualified name of the innermost running module, "" for the model itself."""
         return self._stack[-1][0]
 
     @property
     def packed(self) -> PackedSequence | None:
-        """The packed sequence that the innermost module was called with, or None."""
+        """The packed sequence that the innermost running module was called with, or None."""
         return self._stack[-1][2]
 
     @contextmanager
     def followed(self) -> Iterator[None]:
-        """Watch what runs inside the `with`."""
+        """A context manager in which the running modules are followed."""
         self._thread = threading.get_ident()
         before = register_module_forward_pre_hook(self._enter)
         after = register_module_forward_hook(self._leave, always_call=True)
@@ -73,7 +75,7 @@ class Running:
             return
         self._look(self.name)
         name = self._names.get(id(module))
-        if name is None:  # built in a forward, or kept in a plain list
+        if name is None:  # built in a forward, or held in a plain list
             name = f"{self.name}<{type(module).__name__}>"
             self.loose[name] = module
         packed = args[0] if args and isinstance(args[0], PackedSequence) else None
@@ -85,10 +87,10 @@ class Running:
             return
         self._look(self.name)
         while len(self._stack) > 1 and self._stack.pop()[1] is not module:
-            pass  # a forward that an exception left, which somebody caught
+            pass  # an inner forward that ended by an exception, which the model caught
 
     def _look(self, name: str) -> None:
-        """Note whether Python's own generators have moved since the last look, in this module's code."""
+        """Count it for this module if `random` or `numpy.random` has drawn since the last look."""
         if not self._generators:
             return
         state = python_state()

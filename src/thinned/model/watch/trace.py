@@ -1,4 +1,4 @@
-"""One forward pass as a graph: every call of a torch function, who made it, from what, and what noise it drew."""
+"""One forward pass as a graph of calls: each call of a torch function, its module, its inputs, and its noise."""
 
 from __future__ import annotations
 
@@ -20,33 +20,37 @@ from .running import Running
 
 Module = torch.nn.Module
 
-INPUT = -1  # stands for the example among the calls that made a call's arguments
+INPUT = -1  # stands for the example in `Call.inputs`, as if a call had made it
 
 
 @dataclass(slots=True)
 class Call:
-    """One call of a torch function that made a tensor."""
+    """One call of a torch function that made a tensor.
+
+    In `F.dropout(self.fc(x), 0.1)`, called with the example x, `linear` is call 0 with `inputs=(INPUT,)`, and `dropout`
+    is call 1 with `inputs=(0,)` and `p=0.1`.
+    """
 
     index: int
     function: str  # its plain name: "linear", "relu", "add"
     module: str  # the qualified name of the innermost module that was running; "" is the model itself
     file: str  # where the user's code makes the call
     line: int
-    inputs: tuple[int, ...]  # the calls that made its tensor arguments, INPUT for the example's own
+    inputs: tuple[int, ...]  # the calls that made its tensor arguments; INPUT for a tensor of the example
     parameters: tuple[str, ...]  # which parameters and buffers of the model are among its arguments
-    shape: tuple[int, ...]  # of its first tensor
+    shape: tuple[int, ...]  # of the first tensor that it made
     dtype: torch.dtype
     arguments: dict[str, Any]  # its arguments that are no tensors: by name where one was given, else "0", "1", ...
     writes: bool  # whether it wrote into its first argument
     seconds: float
-    order: int  # its number among all calls of torch, those counted that made no tensor
+    order: int  # its number among all calls of torch by the model, calls that make no tensor included
     draws: list[Draw] = field(default_factory=list)
-    p: float | None = None  # of a call that drops by p, or of a draw that was compared with a number
-    training: bool | None = None  # of such a call: whether it was told to train
-    applies: int | None = None  # of a call that thins by a mask made by hand: the call that drew it
-    masked: float | None = None  # and the share of units that it made 0
-    mask_shape: tuple[int, ...] = ()
-    first: int | None = None  # the call that made the first tensor among its arguments; of a bias or weights, none
+    p: float | None = None  # the p of a call that drops; for a draw, the number that it was compared with
+    training: bool | None = None  # the training flag of a call that drops
+    applies: int | None = None  # for a call that applies a mask made by hand: the call that drew the mask
+    masked: float | None = None  # for such a call: the share of non-zero units that it set to 0
+    mask_shape: tuple[int, ...] = ()  # for such a call: as `Masks` finds it
+    first: int | None = None  # the call that made the first tensor among its arguments; None for a parameter or buffer
 
     @property
     def where(self) -> Where:
@@ -66,10 +70,10 @@ class Trace:
     ) -> None:
         self.calls = calls
         self.outputs = outputs  # the calls that made the model's outputs; INPUT where an input came back
-        self.firsts = firsts  # by module, the call that made what it returned, or the first tensor of a tuple or list
+        self.firsts = firsts  # by module: the call that made its output, or the first tensor in a tuple or list
         self.ran = running.ran  # how often each module's forward ran
-        self.loose = running.loose  # modules that ran and are not the model's own, by name
-        self.python_draws = running.python_draws  # modules in whose code `random` or `numpy.random` drew
+        self.loose = running.loose  # modules that ran and are no submodules of the model, by name
+        self.python_draws = running.python_draws  # by module: how often `random` or `numpy.random` drew in its code
         self.seconds = seconds
         self._consumers: dict[int, list[Call]] = {}
         for call in calls:
@@ -77,11 +81,11 @@ class Trace:
                 self._consumers.setdefault(source, []).append(call)
 
     def producers(self, call: Call) -> list[Call]:
-        """The calls that made a call's tensor arguments; the example counts as none."""
+        """The calls that made a call's tensor arguments, without INPUT."""
         return [self.calls[index] for index in call.inputs if index != INPUT]
 
     def consumers(self, call: Call | int) -> list[Call]:
-        """The calls that took a call's result; of INPUT, those that took the example."""
+        """The calls that have a call's result as an argument; for INPUT, those that have the example."""
         return self._consumers.get(call if isinstance(call, int) else call.index, [])
 
     def of(self, module: str) -> list[Call]:
@@ -90,13 +94,12 @@ class Trace:
 
 
 def trace(model: Module, *args: Any, **kwargs: Any) -> Trace:
-    """Run `model(*args, **kwargs)` once, as it stands, and tell every call of a torch function in it.
+    """Run `model(*args, **kwargs)` once, as it is, and record every call of a torch function in it.
 
-    Modes, buffers and random state are the caller's business, and that a compiled model runs uncompiled: `untouched`
-    looks after all of them.
+    Call it inside `untouched`: that runs a compiled model uncompiled, and puts modes, buffers and generators back.
 
-    Cost: about 50 microseconds a call of torch, and the forward pass itself; twice that where `random` or
-    `numpy.random` draws in it, for a second pass with the same numbers tells in which modules.
+    Cost: the forward pass, and about 50 microseconds for each call of torch. Twice that where `random` or
+    `numpy.random` draws in the pass: a second pass with the same random numbers then finds the modules where they draw.
 
     >>> net = torch.nn.Sequential(torch.nn.Linear(4, 2), torch.nn.ReLU())
     >>> [call.function for call in trace(net, torch.ones(1, 4)).calls]
@@ -118,7 +121,7 @@ def _traced(model: Module, args: Any, kwargs: Any, *, generators: bool) -> Trace
 
 
 class _Calls:
-    """Keeps of each call what a graph needs: from which calls it was made, its plain arguments, its noise."""
+    """A `Keeper` that records a `Call` for each call: the calls that made its arguments, plain arguments, noise."""
 
     def __init__(self, model: Module, example: Any) -> None:
         self.calls: list[Call] = []
@@ -134,7 +137,7 @@ class _Calls:
         return found
 
     def left(self, name: str, output: Any) -> None:
-        """A module is done. Which of its tensors a hook that takes the first one gets."""
+        """Record which call made a module's output: the tensor itself, or the first one in a tuple or list."""
         several = output if isinstance(output, (tuple, list)) and not isinstance(output, PackedSequence) else (output,)
         first = next((item for item in several if isinstance(item, (Tensor, PackedSequence))), None)
         tensor = first.data if isinstance(first, PackedSequence) else first
@@ -161,7 +164,7 @@ class _Calls:
         )
 
     def before(self, event: Event) -> tuple[int | None, Tensor | None]:
-        """Which call made the first tensor among the arguments, and which units are not 0 of a tensor to be thinned."""
+        """Find the call that made the first tensor among the arguments, and what `Masks.before` finds."""
         first = next((value for value in (*event.args, *event.kwargs.values()) if isinstance(value, Tensor)), None)
         source = None if first is None else self.made_by(first)
         return source, self._masks.before(event.ours or event.where.function, event.tensors)
@@ -204,7 +207,7 @@ class _Calls:
         self.calls.append(call)
         given = {id(tensor) for tensor in event.tensors}
         for tensor in event.results:
-            # Dropout that is off gives its argument back, which is still what its own maker made.
+            # Dropout that is off returns its argument, whose maker stays the call that made it before.
             if (event.writes or id(tensor) not in given) and id(tensor) not in self._parameters:
                 self._made[tensor] = call.index
         return call
@@ -229,7 +232,7 @@ class _Calls:
 
 
 def _arguments(event: Event) -> dict[str, Any]:
-    """The arguments that are no tensors, by name where one is known."""
+    """The arguments without tensors, by name where it is known, else by position: "0", "1", ..."""
     places = {str(place): value for place, value in enumerate(event.args)}
     code = getattr(event.function, "__code__", None)
     if code is not None:  # a Python function, which names its arguments

@@ -1,7 +1,7 @@
-"""Which modules' forwards are under way, by the frames of torch's own `Module.__call__`.
+"""Which modules' forwards are under way, found by the stack frames of torch's `Module._call_impl`.
 
-Hooks after a forward don't run when it ends by KeyboardInterrupt. What a hook before it has entered is then left over,
-and is found out here at the next call.
+When a forward ends by KeyboardInterrupt, torch does not run its forward hooks. A function mode that a forward pre-hook
+has entered is then still active. `left_over` finds this at the next call of a module.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _NAME, _FILE = module_call.__code__.co_name, module_call.__code__.co_filename
 
 
 def callers(frame: FrameType | None) -> Iterator[FrameType]:
-    """The frame, and those that called it."""
+    """The frame and the frames that called it, innermost first."""
     while frame is not None:
         yield frame
         frame = frame.f_back
@@ -35,9 +35,10 @@ def running(frame: FrameType | None) -> Iterator[Module]:
 
 
 def left_over(entered: Sequence[Module], frame: FrameType | None) -> bool:
-    """Whether the last of these modules, whose forwards have been entered, is not running any more.
+    """Whether the last of these modules, whose forwards have been entered, is no longer running.
 
-    The innermost module that runs is just being entered, and does not count.
+    The caller is the pre-hook of the innermost running module, which `entered` does not list yet. So that module is not
+    counted.
     """
     counted = Counter(map(id, list(running(frame))[1:]))
     return counted[id(entered[-1])] < sum(module is entered[-1] for module in entered)

@@ -1,4 +1,4 @@
-"""A model as it was: its modes, its buffers and every generator, whatever runs, uncompiled, in between."""
+"""`untouched`: a context manager that puts a model's modes, its buffers and all generators back at its end."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .eager import eager
 
 Module = torch.nn.Module
 
-_TORCHS = set(vars(Module()))  # what every module has, which is looked after by itself
+_TORCHS = set(vars(Module()))  # attributes of every module: modes and buffers are put back separately
 
 
 def check_module(owner: str, model: Any) -> None:
@@ -29,12 +29,13 @@ def check_module(owner: str, model: Any) -> None:
 
 @contextmanager
 def untouched(owner: str, model: Module) -> Iterator[None]:
-    """Run what is inside the `with` uncompiled, then put everything back, bit for bit, after an exception too.
+    """Run the body of the `with` uncompiled, then put everything back, bit for bit, after an exception too.
 
-    Put back: every module's `training`, every buffer (the same tensors with the same values), the states of torch's CPU
-    and GPU generators, of `random` and of `numpy.random`, and where the model's sites are in an active stream. What a
-    forward pass writes into plain attributes stays, unless it is a tensor of one of `torch.func`'s transforms, which is
-    of no use once that has ended: an attribute with one, itself or in a list, tuple or dictionary, is put back.
+    Put back are every module's `training`, every buffer (the same tensors with the same values), the states of torch's
+    CPU and GPU generators, of `random` and of `numpy.random`, and the connection of sites to an active stream. Other
+    values that a forward pass writes into plain attributes stay, with one exception: a tensor of a `torch.func`
+    transform is of no use after the transform. So an attribute that holds such a tensor, directly or in a list, tuple
+    or dictionary, gets its former value back.
 
     Raises:
         TypeError: `model` is no module.
@@ -74,7 +75,7 @@ def untouched(owner: str, model: Module) -> Iterator[None]:
 
 
 def _attributes(module: Module) -> dict[str, tuple[Any, Any]]:
-    """What a module has in plain attributes, and, of lists and dictionaries, what is in them."""
+    """By name, a module's plain attributes: the value, and a shallow copy of it if it is a list or a dictionary."""
     return {
         name: (value, value.copy() if type(value) in (list, dict) else None)
         for name, value in vars(module).items()
@@ -83,7 +84,7 @@ def _attributes(module: Module) -> dict[str, tuple[Any, Any]]:
 
 
 def _without_dead(module: Module, before: dict[str, tuple[Any, Any]]) -> None:
-    """Put back the attributes that hold a tensor of a transform which they did not hold before."""
+    """Put back each attribute that holds a tensor of a transform and has changed since `before`."""
     own = vars(module)
     for name in [name for name in own if name not in _TORCHS]:
         value, (kept, inside) = own[name], before.get(name, (None, None))
@@ -103,7 +104,7 @@ def _without_dead(module: Module, before: dict[str, tuple[Any, Any]]) -> None:
 
 
 def _dead(value: Any, depth: int = 3) -> bool:
-    """Whether a value is a tensor of a transform, or has one in it."""
+    """Whether a value is a tensor of a `torch.func` transform, or contains one, up to a depth."""
     if isinstance(value, Tensor):
         return is_wrapped(value)
     if not depth or not isinstance(value, (list, tuple, dict)):
@@ -119,7 +120,7 @@ def _same(one: Any, other: Any) -> bool:
 
 def _put_back(tensor: Tensor, value: Tensor) -> None:
     if tensor.shape == value.shape and tensor.equal(value):
-        return  # left alone: a graph may have saved it
+        return  # not written to: autograd may have saved it
     with torch.no_grad():
         if tensor.shape != value.shape:
             tensor.resize_(value.shape)
@@ -128,7 +129,7 @@ def _put_back(tensor: Tensor, value: Tensor) -> None:
 
 @contextmanager
 def _outside_streams(modules: list[Module]) -> Iterator[None]:
-    """Let the layers draw outside of any stream, whose calls would count."""
+    """Let the layers draw outside of an active stream, which would count their calls."""
     streams = [(module, stream_attributes(module)) for module in modules]
     with placed.outside_streams():
         for module, own in streams:
