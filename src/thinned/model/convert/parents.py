@@ -41,7 +41,7 @@ def held(model: Module) -> list[Held]:
                 names, _, slots = found[id(child)]
                 slots.append((parent, child_name))
                 full = f"{name}.{child_name}" if name else child_name
-                if full not in names and names[0] != name:  # a wrapper, such as DDP, gives its own name to the wrapped module
+                if full not in names and names[0] != name:  # a wrapper and the module in it share one name
                     names.append(full)
     return list(found.values())
 
