@@ -6,9 +6,9 @@ import threading
 
 import torch
 from torch import Tensor
-from torch._functorch import config
 from torch.utils.checkpoint import checkpoint
 
+from .._torch import functorch_config
 from ..noise import UINT64, check
 from .fold import fold_in, fold_number
 from .philox import signed
@@ -32,7 +32,7 @@ def draw_key(generator: torch.Generator | None = None) -> Tensor:
     >>> torch.equal(draw_key(torch.Generator().manual_seed(1)), draw_key(torch.Generator().manual_seed(1)))
     True
     """
-    recomputed = generator is None and tracing() and config.activation_memory_budget < 1
+    recomputed = generator is None and tracing() and functorch_config.activation_memory_budget < 1
     # With an activation memory budget, the compiler may recompute the draw in the backward pass, and would draw another
     # key. In a checkpoint it restores the generator state first, so the key is the same.
     key = checkpoint(_draw, generator, use_reentrant=False) if recomputed else _draw(generator)

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from .. import noise
-from ..noise import PROBABILITY, Rule, check, formulas
+from .._torch import exporting, is_batched
+from ..noise import PROBABILITY, ArgumentRule, check, formulas
 
 Rate = float | Tensor
 
@@ -21,12 +22,7 @@ def tracing() -> bool:
     return torch.compiler.is_compiling() and not exporting()
 
 
-def exporting() -> bool:
-    """Whether torch.export traces. Read from the flag, because torch 2.8's function is also true for torch.compile."""
-    return torch.compiler._is_exporting_flag
-
-
-def as_rate(rule: Rule, owner: str, argument: str, value: Rate) -> Rate:
+def as_rate(rule: ArgumentRule, owner: str, argument: str, value: Rate) -> Rate:
     """Check a rate, and return it as a number in eager mode, or as a tensor while a graph is traced.
 
     While a graph is traced, 0 stays a number, because then the graph has no noise. The value of a tensor is not known
@@ -44,7 +40,7 @@ def as_rate(rule: Rule, owner: str, argument: str, value: Rate) -> Rate:
                 f"{tuple(value.shape)}, requires_grad={value.requires_grad}. Noise has no derivative in it: pass "
                 f"{argument}.detach(), of one element."
             )
-        if torch.compiler.is_compiling() or torch._C._functorch.is_batchedtensor(value):
+        if torch.compiler.is_compiling() or is_batched(value):
             return value
         value = value.item()
     check(rule, owner, argument, value)

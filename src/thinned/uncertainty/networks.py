@@ -116,7 +116,7 @@ def thinned_networks(
             if not _fixed(network, inspection, place, rates[place.module], key, found.get(place.name), device)
         ]
         if rest:
-            network = Drawn(network, rest, key, inspection, sites, p, args, kwargs)
+            network = KeyedNetwork(network, rest, key, inspection, sites, p, args, kwargs)
         networks.append(network)
     return networks
 
@@ -180,7 +180,7 @@ def _put(network: Module, name: str, module: Module) -> None:
     setattr(network.get_submodule(owner), child, module.eval())
 
 
-class Drawn(torch.nn.Module):
+class KeyedNetwork(torch.nn.Module):
     """A network with some of its noise drawn at each call, always by the same key."""
 
     def __init__(

@@ -15,6 +15,7 @@ from torch.nn.utils.rnn import PackedSequence
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 
+from .._torch import add_batch_axis, batch_axis, batch_level, batch_tensor, is_batched, is_wrapped
 from ..model.known.functions import DRAWS, FUNCTIONS, OPERATORS, WRITES, canonical, noisy
 from ..model.known.operations import INSIDE
 from ..model.known.where import Where
@@ -109,7 +110,8 @@ class Sampler(TorchFunctionMode):
         self._versions = [(tensor, tensor._version) for tensor in kept if not tensor.is_inference()]
         # Of a transform's inside, or of a graph that is there for one backward pass.
         self.unrepeated = any(
-            _wrapped(tensor) or (tensor.requires_grad and not isinstance(tensor, torch.nn.Parameter)) for tensor in kept
+            is_wrapped(tensor) or (tensor.requires_grad and not isinstance(tensor, torch.nn.Parameter))
+            for tensor in kept
         )
 
     def end(self) -> None:
@@ -250,23 +252,22 @@ class Sampler(TorchFunctionMode):
 
     def _quick(self, x: Tensor, number: Number, law: Tensor, where: Placement) -> Tensor | None:
         """`thinned::drop` around the dispatcher, where a batch of keys takes a millisecond; None if it can't."""
-        functorch = torch._C._functorch
-        key, batched = self.key, functorch.is_batchedtensor(self.key)
+        key, batched = self.key, is_batched(self.key)
         if x.requires_grad and torch.is_grad_enabled():
             return None  # the operator has a derivative
         value = x
         if batched:
-            level, key = functorch.maybe_get_level(key), functorch.get_unwrapped(key)
-            if not functorch.is_batchedtensor(x):
+            level, key = batch_level(key), batch_tensor(key)
+            if not is_batched(x):
                 value = x.expand(len(key), *x.shape)
-            elif functorch.maybe_get_level(x) == level:
+            elif batch_level(x) == level:
                 value = _samples_first(x)
-        plain = type(value) in (Tensor, torch.nn.Parameter) and not _wrapped(value)
+        plain = type(value) in (Tensor, torch.nn.Parameter) and not is_wrapped(value)
         if not plain or value.device.type != "cpu" or key.device.type != "cpu":
             return None
         strides = (0, *where.strides) if batched else where.strides
         made = cpu.drop(value, self._keys(number, key), *unpacked(law, False), strides, where.base)
-        return functorch._add_batch_dim(made, 0, level) if batched else made
+        return add_batch_axis(made, 0, level) if batched else made
 
     def _keys(self, number: Number, parents: Tensor) -> Tensor:
         """`_own` of keys that are plain numbers."""
@@ -300,8 +301,7 @@ class Sampler(TorchFunctionMode):
 
     def _written(self, target: Tensor, drawn: Tensor) -> Tensor:
         """Noise written in place: into the tensor, or, where all samples share that, in its stead from here on."""
-        functorch = torch._C._functorch
-        if functorch.is_batchedtensor(drawn) and not functorch.is_batchedtensor(target):
+        if is_batched(drawn) and not is_batched(target):
             if self._replaced is None:
                 self._replaced = WeakIdKeyDictionary()
             self._replaced[target] = drawn
@@ -317,7 +317,7 @@ class Sampler(TorchFunctionMode):
     def _current(self, value: Any) -> Any:
         if isinstance(value, Tensor):
             found = self._replaced.get(value, value)
-            if found is value and not _wrapped(value) and _storage(value) in self._stale:
+            if found is value and not is_wrapped(value) and _storage(value) in self._stale:
                 raise RuntimeError("noise is written in place, through a view")
             return found
         if isinstance(value, dict):
@@ -328,7 +328,7 @@ class Sampler(TorchFunctionMode):
 
     def _check_write(self, args: Any) -> None:
         target = args[0] if args else None
-        if isinstance(target, Tensor) and not _wrapped(target) and _storage(target) in self._storages:
+        if isinstance(target, Tensor) and not is_wrapped(target) and _storage(target) in self._storages:
             self.unrepeated = True
             raise Unrepeated
 
@@ -341,27 +341,19 @@ def _storage(tensor: Tensor) -> int:
         return 0
 
 
-def _wrapped(tensor: Tensor) -> bool:
-    """Whether it is one of a transform's, such as vmap or grad."""
-    found: bool = torch._C._functorch.is_functorch_wrapped_tensor(tensor)
-    return found
-
-
 def _linear(x: Tensor, *parameters: Any) -> Tensor:
     """`linear` of all samples at once: vmap's own rule adds the bias in a pass of its own."""
-    functorch = torch._C._functorch
-    plain = not any(parameter is not None and _wrapped(parameter) for parameter in parameters)
-    if not plain or not functorch.is_batchedtensor(x) or _wrapped(functorch.get_unwrapped(x)):
+    plain = not any(parameter is not None and is_wrapped(parameter) for parameter in parameters)
+    if not plain or not is_batched(x) or is_wrapped(batch_tensor(x)):
         return torch.nn.functional.linear(x, *parameters)
     made = torch.nn.functional.linear(_samples_first(x), *parameters)
-    result: Tensor = functorch._add_batch_dim(made, 0, functorch.maybe_get_level(x))
+    result: Tensor = add_batch_axis(made, 0, batch_level(x))
     return result
 
 
 def _samples_first(x: Tensor) -> Tensor:
     """What a batched tensor of vmap's is made of, with the axis of samples first."""
-    functorch = torch._C._functorch
-    return functorch.get_unwrapped(x).movedim(functorch.maybe_get_bdim(x), 0)
+    return batch_tensor(x).movedim(batch_axis(x), 0)
 
 
 _NO_LAW = torch.zeros(1, dtype=torch.float64, device="cpu")

@@ -16,6 +16,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
+from ..._torch import current_function_mode
 from ...ops.rate import packed
 from ..known.functions import canonical, noisy
 from ..known.where import Where
@@ -126,7 +127,7 @@ class _Override(TorchFunctionMode):
     def leave(self) -> None:
         """Take the mode off the stack; under others that a KeyboardInterrupt has left it does nothing any more."""
         self.functions = set()
-        if torch.overrides._get_current_function_mode() is self:
+        if current_function_mode() is self:
             self.__exit__(None, None, None)
 
     @transparent

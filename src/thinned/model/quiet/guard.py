@@ -10,10 +10,11 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode
 from torch.utils.hooks import RemovableHandle
 
+from ..._torch import TorchDispatchMode, current_dispatch_mode
 from ...nn.names import named_modules
+from ...nn.uncopied_hook import UncopiedHook
 from ..known.modules import rate_attributes
 from ..known.where import Where
 from ..rates.patterns import none_such
@@ -103,7 +104,7 @@ class Guard:
         self._local = _Local()
         self._known: dict[Where, str] = {}
         self._handles: list[RemovableHandle] = []
-        enter, leave = _Hook(self._enter), _Hook(self._leave)
+        enter, leave = UncopiedHook(self._enter), UncopiedHook(self._leave)
         fused = {
             inner
             for module in self._names
@@ -146,7 +147,7 @@ class Guard:
         else:
             local.generators = python_state()
             local.stack.append(module)
-            local.mode = _DrawMode(self)
+            local.mode = _GuardMode(self)
             local.mode.__enter__()
 
     def _leave(self, module: Module, *_: Any) -> None:
@@ -170,7 +171,7 @@ class Guard:
         local.stack.clear()
         mode: Any = local.mode
         local.mode = None
-        current: Any = _get_current_dispatch_mode()
+        current: Any = current_dispatch_mode()
         if mode is not None and mode is current:
             mode.__exit__(None, None, None)
 
@@ -233,7 +234,7 @@ class _Local(threading.local):
         self.generators: Any = None
 
 
-class _DrawMode(TorchDispatchMode):
+class _GuardMode(TorchDispatchMode):
     """Shows the guard every random operator before it runs."""
 
     def __init__(self, guard: Guard) -> None:
@@ -245,23 +246,6 @@ class _DrawMode(TorchDispatchMode):
         if torch.Tag.nondeterministic_seeded in func.tags or func.namespace == "thinned":
             self.guard.watch(func, args, kwargs)
         return func(*args, **kwargs)
-
-
-class _Hook:
-    """A hook that does nothing in a copy or a pickle of the model: the guard belongs to the original."""
-
-    def __init__(self, function: Any) -> None:
-        self.function = function
-
-    def __call__(self, *arguments: Any) -> None:
-        self.function(*arguments)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _Hook, (_nothing,)
-
-
-def _nothing(*_: Any) -> None:
-    pass
 
 
 def _check_patterns(model: Module, patterns: tuple[str, ...]) -> None:

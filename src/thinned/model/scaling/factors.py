@@ -17,13 +17,13 @@ LEAST = 0.01
 class Scaling:
     """The measured scaling of one place.
 
-    Example, for p = 0.2 and forgotten scaling: `training` is 0.8, `inference` is 1 and `kept` is 0.8.
+    Example, for p = 0.2 and forgotten scaling: `training` is 0.8, `inference` is 1 and `keep_share` is 0.8.
     """
 
     step: Step  # the call that drew
     training: float  # the output's mean over the input's mean, in training
     inference: float  # the same ratio at inference
-    kept: float  # the fraction of units that are not 0 in training
+    keep_share: float  # the fraction of units that are not 0 in training
     error: float  # standard error of `training`
     runs: int  # how many runs in training were averaged
 
@@ -41,7 +41,7 @@ class Scaling:
     @property
     def cause(self) -> str:
         """The most probable cause of the two factors: the first bug in the order below that they fit."""
-        q, p = self.kept, 1.0 - self.kept
+        q, p = self.keep_share, 1.0 - self.keep_share
         survivors = self.training / q
 
         def near(value: float, other: float) -> bool:

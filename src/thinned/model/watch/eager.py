@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from typing import Any
 
 import torch
 
+from ..._torch import compiler_loaded
+
 
 def eager() -> contextlib.AbstractContextManager[Any]:
     """Inside the `with`, compiled models run uncompiled. Where nothing was compiled, the compiler is not loaded."""
-    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else contextlib.nullcontext()
+    return torch.compiler.set_stance("force_eager") if compiler_loaded() else contextlib.nullcontext()
