@@ -53,27 +53,30 @@ class KeySource(Protocol):
 
 
 class _Sources:
-    """The sources of the streams that one thread has entered and not left."""
+    """The key sources of the streams that one thread has entered and not left yet."""
 
     def __init__(self) -> None:
         self.entered: list[KeySource | None] = []
-        self.innermost: KeySource | None = None  # the last of them. None: keys come from torch's generator
-        # Python did not start this thread. Autograd runs a GPU's backward pass in such a thread, where a checkpoint
-        # repeats calls of a thread that is not known: the latest source of all threads is taken.
+        self.innermost: KeySource | None = None  # the last entered. None: keys come from torch's generator
+        # Whether the thread was started outside of Python. In such a thread autograd runs the backward pass on a GPU, and
+        # a checkpoint repeats calls there. It is not known which thread made these calls first, so the latest source of
+        # all threads is taken.
         self.foreign = isinstance(threading.current_thread(), threading._DummyThread)
 
 
 class _ThisThread(threading.local):
+    """Gives each thread its own `_Sources`."""
+
     def __init__(self) -> None:
         self.sources = _Sources()
 
 
 _this_thread = _ThisThread()
-_of_all_threads: list[KeySource | None] = []
+_of_all_threads: list[KeySource | None] = []  # of every thread, the latest last
 
 
 def source() -> KeySource | None:
-    """The source of keys for calls that belong to no module and have no key, in this thread."""
+    """The source of keys, in this thread, for calls that are outside of any module and have no key of their own."""
     own = _this_thread.sources
     if own.foreign and own.innermost is None and _of_all_threads:
         return _of_all_threads[-1]
@@ -81,7 +84,11 @@ def source() -> KeySource | None:
 
 
 def enter(source: KeySource | None) -> Callable[[], None]:
-    """Make this the thread's source; None is torch's generator. Returns what takes it back, from any thread."""
+    """Make this the source of keys of the thread; None is torch's generator.
+
+    Returns:
+        A function that undoes this. It may be called from any thread.
+    """
     own = _this_thread.sources
     _of_all_threads.append(source)
     own.entered.append(source)
@@ -97,7 +104,7 @@ def enter(source: KeySource | None) -> Callable[[], None]:
 
 @contextmanager
 def outside_streams() -> Iterator[None]:
-    """Calls that belong to no module draw from torch's generator, whichever stream is active."""
+    """Inside the `with`, calls outside of any module draw keys from torch's generator, also in an active stream."""
     leave = enter(None)
     try:
         yield
