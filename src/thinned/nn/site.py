@@ -36,7 +36,7 @@ class Checked:
 
 
 class CheckedRate(Checked):
-    """A `Checked` probability that is stored twice: as a number, and as a tensor, the input of traced graphs.
+    """A `Checked` probability that is stored twice: as a number, and as a tensor for traced graphs.
 
     The tensor is a plain attribute: it is not in `state_dict`, and `.to()` does not move it. A layer that is built with
     0 has None in its place, so that a traced graph has no noise, until another value is assigned.
@@ -55,7 +55,7 @@ class CheckedRate(Checked):
         instance.__dict__[f"_{self.name}_data"] = data
 
     def forget(self, instance: Any) -> None:
-        """Delete the tensor of the default p that torch's constructor has assigned, as if p had not been assigned yet."""
+        """Delete the tensor of the default p that torch's constructor has assigned, as if there had been no assignment."""
         instance.__dict__.pop(f"_{self.name}_data", None)
 
 

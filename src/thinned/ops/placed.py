@@ -58,9 +58,9 @@ class _Sources:
     def __init__(self) -> None:
         self.entered: list[KeySource | None] = []
         self.innermost: KeySource | None = None  # the last entered. None: keys come from torch's generator
-        # Whether the thread was started outside of Python. In such a thread autograd runs the backward pass on a GPU, and
-        # a checkpoint repeats calls there. It is not known which thread made these calls first, so the latest source of
-        # all threads is taken.
+        # Whether the thread was started outside of Python. In such a thread autograd runs the backward pass on a GPU,
+        # and a checkpoint repeats calls there. It is not known which thread made these calls first, so the latest
+        # source of all threads is taken.
         self.foreign = isinstance(threading.current_thread(), threading._DummyThread)
 
 
