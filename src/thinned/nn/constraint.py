@@ -57,7 +57,8 @@ class MaxNorm:
         patterns: the modules or weights to constrain, by their names in `model`: "encoder.*", "head",
             "*.weight_hh_l0". Without a pattern, all of them.
 
-    `weights` has the names of the constrained weights, `left_out` of the other parameters with two or more axes.
+    `weights` has the names of the constrained weights. `left_out` has the names of the other parameters with two or
+    more axes.
 
     Raises:
         TypeError: `c` is no number.

@@ -55,7 +55,7 @@ class CheckedRate(Checked):
         instance.__dict__[f"_{self.name}_data"] = data
 
     def forget(self, instance: Any) -> None:
-        """Delete the tensor of the default p that torch's constructor has assigned, as if there had been no assignment."""
+        """Delete the tensor of the default p that torch's constructor has assigned: the layer's own p is the first."""
         instance.__dict__.pop(f"_{self.name}_data", None)
 
 

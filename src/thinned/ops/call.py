@@ -51,7 +51,7 @@ def drop(
             as in `thinned.noise.place`.
         batch_dim: the batch axis of `input`, which microbatches and ranks of a stream divide; None for a weight.
         law: "inverted" multiplies kept units by `thinned.noise.scale(p)`, so that the mean stays; "classic" leaves them
-            as they are; both fill with 0. "alpha" is alpha dropout.
+            as they are; in these laws dropped units become 0. "alpha" is alpha dropout.
         residual: a tensor that is added to the rounded result; in the same pass if its shape and type are the input's.
         out: the tensor to write to, of the input's shape and type. It may be `input` itself, which is then overwritten
             as by an in-place operation of torch. It may be another tensor only if no gradient is needed.

@@ -28,7 +28,7 @@ MOST = 64  # passes in training mode
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """The variance shift of one batch normalisation: 0.5 for one right behind a dropout of p = 0.5, on mean 0."""
+    """The variance shift of one batch normalisation: right after dropout of p = 0.5 on mean 0, the ratio is 0.5."""
 
     ratio: float  # variance at inference over variance in training: the median over the channels
     error: float  # standard error of `ratio`, by the jackknife over passes

@@ -68,7 +68,7 @@ class Frozen:
     def thaw(self) -> Module:
         """Undo this freeze: modes and `requires_grad` are again as they were before it.
 
-        Parts that another freeze still applies to stay frozen until that freeze ends.
+        A part to which another freeze still applies stays frozen until the other freeze ends.
 
         Returns:
             The module.

@@ -24,7 +24,10 @@ class Meeting:
 
 
 def statuses(replay: Replay) -> list[str]:
-    """For each step, from what its result is made: "data", else "noise" (and constants), else "constant"."""
+    """The kind of each step's result.
+
+    "data" depends on an input or a parameter, "noise" on a draw and on no data, "constant" on neither.
+    """
     status: list[str] = []
     for step in replay.steps:
         if step.function is None:

@@ -1,4 +1,4 @@
-"""Questions about the classes of a source file: is it a module, is a method its forward, what sets an attribute?"""
+"""Answers questions about the classes of a source file: which are modules, which methods run in a forward pass."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def live(examination: Examination) -> Iterator[Finding]:
             inner = any(noise.graph.descends(at, other) for at in sums for other in skips)
             found.append((noise, inner))
     # The first sum in a model often belongs to no block: it adds a position encoding that is computed from the other
-    # term. So one sum must come after another.
+    # term. So it is a fault only if one of these sums depends on another residual sum.
     if any(inner for _, inner in found):
         for noise, _ in found:
             yield RULE.at(
