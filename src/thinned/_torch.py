@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar, cast
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -58,7 +57,7 @@ class Lacking:
     def _raise(self, *_: Any, **__: Any) -> NoReturn:
         raise LackingName(self._private)
 
-    __call__ = __eq__ = __rand__ = __mro_entries__ = __instancecheck__ = _raise
+    __call__ = __getitem__ = __eq__ = __rand__ = __mro_entries__ = __instancecheck__ = _raise
     __hash__ = None  # type: ignore[assignment]
 
     def __getattr__(self, name: str) -> NoReturn:
@@ -128,11 +127,8 @@ innermost_transform = find(
 )
 
 
-@reads("torch.autograd.forward_ad._current_level", "layers", "whether forward mode computes tangents, from level 0 on")
-def forward_level() -> int:
-    level: int = forward_ad._current_level
-    return level
-
+# The names of a module of torch's, which assigns "_current_level" anew: a function that reads it would be felt.
+forward_mode: dict[str, Any] = find("torch.autograd.forward_ad.__dict__", "layers", "where _current_level is")
 
 # Layers: the operators' autograd kernels, in `ops.operator`.
 
@@ -296,6 +292,11 @@ ATTRIBUTES: tuple[tuple[str, Callable[[], Collection[str]], tuple[Private, ...]]
         "a convolution",
         lambda: dir(torch.nn.Conv2d(1, 1, 1, device="cpu")),
         (Private("_conv_forward", "check", "a step that keeps a tensor's mean in proportion"),),
+    ),
+    (
+        "torch.autograd.forward_ad",
+        lambda: dir(torch.autograd.forward_ad),
+        (Private("_current_level", "layers", "whether forward mode computes tangents, from level 0 on"),),
     ),
     (
         "a tensor",

@@ -6,6 +6,7 @@ Late imports and imports for types alone count like any other. CONTRIBUTING.md a
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
@@ -170,3 +171,22 @@ def test_an_import_upwards_and_a_circle_are_noticed() -> None:
     assert wrong([file], 1, {**ROOMS, "rates": set()})
     with pytest.raises(CycleError):
         TopologicalSorter({"a": {"b"}, "b": {"a"}}).prepare()
+
+
+def test_the_page_says_the_same() -> None:
+    """docs/design/house.md has the tables that are enforced here, each row with the rows right below it."""
+    text = (SOURCE.parents[1] / "docs" / "design" / "house.md").read_text(encoding="utf-8")
+    rows = [
+        re.findall(r"`([\w/]+)`", cell) for line in text.splitlines() if line.startswith("| `") for cell in _ends(line)
+    ]
+    said = {name: set(below) for (name,), below in zip(rows[::2], rows[1::2], strict=True)}
+    folders, rooms = list(said)[: len(FOLDERS)], list(said)[len(FOLDERS) :]
+    for names, allowed in ((folders, FOLDERS), (rooms, ROOMS)):
+        assert set(names) == set(allowed)
+        assert closed((name, said[name]) for name in names) == allowed
+
+
+def _ends(line: str) -> tuple[str, str]:
+    """The first and the last cell of a table's row."""
+    cells = line.strip().strip("|").split("|")
+    return cells[0], cells[-1]

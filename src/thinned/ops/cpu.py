@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._torch import dispatch_keys, dispatch_modes, forward_level, function_mode, innermost_transform, tracing_state
+from .._torch import dispatch_keys, dispatch_modes, forward_mode, function_mode, innermost_transform, tracing_state
 from ..noise.kernel import ADD, DROP, TYPES, announce, kernel
 from . import eager
 from .philox import signed
@@ -78,7 +78,7 @@ def _plain(x: Tensor) -> bool:
         (kind is Tensor or kind is torch.nn.Parameter)
         and dispatch_keys(x).raw_repr() in _PLAIN_KEYS
         and x.dtype in _TYPES
-        and forward_level() < 0
+        and forward_mode["_current_level"] < 0
     )
 
 

@@ -22,7 +22,7 @@ from .._torch import (
     BelowAutograd,
     SingleLevelFunction,
     after_autograd,
-    forward_level,
+    forward_mode,
     innermost_transform,
     set_forward_grad,
     single_level_allowed,
@@ -74,7 +74,7 @@ def _register(name: str, kernel: Callable[..., Tensor]) -> None:
 
     def autograd(keyset: Any, x: Tensor, *arguments: Any) -> Any:
         recorded = torch.is_grad_enabled() and x.requires_grad
-        if not recorded and forward_level() < 0 and innermost_transform() is None:
+        if not recorded and forward_mode["_current_level"] < 0 and innermost_transform() is None:
             return below(keyset, x, *arguments)
         with single_level_allowed():
             return apply(keyset, x, *arguments)
