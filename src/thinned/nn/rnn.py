@@ -53,8 +53,8 @@ class _LockedRNN(torch.nn.RNNBase):
         odd = not packed and (input.ndim not in (2, 3) or 0 in input.shape)
         between, recurrent = (rate(self, "dropout"), rate(self, "recurrent_dropout")) if self.training else (0.0, 0.0)
         quiet = is_zero(between) and is_zero(recurrent)
-        # torch's forward runs for shapes that torch refuses, and without noise in eager mode. While a graph is traced, it
-        # would make the rate a constant of the graph.
+        # torch's forward runs for shapes that torch refuses, and without noise in eager mode. While a graph is traced,
+        # it would make the rate a constant of the graph.
         if odd or (quiet and not tracing()):
             return super().forward(input, hx)
         unbatched = not packed and input.ndim == 2

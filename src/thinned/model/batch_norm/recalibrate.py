@@ -36,11 +36,11 @@ def recalibrate_batchnorm(
     In training, a batch normalisation after a dropout reads noisy values, and its running variance includes the noise.
     At inference it reads values without noise, whose variance is smaller (docs/design/theory.md, "Beside normalisation
     layers"). Call this function after training, with training data. It puts the batch normalisation layers in training
-    mode, so that each normalises by its batch, and all other modules in eval mode. A layer's new statistics are
-    the mean and variance of all values that it has read, as if they were one batch. So the variance has two parts: within the batches
-    and between their means. (A pass over the data with `momentum=None` would give the mean of the batches' variances,
-    which leaves out the second part.) Take batches as large as in training, or larger: each layer normalises by its
-    batch, so the inputs of the later layers depend on the batch size.
+    mode, so that each normalises by its batch, and all other modules in eval mode. A layer's new statistics are the
+    mean and variance of all values that it has read, as if they were one batch. So the variance has two parts: within
+    the batches and between their means. (A pass over the data with `momentum=None` would give the mean of the batches'
+    variances, which leaves out the second part.) Take batches as large as in training, or larger: each layer normalises
+    by its batch, so the inputs of the later layers depend on the batch size.
 
     Afterwards `num_batches_tracked` is the number of batches that the layer has read. Modes, momentum and everything
     else are as before. After an exception nothing has changed.

@@ -23,8 +23,8 @@ _switched_off: dict[int, dict[int, Any]] = {}
 def disabled(model: Module, pattern: str = "*", *, example: Any = None) -> Iterator[None]:
     """Inside the `with`, the model has no dropout, whatever mode it is in.
 
-    Every p is 0. Modes stay as they are, so batch normalisation still uses the statistics of the batch. Use this where a
-    model in training mode must give an output without noise: log-probabilities in RLHF, the value of a training loss.
+    Every p is 0. Modes stay as they are, so batch normalisation still uses the statistics of the batch. Use this where
+    a model in training mode must give an output without noise: log-probabilities in RLHF, the value of a training loss.
     A layer with classic scaling multiplies by q, as it does at inference: it alone is in eval mode inside the `with`.
 
     At the end every p is put back, after an exception too. A `disabled` may be nested in another. p belongs to the
