@@ -97,7 +97,7 @@ def is_forward(method: Function) -> bool:
 
 
 def own_name(method: Function) -> str | None:
-    """The name of the method's first argument if it is `self`; None for any other method, static or of the class."""
+    """The name of the method's first argument if it is `self`; None for other methods, such as static methods."""
     if any(dotted(mark) in ("staticmethod", "classmethod") for mark in method.decorator_list):
         return None
     declared = arguments(method)

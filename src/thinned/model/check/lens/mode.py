@@ -1,4 +1,4 @@
-"""Finds out whether source code depends on the mode: does a value differ, or a line run, by training or evaluation?"""
+"""Finds out from source code whether a value, or the running of a line, depends on the mode: training or eval."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def asks(node: ast.AST) -> bool:
 
 
 def guarded(file: SourceFile, node: ast.AST) -> bool:
-    """Whether the node may run in one mode only: it is in a branch on the mode, or after one that may return."""
+    """Whether the node may run in one mode only: in a branch on the mode, or after one that may leave the function."""
     for above in file.above(node):
         if isinstance(above, ast.If | ast.IfExp | ast.While) and asks(above.test):
             return True
