@@ -67,7 +67,9 @@ def dropout2d(
         p, training, inplace, scaling, key, generator: as in `dropout`.
 
     Raises:
-        As `dropout`, and RuntimeError for an input without a channel axis.
+        RuntimeError: the input has no channel axis.
+        TypeError: as `dropout`.
+        ValueError: as `dropout`.
 
     >>> dropout2d(torch.ones(1, 3, 2, 2), 0.5, key=7).amax((2, 3))
     tensor([[0., 2., 2.]])
@@ -93,7 +95,9 @@ def dropout3d(
         p, training, inplace, scaling, key, generator: as in `dropout`.
 
     Raises:
-        As `dropout`, and RuntimeError for an input without a channel axis.
+        RuntimeError: the input has no channel axis.
+        TypeError: as `dropout`.
+        ValueError: as `dropout`.
 
     >>> dropout3d(torch.ones(1, 3, 2, 2, 2), 0.5, key=7).amax((2, 3, 4))
     tensor([[0., 2., 2.]])
