@@ -92,7 +92,7 @@ def gaussian_dropout(
     Arguments:
         input: floating-point or complex, any shape.
         p: the drop probability of the Bernoulli dropout with the same moments, in [0, 1]. The standard deviation of the
-            noise is sqrt(p / (1 - p)). At p = 1 this has no limit, and the result is 0, as in every other variant.
+            noise is sqrt(p / (1 - p)). At p = 1 it would be infinite, and the result is 0, as in every other variant.
         training, inplace, broadcast_dims, key, generator: as in `dropout`.
 
     Raises: as `dropout`. Cost: 16 bytes are saved for the backward pass. Source: Srivastava et al. 2014, section 10.

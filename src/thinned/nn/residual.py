@@ -40,7 +40,7 @@ def stochastic_depth(
         TypeError: as `dropout`.
         ValueError: as `dropout`.
 
-    Cost: one draw for each sample, of any size. Source: Huang, Sun, Liu, Sedra and Weinberger 2016.
+    Cost: one draw for each sample, whatever its size. Source: Huang, Sun, Liu, Sedra and Weinberger 2016.
 
     >>> stochastic_depth(torch.ones(4, 2), 0.5, key=7)[:, 0]
     tensor([0., 2., 2., 2.])

@@ -126,7 +126,8 @@ def drop_connect(
     Raises:
         ValueError: the module has no such parameter.
         ValueError: the parameter has a DropConnect already.
-        ValueError: the module is the output layer of an attention, which uses its weight without calling it.
+        ValueError: the module is the output layer of MultiheadAttention, which reads the weight and never calls the
+            layer.
         ValueError: `p` is outside [0, 1].
         TypeError: the parameter is no floating-point tensor.
 

@@ -64,7 +64,7 @@ def swap(module: Module, recurrent: bool = False) -> Swap | str | None:
     None is the answer for a module without dropout, a layer of thinned's, an attention with dropout 0, and, if
     `recurrent` is false, a recurrent layer with dropout 0.
     """
-    if hasattr(module, "_noises"):  # ours
+    if hasattr(module, "_noises"):  # a layer of thinned
         return None
     stock = next((kind for kind in type(module).__mro__ if kind in _STOCK), None)
     if stock is not None:

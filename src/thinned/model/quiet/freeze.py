@@ -30,7 +30,7 @@ class _FrozenTrain:
         return self.module
 
     def hold(self, holder: str) -> None:
-        """Freeze the module for one more freeze, named by `holder`."""
+        """Freeze the module, and note that the freeze with the id `holder` applies to it."""
         self.holders.append(holder)
         for name, parameter in self.module._parameters.items():
             if parameter is not None and parameter.requires_grad:

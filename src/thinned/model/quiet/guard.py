@@ -31,7 +31,7 @@ _FUSED = torch.nn.TransformerEncoderLayer
 
 
 class NoiseInEval(RuntimeError):  # noqa: N818  a name that says what happened
-    """Noise was drawn where there must be none.
+    """A model drew noise in eval mode or inference mode, where `eval_guard` forbids it.
 
     `place` is the name of the place as in `thinned.inspect`. `module`, `function`, `file`, `line` and `p` describe the
     call that drew.

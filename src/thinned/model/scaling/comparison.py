@@ -23,8 +23,8 @@ SHARP = 0.25
 class Comparison:
     """A meeting of noise and a tensor, and the two stretches of calls to compare: one in training, one at inference.
 
-    Each stretch goes from `base`, the tensor before the noise, to an end of `cut`, the tensor after the noise and all
-    scaling. Example, with `y = x * mask / q if self.training else x` between two linear layers: `base` is the result
+    Each stretch goes from `base`, the tensor before the noise, to a tensor of `cut`, after the noise and all scaling.
+    Example, with `y = x * mask / q if self.training else x` between two linear layers: `base` is the result
     `x` of the first layer. `cut` is the pair of tensors that the second layer reads: the result of the division in
     training, and `x` itself at inference. `base` and `cut` are None where no such tensors are found.
 

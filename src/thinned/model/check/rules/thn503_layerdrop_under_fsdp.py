@@ -8,7 +8,7 @@ from torch.distributed.fsdp import FSDPModule, FullyShardedDataParallel
 from torch.nn import Module
 from torch.nn.parallel import DistributedDataParallel
 
-from ....nn.names import named_modules  # with the wrappers, which share their content's names
+from ....nn.names import named_modules  # each wrapper too, with the name of the wrapped module
 from ...watch.running import Running
 from ...watch.untouched import untouched
 from ..finding import Finding
