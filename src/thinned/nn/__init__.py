@@ -1,4 +1,4 @@
-"""Where noise sits: one file a site, each with its functions and modules."""
+"""Where does the noise act? The layers; each file has one kind of place, with its functions and modules."""
 
 from . import functional
 from .activation import Dropout, GaussianDropout

@@ -1,7 +1,7 @@
-"""Noise on single activations: after a nonlinearity, before the next layer.
+"""Dropout of single activations: after a nonlinearity, before the next layer.
 
-Each function has torch's signature where torch has the function, with keyword-only additions; each class stands where
-torch's stands, and is one of its subclasses, so that tools which look for torch's classes find ours.
+A function that torch has too has torch's signature, with further keyword-only arguments. A class that torch has too is
+a subclass of torch's class, so that tools that look for torch's classes find it.
 """
 
 from __future__ import annotations
@@ -27,29 +27,33 @@ def dropout(
     key: int | Tensor | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Zero each unit with probability p and scale the survivors.
+    """Zero each unit with probability p and scale the units that are kept.
 
     `y = x * m / q`, m ~ Bernoulli(q), q = 1 - p, in training; `y = x` at inference (inverted scaling, the default).
-    With `scaling="classic"`: `y = x * m` in training and `y = q * x` at inference. E[y] = x in the one, q x in the
-    other.
+    With `scaling="classic"`: `y = x * m` in training and `y = q * x` at inference. In both modes E[y] = x with inverted
+    scaling, and E[y] = q x with classic scaling.
 
     Arguments:
         input: floating-point or complex, any shape.
-        p: the probability that a unit is dropped, in [0, 1]. 0 returns `input` itself, 1 exact zeros. A tensor of one
-            number may stand for it: one compiled graph then serves every p (docs/guides/transforms.md).
+        p: the probability that a unit is dropped, in [0, 1]. In training, 0 returns `input` itself and 1 exact zeros.
+            It may be a tensor with one number: then one compiled graph serves every p (docs/guides/transforms.md).
         training: whether to draw noise.
-        inplace: overwrite `input`.
-        broadcast_dims: axes along which one draw is shared, `(1,)` on `(B, T, C)` for one mask over all time steps.
+        inplace: whether to overwrite `input`.
+        broadcast_dims: the axes along which one draw is shared: `(1,)` on `(B, T, C)` is one mask for all time steps.
         scaling: "inverted" or "classic".
-        key: a 64-bit key, for a pure function of `(input, key)`.
-        generator: where to draw the key, if not from torch's default CPU generator.
+        key: a 64-bit key. With a key the result is a pure function of `(input, key)`.
+        generator: the generator from which the key is drawn; None is torch's default CPU generator.
 
     Raises:
-        TypeError: an integer input, or a `p` that is no number.
-        ValueError: `p` outside [0, 1], an unknown `scaling`, an axis that `input` does not have.
+        TypeError: `input` has integers.
+        TypeError: `p` is no number.
+        ValueError: `p` is outside [0, 1].
+        ValueError: `scaling` is unknown.
+        ValueError: `input` does not have an axis of `broadcast_dims`.
 
-    Cost: the backward pass keeps 40 bytes at most, the key and the law. Source: Srivastava, Hinton, Krizhevsky,
-    Sutskever and Salakhutdinov 2014.
+    Cost: at most 40 bytes are saved for the backward pass: the key and the law.
+
+    Source: Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov 2014.
 
     >>> dropout(torch.ones(2, 4), 0.5, key=7)
     tensor([[0., 2., 2., 2.],
@@ -87,11 +91,11 @@ def gaussian_dropout(
 
     Arguments:
         input: floating-point or complex, any shape.
-        p: the drop probability of the Bernoulli dropout it stands for, in [0, 1]; the noise has standard deviation
-            sqrt(p / (1 - p)). At p = 1 the limit does not exist, and all is zero as in every other variant.
+        p: the drop probability of the Bernoulli dropout with the same moments, in [0, 1]. The standard deviation of the
+            noise is sqrt(p / (1 - p)). At p = 1 it would be infinite, and the result is 0, as in every other variant.
         training, inplace, broadcast_dims, key, generator: as in `dropout`.
 
-    Raises: as `dropout`. Cost: the backward pass keeps 16 bytes. Source: Srivastava et al. 2014, section 10.
+    Raises: as `dropout`. Cost: 16 bytes are saved for the backward pass. Source: Srivastava et al. 2014, section 10.
 
     >>> round(gaussian_dropout(torch.ones(100_000), 0.2, key=7).std().item(), 2)
     0.5
@@ -113,7 +117,7 @@ class Dropout(Site, torch.nn.Dropout):
 
     Arguments: `p`, `inplace` as in torch; `broadcast_dims`, `scaling` as in `dropout`. All may be assigned later.
 
-    Shape: any; the output has the input's. `forward` takes `key=` and `generator=` as `dropout` does.
+    Shape: any; the output has the input's shape. `forward` takes `key=` and `generator=`, as in `dropout`.
 
     >>> layer = Dropout(0.5)
     >>> layer(torch.ones(4), key=7)
@@ -150,16 +154,16 @@ class Dropout(Site, torch.nn.Dropout):
 class GaussianDropout(Site):
     """Multiply by Normal(1, p / q) noise in training. See `gaussian_dropout` for the formula.
 
-    Arguments: `p`, the drop probability of the Bernoulli dropout it stands for; `inplace`; `broadcast_dims` as in
-    `dropout`. All may be assigned later.
+    Arguments: `p`, the drop probability of the Bernoulli dropout with the same moments; `inplace`; `broadcast_dims` as
+    in `dropout`. All may be assigned later.
 
-    Shape: any; the output has the input's. `forward` takes `key=` and `generator=`.
+    Shape: any; the output has the input's shape. `forward` takes `key=` and `generator=`.
 
     >>> GaussianDropout(0.2).eval()(torch.ones(2))
     tensor([1., 1.])
     """
 
-    rounds_p = False  # the noise's width is p's own, not that of its 16 bits
+    rounds_p = False  # the standard deviation is computed from p itself, not from p rounded to 16 bits
     broadcast_dims = Checked(AXES)
 
     def __init__(self, p: float = 0.5, inplace: bool = False, *, broadcast_dims: Sequence[int] = ()) -> None:

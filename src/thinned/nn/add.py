@@ -1,4 +1,4 @@
-"""Dropout of a branch and its addition to the residual, in one pass over memory."""
+"""Dropout of a branch and its addition to the residual stream, in one pass over memory."""
 
 from __future__ import annotations
 
@@ -23,18 +23,21 @@ def dropout_add(
     key: int | Tensor | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """`y = residual + dropout(input, p)`, bit for bit, without the tensor between: the end of a transformer's sublayer.
+    """`y = residual + dropout(input, p)`, bit for bit, in one pass: the end of a sublayer of a transformer.
 
-    With the axes of a sample shared, `broadcast_dims=(1, 2)` on `(B, T, C)`, it is stochastic depth and the addition.
+    The result of the dropout is not stored. With one draw for each sample, `broadcast_dims=(1, 2)` on `(B, T, C)`, it
+    is stochastic depth and the addition.
 
     Arguments:
         input: the branch's output, floating-point or complex, any shape.
-        residual: what it is added to, of the same shape (or one that broadcasts with it, in two passes).
+        residual: the tensor that it is added to, of the same shape; or of a shape that broadcasts with it, which takes
+            two passes.
         p, training, broadcast_dims, scaling, key, generator: as in `dropout`.
 
     Raises: as `dropout`.
 
-    Cost: reads two tensors and writes one; the backward pass keeps the key, and hands the residual its gradient on.
+    Cost: reads two tensors and writes one. The backward pass needs the key and a few numbers; the gradient of
+    `residual` is the incoming gradient itself.
 
     >>> dropout_add(torch.ones(4), torch.full((4,), 10.0), 0.5, key=7)
     tensor([10., 12., 12., 12.])
@@ -58,7 +61,7 @@ class DropoutAdd(Site):
 
     Arguments: `p`; `broadcast_dims`, `scaling` as in `dropout`. All may be assigned later.
 
-    Shape: any; the output has the input's. `forward` takes `key=` and `generator=`.
+    Shape: any; the output has the input's shape. `forward` takes `key=` and `generator=`.
 
     >>> DropoutAdd(0.5)(torch.ones(4), torch.full((4,), 10.0), key=7)
     tensor([10., 12., 12., 12.])

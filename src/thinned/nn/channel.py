@@ -1,4 +1,4 @@
-"""Noise on whole channels (SpatialDropout): one draw a channel, shared over the map."""
+"""Dropout of whole channels (SpatialDropout): one draw for each channel, shared over the map."""
 
 from __future__ import annotations
 
@@ -27,14 +27,18 @@ def dropout1d(
     """Zero whole channels of a sequence: one draw a channel, shared along the sequence.
 
     `y[b, c, :] = x[b, c, :] * m[b, c] / q`. Neighbouring values of a map carry the same information, so dropping single
-    ones removes little of it (Tompson et al. 2015, SpatialDropout).
+    values removes little information.
+
+    Source: Tompson et al. 2015, who call it SpatialDropout.
 
     Arguments:
         input: `(B, C, L)`, or `(C, L)` without a batch.
         p, training, inplace, scaling, key, generator: as in `dropout`.
 
     Raises:
-        RuntimeError: an input that is neither 2-D nor 3-D, as torch does. Else as `dropout`.
+        RuntimeError: the input is neither 2-D nor 3-D, as in torch.
+        TypeError: as `dropout`.
+        ValueError: as `dropout`.
 
     >>> dropout1d(torch.ones(1, 4, 2), 0.5, key=7)[0]
     tensor([[0., 0.],
@@ -58,12 +62,14 @@ def dropout2d(
     """Zero whole channels of an image: one draw a channel, shared over the map. Formula, source: as in `dropout1d`.
 
     Arguments:
-        input: `(B, C, H, W)`. As in torch, other ranks warn, and a 3-D input is read as `(B, C, L)`, never as an image
-            without a batch.
+        input: `(B, C, H, W)`. As in torch, an input with another number of axes gives a warning. A 3-D input is read as
+            `(B, C, L)`, never as an image without a batch.
         p, training, inplace, scaling, key, generator: as in `dropout`.
 
     Raises:
-        As `dropout`, and RuntimeError for an input without a channel axis.
+        RuntimeError: the input has no channel axis.
+        TypeError: as `dropout`.
+        ValueError: as `dropout`.
 
     >>> dropout2d(torch.ones(1, 3, 2, 2), 0.5, key=7).amax((2, 3))
     tensor([[0., 2., 2.]])
@@ -84,11 +90,14 @@ def dropout3d(
     """Zero whole channels of a volume: one draw a channel, shared over the volume. Formula, source: as in `dropout1d`.
 
     Arguments:
-        input: `(B, C, D, H, W)`, or `(C, D, H, W)` without a batch. As in torch, other ranks warn.
+        input: `(B, C, D, H, W)`, or `(C, D, H, W)` without a batch. As in torch, an input with another number of axes
+            gives a warning.
         p, training, inplace, scaling, key, generator: as in `dropout`.
 
     Raises:
-        As `dropout`, and RuntimeError for an input without a channel axis.
+        RuntimeError: the input has no channel axis.
+        TypeError: as `dropout`.
+        ValueError: as `dropout`.
 
     >>> dropout3d(torch.ones(1, 3, 2, 2, 2), 0.5, key=7).amax((2, 3, 4))
     tensor([[0., 2., 2.]])
@@ -113,10 +122,10 @@ def _spatial(
 
 
 def _channel_axis(owner: str, axes: int, rank: int) -> int:
-    """Which axis is the channel's, with torch's errors, warnings and readings of odd ranks.
+    """The index of the channel axis, with torch's errors and warnings for unusual numbers of axes.
 
-    torch's dropout2d reads a 3-D input as batched, its siblings read one axis less as unbatched; swapping `torch.nn`
-    for ours must not change which units share a draw.
+    torch's dropout2d reads a 3-D input as a batch `(B, C, L)`; dropout1d and dropout3d read an input with one axis less
+    as one without a batch. It must be the same here, so that the same units share a draw as in torch.
     """
     if axes == 1:
         if rank not in (2, 3):
@@ -145,6 +154,8 @@ def _channel_axis(owner: str, axes: int, rank: int) -> int:
 
 
 class _ChannelDropout(Site):
+    """The common code of `Dropout1d`, `Dropout2d` and `Dropout3d`."""
+
     scaling = Checked(SCALING)
     inplace: bool
     function: ClassVar[Callable[..., Tensor]]

@@ -1,4 +1,4 @@
-"""Max-norm: a bound on the length of every unit's incoming weights, kept by a hook behind the optimiser's step."""
+"""Max-norm: a bound on the norm of every unit's incoming weights, applied by a hook after each optimiser step."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from .site import Checked
 
 @dataclass(frozen=True, slots=True)
 class _Length:
+    """The rule for `c`: a finite number above 0."""
+
     text: str = "must be a finite number above 0"
 
     def fault(self, value: object) -> tuple[type[Exception], str] | None:
@@ -33,29 +35,42 @@ class _Length:
 class MaxNorm:
     """Bound the norm of every unit's incoming weights: `w <- w * min(1, c / ||w||)` after each optimiser step.
 
-    What is a unit's w: a row of a linear layer's weight; a filter of a convolution, all its taps together (grouped and
-    transposed ones too); for each unit of each gate a row of a recurrent layer's input weights, and a row of its
-    recurrent ones; a word's row of an embedding; a slice of a bilinear layer's weight; a row of each of attention's
-    projections. Biases and the parameters of normalisation layers are left alone, and so are frozen weights. A vector
-    within the bound keeps its bits.
+    The vector w of a unit is:
 
-    The c of 2014 is in classic units. Where training divides by q, as torch's dropout and ours do, the same network has
-    `c = q * c_classic`: 3 to 4 at p = 0.5 is 1.5 to 2 (docs/design/theory.md, "One network in two units").
+    - of a linear layer, a row of the weight;
+    - of a convolution (also grouped or transposed), one filter with all its positions;
+    - of a recurrent layer, for each gate, a row of the input weights, and separately a row of the recurrent weights;
+    - of an embedding, the row of a word;
+    - of a bilinear layer, a slice of the weight;
+    - of attention, a row of each projection's weight.
+
+    Biases, parameters of normalisation layers and frozen weights are not changed. A vector within the bound keeps its
+    bits.
+
+    The values of c in the paper are for classic scaling. With inverted scaling, as in torch's dropout and thinned's,
+    the same network has `c = q * c_classic`: 3 to 4 at p = 0.5 becomes 1.5 to 2 (docs/design/theory.md, "One network in
+    two units").
 
     Arguments:
-        model: a module, or several.
+        model: a module, or several modules.
         c: the largest norm, above 0. It may be assigned later.
-        patterns: which modules, or weights, by their names in `model`: "encoder.*", "head", "*.weight_hh_l0". Without
-            one, all.
+        patterns: the modules or weights to constrain, by their names in `model`: "encoder.*", "head",
+            "*.weight_hh_l0". Without a pattern, all of them.
 
-    `weights` names what is constrained, `left_out` the other parameters of two and more axes.
+    `weights` has the names of the constrained weights. `left_out` has the names of the other parameters with two or
+    more axes.
 
     Raises:
-        TypeError, ValueError: a bad `c`; a pattern that matches nothing; no weight at all; a weight that is not
-            initialised, or that weight_norm, pruning or a parametrization makes from other parameters. DropConnect is
-            no such thing: the parameter that it thins is constrained.
+        TypeError: `c` is no number.
+        TypeError: `model` is no module.
+        ValueError: `c` is not above 0, or not finite.
+        ValueError: a pattern matches nothing, or there is no weight to constrain.
+        ValueError: a weight is not initialised.
+        ValueError: a weight is computed from other parameters by weight_norm, pruning or a parametrization. With
+            DropConnect there is no error: the parameter itself is constrained.
 
-    Cost: two passes over the weights a step, and one number a unit.
+    Cost: two passes over the weights at each step, and memory for one number a unit.
+
     Source: Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov 2014, section 5.1.
 
     >>> layer = torch.nn.Linear(3, 2)
@@ -86,7 +101,7 @@ class MaxNorm:
         return tuple(weight.name for weight in self._weights)
 
     def norms(self) -> dict[str, Tensor]:
-        """By the name of each weight, the norms of its units."""
+        """The norms of the units of each weight, by its name."""
         return {weight.name: weight.by_unit()[1].detach().flatten() for weight in self._weights}
 
     @torch.no_grad()
@@ -96,19 +111,21 @@ class MaxNorm:
             self._shorten(weight)
 
     def attach(self, optimizer: Optimizer) -> RemovableHandle:
-        """Apply the constraint after every step of `optimizer`, to those weights that are in it.
+        """Apply the constraint after every step of `optimizer`, to the weights that the optimiser has.
 
-        A step that torch's GradScaler skips is none. State, copies and pickles of the optimiser have no trace of the
-        hook: attach to a copy, too. In a data-parallel run every rank attaches, and does the same.
+        If torch's GradScaler skips a step, the constraint is not applied. The hook is not in the state, in copies or in
+        pickles of the optimiser: attach the constraint to a copy again. In a data-parallel run every rank attaches it,
+        and all ranks compute the same.
 
         Returns:
-            A handle; its `remove()` detaches.
+            A handle; its `remove()` detaches the constraint.
 
         Raises:
-            ValueError: the optimiser has none of the weights. TypeError: it is none of torch's.
+            ValueError: the optimiser has none of the weights.
+            TypeError: `optimizer` is no optimiser of torch.
         """
         while isinstance(inner := getattr(optimizer, "optimizer", None), Optimizer):
-            optimizer = inner  # of a wrapper, as Accelerate and Lightning make them: it is this that steps
+            optimizer = inner  # in a wrapper of Accelerate or Lightning, the inner optimiser makes the step
         if not isinstance(optimizer, Optimizer):
             raise TypeError(
                 f"`MaxNorm.attach`: `optimizer` must be a torch.optim.Optimizer. Got {type(optimizer).__name__}. "
@@ -130,9 +147,10 @@ class MaxNorm:
                 self._shorten(weight)
 
     def _shorten(self, weight: Incoming) -> None:
+        """Apply the bound to one weight, unless it is frozen."""
         if weight.parameter().requires_grad:
             vectors, norms = weight.by_unit()
-            # Exactly 1 within the bound. The quotient of a vector of zeros is infinite, and so 1 too.
+            # The factor is exactly 1 within the bound; also for a vector of zeros, where the quotient is infinite.
             vectors.mul_((self.c / norms).clamp(max=1.0).to(vectors.dtype))
 
     def __repr__(self) -> str:
@@ -140,4 +158,5 @@ class MaxNorm:
 
 
 def _parameters(optimizer: Optimizer) -> set[int]:
+    """The ids of the parameters that an optimiser has."""
     return {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}

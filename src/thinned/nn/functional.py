@@ -1,4 +1,4 @@
-"""Every variant as a function, in one place: `import thinned.nn.functional as F`."""
+"""All variants as functions: `import thinned.nn.functional as F`."""
 
 from .activation import dropout, gaussian_dropout
 from .add import dropout_add

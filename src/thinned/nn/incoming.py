@@ -1,4 +1,4 @@
-"""Which parameters are a unit's incoming weights, and along which axes: the table that constraints read."""
+"""Finds the incoming weights of units in a model, and the axes along which a unit's weights lie. Used by `MaxNorm`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .._torch import ConvNd, ConvTransposeNd
 from .names import Module, named_modules
 from .weight import DropConnect
 
-# Of every kind of module, the names of the weights that read its input.
+# For each kind of module: a pattern for the names of its incoming weights.
 _NAMES: tuple[tuple[type[Module], str], ...] = (
     (torch.nn.Linear, "weight"),
     (ConvNd, "weight"),
@@ -31,12 +31,15 @@ _NAMES: tuple[tuple[type[Module], str], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """Where a weight is: looked up at every use, because `.to()` and loading may put another parameter there."""
+    """One weight of a model that holds incoming weights of units, such as the weight of a linear layer.
 
-    name: str  # in the model
-    kind: Module  # whose forward reads it
-    home: Module  # whose parameter it is: the same, unless it is parametrized
-    attribute: str
+    The parameter is looked up at every use, because `.to()` and loading may replace it.
+    """
+
+    name: str  # the name of the weight in the model
+    kind: Module  # the module whose forward uses the weight
+    home: Module  # the module that has the parameter: `kind`, unless the weight is parametrized
+    attribute: str  # the name of the parameter in `home`
 
     def parameter(self) -> Tensor:
         found = self.home._parameters.get(self.attribute)
@@ -48,10 +51,10 @@ class Incoming:
         return found
 
     def by_unit(self) -> tuple[Tensor, Tensor]:
-        """A view of the weight in which units are axes of their own, and each one's norm, in float32 at least."""
+        """A view of the weight whose units have axes of their own, and the norm of each unit in float32 or wider."""
         vectors = self.parameter()
         if isinstance(self.kind, ConvTransposeNd):
-            # (in, out / groups, taps): the channels of a group read the group's share of the input.
+            # The weight is (in, out / groups, positions). The channels of a group read the group's part of `in` only.
             vectors = vectors.unflatten(0, (self.kind.groups, -1))
             axes: tuple[int, ...] = (1, *range(3, vectors.ndim))
         elif _transposed(self.kind):
@@ -63,7 +66,7 @@ class Incoming:
 
 
 def incoming(root: Module, patterns: tuple[str, ...]) -> tuple[tuple[Incoming, ...], tuple[str, ...]]:
-    """The weights that the patterns name, each once; and the names of all other parameters of two and more axes."""
+    """The weights that the patterns name, each once; and the names of all other parameters with two or more axes."""
     found: dict[int, Incoming] = {}
     others: dict[int, str] = {}
     unused = set(patterns)
@@ -93,27 +96,28 @@ def _join(*names: str) -> str:
 
 
 def _transposed(module: Module) -> bool:
-    """The Conv1D of transformers, GPT-2's linear layer: its weight is (in, out)."""
+    """Whether a module is `Conv1D` of Hugging Face transformers, a linear layer whose weight is (in, out)."""
     return any(
         kind.__name__ == "Conv1D" and kind.__module__.startswith("transformers.") for kind in type(module).__mro__
     )
 
 
 def _attributes(module: Module) -> Iterator[str]:
-    """The names of a module's incoming weights, parameters or not."""
+    """The names of a module's incoming weights, also of those that are computed from other parameters."""
     names = next((names for kind, names in _NAMES if isinstance(module, kind)), None)
     if names is None and _transposed(module):
         names = "weight"
     if names is None:
         return
-    # A parametrized module has lost the parameter; pruning and the old weight_norm have put a tensor in its place.
+    # In a parametrized module the name is in `parametrizations`. After pruning or the old weight_norm it is a plain
+    # attribute.
     for name in dict.fromkeys([*module._parameters, *getattr(module, "parametrizations", ()), *vars(module)]):
         if re.fullmatch(names, name) and module._parameters.get(name, module) is not None:
             yield name
 
 
 def _home(module: Module, attribute: str, name: str) -> tuple[Module, str]:
-    """The module that has the parameter itself, and the parameter's name there."""
+    """The module that has the parameter, and the parameter's name in this module."""
     parameter = module._parameters.get(attribute)
     if parameter is not None:
         if torch.nn.parameter.is_lazy(parameter):

@@ -1,4 +1,4 @@
-"""What a site is called, and the number that its name stands for: a part of the contract (docs/design/noise.md)."""
+"""The name of a site, and the number computed from it: a part of the noise contract (docs/design/noise.md)."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from .._torch import DropoutNd
 
 Module = torch.nn.Module
 
-# Where torch's wrappers keep the model that they wrap. A name is the same with them and without.
+# The attributes in which torch's wrappers hold the wrapped model. They are left out of names, so that a site has the
+# same name with a wrapper and without.
 _WRAPPED = {"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
 
 
 def site_number(name: str) -> int:
-    """A site's 64-bit number: BLAKE2b, 8 bytes, of its name in UTF-8, read as little-endian.
+    """The 64-bit number of a site: the 8-byte BLAKE2b hash of its name in UTF-8, read as little-endian.
 
     >>> hex(site_number("")), hex(site_number("encoder.layers.0.dropout"))
     ('0xb4b2797457a0a6e4', '0x2be38f92b88aa34a')
@@ -26,7 +27,7 @@ def site_number(name: str) -> int:
 
 
 def named_modules(model: Module) -> Iterator[tuple[str, Module]]:
-    """Every module under the first name it has, as `torch.nn.Module.named_modules` does, less what wrappers add."""
+    """Every module once, by its first name: as `torch.nn.Module.named_modules`, but without the names of wrappers."""
     seen: set[int] = set()
 
     def walk(module: Module, name: str) -> Iterator[tuple[str, Module]]:
@@ -43,24 +44,25 @@ def named_modules(model: Module) -> Iterator[tuple[str, Module]]:
 
 
 def unwrapped(model: Module) -> Module:
-    """The model inside torch's wrappers."""
+    """The model without torch's wrappers around it."""
     inside = [child for name, child in model._modules.items() if child is not None and _wraps(model, name)]
     return unwrapped(inside[0]) if inside else model
 
 
 def _wraps(module: Module, child: str) -> bool:
+    """Whether a module is a wrapper of torch, and this child the wrapped model."""
     return child in _WRAPPED or (child == "module" and isinstance(module, DistributedDataParallel | DataParallel))
 
 
 def sites(model: Module) -> Iterator[tuple[str, Module, str]]:
-    """Every site: its name, the layer, and which of the layer's noises it is; a layer with one noise calls it ""."""
+    """Every site: its name, the layer, and the name of the noise in the layer; "" if the layer has one noise."""
     for name, module in named_modules(model):
         for noise in getattr(module, "_noises", ()):
             yield ".".join(filter(None, (name, noise))), module, noise
 
 
 def unreached(model: Module) -> list[str]:
-    """The names of torch's own layers whose noise no stream reaches."""
+    """The names of torch's own layers with dropout: they do not draw by key, so no stream determines their noise."""
     return [
         name or "the model itself"
         for name, module in named_modules(model)

@@ -1,7 +1,7 @@
-"""Noise in recurrent networks: one mask for all time steps of a sequence ("locked" or "variational" dropout).
+"""Dropout for sequences: one mask for all time steps of a sequence ("locked" or "variational" dropout).
 
-A fresh mask at each step lets noise pile up along the sequence; a locked one thins the network once and runs the whole
-sequence through it (Gal and Ghahramani 2016).
+With a fresh mask at each step, noise accumulates along the sequence. With a locked mask, one thinned network processes
+the whole sequence (Gal and Ghahramani 2016).
 """
 
 from __future__ import annotations
@@ -34,13 +34,15 @@ def locked_dropout(
     `y[t, b, c] = x[t, b, c] * m[b, c] / q`, m ~ Bernoulli(q), in training; `y = x` at inference.
 
     Arguments:
-        input: `(T, B, C)`, `(B, T, C)` with `batch_first`, `(T, C)` without a batch, or a PackedSequence of any order,
-            which gets the masks that its padded form would.
+        input: `(T, B, C)`, `(B, T, C)` with `batch_first`, `(T, C)` without a batch, or a PackedSequence in any order.
+            A PackedSequence gets the same masks as its padded tensor.
         p, training, scaling, key, generator: as in `dropout`.
-        batch_first: which axis of a 3-D tensor is time; a PackedSequence knows.
+        batch_first: whether the batch is the first axis of a 3-D tensor. It is not used for a PackedSequence.
 
     Raises:
-        ValueError: a tensor that is neither 2-D nor 3-D; else as `dropout`.
+        ValueError: the tensor is neither 2-D nor 3-D.
+        TypeError: as `dropout`.
+        ValueError: as `dropout`.
 
     Source: Gal and Ghahramani 2016; the name is from Merity, Keskar and Socher 2017.
 
@@ -76,14 +78,14 @@ def locked_dropout(
 
 
 def _padded(packed: PackedSequence) -> Tensor:
-    """A packed sequence's data as `(T, B, C)` in the batch's original order, padding 0."""
+    """The data of a packed sequence as `(T, B, C)`, in the original order of the batch, padded with 0."""
     return torch.nn.utils.rnn.pad_packed_sequence(packed)[0]
 
 
 def _steps(packed: PackedSequence) -> tuple[Tensor, Tensor]:
-    """Time and original batch index of every row of the packed data."""
+    """The time step and the original batch index of every row of the packed data."""
     sizes = packed.batch_sizes
-    cpu = sizes.device  # always, whatever torch's default device is
+    cpu = sizes.device  # batch_sizes is on the CPU, whatever torch's default device is
     time = torch.repeat_interleave(torch.arange(len(sizes), device=cpu), sizes)
     row = torch.arange(len(time), device=cpu) - torch.repeat_interleave(sizes.cumsum(0) - sizes, sizes)
     device = packed.data.device
@@ -119,5 +121,5 @@ class LockedDropout(Site):
         )
 
 
-# The source texts' name; not Kingma's variational dropout, which learns its rates.
+# The name in Gal and Ghahramani 2016. It is not the variational dropout of Kingma et al. 2015, which learns p.
 VariationalDropout = LockedDropout

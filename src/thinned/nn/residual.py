@@ -1,4 +1,4 @@
-"""Noise on residual branches: stochastic depth, which leaves whole blocks out."""
+"""Dropout of whole residual branches: stochastic depth."""
 
 from __future__ import annotations
 
@@ -23,21 +23,24 @@ def stochastic_depth(
     key: int | Tensor | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Drop a residual branch whole: `y = x + stochastic_depth(f(x), p)`.
+    """Drop a whole residual branch f: `x + stochastic_depth(f(x), p)`.
 
-    `y[b] = f[b] * m[b] / q`, m ~ Bernoulli(q), in training; `y = f` at inference. The paper's own scaling is
-    `scaling="classic"`: `f * m` in training, `q * f` at inference.
+    The result for the branch's output f is `y[b] = f[b] * m[b] / q`, m ~ Bernoulli(q), in training, and `y = f` at
+    inference. The scaling in the paper is `scaling="classic"`: `f * m` in training, `q * f` at inference.
 
     Arguments:
         input: the branch's output, `(B, ...)`.
         p: the probability that the branch is dropped, in [0, 1].
-        mode: "row" draws for each sample, "batch" once for all.
+        mode: "row" draws once for each sample, "batch" once for the whole batch.
         training, scaling, key, generator: as in `dropout`.
 
     Raises:
-        ValueError: a 0-dim input in row mode, an unknown `mode`, or as `dropout`.
+        ValueError: `mode` is unknown.
+        ValueError: the input has no axes, in mode "row".
+        TypeError: as `dropout`.
+        ValueError: as `dropout`.
 
-    Cost: one draw a row, whatever the row's size. Source: Huang, Sun, Liu, Sedra and Weinberger 2016.
+    Cost: one draw for each sample, whatever its size. Source: Huang, Sun, Liu, Sedra and Weinberger 2016.
 
     >>> stochastic_depth(torch.ones(4, 2), 0.5, key=7)[:, 0]
     tensor([0., 2., 2., 2.])
@@ -66,17 +69,21 @@ drop_path = stochastic_depth
 
 
 def linear_decay(p: float, depth: int) -> list[float]:
-    """Drop probabilities that grow linearly over depth: block l of L has `p * l / L`, l = 1 .. L.
+    """Drop probabilities that rise linearly with depth: block l of L has `p * l / L`, l = 1 .. L.
 
-    Early blocks make the features that all others use, so they are kept most. The expected number of kept blocks is
-    `L - p (L + 1) / 2`. (timm starts at 0 instead: `p * (l - 1) / (L - 1)`.)
+    Early blocks make the features that all later blocks use, so they are dropped least. The expected number of kept
+    blocks is `L - p (L + 1) / 2`. (timm starts at 0 instead: `p * (l - 1) / (L - 1)`.)
 
     Arguments:
-        p: the last block's drop probability, in [0, 1].
-        depth: how many blocks there are, at least 1.
+        p: the drop probability of the last block, in [0, 1].
+        depth: the number of blocks L, at least 1.
+
+    Returns:
+        The drop probabilities, from the first block to the last.
 
     Raises:
-        TypeError, ValueError: a bad `p` or `depth`.
+        TypeError: `p` is no number, or `depth` no integer.
+        ValueError: `p` is outside [0, 1], or `depth` below 1.
 
     Source: Huang et al. 2016, equation 4.
 
@@ -89,11 +96,11 @@ def linear_decay(p: float, depth: int) -> list[float]:
 
 
 class StochasticDepth(Site):
-    """Drop a residual branch whole in training: `x + StochasticDepth(p)(f(x))`. See `stochastic_depth` for the formula.
+    """Drop a whole residual branch in training: `x + StochasticDepth(p)(f(x))`. See `stochastic_depth` for the formula.
 
     Arguments: `p`; `mode` "row" or "batch"; `scaling` as in `dropout`. All may be assigned later.
 
-    Shape: `(B, ...)`; the output has the input's. `forward` takes `key=` and `generator=`.
+    Shape: `(B, ...)`; the output has the input's shape. `forward` takes `key=` and `generator=`.
 
     >>> StochasticDepth(0.5)(torch.ones(4, 2), key=7)[:, 0]
     tensor([0., 2., 2., 2.])
@@ -115,5 +122,5 @@ class StochasticDepth(Site):
         )
 
 
-# timm's name for the same thing.
+# The name in timm.
 DropPath = StochasticDepth

@@ -1,9 +1,8 @@
-"""LSTM, GRU and RNN with locked dropout: torch's modules, weights and all, with the noise where Gal and Ghahramani put
-it.
+"""LSTM, GRU and RNN with locked dropout: subclasses of torch's modules, with dropout as in Gal and Ghahramani 2016.
 
-Without recurrent dropout every layer is one call of torch's fused kernel. With it, the hidden state is masked at each
-step, so the steps run one by one; the input's share of the gates is still one product for the whole sequence. At
-inference, and with both rates 0, the call is torch's own.
+Without recurrent dropout every layer is one call of torch's fused kernel. With recurrent dropout the hidden state is
+masked at each step, so the steps run one by one; the product of the inputs with the input weights is still one product
+for the whole sequence. At inference, and if both rates are 0, torch's own forward runs.
 """
 
 from __future__ import annotations
@@ -24,14 +23,14 @@ State = tuple[Tensor, ...]  # (h,), or (h, c) in an LSTM
 
 
 class _LockedRNN(torch.nn.RNNBase):
-    """What LSTM, GRU and RNN share: which layer gets which noise. A subclass gives one step of its cell."""
+    """The common code of LSTM, GRU and RNN: the noise of each layer. A subclass computes one step of its cell."""
 
     dropout = CheckedRate()
     recurrent_dropout = CheckedRate()
 
     @property
     def _noises(self) -> tuple[str, ...]:
-        """The names of the fields of noise, after those of the weights."""
+        """The names of the noises, made like the names of the weights: "dropout_l0", "recurrent_dropout_l0", ..."""
         inputs = (f"dropout_l{number}" for number in range(self.num_layers))
         return *inputs, *(f"recurrent_dropout_{_suffix(names)}" for names in self._all_weights)
 
@@ -46,7 +45,7 @@ class _LockedRNN(torch.nn.RNNBase):
         return theirs + (f", {ours}" if ours else "")
 
     def _cell(self, projected: Tensor, thinned: Tensor, state: State, weights: list[Tensor | None]) -> State:
-        """The next state from the input's share of the gates, the masked h, the state, and (w_hh, b_hh, w_hr)."""
+        """The next state, from x w_ih^T + b_ih, the masked h, the state, and (w_hh, b_hh, w_hr)."""
         raise NotImplementedError
 
     def forward(self, input: Any, hx: Any = None) -> Any:
@@ -54,8 +53,8 @@ class _LockedRNN(torch.nn.RNNBase):
         odd = not packed and (input.ndim not in (2, 3) or 0 in input.shape)
         between, recurrent = (rate(self, "dropout"), rate(self, "recurrent_dropout")) if self.training else (0.0, 0.0)
         quiet = is_zero(between) and is_zero(recurrent)
-        # Without noise, and for shapes that torch refuses, the call is torch's; not in a traced graph, of which torch's
-        # forward would make the rate a part.
+        # torch's forward runs for shapes that torch refuses, and without noise in eager mode. While a graph is traced,
+        # it would make the rate a constant of the graph.
         if odd or (quiet and not tracing()):
             return super().forward(input, hx)
         unbatched = not packed and input.ndim == 2
@@ -84,7 +83,7 @@ class _LockedRNN(torch.nn.RNNBase):
         return sequence, ends if len(ends) > 1 else ends[0]
 
     def _first_state(self, sequence: Tensor | PackedSequence, hx: Any, unbatched: bool) -> State:
-        """The given initial state, checked by torch and in the packed order, or zeros."""
+        """The initial state: zeros, or the given one, checked by torch and in the order of the packed sequence."""
         if isinstance(sequence, PackedSequence):
             data, sizes, order = sequence.data, sequence.batch_sizes, sequence.sorted_indices
         else:
@@ -102,7 +101,7 @@ class _LockedRNN(torch.nn.RNNBase):
         return state
 
     def _fused(self, sequence: Any, state: State, names: list[list[str]]) -> tuple[Any, State]:
-        """One layer, all directions, by torch's kernel."""
+        """Run one layer, in all directions, by torch's fused kernel."""
         weights = [getattr(self, name) for direction in names for name in direction]
         kernel = getattr(fused_kernels, self.mode.lower())
         hx = list(state) if len(state) > 1 else state[0]
@@ -115,14 +114,18 @@ class _LockedRNN(torch.nn.RNNBase):
         return output, tuple(ends)
 
     def _stepwise(self, sequence: Any, state: State, names: list[list[str]]) -> tuple[Any, State]:
-        """One layer, all directions, step by step on packed rows; in a padded batch no sequence ends early."""
+        """Run one layer, in all directions, step by step on packed rows.
+
+        A padded batch is treated as packed rows of sequences of equal length.
+        """
         packed = isinstance(sequence, PackedSequence)
         rows = sequence.data if packed else sequence.flatten(0, 1)
         sizes = sequence.batch_sizes.tolist() if packed else [sequence.shape[1]] * sequence.shape[0]
         outputs, ends = [], []
         for direction, direction_names in enumerate(names):
             first = tuple(part[direction] for part in state)
-            # The mask is kept, B x H for the whole sequence: recomputing it at each step would cost more than it saves.
+            # The mask, B x H for the whole sequence, is stored. Computing it again at each step would take too long for
+            # the memory that it saves.
             key = own_key(self, sequence, None, None, f"recurrent_dropout_{_suffix(direction_names)}")
             mask = drop(torch.ones_like(first[0]), rate(self, "recurrent_dropout"), key=key)
             if packed and sequence.sorted_indices is not None:
@@ -134,14 +137,15 @@ class _LockedRNN(torch.nn.RNNBase):
         stacked = tuple(torch.stack(parts) for parts in zip(*ends, strict=True))
         if packed:
             return sequence._replace(data=output), stacked
-        # Not `unflatten`, which torch.compile can't trace where there is a default device.
+        # Not `unflatten`: torch.compile can't trace it if torch has a default device.
         return output.view(*sequence.shape[:2], output.shape[-1]), stacked
 
     def _scan(
         self, rows: Tensor, sizes: list[int], state: State, mask: Tensor, names: list[str], backwards: bool
     ) -> tuple[Tensor, State]:
+        """Run one direction of one layer over all steps; `sizes` has the number of sequences that run at each step."""
         weights = {name.split("_l")[0]: getattr(self, name) for name in names}
-        # Split once: a slice a step would each have a backward pass over the whole.
+        # Split once, because the backward pass of a slice at each step would write a gradient of the whole size.
         projected = linear(rows, weights["weight_ih"], weights.get("bias_ih")).split(sizes)
         recurrent = [weights.get(name) for name in ("weight_hh", "bias_hh", "weight_hr")]
         outputs: dict[int, Tensor] = {}
@@ -150,38 +154,44 @@ class _LockedRNN(torch.nn.RNNBase):
             live = tuple(part[:size] for part in state)
             new = self._cell(projected[step], live[0] * mask[:size], live, recurrent)
             outputs[step] = new[0]
-            # Sequences that have ended, or that have not begun when running backwards, keep their state.
+            # A sequence that has ended, or has not begun in the backward direction, keeps its state.
             ended = len(state[0]) - size
             state = tuple(torch.cat((part, old[size:])) for part, old in zip(new, state, strict=True)) if ended else new
         return torch.cat([outputs[step] for step in range(len(sizes))]), state
 
 
 def _suffix(names: list[str]) -> str:
-    """Which layer and direction these weights are of: "l0", or "l1_reverse"."""
+    """The layer and direction of these weights, as in their names: "l0", or "l1_reverse"."""
     return names[0].removeprefix("weight_ih_")
 
 
 def _permuted(part: Tensor, order: Tensor | None) -> Tensor:
+    """A state with its batch in another order."""
     return part if order is None else part.index_select(1, order)
 
 
 class LSTM(_LockedRNN, torch.nn.LSTM):
     """`torch.nn.LSTM` with locked dropout: one mask a sequence, the same at every time step.
 
-    In training, the input of every layer, the first included, is `x_t * m / q`, and the hidden state that enters the
-    recurrent product is `h_(t-1) * m' / q'`; neither mask changes along the sequence. The cell state and the state that
-    is handed on are not masked. (torch's own `dropout` draws afresh at each step, and only between layers.)
+    In training, the input of every layer, the first included, is `x_t * m / q`, and the hidden state in the recurrent
+    product is `h_(t-1) * m' / q'`. The masks m and m' are the same at every step of a sequence. The cell state is not
+    masked, and the hidden state is masked in the product only. (torch's `dropout` draws a fresh mask at each step, and
+    only between layers.)
 
     Arguments:
         input_size, hidden_size, num_layers, bias, batch_first, bidirectional, proj_size: as in torch.
-        dropout: the probability that a layer's input unit is dropped, in [0, 1].
-        recurrent_dropout: the probability that a hidden unit is dropped on its way into the recurrent product.
+        dropout: the probability that an input unit of a layer is dropped, in [0, 1].
+        recurrent_dropout: the probability that a hidden unit is dropped in the recurrent product, in [0, 1].
 
-    Shape, `state_dict`, result: as in `torch.nn.LSTM`, padded, packed or without a batch.
+    The shapes, the `state_dict` and the form of the result are as in `torch.nn.LSTM`, padded, packed or without a batch.
 
-    Raises: as torch, and for a bad rate the error of every `p`.
+    Raises:
+        TypeError: a rate is no number.
+        ValueError: a rate is outside [0, 1].
+        Exception: any error of torch's constructor or forward.
 
     Cost: with `recurrent_dropout`, training runs step by step, several times slower than the fused kernel.
+
     Source: Gal and Ghahramani 2016, "A theoretically grounded application of dropout in recurrent neural networks".
 
     >>> LSTM(3, 5, dropout=0.2, recurrent_dropout=0.25)
@@ -225,7 +235,7 @@ class LSTM(_LockedRNN, torch.nn.LSTM):
 
 
 class GRU(_LockedRNN, torch.nn.GRU):
-    """`torch.nn.GRU` with locked dropout. See `LSTM` for what is masked, the arguments, costs and source.
+    """`torch.nn.GRU` with locked dropout. See `LSTM` for the masks, arguments, cost and source.
 
     >>> GRU(3, 5, num_layers=2, dropout=0.2)
     GRU(3, 5, num_layers=2, dropout=0.2)
@@ -267,7 +277,7 @@ class GRU(_LockedRNN, torch.nn.GRU):
 
 
 class RNN(_LockedRNN, torch.nn.RNN):
-    """`torch.nn.RNN` with locked dropout. See `LSTM` for what is masked, the arguments, costs and source.
+    """`torch.nn.RNN` with locked dropout. See `LSTM` for the masks, arguments, cost and source.
 
     `nonlinearity` is "tanh" or "relu", as in torch.
 

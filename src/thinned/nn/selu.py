@@ -1,4 +1,4 @@
-"""Noise for SELU networks: dropped units take the value at which SELU saturates, so that mean and variance survive."""
+"""Alpha dropout, for SELU networks: dropped units get SELU's saturation value, so that mean and variance stay."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ def alpha_dropout(
     key: int | Tensor | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Dropout for SELU networks: dropped units take SELU's saturation value, and mean and variance stay.
+    """Dropout for SELU networks: dropped units get SELU's saturation value, and mean and variance stay.
 
-    `y = a * (x * m + s * (1 - m)) + b` with s = -1.7581, `a = (q + s^2 q p)^(-1/2)`, `b = -a p s`: an input of mean 0
-    and variance 1 keeps both.
+    `y = a * (x * m + s * (1 - m)) + b` with s = -1.7581, `a = (q + s^2 q p)^(-1/2)`, `b = -a p s`: if the input has
+    mean 0 and variance 1, so has the output.
 
     Arguments:
-        input: floating-point, any shape; meant to have mean 0 and variance 1.
-        p, inplace, key, generator: as in `dropout`. At p = 1 all is zero, as in torch.
-        training: False by default, as torch's function has it.
+        input: floating-point, any shape, usually of mean 0 and variance 1.
+        p, inplace, key, generator: as in `dropout`. At p = 1 the result is 0, as in torch.
+        training: whether to draw noise; False by default, as in torch's function.
 
     Raises: as `dropout`. Cost: as `dropout`. Source: Klambauer, Unterthiner, Mayr and Hochreiter 2017.
 
@@ -60,13 +60,16 @@ def feature_alpha_dropout(
     key: int | Tensor | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Alpha dropout of whole channels: one draw for each `(B, C)`, shared over every further axis.
+    """Alpha dropout of whole channels: one draw for each sample and channel, shared over all further axes.
 
     Arguments:
-        input: `(B, C, ...)`, at least 2-D.
+        input: `(B, C, ...)`, with at least 2 axes.
         p, training, inplace, key, generator: as in `alpha_dropout`.
 
-    Raises: as `alpha_dropout`, and RuntimeError for an input of fewer than 2 axes.
+    Raises:
+        RuntimeError: the input has fewer than 2 axes.
+        TypeError: as `dropout`.
+        ValueError: as `dropout`.
 
     >>> feature_alpha_dropout(torch.zeros(1, 4, 2), 0.5, training=True, key=7)[0, :, 0]
     tensor([-0.7792,  0.7792,  0.7792,  0.7792])
@@ -99,6 +102,8 @@ def _alpha(
 
 
 class _SeluDropout(Site):
+    """The common code of `AlphaDropout` and `FeatureAlphaDropout`."""
+
     inplace: bool
     function: ClassVar[Callable[..., Tensor]]
 
@@ -116,7 +121,7 @@ class _SeluDropout(Site):
 class AlphaDropout(_SeluDropout, torch.nn.AlphaDropout):
     """Dropout after SELU; a drop-in for `torch.nn.AlphaDropout`. See `alpha_dropout` for the formula.
 
-    Arguments: `p`, `inplace` as in torch; both may be assigned later. `forward` takes `key=` and `generator=`.
+    Arguments: `p`, `inplace` as in torch; they may be assigned later. `forward` takes `key=` and `generator=`.
 
     >>> AlphaDropout(0.5)(torch.zeros(3), key=7)
     tensor([-0.7792,  0.7792,  0.7792])
@@ -128,7 +133,7 @@ class AlphaDropout(_SeluDropout, torch.nn.AlphaDropout):
 class FeatureAlphaDropout(_SeluDropout, torch.nn.FeatureAlphaDropout):
     """Alpha dropout of whole channels; a drop-in for `torch.nn.FeatureAlphaDropout`. See `feature_alpha_dropout`.
 
-    Arguments: `p`, `inplace` as in torch; both may be assigned later. `forward` takes `key=` and `generator=`.
+    Arguments: `p`, `inplace` as in torch; they may be assigned later. `forward` takes `key=` and `generator=`.
 
     >>> FeatureAlphaDropout(0.5)(torch.zeros(1, 3, 2), key=7)[..., 0]
     tensor([[-0.7792,  0.7792,  0.7792]])

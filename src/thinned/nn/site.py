@@ -1,4 +1,4 @@
-"""What every layer shares: checked settings, one repr, and the two modes with the scaling between them."""
+"""The base of all layers: `Site`, with checked settings and a repr, and `thin`, Bernoulli dropout in both modes."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from ..ops import realised as realised_rate
 
 
 class Checked:
-    """A setting that obeys its rule at construction and on every later assignment.
+    """A descriptor for a setting of a layer: every assignment checks the value against a rule.
 
-    It has no `__get__`: reading finds the value in the instance's dictionary, at the price of any attribute.
+    Example: with `p = CheckedRate()` in the class, `layer.p = 20` raises an error. The descriptor has no `__get__`, so
+    reading finds the value in the instance's `__dict__`, as fast as any attribute.
     """
 
     def __init__(self, rule: ArgumentRule) -> None:
@@ -35,10 +36,10 @@ class Checked:
 
 
 class CheckedRate(Checked):
-    """A probability, kept as a number and, beside it, as data: a tensor that a traced graph takes as an input.
+    """A `Checked` probability that is stored twice: as a number, and as a tensor for traced graphs.
 
-    The tensor is a plain attribute, neither in `state_dict` nor moved by `.to()`. A layer that is built with 0 has None
-    there, so that traced graphs leave its noise out, until another rate is assigned.
+    The tensor is a plain attribute: it is not in `state_dict`, and `.to()` does not move it. A layer that is built with
+    0 has None in its place, so that a traced graph has no noise, until another value is assigned.
     """
 
     def __init__(self) -> None:
@@ -47,21 +48,21 @@ class CheckedRate(Checked):
     def __set__(self, instance: Any, value: Any) -> None:
         super().__set__(instance, value)
         built = f"_{self.name}_data" in instance.__dict__
-        # Of one axis: torch.compile takes a 0-dim float64 tensor for a number first, and traces twice. A new tensor
-        # for a new rate, since a copy of the layer may hold the old one.
+        # The tensor has one axis, because torch.compile takes a 0-dim float64 tensor for a number first, and traces
+        # twice. Every assignment makes a new tensor, because a copy of the layer may share the old one.
         with torch.inference_mode(False):
             data = torch.tensor([float(value)], dtype=torch.float64, device="cpu") if built or value else None
         instance.__dict__[f"_{self.name}_data"] = data
 
     def forget(self, instance: Any) -> None:
-        """Take back the default that a constructor of torch's has assigned: the layer's own rate is to be the first."""
+        """Delete the tensor of the default p that torch's constructor has assigned: the layer's own p is the first."""
         instance.__dict__.pop(f"_{self.name}_data", None)
 
 
 def rate(layer: torch.nn.Module, name: str = "p") -> Rate:
-    """The layer's rate for the call under way: the number, or the data beside it while a graph is traced.
+    """The rate of a layer for the current call: the number, or the tensor while a graph is traced.
 
-    The number would be part of the graph, which would then be compiled again for every new one.
+    With the number, which would be a constant of the graph, torch.compile would compile again for every new p.
     """
     if not tracing():
         number: float = getattr(layer, name)
@@ -71,10 +72,10 @@ def rate(layer: torch.nn.Module, name: str = "p") -> Rate:
 
 
 class Site(torch.nn.Module):
-    """A place where noise sits. Every constructor argument is an attribute of the same name."""
+    """A layer that draws noise by key. Every constructor argument is an attribute of the same name."""
 
     p = CheckedRate()
-    _noises = ("",)  # the names of a layer's fields of noise; "" where there is one
+    _noises = ("",)  # the names of the noises of a layer; "" if it has one noise
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
@@ -87,7 +88,7 @@ class Site(torch.nn.Module):
         >>> thinned.nn.Dropout(0.001, scaling="classic")
         Dropout(p=0.001 (realised 0.00100708), scaling='classic')
         """
-        if torch.compiler.is_compiling():  # vmap wants a name, for errors alone; signatures are not for the compiler
+        if torch.compiler.is_compiling():  # vmap asks for the repr; signatures can't be traced
             return ""
         return settings(self, *_parameters(self))
 
@@ -96,12 +97,12 @@ _STREAM = "_stream_keys"
 
 
 def stream_attribute(noise: str) -> str:
-    """The attribute in which a layer of an active stream has the source of keys for one of its noises."""
+    """The name of the attribute that holds, in an active stream, the source of keys for one noise of a layer."""
     return f"{_STREAM}_{noise}" if noise else _STREAM
 
 
 def stream_attributes(module: torch.nn.Module) -> dict[str, Any]:
-    """The attributes by which a module is in a stream, with their values: None in a copy, which is in none."""
+    """The attributes that put a module into a stream. In a copy, which is in no stream, their values are None."""
     return {name: value for name, value in module.__dict__.items() if name.startswith(_STREAM)}
 
 
@@ -116,10 +117,10 @@ def own_key(
 
 
 def settings(layer: torch.nn.Module, *names: str) -> str:
-    """Constructor arguments as text: `p` always, the others where they differ from their defaults.
+    """Constructor arguments as text: `p` always, the others if they differ from their defaults.
 
-    A rate is followed by the realised one where 16 bits round it visibly: in the three digits that people write.
-    Gaussian noise takes p as it is.
+    p is rounded to 16 bits. If the rounded value differs in the first three digits, it follows as "realised". Gaussian
+    noise uses p without rounding.
     """
     parameters = _parameters(layer)
     parts = []
@@ -135,7 +136,7 @@ def settings(layer: torch.nn.Module, *names: str) -> str:
 
 
 def _parameters(layer: torch.nn.Module) -> Mapping[str, inspect.Parameter]:
-    """The constructor's parameters of the class of ours that the layer is, or that a user derived its class from."""
+    """The constructor's parameters of the layer's class, or of the class of thinned's that it is derived from."""
     ours = next(kind for kind in type(layer).__mro__ if kind.__module__.startswith(__package__))
     return inspect.signature(ours).parameters
 
@@ -154,10 +155,10 @@ def thin(
     batch_dim: int | None = 0,
     residual: Tensor | None = None,
 ) -> Tensor:
-    """Bernoulli dropout in both modes; every zeroing variant is a choice of `broadcast_dims`.
+    """Bernoulli dropout in both modes. All variants that zero units call it with different `broadcast_dims`.
 
-    Inverted: `x * m / q` in training and `x` at inference. Classic: `x * m` and `q * x`. m is 1 with probability
-    q = 1 - p, as 16 bits realise it.
+    Inverted: `x * m / q` in training and `x` at inference. Classic: `x * m` in training and `q * x` at inference. m is
+    1 with probability q = 1 - p, where p is rounded to 16 bits.
     """
     classic = scaling == "classic"
     if not classic and scaling != "inverted":

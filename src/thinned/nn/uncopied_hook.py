@@ -1,4 +1,4 @@
-"""Hooks that stay with the model on which they were registered."""
+"""The class `UncopiedHook`: a hook that acts on the model on which it was registered, and not on copies of it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Every variant is one row of this table: `thinned variants` prints it, and the tests run over it.
+"""The table of all variants of dropout: `thinned variants` prints it, and the tests run over its rows.
 
-A new variant is one row. Its `law` names the closed forms that its moments are tested against, so a row with a known
+A new variant is a new row. The tests compare its moments with the closed form of its `law`, so a variant with a known
 law needs no test of its own.
 """
 
@@ -23,21 +23,21 @@ from .weight import DropConnect, DropConnectLinear
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One form of dropout as a choice: where the noise sits, which axes share a draw, its law, and its scaling."""
+    """One variant of dropout: where the noise acts, which axes share a draw, its law and its scaling."""
 
     name: str
     aliases: tuple[str, ...]
-    where: str
-    shared: str  # the axes along which one draw is shared, on `layout`
-    layout: str  # the input's axes: B batch, T time, C channels, L D H W space, I O a weight's in and out
-    law: str  # "bernoulli", "bernoulli to SELU saturation" or "gaussian"
-    scaling: str  # which scalings it has
+    where: str  # what the noise acts on: "activation", "weight", "residual branch" or "recurrent state"
+    shared: str  # the axes of `layout` along which one draw is shared
+    layout: str  # the input's axes: B batch, T time, C channels, L D H W space, O I a weight's outputs, inputs
+    law: str  # "bernoulli", "bernoulli to SELU saturation", "gaussian", or "as its parts"
+    scaling: str  # the scalings that it offers
     paper: str
     module: Callable[..., torch.nn.Module]
 
     @property
     def keyed(self) -> bool:
-        """Whether the module is one field of noise on its input, `module(input, key=...)`; the others contain such."""
+        """Whether the module applies one noise to its input, as `module(input, key=...)`; the others do so inside."""
         return self.law != "as its parts"
 
 

@@ -1,8 +1,8 @@
-"""Noise on weights: DropConnect, for any weight of any module.
+"""Dropout of weights: DropConnect, for any weight of any module.
 
-The noise is live inside the owner's forward only. A hook before it puts the thinned weight where the module looks for
-it, and one after it, run even when the forward raises, takes it away again. The parameter itself never moves: names in
-`state_dict`, optimisers, `.to()`, deepcopy and pickle see an ordinary module.
+The noise acts only while the forward of the module with the weight runs. A forward pre-hook puts the masked weight
+where the module looks for its weight. A forward hook, which also runs if the forward raises, removes the masked weight.
+The parameter itself stays in its place: `state_dict`, optimisers, `.to()`, deepcopy and pickle work as for any module.
 """
 
 from __future__ import annotations
@@ -20,29 +20,30 @@ from .site import Checked, Site, own_key, rate, settings, thin
 
 INFERENCE = Choice(("mean", "gaussian"))
 NODES = Integer(1, 128, "[1, 128]")
-# Compilers before torch 2.13 can't take an entry out of a module's dictionary. In what they compile the parameter
-# itself stays there after the forward, which is what one reads there anyhow, until the next one.
+# Before torch 2.13, torch.compile cannot remove an entry from a module's `__dict__`. There a compiled forward leaves
+# the parameter itself as the entry, which has the same value as if there were no entry.
 STAYS = tuple(map(int, torch.__version__.split(".")[:2])) < (2, 13)
 
 Module = torch.nn.Module
 
 
 class DropConnect(Site):
-    """Thin a weight: each weight is dropped with probability p in training.
+    """Drop each entry of a weight with probability p in training.
 
-    `W' = W * M / q`, M ~ Bernoulli(q), in training; `W' = W` at inference, the mean weights. With `scaling="classic"`:
-    `W * M` and `q W`.
+    `W' = W * M / q`, M ~ Bernoulli(q), in training; `W' = W` at inference. With `scaling="classic"`: `W' = W * M` in
+    training and `W' = q W` at inference.
 
-    Use `drop_connect` to attach one to a module. It can also be registered with `torch.nn.utils.parametrize`, which
-    then draws at every access to the weight instead of once a forward, and renames the parameter in `state_dict`.
+    Use `drop_connect` to attach it to a module. It can also be registered with `torch.nn.utils.parametrize`. Then it
+    draws at every access to the weight, not once for each forward, and the parameter has another name in `state_dict`.
 
     Arguments: `p`; `broadcast_dims`, axes of the weight along which one draw is shared; `scaling` as in `dropout`.
 
-    Shape: any; the output has the weight's. `forward` takes `key=` and `generator=`.
+    Shape: any; the output has the weight's shape. `forward` takes `key=` and `generator=`.
 
-    Cost: the backward pass keeps 40 bytes at most. Source: Wan, Zeiler, Zhang, LeCun and Fergus 2013. The paper draws a
-    mask for each sample of a batch; one for each forward, as here, has the same mean and needs no memory of batch times
-    weights.
+    Cost: at most 40 bytes are saved for the backward pass.
+
+    Source: Wan, Zeiler, Zhang, LeCun and Fergus 2013. The paper draws a mask for each sample of a batch. Here one mask
+    serves the whole batch: the mean is the same, and no masks of the size batch times weights are needed.
 
     >>> DropConnect(0.5)(torch.ones(2, 2), key=7)
     tensor([[0., 2.],
@@ -55,7 +56,7 @@ class DropConnect(Site):
     def __init__(self, p: float = 0.5, *, broadcast_dims: Sequence[int] = (), scaling: str = "inverted") -> None:
         super().__init__()
         self.p, self.broadcast_dims, self.scaling = p, broadcast_dims, scaling
-        self._weight: str | None = None  # the parameter of the module that `drop_connect` put this on
+        self._weight: str | None = None  # the name of the parameter, if `drop_connect` has attached this to a module
 
     def forward(
         self, weight: Tensor, *, key: int | Tensor | None = None, generator: torch.Generator | None = None
@@ -73,9 +74,10 @@ class DropConnect(Site):
             batch_dim=None,
         )
 
-    # The hooks are bound methods, so that deepcopy and pickle take them along with the layer.
+    # The hooks are bound methods, so that deepcopy and pickle copy them together with the layer.
     def _put(self, module: Module, inputs: Any) -> None:
-        # An instance attribute is found before `_parameters` is looked at, so it shadows the parameter.
+        """The forward pre-hook: put the masked weight into the module's `__dict__`."""
+        # Python looks into `__dict__` before torch looks into `_parameters`, so the entry hides the parameter.
         name = cast(str, self._weight)
         weight = module._parameters.get(name)
         if weight is None:
@@ -88,6 +90,7 @@ class DropConnect(Site):
         _refresh_flat_weights(module)
 
     def _take(self, module: Module, inputs: Any, output: Any) -> None:
+        """The forward hook: remove the masked weight."""
         name = cast(str, self._weight)
         if STAYS and torch.compiler.is_compiling():
             module.__dict__[name] = module._parameters[name]
@@ -104,24 +107,28 @@ def drop_connect(
     broadcast_dims: Sequence[int] = (),
     scaling: str = "inverted",
 ) -> Module:
-    """Put DropConnect on one weight of a module, in place; the weight is thinned once for each forward call.
+    """Attach DropConnect to one weight of a module, in place. A mask is drawn once for each forward call.
 
-    Outside the forward, and at inference, the attribute is the parameter itself. Like a module's own state, this is for
-    one thread at a time, and a forward must not call itself. The layer is attached as the submodule
-    `<name>_drop_connect`, so `train()` and `eval()` reach it and its `p` may be assigned later; `state_dict` is
+    Outside of the forward, and at inference with inverted scaling, the attribute is the parameter itself. Only one
+    thread at a time may run the module, and its forward must not call itself. The layer is a submodule,
+    `<name>_drop_connect`: `train()` and `eval()` act on it, and its `p` may be assigned later. `state_dict` is
     unchanged. With torch's tensor parallel styles, attach it after `parallelize_module`.
 
     Arguments:
-        module: the weight's owner: Linear, Conv, Embedding, LSTM, any module that uses the weight in its own `forward`.
-        name: the parameter's name, such as "weight" or "weight_hh_l0". Call again for a further one.
+        module: the module with the weight: Linear, Conv, Embedding, LSTM, or any module that uses the weight in its own
+            `forward`.
+        name: the name of the parameter, such as "weight" or "weight_hh_l0". Call again for another parameter.
         p, broadcast_dims, scaling: as in `DropConnect`; `broadcast_dims=(1,)` on an embedding drops whole words.
 
     Returns:
         `module`.
 
     Raises:
-        ValueError: the module has no such parameter, DropConnect is on it already, or it is attention's output layer,
-            whose weight is read without calling it; a bad `p`.
+        ValueError: the module has no such parameter.
+        ValueError: the parameter has a DropConnect already.
+        ValueError: the module is the output layer of MultiheadAttention, which reads the weight and never calls the
+            layer.
+        ValueError: `p` is outside [0, 1].
         TypeError: the parameter is no floating-point tensor.
 
     Source: Wan et al. 2013; on the recurrent weights of an LSTM, Merity, Keskar and Socher 2017.
@@ -162,10 +169,13 @@ def drop_connect(
 
 
 def remove_drop_connect(module: Module, name: str = "weight") -> Module:
-    """Take DropConnect off a weight again; the module is as it was before `drop_connect`.
+    """Remove DropConnect from a weight. Afterwards the module is as it was before `drop_connect`.
+
+    Returns:
+        `module`.
 
     Raises:
-        ValueError: there is none on `name`.
+        ValueError: the parameter `name` has no DropConnect.
 
     >>> remove_drop_connect(drop_connect(torch.nn.Linear(3, 2)))
     Linear(in_features=3, out_features=2, bias=True)
@@ -186,37 +196,39 @@ def remove_drop_connect(module: Module, name: str = "weight") -> Module:
 
 
 def _refresh_flat_weights(module: Module) -> None:
-    """torch's recurrent modules read their weights from a list made in advance."""
+    """Update the list from which torch's recurrent modules read their weights. Other modules have no such list."""
     if isinstance(module, torch.nn.RNNBase):
         module.__dict__["_flat_weights"] = [getattr(module, name) for name in module._flat_weights_names]
 
 
 class DropConnectLinear(Site, torch.nn.Linear):
-    """A linear layer with DropConnect on its weights, and the paper's inference if asked for.
+    """A linear layer with DropConnect on its weights, and with the inference of the paper as a choice.
 
-    Training: `y = a(x (W * M / q)^T + b)`. Inference, "mean": `y = a(x W^T + b)`. Inference, "gaussian": a unit's
-    input u is a sum of many independent terms, so it is taken as Normal with the moments that the masks give it,
-    `mean = x W^T + b` and `var = (p / q) x^2 (W^2)^T`, and `y = E[a(u)]`. For a convex `a` such as ReLU the mean rule
-    is too low (Jensen), most of all where the mean is near 0.
+    Training: `y = a(x (W * M / q)^T + b)`. Inference "mean": `y = a(x W^T + b)`. Inference "gaussian": `y = E[a(u)]`,
+    where the input u of a unit is a Normal variable, because it is a sum of many independent terms. Its moments over
+    the masks are `mean = x W^T + b` and `var = (p / q) x^2 (W^2)^T`. For a convex `a` such as ReLU the result of "mean"
+    is too low (Jensen), most where the mean of u is near 0.
 
-    The paper estimates the expectation by sampling; here it is a Gauss-Hermite sum, the same integral without noise.
-    At a corner of `a`, such as ReLU's, the sum errs by at most 0.33 / `nodes` standard deviations of u.
+    The paper estimates the expectation by sampling. Here it is a Gauss-Hermite sum: the same integral without sampling
+    noise. If `a` has a corner, as ReLU has, the error of the sum is at most 0.33 / `nodes` standard deviations of u.
 
-    One mask serves a forward call, so in training the examples of a batch covary (docs/design/theory.md).
+    All samples of a batch share one mask, so in training their outputs are correlated (docs/design/theory.md).
 
     Arguments:
-        in_features, out_features, bias: as in `torch.nn.Linear`; so is `state_dict`.
+        in_features, out_features, bias: as in `torch.nn.Linear`. The `state_dict` is the same too.
         p: the probability that a weight is dropped, in [0, 1].
-        activation: the elementwise `a`; it is inside the layer because its expectation is taken. None is the identity.
+        activation: the elementwise function `a`. It is a part of the layer, because "gaussian" computes its
+            expectation. None is the identity.
         inference: "mean" or "gaussian".
-        nodes: terms of the Gauss-Hermite sum, 1 to 128; `a` is evaluated that many times.
+        nodes: the number of terms in the Gauss-Hermite sum, 1 to 128; `a` is evaluated once for each term.
         scaling: as in `dropout`.
 
     Shape: `(..., in_features)` to `(..., out_features)`.
 
     Raises:
-        ValueError: a bad `p`, `inference`, `nodes` or `scaling`; "gaussian" without an activation, whose expectation
-            would be the mean rule.
+        TypeError: an argument has the wrong type.
+        ValueError: `p` or `nodes` is out of range, or `inference` or `scaling` is unknown.
+        ValueError: `inference` is "gaussian" and `activation` is None: without an activation use "mean".
 
     Source: Wan et al. 2013, section 3.
 
@@ -270,6 +282,7 @@ class DropConnectLinear(Site, torch.nn.Linear):
         return output if self.activation is None else self.activation(output)
 
     def _check_activation(self) -> None:
+        """Refuse inference "gaussian" without an activation."""
         if self.inference == "gaussian" and self.activation is None:
             raise ValueError(
                 "`DropConnectLinear`: `activation` must be given when `inference` is 'gaussian'. Got None. "
@@ -281,11 +294,11 @@ class DropConnectLinear(Site, torch.nn.Linear):
         return f"{torch.nn.Linear.extra_repr(self)}, {ours}"
 
     def moments(self, input: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and variance of each unit's input over the masks, both `(..., out_features)`."""
+        """Mean and variance over the masks of the input of each unit, both of shape `(..., out_features)`."""
         dropped = realised(rate(self))
         kept = 1.0 - dropped
-        # Inverted training multiplies by m / q, classic by m: means 1 and q, variances p / q and p q.
-        # At p = 1 inference keeps the mean weights, as everywhere, and there is no spread to speak of.
+        # Inverted scaling multiplies by m / q in training, with mean 1 and variance p / q; classic scaling by m, with
+        # mean q and variance p q. At p = 1, inference with inverted scaling uses W itself, and the variance is 0.
         if isinstance(kept, Tensor):
             spread: Rate = torch.where(kept > 0.0, dropped / kept, 0.0)
         else:
@@ -295,6 +308,7 @@ class DropConnectLinear(Site, torch.nn.Linear):
         return mean, torch.nn.functional.linear(input.square(), self.weight.square() * variance_factor)
 
     def _expected(self, mean: Tensor, variance: Tensor) -> Tensor:
+        """The expectation of the activation of a Normal variable, by a Gauss-Hermite sum."""
         points, weights = np.polynomial.hermite_e.hermegauss(self.nodes)
         weights = weights / weights.sum()
         self._check_activation()

@@ -1,4 +1,4 @@
-"""How noise meets a tensor: keys, and the two operators that every layer is made of."""
+"""How is noise applied to a tensor? Keys, rates, and the operators `drop` and `gaussian` that the layers use."""
 
 from .call import check_floating, drop, gaussian
 from .key import as_key, draw_key

@@ -1,4 +1,4 @@
-"""The operators' public door: a rate, a placement and a key in words, compiled to the numbers that a kernel takes."""
+"""The public functions `drop` and `gaussian`: they check their arguments and compute the numbers for a kernel."""
 
 from __future__ import annotations
 
@@ -33,36 +33,41 @@ def drop(
     out: Tensor | None = None,
     owner: str = "drop",
 ) -> Tensor:
-    """Drop units by key: `gain * x + shift` where a unit is kept, `fill` where it is dropped, as p and the law have it.
+    """Drop units by key: `gain * x + shift` where a unit is kept, `fill` where it is dropped.
 
-    Values are selected, never multiplied by a mask: a dropped inf or nan is gone. Half precision is scaled in float32
-    and rounded once. The result has the input's layout; the mask depends on logical positions alone. Autograd keeps the
-    key and a few numbers, no tensor of the input's size.
+    p and the law determine gain, shift and fill. Values are selected, never multiplied by a mask: a dropped inf or nan
+    becomes `fill`. Half precision is scaled in float32 and rounded once. The result has the input's memory layout; the
+    mask depends on the logical positions only. Autograd saves the key and a few numbers, and no tensor of the input's
+    size.
 
     Arguments:
         input: floating-point or complex, any shape, any layout.
-        p: the probability that a unit is dropped, in [0, 1]. At 0 nothing is drawn and `input` itself comes back; at 1
-            all is 0. A tensor of one number may stand for it, with which a compiled graph serves every p.
-        key: a 64-bit key, for a result that is a pure function of its arguments.
-        generator: where to draw the key, if not from torch's default CPU generator.
-        broadcast_dims: axes along which one draw is shared.
-        offset, step, global_shape: where `input` lies in a larger tensor, for shards that must agree on one mask; as in
-            `thinned.noise.place`.
-        batch_dim: which axis of `input` a stream's microbatches and ranks divide; None for a weight, which has none.
-        law: "inverted", which multiplies survivors by `thinned.noise.scale(p)` and so keeps the mean, "classic", which
-            leaves them as they are, or "alpha", alpha dropout's; the first two fill with 0.
-        residual: added to the rounded result, in the same pass where shapes and types agree.
-        out: where to write, of the input's shape and type. `input` itself overwrites it, as torch's in-place operations
-            do; another tensor serves where no gradient is wanted.
-        owner: whose arguments these are, for errors.
+        p: the probability that a unit is dropped, in [0, 1]. At 0 nothing is drawn, and the result is `input` itself;
+            at 1 the result is 0. It may be a tensor with one number: then one compiled graph serves every p.
+        key: a 64-bit key. With a key the result is a pure function of the arguments.
+        generator: the generator from which the key is drawn; None is torch's default CPU generator.
+        broadcast_dims: the axes along which one draw is shared.
+        offset, step, global_shape: the position of `input` in a larger tensor, so that shards have parts of one mask;
+            as in `thinned.noise.place`.
+        batch_dim: the batch axis of `input`, which microbatches and ranks of a stream divide; None for a weight.
+        law: "inverted" multiplies kept units by `thinned.noise.scale(p)`, so that the mean stays; "classic" leaves them
+            as they are; in these laws dropped units become 0. "alpha" is alpha dropout.
+        residual: a tensor that is added to the rounded result; in the same pass if its shape and type are the input's.
+        out: the tensor to write to, of the input's shape and type. It may be `input` itself, which is then overwritten
+            as by an in-place operation of torch. It may be another tensor only if no gradient is needed.
+        owner: the name of the function or layer in error messages.
 
     Raises:
-        TypeError: an integer or boolean input, or a `p` or `key` of the wrong type.
-        ValueError: `p` outside [0, 1], or what `thinned.noise.place` refuses.
-        RuntimeError: an `out` that autograd can't follow.
+        TypeError: `input` is no tensor, or its numbers are integers or booleans.
+        TypeError: `p` or `key` has the wrong type.
+        ValueError: `p` is outside [0, 1].
+        ValueError: `law` is unknown.
+        ValueError: `key` and `generator` are both given.
+        ValueError: the position is refused by `thinned.noise.place`.
+        RuntimeError: autograd cannot record a result in `out`.
 
-    Cost: about 0.2 ns a float32 on one CPU core with AVX-512 and as much in the backward pass, 6 ns where there is
-    no compiled kernel for it (docs/guides/performance.md).
+    Cost: about 0.2 ns a float32 on one CPU core with AVX-512, and the same in the backward pass; 6 ns without the
+    compiled kernel (docs/guides/performance.md).
 
     >>> drop(torch.ones(8), 0.5, key=7)
     tensor([0., 2., 2., 2., 2., 0., 2., 0.])
@@ -71,10 +76,10 @@ def drop(
         key = source.draw(input)
     if isinstance(key, Placed):
         key, offset, step, global_shape = key.located(input.shape, batch_dim, offset, step, global_shape)
-    # The short way, for what training does all the time; its order of questions is that of their cost.
+    # A shorter path for the usual call in training. The conditions are in the order of their cost.
     if type(p) is float and 0.0 < p <= 1.0 and not torch.compiler.is_compiling() and cpu.able(input, residual, out):
         if broadcast_dims:
-            check(AXES, owner, "broadcast_dims", broadcast_dims)  # 1.0 and True would find the place of 1
+            check(AXES, owner, "broadcast_dims", broadcast_dims)  # the cache below takes 1.0 and True for 1
         elsewhere = (
             () if offset is step is global_shape is None else tuple(map(_hashable, (offset, step, global_shape)))
         )
@@ -108,7 +113,7 @@ def _constants(
     step: tuple[int, ...] | None = None,
     global_shape: tuple[int, ...] | None = None,
 ) -> cpu.Constants:
-    """What a call has in common with the last one like it; finding it costs more than a small tensor's dropout."""
+    """The kernel's arguments other than the key. Cached: computing them costs more than dropout of a small tensor."""
     where = place(shape, broadcast_dims=broadcast_dims, offset=offset, step=step, global_shape=global_shape)
     level, gain, shift, fill = numbers(check(LAW, owner, "law", law), p)
     return int(level), gain, shift, fill, where.strides, where.base
@@ -119,6 +124,7 @@ def _hashable(axes: Sequence[int] | None) -> tuple[int, ...] | None:
 
 
 def _finish(input: Tensor, result: Tensor, residual: Tensor | None, out: Tensor | None) -> Tensor:
+    """Add the residual, and write to `out`."""
     if residual is not None:
         result = residual + result
     if out is None or out is result:
@@ -140,12 +146,12 @@ def gaussian(
     global_shape: Sequence[int] | None = None,
     batch_dim: int | None = 0,
 ) -> Tensor:
-    """Multiply by keyed Gaussian noise of mean 1: `x * (1 + sigma * n)`, n standard normal.
+    """Multiply by Gaussian noise of mean 1, drawn by key: `x * (1 + sigma * n)`, n standard normal.
 
-    Arguments, errors: as in `drop`, with `sigma` for `p`: the noise's standard deviation, finite and not negative. At 0
-    `input` comes back.
+    Arguments, errors: as in `drop`, with `sigma` in place of `p`. `sigma` is the standard deviation of the noise,
+    finite and not negative. At 0 the result is `input` itself.
 
-    Cost: about 30 ns an element on one CPU core, and again in the backward pass.
+    Cost: about 30 ns an element on one CPU core, and the same in the backward pass.
 
     >>> bool((gaussian(torch.ones(8), 0.5, key=7) == gaussian(torch.ones(8), 0.5, key=7)).all())
     True
@@ -171,7 +177,11 @@ def gaussian(
 
 
 def check_floating(owner: str, input: object) -> None:
-    """Refuse what has no gradient to thin, in one wording, at every p and in every mode."""
+    """Refuse an input that is no floating-point or complex tensor, with the same message at every p and in every mode.
+
+    Raises:
+        TypeError: `input` is no tensor, or its numbers are integers or booleans.
+    """
     if not isinstance(input, Tensor):
         symbolic = isinstance(input, torch.fx.Proxy)
         next_step = "Make the layer a leaf of the torch.fx.Tracer." if symbolic else "Pass torch.as_tensor(...)."

@@ -1,7 +1,7 @@
-"""The CPU backend: the compiled kernel, straight from a tensor's address.
+"""The CPU backend: it calls the compiled kernel with the address of a tensor's memory.
 
-`drop` is the operator's CPU kernel. `thin` is a shorter way to the same result for tensors that nothing but autograd
-watches: it goes around torch's dispatcher, which costs more than the work on ten thousand elements.
+`drop` is the CPU kernel of the operator `thinned::drop`. `thin` gives the same result without torch's dispatcher, whose
+cost is larger than the work on ten thousand elements. It may be used only if `able` says so.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from .philox import signed
 _TYPES = {getattr(torch, name): number for name, number in TYPES.items()}
 _threads = torch.get_num_threads
 
-# All that torch would do with a strided tensor in this process's memory. Any further key is something else to do:
-# another device or layout, a pending negation, a batch of an outer vmap, a fake.
+# The dispatch keys of an ordinary strided tensor in this process's memory. A tensor with any further key needs the
+# dispatcher: another device or layout, a pending negation, the batch of an outer vmap, a fake tensor.
 with torch.inference_mode():
     _PLAIN_KEYS = {dispatch_keys(torch.empty(0, device="cpu")).raw_repr()}
 with torch.inference_mode(False):
@@ -33,7 +33,7 @@ with torch.inference_mode(False):
 def drop(
     x: Tensor, key: Tensor, threshold: int, scale: float, shift: float, fill: float, strides: Sequence[int], base: int
 ) -> Tensor:
-    """`eager.drop`, by the compiled kernel wherever it can: not for complex numbers, nor keys on another device."""
+    """`eager.drop`, computed by the compiled kernel. Complex numbers and keys on another device go to `eager.drop`."""
     if kernel.run is None:
         announce()
     if kernel.run is None or x.dtype not in _TYPES or key.device.type != "cpu":
@@ -42,10 +42,10 @@ def drop(
     many = key.ndim
     if 0 in x.stride()[many:]:
         x = x.contiguous()
-    # Of a tensor that all keys share, torch would make the keys' axis the innermost.
+    # If all keys share one tensor, its stride along the keys is 0, and preserve_format would make this axis innermost.
     shared = 0 in x.stride()[:many]
     y = torch.empty_like(x, memory_format=torch.contiguous_format if shared else torch.preserve_format)
-    # One call a key, by addresses: views would take longer than their rows' noise.
+    # One call of the kernel for each key, with addresses: making a view takes longer than the noise of a row.
     shape, ours, theirs, size = x.shape[many:], y.stride(), x.stride(), x.element_size()
     memory = (shape, ours[many:], theirs[many:], theirs[many:], _threads())
     place = (tuple(strides[many:]), base)
@@ -57,8 +57,8 @@ def drop(
 
 
 def able(x: Tensor, residual: Tensor | None = None, out: Tensor | None = None) -> bool:
-    """Whether `thin` may do this call: only autograd watches it (no mode, transform or trace), and the kernel knows its
-    types and layouts. Any other call goes through torch's dispatcher."""
+    """Whether `thin` may do this call: there is no dispatch mode, function mode, transform or trace, and the kernel
+    supports the types and layouts. Every other call goes through torch's dispatcher."""
     return (
         _plain(x)
         and kernel.run is not None
@@ -72,6 +72,7 @@ def able(x: Tensor, residual: Tensor | None = None, out: Tensor | None = None) -
 
 
 def _plain(x: Tensor) -> bool:
+    """Whether `x` is an ordinary CPU tensor of a type that the kernel supports, outside of forward-mode autograd."""
     kind = type(x)
     return (
         (kind is Tensor or kind is torch.nn.Parameter)
@@ -82,11 +83,12 @@ def _plain(x: Tensor) -> bool:
 
 
 def _alike(x: Tensor, other: Tensor) -> bool:
+    """Whether `other` is an ordinary tensor with the shape and type of `x`."""
     return _plain(other) and other.shape == x.shape and other.dtype == x.dtype
 
 
 def _writable(x: Tensor, residual: Tensor | None, out: Tensor) -> bool:
-    """Whether the kernel may write there itself: in the other cases torch refuses, resizes or records."""
+    """Whether the kernel may write to `out` directly. Otherwise torch must check, resize or record the result."""
     recorded = torch.is_grad_enabled() and (x.requires_grad or out.requires_grad)
     if not out.is_contiguous() or out.is_inference():
         return False
@@ -96,15 +98,15 @@ def _writable(x: Tensor, residual: Tensor | None, out: Tensor) -> bool:
     return residual is None and apart and not recorded and _alike(x, out)
 
 
-# The threshold, scale, shift and fill, then the noise's strides and base; a key goes before them.
+# Threshold, scale, shift, fill, the noise's strides, and its base. `Numbers` has the key in front of them.
 Constants = tuple[int, float, float, float, tuple[int, ...], int]
 Numbers = tuple[int, int, float, float, float, tuple[int, ...], int]
 
 
 def thin(x: Tensor, residual: Tensor | None, out: Tensor | None, numbers: Numbers) -> Tensor:
-    """`drop` of what it is able to do, differentiable: `residual + drop(x)`, in place where `out` is `x`.
+    """`drop`, or `residual + drop(x)`, with a gradient; in place if `out` is `x`. Only for calls that `able` allows.
 
-    Nothing of the tensors is kept for the backward pass: the numbers are.
+    The backward pass needs the numbers, and no tensor.
     """
     if torch.is_grad_enabled() and (x.requires_grad or (residual is not None and residual.requires_grad)):
         result: Tensor = _apply(x, residual, out, numbers)
@@ -134,7 +136,7 @@ class _Thin(torch.autograd.Function):
 
 
 def _linear(x: Tensor, numbers: Numbers) -> Tensor:
-    """The map without its constants, of any tensor: a gradient may be a batch of them, or on its way to a graph."""
+    """The linear part of the map, for a gradient. The gradient may be a batch of vmap, or itself need a gradient."""
     key, threshold, scale, shift, fill, strides, base = numbers
     if _plain(x):
         return thin(x, None, None, (key, threshold, scale, 0.0, 0.0, strides, base) if shift or fill else numbers)
@@ -149,14 +151,15 @@ def _linear(x: Tensor, numbers: Numbers) -> Tensor:
     return result
 
 
-# `Function.apply` without its questions about torch.func, which `able` has asked.
+# `Function.apply` without its checks for torch.func, which `able` has made already.
 _apply: Any = super(torch.autograd.Function, _Thin).apply
 
 
 def _run(y: Tensor, x: Tensor, residual: Tensor | None, numbers: Numbers) -> None:
+    """Call the kernel: write `drop(x)`, plus the residual if there is one, to `y`."""
     steps = x.stride()
     if 0 in steps and x is not y:
-        # The gradient of a sum is one number seen many times: the kernel's fast loop wants real ones.
+        # The gradient of a sum is one number with strides 0. The kernel's fast loop needs contiguous memory.
         x = x.contiguous()
         steps = x.stride()
     if residual is None:

@@ -1,7 +1,7 @@
-"""Noise on a DTensor: every rank thins what it holds, at the positions that this has in the whole.
+"""Noise on a DTensor: every rank drops units of its shard, at the shard's positions in the whole tensor.
 
-So the masks and gradients are those of one process that holds everything, on any mesh. `key.py` imports this file when
-the first DTensor comes; torch's own modules for it take half a second.
+So masks and gradients are the same as in one process that holds the whole tensor, on any mesh. `key.py` imports this
+file at the first DTensor, because torch's modules for DTensor take half a second to import.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ broadcast, wait_tensor = _torch.broadcast(), _torch.wait_tensor()
 
 
 def agreed(key: Tensor, input: Tensor) -> Tensor:
-    """The key that the first rank of a DTensor's mesh drew, on all ranks of it; `key` itself for any other input.
+    """The key that the first rank of a DTensor's mesh drew, for all ranks of the mesh; `key` itself for another input.
 
-    All of them have drawn one. They need not have been seeded alike nor have drawn as often as the others: ranks that
-    hold parts or copies of one tensor and took masks of different keys would be wrong in silence.
+    Every rank has drawn a key of its own, and these keys may differ: the ranks may have other seeds, or have drawn more
+    often. With different keys the shards or copies of one tensor would have parts of different masks, without an error.
 
-    Cost: one broadcast of 8 bytes along each axis of the mesh. A key that is given needs none.
+    Cost: one broadcast of 8 bytes along each axis of the mesh. It is not called for a key that the user gives.
     """
     mesh = input.device_mesh if isinstance(input, DTensor) else None
     if mesh is None or mesh.get_coordinate() is None:
@@ -33,13 +33,14 @@ def agreed(key: Tensor, input: Tensor) -> Tensor:
     key = key.to(mesh.device_type)
     for axis in range(mesh.ndim):
         if mesh.size(axis) > 1:
-            # The same for all ranks in a compiled graph, too: where one may merge or drop a collective, all may.
+            # In a compiled graph, too, every rank has this collective: the compiler can only remove or merge it on all
+            # ranks alike.
             key = wait_tensor(broadcast(key, 0, (mesh, axis)))
     return key
 
 
 def _on_shard(_: Any, operation: Any, types: Any, args: tuple[Any, ...], kwargs: Any) -> DTensor:
-    """The operators' rule for DTensors. Autograd is above it: a gradient comes here with placements of its own."""
+    """The operators' rule for DTensors. Autograd is above it: a gradient is a DTensor with its own placements."""
     x, key, law, linear, strides, base = args
     with torch.no_grad():
         x = _settled(x, linear)
@@ -51,22 +52,26 @@ def _on_shard(_: Any, operation: Any, types: Any, args: tuple[Any, ...], kwargs:
 
 
 def _settled(x: DTensor, linear: bool) -> DTensor:
-    """`x` where every rank holds final values of one block; what is anything else is gathered or summed first.
+    """`x` with placements on which every rank can work alone. Other placements are gathered or summed first.
 
-    A sum still to be made commutes with one mask on all its terms, but not with alpha dropout's constants.
+    A pending sum (`Partial`) may stay if the map is linear: all terms get the same mask, so masking the terms masks the
+    sum. With the constants of alpha dropout, this is not so.
     """
 
     def stays(placement: Placement) -> bool:
         if type(placement) is Partial:
             return linear and placement.reduce_op in ("sum", "avg")
-        return type(placement) in (Shard, Replicate)  # not their subclasses, whose blocks have gaps
+        return type(placement) in (Shard, Replicate)  # not a subclass: its shards are not contiguous blocks
 
     placements = [placement if stays(placement) else Replicate() for placement in x.placements]
     return x if all(map(stays, x.placements)) else x.redistribute(placements=placements)
 
 
 def _offset(x: DTensor) -> list[int]:
-    """Where this rank's block starts in the whole: the mesh's axes, in order, cut an axis as `torch.chunk` does."""
+    """The start of this rank's block in the whole tensor.
+
+    The axes of the mesh divide it one after another, each as `torch.chunk` does.
+    """
     offset, sizes = [0] * x.ndim, list(x.shape)
     for axis, placement in enumerate(x.placements):
         if isinstance(placement, Shard):

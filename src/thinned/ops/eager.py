@@ -1,7 +1,7 @@
-"""The eager backend: masks and noise from plain torch integer arithmetic, on whatever device the tensor is.
+"""The eager backend: masks and noise computed with integer operations of torch, on the device of the tensor.
 
-A key may carry leading axes of the input (`key.ndim` of them): every row then has a field of its own, and positions do
-not count along those axes. That is how `vmap(randomness="different")` arrives here.
+A key may be a tensor whose axes are the first `key.ndim` axes of the input: then each row has its own key, and
+positions are counted inside a row. `vmap(randomness="different")` makes such calls.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _WIDE = {torch.float32, torch.float64, torch.complex64, torch.complex128}
 def drop(
     x: Tensor, key: Tensor, threshold: int, scale: float, shift: float, fill: float, strides: Sequence[int], base: int
 ) -> Tensor:
-    """`scale * x + shift` where kept and `fill` where dropped, computed in 32 bits at least and rounded once."""
+    """`scale * x + shift` where kept and `fill` where dropped, computed in float32 or wider and rounded once."""
     y = _widened(x) * scale
     if shift:
         y += shift
@@ -36,25 +36,27 @@ def drop(
 
 
 def gaussian(x: Tensor, key: Tensor, sigma: float, strides: Sequence[int], base: int) -> Tensor:
-    """`x * (1 + sigma * n)` with n standard normal, computed in 32 bits at least and rounded once; 0 at infinity."""
+    """`x * (1 + sigma * n)`, n standard normal, computed in float32 or wider and rounded once; 0 if sigma is inf."""
     if sigma == math.inf:
         return torch.zeros_like(x)
     y = _widened(x)
     factor = _field(x, key, strides, base, 4, UNIFORM_DOMAIN, _box_muller).mul_(sigma).add_(1.0)
     factor = factor.to(y.real.dtype if y.is_complex() else y.dtype)
-    # Into x's own layout: a product of two takes, where axes have size 0 or 1, that of the other.
+    # `out` has x's memory layout. Without it the product could take the layout of `factor`, if x has axes of size 0 or
+    # 1.
     return torch.mul(y, factor, out=torch.empty_like(y)).to(x.dtype)
 
 
 def uniform(x: Tensor, key: Tensor, strides: Sequence[int], base: int) -> Tensor:
-    """`x * u` with u uniform in (0, 1), computed in 32 bits at least and rounded once."""
+    """`x * u` with u uniform in (0, 1), computed in float32 or wider and rounded once."""
     y = _widened(x)
     factor = _field(x, key, strides, base, 4, UNIFORM_DOMAIN, _unit).to(y.real.dtype if y.is_complex() else y.dtype)
-    # 32 bits round up to 1 in float32, which no uniform number may be.
+    # The largest 32-bit numbers round up to 1 in float32, but u must be below 1.
     return torch.mul(y, factor.clamp_max_(1.0 - 2.0**-24), out=torch.empty_like(y)).to(x.dtype)
 
 
 def _widened(x: Tensor) -> Tensor:
+    """`x` in float32 or wider, or the complex type of this width."""
     if x.dtype in _WIDE:
         return x
     return x.to(torch.complex64 if x.is_complex() else torch.float32)
@@ -69,7 +71,11 @@ def _field(
     domain: int,
     law: Callable[[Tensor], Tensor],
 ) -> Tensor:
-    """One value a draw, `(*key.shape, *noise_shape)`; `law` turns words `(4, *K, N)` into `(*K, N, per_block)`."""
+    """One value for each draw, of shape `(*key.shape, *noise_shape)`.
+
+    `law` turns random words of shape `(4, *K, N)` into values of shape `(*K, N, per_block)`, where K is the key's shape
+    and N the number of blocks.
+    """
     rows = key.ndim
     where = Placement(tuple(x.shape[rows:]), tuple(strides[rows:]), base % 2**64)
     key = key.to(x.device).unsqueeze(-1)
@@ -87,7 +93,7 @@ def _field(
 
 
 def _halves_below(words: Tensor, threshold: int) -> Tensor:
-    """Whether each 16-bit half-word, low before high, is below the threshold."""
+    """Whether each 16-bit half of a word is below the threshold; the low half comes before the high half."""
     below = torch.empty((*words.shape[1:], 4, 2), dtype=torch.bool, device=words.device)
     by_word = words.movedim(0, -1)
     torch.lt(by_word & 0xFFFF, threshold, out=below[..., 0])
@@ -96,14 +102,17 @@ def _halves_below(words: Tensor, threshold: int) -> Tensor:
 
 
 def _unit(words: Tensor) -> Tensor:
-    """Four uniform numbers a block."""
+    """Four uniform numbers for each block."""
     wide = torch.float32 if words.device.type == "mps" else torch.float64
     return words.movedim(0, -1).to(wide).add_(0.5).mul_(2.0**-32)
 
 
 def _box_muller(words: Tensor) -> Tensor:
-    """Four standard normals a block, in float64. Metal has none, and float32 misses the contract's tolerance where u is
-    near 1: there the CPU computes them."""
+    """Four standard normal numbers for each block, in float64.
+
+    Metal (MPS) has no float64, and float32 exceeds the tolerance of the contract where u is near 1. So the CPU computes
+    them for Metal.
+    """
     device = words.device
     metal = device.type == "mps"
     unit = (words.cpu() if metal else words).double().add_(0.5).mul_(2.0**-32)

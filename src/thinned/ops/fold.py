@@ -1,6 +1,7 @@
-"""Child keys: of a number, and of keys that are tensors, the operator `thinned::fold_in`.
+"""Child keys: `fold_in` for keys that are numbers and for keys that are tensors.
 
-An operator, since a key that torch.compile or torch.func.vmap is at work on has no value in Python to fold.
+For tensors it is the operator `thinned::fold_in`, because under torch.compile and torch.func.vmap a key has no value in
+Python.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ def fold_in(key: Tensor, n: int) -> Tensor:
     """`thinned.noise.fold_in` of every key in a tensor.
 
     Arguments:
-        key: int64, the bits of unsigned keys, any shape.
-        n: which child, in [0, 2**64).
+        key: int64 with the bits of unsigned keys, any shape.
+        n: the number of the child, in [0, 2**64).
 
     Returns:
-        int64, of `key`'s shape, on its device.
+        The child keys: int64, of the shape and device of `key`.
 
-    Cost: keys are few, so it is a loop in Python, and a wait for the device if they are not on the CPU.
+    Cost: a loop in Python over the keys, because keys are few. Keys on a GPU are copied to the CPU first.
 
     >>> fold_in(torch.tensor(0), 1).item() % 2**64 == noise.fold_in(0, 1)
     True
@@ -41,13 +42,13 @@ def fold_in(key: Tensor, n: int) -> Tensor:
 
 
 def fold_number(key: int, n: int) -> int:
-    """`thinned.noise.fold_in` by the compiled kernel where there is one: 0.2 microseconds instead of 60."""
+    """`thinned.noise.fold_in`, by the compiled kernel if there is one: it takes 0.2 microseconds instead of 60."""
     child: int = noise.fold_in(key, n) if kernel.run is None else module.fold_in(key, n)
     return child
 
 
 def fold_numbers(keys: Sequence[int], n: int) -> list[int]:
-    """`fold_number` of many keys: without the kernel, 150 microseconds for a hundred of them."""
+    """`fold_number` of many keys. Without the kernel it takes 150 microseconds for a hundred keys."""
     if kernel.run is not None:
         return [module.fold_in(key, n) for key in keys]
     words = blocks(np.array(keys, dtype=np.uint64), np.uint64(n), FOLD_IN_DOMAIN).tolist()

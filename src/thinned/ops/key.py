@@ -1,4 +1,4 @@
-"""Where a call's key comes from: the caller, or one tiny draw from torch's own generator."""
+"""The key of a call: given by the caller, or drawn from torch's generator by one small call."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ _DISTRIBUTED = torch.distributed.is_available()  # torch can be built without
 def draw_key(generator: torch.Generator | None = None) -> Tensor:
     """A fresh 64-bit key as a 0-dim int64 tensor, drawn by one `torch.randint`.
 
-    The draw is from the CPU's default generator whatever device the data is on, so `torch.manual_seed`, `fork_rng`, the
-    RNG state that activation checkpointing saves, and `vmap(randomness=...)` mean for us what they mean for torch.
+    It is drawn from the CPU's default generator, on whatever device the data is. So `torch.manual_seed`, `fork_rng`,
+    the generator state that activation checkpointing saves, and `vmap(randomness=...)` act on it as on torch's noise.
 
-    Where torch.distributed runs more than one process, the number drawn is folded with the process's rank, so that
-    ranks of one seed differ. A compiled graph has the rank of the time when it was traced.
+    If torch.distributed runs several processes, the rank of the process is folded into the number. So ranks with equal
+    seeds have different keys. A compiled graph contains the rank that the process had during tracing.
 
     Arguments:
-        generator: draw from this one instead, on its own device; the rank plays no part.
+        generator: the generator to draw from, on its own device. Then the rank is not folded in.
 
     >>> torch.equal(draw_key(torch.Generator().manual_seed(1)), draw_key(torch.Generator().manual_seed(1)))
     True
     """
     recomputed = generator is None and tracing() and functorch_config.activation_memory_budget < 1
-    # With a budget the compiler draws again in the backward pass, unless it is a checkpoint that draws, whose generator
-    # it winds back.
+    # With an activation memory budget, the compiler may recompute the draw in the backward pass, and would draw another
+    # key. In a checkpoint it restores the generator state first, so the key is the same.
     key = checkpoint(_draw, generator, use_reentrant=False) if recomputed else _draw(generator)
     rank = _rank() if generator is None else None
     return key if rank is None else fold_in(key, rank)
@@ -46,18 +46,19 @@ def _draw(generator: torch.Generator | None) -> Tensor:
 
 
 def _rank() -> int | None:
-    """This process's rank, None where there is no other process."""
+    """The rank of this process; None if there is one process only."""
     if not (_DISTRIBUTED and torch.distributed.is_initialized()) or torch.distributed.get_world_size() == 1:
         return None
     return torch.distributed.get_rank()
 
 
 def as_key(key: int | Tensor | None, generator: torch.Generator | None = None) -> Tensor:
-    """The key to use: `key` itself, as an int64 tensor, or a fresh one from `generator`.
+    """The key of a call as a 0-dim int64 tensor: `key`, or if it is None a fresh one from `generator`.
 
     Raises:
-        TypeError, ValueError: `key` is neither an integer in [0, 2**64) nor a 0-dim int64 tensor with those bits, or
-            `key` and `generator` are both given.
+        TypeError: `key` is no integer and no 0-dim int64 tensor.
+        ValueError: `key` is an integer outside [0, 2**64).
+        ValueError: `key` and `generator` are both given.
     """
     if key is None:
         return draw_key(generator)
@@ -71,24 +72,25 @@ def as_key(key: int | Tensor | None, generator: torch.Generator | None = None) -
             )
         return key
     check(UINT64, "key", "key", key)
-    # Never on torch's default device: a key made there under "meta" has no value, and on a GPU it costs a transfer.
+    # On the CPU, whatever torch's default device is: on "meta" a key would have no value, and on a GPU it would cost a
+    # transfer.
     return torch.tensor(signed(int(key)), dtype=torch.int64, device="cpu")
 
 
 def key_for(input: Tensor, key: int | Tensor | None, generator: torch.Generator | None) -> Tensor:
-    """`as_key` for the noise on `input`: where that is a DTensor, all ranks of its mesh get one key."""
+    """`as_key` for noise on `input`. If `input` is a DTensor, all ranks of its mesh get the same key."""
     chosen = as_key(key, generator)
     if type(input) is Tensor or type(input) is torch.nn.Parameter or not _DISTRIBUTED:
         return chosen
-    from . import dtensor  # takes half a second the first time, and teaches the operators what to do with a DTensor
+    from . import dtensor  # half a second the first time; registers the operators for DTensors
 
     return dtensor.agreed(chosen, input) if key is None else chosen
 
 
 def as_number(key: int | Tensor | None, generator: torch.Generator | None = None) -> int:
-    """`as_key` as a number, for a backend that keeps no tensor: modulo 2**64 it is the key."""
+    """`as_key` as a number, for a backend that needs no tensor. The key is this number modulo 2**64."""
     if key is None and generator is None:
-        # `draw_key`'s own draw, into a tensor that is there already: half the cost of a small layer's call.
+        # The same draw as in `draw_key`, but into an existing tensor: a new one would double the cost of a small call.
         number = int(_cell.tensor.random_(-(2**63), 2**63 - 1).item())
         rank = _rank()
         return number if rank is None else fold_number(number % 2**64, rank)
@@ -99,7 +101,7 @@ def as_number(key: int | Tensor | None, generator: torch.Generator | None = None
 
 
 class _Cell(threading.local):
-    """A tensor for one number, one a thread."""
+    """A tensor for one number, separate in each thread."""
 
     def __init__(self) -> None:
         with torch.inference_mode(False):

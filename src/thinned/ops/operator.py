@@ -1,12 +1,12 @@
-"""How noise meets a tensor: the torch operators `thinned::drop`, `thinned::gaussian` and `thinned::uniform`.
+"""Defines the torch operators `thinned::drop`, `thinned::gaussian` and `thinned::uniform`, with their derivatives.
 
-All are affine in `x` once the key is fixed, so each is its own backward: the gradient, the tangent and the gradient of
-the gradient are the linear part of the same operator on another tensor. Only the key and the law are saved. The law,
-that is p, comes as a small CPU tensor (`rate.py`), so that a graph takes any p.
+With a fixed key each operator is affine in `x`. So the gradient, the tangent and the second derivative are the linear
+part of the same operator, applied to another tensor. Only the key and the law are saved for them. The law (the numbers
+computed from p) is a small CPU tensor (`rate.py`), so that one graph serves every p.
 
-The autograd kernel is registered by hand because `torch.library.register_autograd` knows no forward mode: it returns a
-zero tangent in silence. A single-level function is what a dispatcher kernel needs: `torch.func`'s levels come through
-the dispatcher one by one, and an ordinary `autograd.Function` would start at the outermost again.
+The autograd kernel is registered by hand, because `torch.library.register_autograd` does not support forward mode: it
+returns a zero tangent without an error. It uses a single-level autograd function, because the dispatcher calls the
+kernel once for each level of `torch.func`; an ordinary `autograd.Function` would start again at the outermost level.
 """
 
 from __future__ import annotations
@@ -32,22 +32,23 @@ from . import cpu, eager
 from .rate import unpacked
 
 _library = torch.library.Library("thinned", "DEF")
-# A recorded CUDA graph would keep one key, and so one mask. Compilers that record such graphs run our operators between
-# them: "reduce-overhead" in torch 2.11 and later.
+# A recorded CUDA graph would replay one key, and so one mask. With this tag, torch.compile's mode "reduce-overhead"
+# runs our operators outside of the recorded graphs, in torch 2.11 and later.
 _TAGS = (torch.Tag.cudagraph_unsafe,) if hasattr(torch.Tag, "cudagraph_unsafe") else ()
 
 
 def _register(name: str, kernel: Callable[..., Tensor]) -> None:
-    """Define `thinned::name` with its eager, meta, autograd and vmap kernels.
+    """Define `thinned::name` with its kernels for eager mode, fake tensors, autograd and vmap.
 
-    `linear` asks for the map without its constants.
+    The operator's argument `linear` asks for the linear part of the map: without shift, and with fill 0.
     """
     schema = f"{name}(Tensor x, Tensor key, Tensor law, bool linear, SymInt[] strides, SymInt base) -> Tensor"
     _library.define(schema, tags=_TAGS)
     operator: Any = getattr(torch.ops.thinned, name).default
 
     def below(keyset: Any, *arguments: Any) -> Any:
-        # Below this level's autograd; the levels of torch.func underneath need both modes on to record their own.
+        # Call the operator below the autograd of this level. Both gradient modes are on, because the inner levels of
+        # torch.func need them to record their own derivatives.
         with BelowAutograd(), torch.enable_grad(), set_forward_grad(True):
             return operator.redispatch(keyset & after_autograd, *arguments)
 
@@ -93,7 +94,7 @@ def _register(name: str, kernel: Callable[..., Tensor]) -> None:
     ) -> tuple[Tensor, int]:
         x_dim, key_dim, law_dim = in_dims[:3]
         if law_dim is not None:
-            # A kernel takes one law a call.
+            # A kernel takes one law in a call, so the rows are computed one by one.
             given = list(zip((x, key, law), in_dims[:3], strict=True))
             rows = (
                 [value if dim is None else value.select(dim, row) for value, dim in given]
@@ -101,7 +102,8 @@ def _register(name: str, kernel: Callable[..., Tensor]) -> None:
             )
             return torch.stack([operator(*row, linear, strides, base) for row in rows]), 0
         rows_before = key.ndim - (key_dim is not None)
-        # A row of its own for every key; the new axis has stride 0, so that it never enters a position.
+        # The batch becomes the first axis of x, with one key for each row if the keys differ. Its noise stride is 0, so
+        # that it does not change a position.
         x = x.movedim(x_dim, 0) if x_dim is not None else x.expand(info.batch_size, *x.shape)
         if key_dim is not None:
             key = key.movedim(key_dim, 0)
@@ -125,13 +127,13 @@ def _drop(x: Tensor, key: Tensor, law: Tensor, linear: bool, strides: Sequence[i
 
 def _gaussian(x: Tensor, key: Tensor, law: Tensor, linear: bool, strides: Sequence[int], base: int) -> Tensor:
     sigma = law.item()
-    if sigma != math.inf:  # what p = 1 stands for
+    if sigma != math.inf:  # infinity is the deviation of p = 1
         check(DEVIATION, "gaussian", "sigma", sigma)
     return eager.gaussian(x, key, sigma, strides, base)
 
 
 def _uniform(x: Tensor, key: Tensor, law: Tensor, linear: bool, strides: Sequence[int], base: int) -> Tensor:
-    return eager.uniform(x, key, strides, base)  # a factor that has no law
+    return eager.uniform(x, key, strides, base)  # the law is not used
 
 
 _register("drop", _drop)

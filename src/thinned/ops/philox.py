@@ -1,7 +1,8 @@
-"""Philox4x32-10 in plain torch integer arithmetic: the eager backend's bits, on every device.
+"""Philox4x32-10 in integer operations of torch: the random bits of the eager backend, on every device.
 
-Signed 64-bit products wrap modulo 2**64, so their bits are the unsigned ones; the arithmetic shift is masked. The two
-multiplications of a round are done as one on a stacked pair, because on small tensors a call costs more than its work.
+torch has only signed 64-bit integers here. Their products wrap modulo 2**64, so they have the same bits as unsigned
+products. A right shift copies the sign bit, so its result is masked. The two multiplications of a round are one call on
+a stacked pair, because on small tensors the cost of a call is larger than its work.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ _LOW = 0xFFFFFFFF
 
 
 def philox_words(block: Tensor, key: Tensor, domain: int) -> Tensor:
-    """The four output words of numbered blocks, as int64 in [0, 2**32).
+    """The four output words of each block, as int64 in [0, 2**32).
 
     Arguments:
         block: int64 block numbers (bits of an unsigned number), shape `(*K, N)`.
@@ -34,8 +35,9 @@ def philox_words(block: Tensor, key: Tensor, domain: int) -> Tensor:
     odd = torch.full((2, *shape), domain, dtype=torch.int64, device=device)
     even[0], odd[0] = block & _LOW, (block >> 32) & _LOW
     for round_key in _round_keys(key):
-        # Word 0 takes the high half of word 2's product and word 2 that of word 0's: hence the flip. The low halves
-        # become the odd words; their upper bits are cut off when the next round has mixed them in.
+        # The new word 0 has the high half of word 2's product, and the new word 2 the high half of word 0's product: so
+        # the pair is flipped. The low halves of the products become the odd words; `& _LOW` in the next round removes
+        # their upper bits.
         product = (even * multiplier).flip(0)
         odd ^= product >> 32
         odd ^= round_key
@@ -53,5 +55,5 @@ def _round_keys(key: Tensor) -> tuple[Tensor, ...]:
 
 
 def signed(value: int) -> int:
-    """The signed number with the low 64 bits of an unsigned one."""
+    """The signed 64-bit number that has the bits of an unsigned one."""
     return (value + 2**63) % 2**64 - 2**63

@@ -1,6 +1,6 @@
-"""A key that knows which part of a batch its tensor is, and the source of keys for calls that have none.
+"""A key together with the part of the batch that a tensor holds, and the source of such keys for calls without a key.
 
-Streams (`thinned.nn.stream`) hand such keys to the operators; the operators know nothing else of streams.
+Streams (`thinned.nn.stream`) give these keys to the operators. The operators know nothing else about streams.
 """
 
 from __future__ import annotations
@@ -21,13 +21,21 @@ Location = tuple[int | Tensor, Sequence[int] | None, Sequence[int] | None, Seque
 
 
 class Placed(NamedTuple):
-    """A key, as a number or a 0-dim int64 tensor, and the parts of a batch, the outermost first, that its tensor is."""
+    """A key, and the part of the whole batch that the input holds.
 
-    key: int | Tensor
-    parts: Parts = ()
+    Example: `Placed(7, (Part(1, 4),))` says that the input is the second of four equal parts of the batch. Its mask is
+    then the one that these rows have in a call on the whole batch with key 7.
+    """
+
+    key: int | Tensor  # a number, or a 0-dim int64 tensor
+    parts: Parts = ()  # nested parts, the outermost first; () is the whole batch
 
     def located(self, shape: Sequence[int], batch_dim: int | None, *given: Sequence[int] | None) -> Location:
-        """The key, and `place`'s `offset`, `step` and `global_shape` for a tensor of this shape: the given, if any."""
+        """The key, and `offset`, `step` and `global_shape` for `place`.
+
+        They are computed from the parts, for a tensor of this shape. If the caller has given one of them, the given
+        values are returned.
+        """
         if not self.parts or batch_dim is None or any(given):
             offset, step, global_shape = given
             return self.key, offset, step, global_shape
@@ -35,37 +43,40 @@ class Placed(NamedTuple):
         return self.key, *found(shape, self.parts, batch_dim)
 
 
-_located = lru_cache(maxsize=1024)(locate)  # a model's calls are few and alike
+_located = lru_cache(maxsize=1024)(locate)  # a model makes the same few calls at every step
 
 
 class KeySource(Protocol):
-    """Has a key for a call on this input."""
+    """An object that gives a key to a call on this input: the site of a stream, for instance."""
 
     def draw(self, input: Tensor) -> Placed: ...
 
 
 class _Sources:
-    """The sources of the streams that one thread has entered and not left."""
+    """The key sources of the streams that one thread has entered and not left yet."""
 
     def __init__(self) -> None:
         self.entered: list[KeySource | None] = []
-        self.innermost: KeySource | None = None  # the last of them. None: keys come from torch's generator
-        # Python did not start this thread. Autograd runs a GPU's backward pass in such a thread, where a checkpoint
-        # repeats calls of a thread that is not known: the latest source of all threads is taken.
+        self.innermost: KeySource | None = None  # the last entered. None: keys come from torch's generator
+        # Whether the thread was started outside of Python. In such a thread autograd runs the backward pass on a GPU,
+        # and a checkpoint repeats calls there. It is not known which thread made these calls first, so the latest
+        # source of all threads is taken.
         self.foreign = isinstance(threading.current_thread(), threading._DummyThread)
 
 
 class _ThisThread(threading.local):
+    """Gives each thread its own `_Sources`."""
+
     def __init__(self) -> None:
         self.sources = _Sources()
 
 
 _this_thread = _ThisThread()
-_of_all_threads: list[KeySource | None] = []
+_of_all_threads: list[KeySource | None] = []  # of every thread, the latest last
 
 
 def source() -> KeySource | None:
-    """The source of keys for calls that belong to no module and have no key, in this thread."""
+    """The source of keys, in this thread, for calls that are outside of any module and have no key of their own."""
     own = _this_thread.sources
     if own.foreign and own.innermost is None and _of_all_threads:
         return _of_all_threads[-1]
@@ -73,7 +84,11 @@ def source() -> KeySource | None:
 
 
 def enter(source: KeySource | None) -> Callable[[], None]:
-    """Make this the thread's source; None is torch's generator. Returns what takes it back, from any thread."""
+    """Make this the source of keys of the thread; None is torch's generator.
+
+    Returns:
+        A function that undoes this. It may be called from any thread.
+    """
     own = _this_thread.sources
     _of_all_threads.append(source)
     own.entered.append(source)
@@ -89,7 +104,7 @@ def enter(source: KeySource | None) -> Callable[[], None]:
 
 @contextmanager
 def outside_streams() -> Iterator[None]:
-    """Calls that belong to no module draw from torch's generator, whichever stream is active."""
+    """Inside the `with`, calls outside of any module draw keys from torch's generator, also in an active stream."""
     leave = enter(None)
     try:
         yield

@@ -1,8 +1,8 @@
-"""p as data.
+"""Rates as tensors, so that one compiled graph serves every p.
 
-A number that torch.compile meets becomes part of its graph, so that every new p is a new graph; a tensor is an input of
-it. While a graph is traced, p is a tensor therefore, and a small operator, `thinned::law`, computes what p stands for
-when the graph runs, with eager mode's own functions.
+torch.compile makes a Python number a constant of the graph, and compiles again for a new number. A tensor is an input
+of the graph. Therefore p is a tensor while a graph is traced. When the graph runs, the operator `thinned::law` computes
+the kernel's numbers from p, with the same functions as in eager mode.
 """
 
 from __future__ import annotations
@@ -18,19 +18,20 @@ Rate = float | Tensor
 
 
 def tracing() -> bool:
-    """Whether numbers become data now. An exported program keeps the rates with which it was exported, as numbers."""
+    """Whether torch.compile traces now, so that a rate must be a tensor. In torch.export rates stay constants."""
     return torch.compiler.is_compiling() and not exporting()
 
 
 def as_rate(rule: ArgumentRule, owner: str, argument: str, value: Rate) -> Rate:
-    """A rate checked, and in the form that the moment asks for: a number in eager mode, data while a graph is traced.
+    """Check a rate, and return it as a number in eager mode, or as a tensor while a graph is traced.
 
-    While traced, 0 stays a number, since it leaves the noise out of the graph; and a tensor's value is not known, so
-    that one which breaks the rule is refused when the graph runs. Under vmap, one rate a row is data too.
+    While a graph is traced, 0 stays a number, because then the graph has no noise. The value of a tensor is not known
+    in a trace: if it breaks the rule, the error is raised when the graph runs. Under vmap a tensor stays a tensor.
 
     Raises:
-        TypeError, ValueError: a number that breaks the rule, or a tensor that is not one floating-point value without
-            gradient.
+        TypeError: a number has the wrong type.
+        TypeError: a tensor is not one floating-point number without gradient.
+        ValueError: the value breaks the rule.
     """
     if isinstance(value, Tensor):
         if value.numel() != 1 or not value.is_floating_point() or value.requires_grad:
@@ -43,27 +44,27 @@ def as_rate(rule: ArgumentRule, owner: str, argument: str, value: Rate) -> Rate:
             return value
         value = value.item()
     check(rule, owner, argument, value)
-    # A product, since that is what torch.compile can turn from arithmetic on numbers into arithmetic on tensors.
+    # A product, because torch.compile can turn a product with a number into an operation on tensors.
     return torch.ones((), dtype=torch.float64, device="cpu") * value if tracing() and not is_zero(value) else value
 
 
 def is_zero(value: Rate) -> bool:
-    """Whether a rate is known to be 0, in which case there is no noise to make."""
+    """Whether a rate is known to be 0, so that no noise is needed."""
     return not isinstance(value, Tensor) and value == 0
 
 
 def realised(p: Rate) -> Rate:
-    """`thinned.noise.realised`, of a number or of data."""
+    """`thinned.noise.realised` of a number or a tensor: p as it is rounded to 16 bits."""
     return packed("realised", p, "realised").reshape(()) if isinstance(p, Tensor) else noise.realised(p)
 
 
 def deviation(p: Rate, owner: str) -> Rate:
-    """Gaussian dropout's standard deviation, of a number or of data."""
+    """The standard deviation of Gaussian dropout, sqrt(p / (1 - p)), of a number or a tensor."""
     return packed("deviation", p, owner) if isinstance(p, Tensor) else formulas.deviation(p)
 
 
 def packed(formula: str, p: Rate, owner: str) -> Tensor:
-    """`formulas.numbers` as a float64 tensor on the CPU."""
+    """The result of `formulas.numbers` as a float64 tensor on the CPU."""
     if isinstance(p, Tensor):
         result: Tensor = torch.ops.thinned.law(p, formula, owner)
         return result
@@ -71,7 +72,7 @@ def packed(formula: str, p: Rate, owner: str) -> Tensor:
 
 
 def unpacked(packed: Tensor, linear: bool) -> tuple[int, float, float, float]:
-    """A law's numbers, for a kernel; the linear part of the map adds nothing and fills with 0."""
+    """The numbers of a law for a kernel. The linear part of the map has shift 0 and fill 0."""
     level, gain, shift, fill = packed.tolist()
     return int(level), gain, *((0.0, 0.0) if linear else (shift, fill))
 

@@ -1,6 +1,6 @@
-"""HOW p moves over steps: constant, linear, cosine, warm-up, early, late, curriculum, by depth, and their products.
+"""How does p change over the steps of training? Curves: constant, linear, cosine, warm-up, early, late and others.
 
-`thinned.Schedule` sets a model's p by them. Imports no torch.
+`thinned.Schedule` sets the p of a model by a curve. This package does not import torch.
 
 >>> from thinned.schedules import Cosine, WarmUp
 >>> p = WarmUp(1.0, steps=100) * Cosine(0.4, 0.0, steps=1000)

@@ -1,7 +1,7 @@
-"""What a curve is: p as a pure function of the step, to be read, plotted and multiplied. `thinned.schedules` has all.
+"""Curves: p as a pure function of the training step. Here are `Curve`, `Constant`, `Product` and `ByDepth`.
 
-Every one is a small frozen dataclass: `p = curve(step)`, where the step is the number of optimiser steps that are over.
-The first step of training has 0.
+Every curve is a small frozen dataclass, called as `p = curve(step)`. The step is the number of finished optimiser
+steps, so it is 0 in the first step of training.
 """
 
 from __future__ import annotations
@@ -17,15 +17,17 @@ LENGTH = Integer(1, 2**63 - 1, "[1, 2**63)")
 
 
 def probability() -> float:
+    """A field of a curve that must be a probability."""
     return cast(float, field(metadata={"rule": PROBABILITY}))
 
 
 def length() -> int:
+    """A field of a curve that must be a number of steps, at least 1."""
     return cast(int, field(metadata={"rule": LENGTH}))
 
 
 class Curve:
-    """p as a function of the step. `a * b` is the product, of two curves or of a curve and a number in [0, 1]."""
+    """p as a function of the step. `a * b` is the product of two curves, or of a curve and a number in [0, 1]."""
 
     def __post_init__(self) -> None:
         parameters: Sequence[Field[Any]] = fields(self)  # type: ignore[arg-type]
@@ -39,6 +41,7 @@ class Curve:
         return self.at(int(check(STEP, type(self).__name__, "step", step)))
 
     def at(self, step: int) -> float:
+        """p after `step` steps, without a check of `step`. Each curve defines it."""
         raise NotImplementedError
 
     def __mul__(self, other: Curve | float) -> Curve:
@@ -82,16 +85,18 @@ class Product(Curve):
 
 @dataclass(frozen=True)
 class ByDepth(Curve):
-    """The last block's p, which earlier blocks have in proportion to their depth: block l of L has `p(step) * l / L`.
+    """p that rises linearly with depth: block l of L has `last(step) * l / L`.
 
-    The linear decay of stochastic depth, at every step of a curve. `thinned.Schedule` counts the blocks; called by
-    itself it is the last one's. Source: Huang, Sun, Liu, Sedra and Weinberger 2016, equation 4.
+    This is the linear decay of stochastic depth, with a curve in place of a constant p. `thinned.Schedule` counts the
+    blocks. Called itself, it gives p of the last block.
+
+    Source: Huang, Sun, Liu, Sedra and Weinberger 2016, equation 4.
 
     >>> [ByDepth(0.5).block(number, of=4)(0) for number in (1, 2, 3, 4)]
     [0.125, 0.25, 0.375, 0.5]
     """
 
-    last: Curve | float
+    last: Curve | float  # the curve of the last block's p
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "last", _flat("ByDepth", curve(self.last)))
@@ -102,7 +107,7 @@ class ByDepth(Curve):
     __rmul__ = __mul__
 
     def block(self, number: int, of: int) -> Curve:
-        """The curve of block `number`, 1 to `of`."""
+        """The curve of one block; blocks are numbered from 1 to `of`."""
         check(LENGTH, "ByDepth", "of", of)
         check(Integer(1, of, f"[1, {of}]"), "ByDepth", "number", number)
         return cast(Curve, self.last) if number == of else cast(Curve, self.last) * (number / of)
@@ -112,12 +117,16 @@ class ByDepth(Curve):
 
 
 def curve(value: Curve | float) -> Curve:
-    """A curve as it is, a number in [0, 1] as a constant."""
+    """The value itself if it is a curve; a number in [0, 1] as a `Constant`."""
     return value if isinstance(value, Curve) else Constant(value)
 
 
 def _flat(owner: str, value: Any) -> Any:
-    """Not a curve by depth: in a product that would be lost, or counted twice."""
+    """The value, unless it is a `ByDepth`: inside another curve, depth would be ignored or counted twice.
+
+    Raises:
+        ValueError: the value is a `ByDepth`.
+    """
     if isinstance(value, ByDepth):
         raise ValueError(f"`{owner}`: depth must be counted once, and outermost. Got {value!r}. Write ByDepth(a * b).")
     return value

@@ -1,4 +1,4 @@
-"""The curves that have names: between two values, early and late dropout, curriculum dropout."""
+"""The curves of the literature: linear, cosine, warm-up, early dropout, late dropout, curriculum dropout."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ SHAPE = Choice(("linear", "constant"))
 
 @dataclass(frozen=True, slots=True)
 class _Pace:
+    """The rule for `gamma`: a finite number above 0."""
+
     text: str = "must be a finite number above 0"
 
     def fault(self, value: object) -> tuple[type[Exception], str] | None:
@@ -28,7 +30,7 @@ def _pace() -> float:
 
 @dataclass(frozen=True)
 class Linear(Curve):
-    """From `start` to `end` in `steps` equal steps, then `end`: `start + (end - start) * step / steps`.
+    """From `start` to `end` in `steps` equal steps, and `end` after them: `start + (end - start) * step / steps`.
 
     >>> ramp = Linear(0.0, 0.5, steps=100)
     >>> ramp(0), ramp(50), ramp(100), ramp(1000)
@@ -46,7 +48,9 @@ class Linear(Curve):
 
 @dataclass(frozen=True)
 class Cosine(Curve):
-    """From `start` to `end` on half a wave, then `end`: `end + (start - end) * (1 + cos(pi * step / steps)) / 2`.
+    """From `start` to `end` along half a cosine wave: `end + (start - end) * (1 + cos(pi * step / steps)) / 2`.
+
+    After `steps` steps it is `end`.
 
     >>> fall = Cosine(0.4, 0.0, steps=100)
     >>> [round(fall(step), 3) for step in (0, 25, 50, 75, 100)]
@@ -64,9 +68,9 @@ class Cosine(Curve):
 
 @dataclass(frozen=True)
 class WarmUp(Curve):
-    """From 0 to `p` in `steps` equal steps, then `p`: `Linear(0, p, steps)`.
+    """From 0 to `p` in `steps` equal steps, and `p` after them: the same as `Linear(0, p, steps)`.
 
-    In front of another curve it is a factor: `WarmUp(1.0, 100) * Cosine(0.4, 0.0, 1000)`.
+    To begin another curve with a warm-up, multiply: `WarmUp(1.0, 100) * Cosine(0.4, 0.0, 1000)`.
 
     >>> WarmUp(0.5, steps=4)(1)
     0.125
@@ -81,10 +85,12 @@ class WarmUp(Curve):
 
 @dataclass(frozen=True)
 class EarlyDropout(Curve):
-    """Dropout in the first `steps` steps only, against underfitting: `p * (1 - step / steps)`, then 0.
+    """Dropout in the first `steps` steps only, against underfitting: `p * (1 - step / steps)`, and 0 after them.
 
-    With `shape="constant"` it is `p` until then. Source: Liu, Xu, Jin, Shen and Darrell 2023, whose default falls
-    linearly over the first 50 of 300 epochs. (Their code reaches 0 one step earlier.)
+    With `shape="constant"` it is `p` in all of the first `steps` steps.
+
+    Source: Liu, Xu, Jin, Shen and Darrell 2023. Their default is a linear fall over the first 50 of 300 epochs. (Their
+    code reaches 0 one step earlier.)
 
     >>> early = EarlyDropout(0.1, steps=1000)
     >>> early(0), early(500), early(1000), early(5000)
@@ -103,9 +109,9 @@ class EarlyDropout(Curve):
 
 @dataclass(frozen=True)
 class LateDropout(Curve):
-    """No dropout in the first `steps` steps, then `p`: the fit comes first, and regularisation later.
+    """No dropout in the first `steps` steps, and `p` after them: first fit the data, then regularise.
 
-    Source: Liu et al. 2023, with a cutoff at 50 of 300 epochs.
+    Source: Liu et al. 2023. They start dropout after 50 of 300 epochs.
 
     >>> late = LateDropout(0.4, steps=1000)
     >>> late(999), late(1000)
@@ -121,10 +127,12 @@ class LateDropout(Curve):
 
 @dataclass(frozen=True)
 class Curriculum(Curve):
-    """From easy to hard: units are kept with probability `(1 - theta) exp(-gamma step) + theta`, theta = 1 - p.
+    """From easy to hard: `p * (1 - exp(-gamma * step))`, which rises from 0 towards `p`.
 
-    In terms of what is dropped, `p * (1 - exp(-gamma * step))`: 0 at first, p in the end. `gamma = 10 / T` comes
-    within 5e-5 of it, relatively, at step T. Source: Morerio, Cavazza, Volpi, Vidal and Murino 2017.
+    The paper gives the keep probability, `(1 - theta) exp(-gamma step) + theta` with theta = 1 - p. With
+    `gamma = 10 / T` the relative distance to `p` at step T is below 5e-5.
+
+    Source: Morerio, Cavazza, Volpi, Vidal and Murino 2017.
 
     >>> hard = Curriculum(0.5, gamma=10 / 1000)
     >>> [round(hard(step), 3) for step in (0, 100, 500, 1000)]

@@ -1,1 +1,1 @@
-"""Whether the variance is right: the shift that noise causes, and new running statistics."""
+"""Is the variance right? Measure the variance shift that noise causes, and estimate running statistics again."""

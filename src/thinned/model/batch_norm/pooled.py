@@ -1,4 +1,4 @@
-"""Mean and variance of all that a batch normalisation layer has read, as if it had been one batch."""
+"""Mean and variance of all inputs of a batch normalisation layer, computed as if they were one batch."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ from ...nn.names import Module
 
 
 class Pooled:
-    """A layer's statistics over many batches: a hook before its forward takes them, `store` puts them in the layer.
+    """The mean and variance of one layer's inputs over many batches.
 
-    The sums of squares within the batches and between them are added (Chan, Golub and LeVeque 1979), in float64.
+    An instance is a forward pre-hook of the layer: each call adds one batch. `store` then writes the result into the
+    layer's running statistics. Example: after the batches [2, 4] and [6, 8] the mean is 5 and the variance 20 / 3.
+
+    The sum of squares within a batch and the sum of squares between batches are added (Chan, Golub and LeVeque 1979),
+    in float64.
     """
 
     def __init__(self, name: str, layer: BatchNorm) -> None:
@@ -32,7 +36,7 @@ class Pooled:
             )
         x = x.to(torch.promote_types(x.dtype, torch.float32))
         variance, mean = torch.var_mean(x, [0, *range(2, x.ndim)], correction=0)
-        if x.device.type == "mps":  # which has no float64
+        if x.device.type == "mps":  # MPS has no float64
             variance, mean = variance.cpu(), mean.cpu()
         apart = mean.double() - self.mean
         total = self.count + count
@@ -41,12 +45,15 @@ class Pooled:
         self.calls, self.count = self.calls + 1, total
 
     def store(self) -> float:
-        """Put them in the layer. The answer is the new variance over the old, a median over channels that vary.
+        """Write the mean and the variance into the layer's running statistics.
+
+        Returns:
+            The new variance over the old one: the median over the channels whose variance is above epsilon.
 
         Raises:
-            ValueError: they are not finite.
+            ValueError: a mean or a variance is not finite.
         """
-        variance = self.squares / (self.count - 1)  # unbiased, as the layer itself keeps it
+        variance = self.squares / (self.count - 1)  # unbiased, as torch's running_var is
         if not bool((self.mean.isfinite() & variance.isfinite()).all()):
             raise ValueError(
                 f"`recalibrate_batchnorm`: what layers read must be finite. Got inf or nan in front of {self.name}. "
@@ -57,7 +64,8 @@ class Pooled:
                 buffer.copy_(value)
         if self.layer.num_batches_tracked is not None:
             self.layer.num_batches_tracked.fill_(self.calls)
-        # A mean would be that of the few channels with the wildest ratio. Below epsilon the layer sees no variance.
+        # The median, because a few channels with an extreme ratio would determine a mean. A channel whose variance is
+        # below epsilon is left out: there the layer divides by epsilon, whatever the variance is.
         before = self.before.to(variance)
         alive = torch.maximum(variance, before) > self.layer.eps
         return float((variance / before)[alive].median()) if alive.any() else 1.0

@@ -1,4 +1,4 @@
-"""Batch normalisation's running statistics, estimated again with dropout off: the cure for the variance shift."""
+"""`thinned.recalibrate_batchnorm`: estimate running statistics with dropout off, to cure the variance shift."""
 
 from __future__ import annotations
 
@@ -33,36 +33,44 @@ def recalibrate_batchnorm(
 ) -> dict[str, float]:
     """Estimate the running statistics of batch normalisation again, with dropout off.
 
-    In training, the layers behind a dropout see noisy values, and remember their variance; at inference they meet clean
-    ones (docs/design/theory.md, "Beside normalisation layers"). Call this after training, with training data. Layers
-    are put in training mode, so that each normalises by its batch, and all else in eval mode. A layer's new mean and
-    variance are those of all values that it has read, as if they had been one batch: the variance within batches and
-    between them. (`momentum=None` and a pass over the data would give the mean of the batches' variances, which leaves
-    out the second.) Batches as large as in training, or larger, are best, for what reaches the later layers depends on
-    the batch.
+    In training, a batch normalisation after a dropout reads noisy values, and its running variance includes the noise.
+    At inference it reads values without noise, whose variance is smaller (docs/design/theory.md, "Beside normalisation
+    layers"). Call this function after training, with training data. It puts the batch normalisation layers in training
+    mode, so that each normalises by its batch, and all other modules in eval mode. A layer's new statistics are the
+    mean and variance of all values that it has read, as if they were one batch. So the variance has two parts: within
+    the batches and between their means. (A pass over the data with `momentum=None` would give the mean of the batches'
+    variances, which leaves out the second part.) Take batches as large as in training, or larger: each layer normalises
+    by its batch, so the inputs of the later layers depend on the batch size.
 
-    Afterwards `num_batches_tracked` is the number of batches that a layer has read, as after `reset_running_stats`;
-    modes, momentum and all else are as before. After an exception nothing has changed.
+    Afterwards `num_batches_tracked` is the number of batches that the layer has read. Modes, momentum and everything
+    else are as before. After an exception nothing has changed.
 
     Arguments:
-        model: with batch normalisation that keeps running statistics. Layers under `thinned.freeze` stay as they are,
-            and so do those that the data do not reach.
-        loader: batches: a tensor; a tuple or list, of which the first is the input; a mapping, of arguments by name.
-            For a progress bar wrap it, `tqdm(loader)`.
-        batches: at most how many; None is all.
-        forward: how the model is called with a batch, for other batches: `lambda model, batch: model(*batch[:2])`.
-        device: where tensors of a batch are put; None is where the first of the layers is.
+        model: a model that has batch normalisation with running statistics. Layers that are frozen by `thinned.freeze`
+            or that the data do not reach stay as they are.
+        loader: an iterable of batches. A batch is a tensor; a tuple or list whose first item is the input; or a mapping
+            from argument names to values. For a progress bar pass `tqdm(loader)`.
+        batches: how many batches to read at most; None reads all.
+        forward: a function that calls the model, for any other kind of batch:
+            `lambda model, batch: model(*batch[:2])`.
+        device: where the tensors of a batch are put; None is the device of the first batch normalisation.
 
     Returns:
-        By the layers' names, the new variance over the old, a median over the channels that vary: the shift that there
-        was. Below 1 the old one had noise in it.
+        For each layer, by name: the new variance over the old one, the median over the channels whose variance is above
+        epsilon. A ratio below 1 says that the old variance contained noise.
 
     Raises:
-        ValueError: no such layer, or one not initialised; no batch; a batch of one value a channel; inf or nan.
-        TypeError: `model` is no module; a batch of another kind, without `forward`.
+        ValueError: the model has no batch normalisation with running statistics that is not frozen.
+        ValueError: such a layer is lazy and not initialised.
+        ValueError: no batch reached a layer.
+        ValueError: a batch gives a layer fewer than two values a channel.
+        ValueError: a layer read inf or nan.
+        TypeError: `model` is no module.
+        TypeError: `loader` is a tensor or no iterable.
+        TypeError: a batch is of another kind, and `forward` is not given.
 
-    Cost: one forward pass without gradients for each batch. In several processes, each has its own data: pass the same,
-    or broadcast the buffers afterwards.
+    Cost: one forward pass without gradients for each batch. Processes do not exchange statistics: in distributed
+    training give every process the same data, or broadcast the buffers afterwards.
 
     Source: Li, Chen, Hu and Yang 2019, section 5.
 
@@ -103,7 +111,7 @@ def recalibrate_batchnorm(
                 "`recalibrate_batchnorm`: `loader` must give batches that reach the model's batch normalisation. Got "
                 f"none for {', '.join(layers)}. Was the loader a generator, and is it exhausted?"
             )
-        # What the layers themselves have noted of the batches is overwritten; layers that read none noted nothing.
+        # The layers have updated their own running statistics during the passes. `store` overwrites them.
         return {name: statistics.store() for name, statistics in found.items()}
 
 
@@ -127,7 +135,10 @@ def _layers(model: Module) -> dict[str, BatchNorm]:
 
 @contextlib.contextmanager
 def _only_training(model: Module, layers: list[BatchNorm]) -> Iterator[None]:
-    """Only these are in training mode. Set without `train()`, whose overrides do other things besides."""
+    """Inside the `with`, only these layers are in training mode.
+
+    The attribute `training` is set without `train()`, because a class may override `train` and do other things in it.
+    """
     modes = [(module, module.training) for module in model.modules()]
     for module, _ in modes:
         module.training = False
@@ -142,6 +153,7 @@ def _only_training(model: Module, layers: list[BatchNorm]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _unchanged_on_errors(layers: Iterable[BatchNorm]) -> Iterator[None]:
+    """Restore the layers' buffers if the body of the `with` raises."""
     saved = [(buffer, buffer.clone()) for layer in layers for buffer in layer.buffers(recurse=False)]
     try:
         yield

@@ -1,4 +1,4 @@
-"""By how much noise makes the variance that enters a batch normalisation differ between training and inference."""
+"""Measures the variance shift: the input variance of a batch normalisation at inference over the one in training."""
 
 from __future__ import annotations
 
@@ -21,31 +21,36 @@ from ..watch.untouched import untouched
 
 Module = torch.nn.Module
 
-MASKS = 8
-LEAST = 4  # passes in which a batch normalisation that chance leaves out must have run
-MOST = 64
+MASKS = 8  # passes in training mode, if every batch normalisation ran often enough in them
+LEAST = 4  # a batch normalisation that is skipped at random is measured only if it ran in this many passes
+MOST = 64  # passes in training mode
 
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """What a batch normalisation sees."""
+    """The variance shift of one batch normalisation: right after dropout of p = 0.5 on mean 0, the ratio is 0.5."""
 
-    ratio: float  # variance at inference over that in training: the median over its channels
-    error: float  # standard error, by the jackknife over masks
+    ratio: float  # variance at inference over variance in training: the median over the channels
+    error: float  # standard error of `ratio`, by the jackknife over passes
 
 
 def variance_shift(
     model: Module, args: Iterable[Any] = (), kwargs: Mapping[str, Any] | None = None
 ) -> dict[str, Shift]:
-    """Of each batch normalisation, by the name of the module that calls it, Var at inference / Var in training.
+    """For each batch normalisation: the variance of its input at inference over the variance in training.
 
-    Per channel, the variance over the batch (and positions) of the example, with noise and averaged over 8 masks,
-    against that without noise. Other batch normalisations use the batch's own statistics in both, so noise is all that
-    differs. Right before the normalisation it is `q v / (v + p c^2)` for inputs of mean c and variance v. Of one that
-    chance leaves out, as LayerDrop does, the masks are those of the passes in which it ran, 4 at least.
+    The variance of a channel is taken over the batch and the positions of the example. In training it is the average
+    over 8 passes with fresh masks. In both modes every batch normalisation normalises by its batch, so that noise is
+    the only difference. With dropout of inputs of mean c and variance v right before the batch normalisation, the ratio
+    is `q v / (v + p c^2)`. A batch normalisation that is skipped at random, as by LayerDrop, is averaged over the
+    passes in which it ran; it must have run at least 4 times.
 
-    The model is left as it was. Cost: 9 forward passes; where one that has run in those ran less than 4 times, up to 56
-    more. Source: Li, Chen, Hu and Yang 2019; `docs/design/theory.md`.
+    Returns:
+        The shifts, by the name of the module that calls `batch_norm`. The model is left as it was.
+
+    Cost: 9 forward passes. If a batch normalisation ran in only 1 to 3 of the first 8 training passes, up to 56 more.
+
+    Source: Li, Chen, Hu and Yang 2019; `docs/design/theory.md`.
 
     >>> net = torch.nn.Sequential(torch.nn.Dropout(0.5), torch.nn.BatchNorm1d(64))
     >>> round(variance_shift(net, [torch.randn(512, 64)])["1"].ratio, 1)  # q, as the mean is 0
@@ -57,7 +62,7 @@ def variance_shift(
         for module in model.modules():
             if isinstance(module, BatchNorm):
                 module.train()
-        seed(0)  # the same model, the same figures
+        seed(0)  # so that the same model gives the same figures
         still = _variances(model, args, kwargs)
         model.train()
         runs: dict[str, list[Tensor]] = {}
@@ -79,7 +84,7 @@ def variance_shift(
 
 
 def _shift(quiet: Tensor, runs: Tensor) -> Shift:
-    """The median ratio over channels, and the spread of those with one mask left out."""
+    """The median ratio over the channels, and its jackknife error: from the medians with one training pass left out."""
     total, count = runs.sum(0), len(runs)
     left_out = ((count - 1) * quiet / (total - runs)).median(1).values
     error = math.sqrt((count - 1) * float(left_out.var(correction=0)))
@@ -87,6 +92,7 @@ def _shift(quiet: Tensor, runs: Tensor) -> Shift:
 
 
 def _variances(model: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Tensor]:
+    """The input variances of the batch normalisations in one forward pass, by module: one value a channel."""
     watch = _VarianceMode(model)
     with ExitStack() as stack:
         stack.enter_context(watch.running.followed())
@@ -96,7 +102,7 @@ def _variances(model: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
 
 
 class _VarianceMode(TorchFunctionMode):
-    """Notes the variance of each channel that enters a batch normalisation."""
+    """Records the variance of each channel of the input of every batch normalisation."""
 
     def __init__(self, model: Module) -> None:
         super().__init__()

@@ -1,1 +1,1 @@
-"""What is wrong: rules with codes, over source code and live models."""
+"""What is wrong with dropout? Rules with codes, for source code and for live models."""

@@ -1,4 +1,4 @@
-"""Check dropout by rules with codes: in live models and in source code. Importing this imports no torch."""
+"""`thinned.check`: find faults of dropout in a live model or in source code. Importing this file imports no torch."""
 
 from __future__ import annotations
 
@@ -26,22 +26,28 @@ def check(
     ignore: Iterable[str] = (),
     **kwargs: Any,
 ) -> Findings:
-    """What is wrong with the dropout in a model, or in source code.
+    """Find what is wrong with the dropout in a model, or in source code.
 
-    A model is run as `model(*args, **kwargs)` by `thinned.inspect`, which leaves it as it was, and looked at by the
-    rules for live models. Source code is only read. `thinned rules` lists the rules; `# noqa: THN101` on a line
-    silences one there.
+    A model is run as `model(*args, **kwargs)` by `thinned.inspect`, which leaves it as it was; then the rules for live
+    models look at the result. Some of them run the model again. Source code is read, and never run. `thinned rules`
+    lists the rules. `# noqa: THN101` on a line silences a rule on this line.
 
     Arguments:
-        model_or_path: a module, with its example's arguments after it; or a file or folder of Python source.
-        select: the rules to use: codes, or beginnings such as "THN1". None: for source what [tool.thinned] says, for a
-            model all.
-        ignore: rules not to use, by codes or their beginnings.
+        model_or_path: a module, followed by the arguments of an example call; or a file or folder of Python source.
+        select: the rules to use: codes, or beginnings of codes such as "THN1". None uses all rules for a model, and for
+            source code the rules that [tool.thinned] in pyproject.toml selects.
+        ignore: the rules not to use, by codes or beginnings of codes.
 
-    Raises: CheckError, a ValueError, for a path that is not there or an unknown code; TypeError for anything else than
-    a model or a path; whatever the model raises.
+    Returns:
+        The findings; `print` shows them.
 
-    Cost: for a model that of `thinned.inspect`. For source about 10 ms a file of 500 lines.
+    Raises:
+        CheckError: a ValueError. The path does not exist, a code is unknown, or a setting is wrong.
+        TypeError: `model_or_path` is neither a module nor a path, or an example is given with a path.
+        Exception: any error that the model raises on the example.
+
+    Cost: for a model that of `thinned.inspect`, and for some rules a few passes more. For source code about 10 ms for a
+    file of 500 lines.
 
     >>> import torch
     >>> net = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Dropout(0.9), torch.nn.Linear(8, 2))
@@ -53,7 +59,7 @@ def check(
         if args or kwargs:
             raise TypeError(f"`check`: a path takes no example. Got {os.fspath(model_or_path)!r} and an example.")
         return check_paths([model_or_path], select=codes, ignore=ignored)
-    torch = sys.modules.get("torch")  # who has a model has imported it
+    torch = sys.modules.get("torch")  # if there is a model, torch has been imported
     if torch is None or not isinstance(model_or_path, torch.nn.Module):
         raise TypeError(
             f"`check`: `model_or_path` must be a torch.nn.Module, or the path of a file or folder. "

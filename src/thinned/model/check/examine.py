@@ -1,4 +1,4 @@
-"""The rules for live models, on one model and its example."""
+"""Runs the rules for live models on one model and an example of its inputs."""
 
 from __future__ import annotations
 
@@ -26,11 +26,13 @@ def check_model(
     select: Iterable[str] | None = None,
     ignore: Iterable[str] = (),
 ) -> Findings:
-    """The findings in a model, less those that a `# noqa` silences on the line of the user's code that they name.
+    """The findings in a model, without those that a `# noqa` on their line of the user's code silences.
 
-    Each rule, and the inspection before, draws from one seed: the same model and example have the same findings.
+    The generators are seeded before the inspection, so that the same model and example give the same findings.
 
-    Raises: CheckError for an unknown code, and whatever the model raises.
+    Raises:
+        CheckError: a code is unknown.
+        Exception: any error that the model raises.
     """
     chosen = prefixes(("THN",) if select is None else select, "`check`: `select`")
     settings = Settings(select=chosen, ignore=prefixes(ignore, "`check`: `ignore`"))
@@ -43,4 +45,5 @@ def check_model(
 
 
 def _silenced(finding: Finding) -> bool:
+    """Whether the line of a finding has a `# noqa` for its code."""
     return bool(finding.line) and silenced_by(linecache.getline(finding.file, finding.line), finding.code)

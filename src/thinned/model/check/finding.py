@@ -1,4 +1,4 @@
-"""What a rule found, and where."""
+"""The data of a finding: the fault, its place, and the edits that fix it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, order=True)
 class Edit:
-    """Text to put in place of a span. Lines and columns count characters from 1; the end is the first column after."""
+    """A replacement of a stretch of text. Lines and columns are counted from 1, in characters; the end is exclusive."""
 
     line: int
     column: int
@@ -18,23 +18,20 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """Edits that mend a finding together: all of them are made or none."""
+    """Edits that fix a finding together: all of them are made, or none."""
 
-    what: str  # the cure as an order: "Add `training=self.training`"
+    what: str  # what the edits do: "Add `training=self.training`"
     edits: tuple[Edit, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One fault at one place.
-
-    Rules make findings by `Rule.at` and `Rule.on`, which fill in the code.
-    """
+    """One fault at one place. Rules make findings by `Rule.at` and `Rule.on`, which fill in the code."""
 
     code: str  # "THN101"
     message: str  # one line
-    file: str = ""  # "" where it is not known
-    line: int = 0  # from 1; 0 where it is not known
-    column: int = 0  # from 1, in characters; 0 where it is not known
-    place: str = ""  # of a live finding: the place's or the module's name
+    file: str = ""  # "" if unknown
+    line: int = 0  # from 1; 0 if unknown
+    column: int = 0  # from 1, in characters; 0 if unknown
+    place: str = ""  # in a live model: the name of the place or the module
     fix: Fix | None = None

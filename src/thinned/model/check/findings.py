@@ -1,4 +1,4 @@
-"""The findings of one check, as people and machines read them."""
+"""The class `Findings`: the result of a check, as a sequence, as text, and in formats for other programs."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from .finding import Finding
 
 
 class Findings(Sequence[Finding]):
-    """What a check found, in order of place; empty, and so false, where all is well.
+    """The findings of one check, ordered by file and line. It is empty, and so false, if nothing is wrong.
 
-    `print(findings)` shows a line a finding and a summary; `errors` are files that could not be read.
+    `print(findings)` shows a line for each finding, and a summary. `errors` has the files that could not be read.
 
     >>> print(Findings([Finding("THN402", "p is 0.9", "net.py", 3, 5)]))
     net.py:3:5: THN402 p is 0.9
@@ -42,15 +42,15 @@ class Findings(Sequence[Finding]):
 
     @property
     def failed(self) -> bool:
-        """Whether anything but advice was found."""
+        """Whether the check failed: there is a finding that is not advice."""
         return not all(formats.is_advice(finding) for finding in self._found)
 
     def counts(self) -> dict[str, int]:
-        """How often each code was found."""
+        """The number of findings of each code."""
         return dict(sorted(Counter(finding.code for finding in self._found).items()))
 
     def summary(self) -> str:
-        """One line: how many, and how many of them `--fix` mends."""
+        """One line: the number of findings, and how many of them `--fix` can fix."""
         if not self._found and not self.errors:
             return "All checks passed."
         advice = sum(map(formats.is_advice, self._found))
@@ -62,15 +62,15 @@ class Findings(Sequence[Finding]):
         return " ".join(said)
 
     def to_json(self) -> str:
-        """A JSON array: one object a finding."""
+        """A JSON array with an object for each finding."""
         return formats.to_json((*self.errors, *self._found))
 
     def to_github(self) -> str:
-        """Workflow commands, which GitHub shows beside the changed lines."""
+        """Workflow commands of GitHub, which shows them beside the changed lines."""
         return formats.to_github((*self.errors, *self._found))
 
     def to_sarif(self) -> str:
-        """SARIF 2.1.0, which code scanning services read."""
+        """SARIF 2.1.0, the format of code scanning services."""
         return formats.to_sarif((*self.errors, *self._found))
 
 

@@ -1,4 +1,4 @@
-"""Findings mended in the source: each fix wholly or not at all, and never a file that no longer parses."""
+"""Applies the fixes of findings to source files. All edits of a fix are made or none; the result is valid Python."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from .lens.source_file import parsed, read
 from .rule import Rule
 from .walk import Options, check_text, files
 
-_PASSES = 10  # a fix may uncover another; none of ours makes a new one
+_PASSES = 10  # after a fix another may be possible; no fix of our rules makes a new fault, so this ends
 
 
 def fixed(path: str, text: str, chosen: Iterable[Rule]) -> tuple[str, int]:
-    """The text with every safe fix made, and how many were.
+    """The text with every possible fix made, and the number of fixes.
 
-    Raises: SyntaxError for a text that is no Python to begin with.
+    Raises:
+        SyntaxError: the text is no valid Python.
     """
     chosen, made = list(chosen), 0
     for _ in range(_PASSES):
@@ -33,7 +34,10 @@ def fixed(path: str, text: str, chosen: Iterable[Rule]) -> tuple[str, int]:
 
 
 def apply(text: str, findings: Iterable[Finding]) -> tuple[str, int]:
-    """One pass: the fixes that don't overlap, from the end to the beginning; one that breaks the text is left out."""
+    """One pass over the text: make the fixes that don't overlap, from the last to the first, and count them.
+
+    A fix after which the text is no valid Python is left out.
+    """
     made, limit = 0, (len(text) + 1, 0)
     for finding in sorted(findings, key=lambda finding: (finding.line, finding.column), reverse=True):
         if finding.fix is None:
@@ -50,7 +54,7 @@ def apply(text: str, findings: Iterable[Finding]) -> tuple[str, int]:
 
 
 def _made(text: str, fix: Fix, limit: tuple[int, int]) -> tuple[str | None, tuple[int, int]]:
-    """The text with the fix's edits, unless they reach beyond `limit`; and where the first of them starts."""
+    """The text with the edits of a fix, or None if an edit reaches beyond `limit`; and the start of the first edit."""
     lines = _starts(text)
     end = limit
     for edit in sorted(fix.edits, reverse=True):
@@ -63,7 +67,7 @@ def _made(text: str, fix: Fix, limit: tuple[int, int]) -> tuple[str | None, tupl
 
 
 def _starts(text: str) -> list[int]:
-    """Where each line starts, lines being Python's."""
+    """The index at which each line starts; lines end as in Python."""
     starts, place = [0], 0
     while place < len(text):
         if text[place] == "\n" or (text[place] == "\r" and text[place + 1 : place + 2] != "\n"):
@@ -73,9 +77,10 @@ def _starts(text: str) -> list[int]:
 
 
 def fix_file(path: Path, chosen: Iterable[Rule]) -> int:
-    """Mend a file in place, all of it or nothing; its line ends, its encoding and its permissions stay.
+    """Fix a file in place. The file is replaced in one step; line ends, encoding and permissions stay.
 
-    Returns how many fixes were made.
+    Returns:
+        The number of fixes.
     """
     text, encoding = read(path)
     changed, made = fixed(str(path), text, chosen)
@@ -86,16 +91,16 @@ def fix_file(path: Path, chosen: Iterable[Rule]) -> int:
 
 
 class Mended(NamedTuple):
-    """How many fixes were made, or would be, and the difference they make."""
+    """The number of fixes that were made, or would be made, and their difference as a unified diff."""
 
     fixes: int
     diff: str
 
 
 def mend(paths: Iterable[str | os.PathLike[str]], *, preview: bool = False, **options: Unpack[Options]) -> Mended:
-    """Make every safe fix in files and below folders, or with `preview` tell what that would change.
+    """Make every possible fix in files and in the files of folders. With `preview`, only compute the difference.
 
-    A file that can't be read or parsed is left alone; `check_paths`, whose options are taken, reports it.
+    The options are those of `check_paths`. A file that is no valid Python is left alone: `check_paths` reports it.
     """
     count, changes = 0, []
     for path, settings in files(paths, **options):

@@ -1,4 +1,4 @@
-"""Findings as text, JSON, GitHub's workflow commands and SARIF."""
+"""Writes findings as text, JSON, workflow commands of GitHub, and SARIF."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from urllib.parse import quote
 from .finding import Finding
 from .registry import BY_CODE, rule
 
-ERROR = "error"  # the code of what is no finding: a file that could not be read
+ERROR = "error"  # in place of a rule's code: the file could not be read
 _SARIF = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
 def shown(path: str) -> str:
-    """A file as seen from the working directory, where it lies below."""
+    """A path relative to the working directory, if the file is inside it; else the path itself."""
     try:
         return str(Path(path).relative_to(Path.cwd())) if Path(path).is_absolute() else path
     except ValueError:
@@ -25,19 +25,19 @@ def shown(path: str) -> str:
 
 
 def where(finding: Finding) -> str:
-    """`net.py:3:5`, and in a live model the place too, or alone."""
+    """The position of a finding: `net.py:3:5`. In a live model the place follows; it stands alone without a file."""
     numbers = [str(number) for number in (finding.line, finding.column) if number]
     at = ":".join((shown(finding.file), *numbers)) if finding.file else ""
     return f"{at} {finding.place}" if at and finding.place else at or finding.place or "the model"
 
 
 def is_advice(finding: Finding) -> bool:
-    """Whether the finding is information, which fails no check."""
+    """Whether the finding is information, with which a check does not fail."""
     return finding.code in BY_CODE and BY_CODE[finding.code].advice
 
 
 def text(findings: Iterable[Finding]) -> Iterator[str]:
-    """A line each, as ruff's: `net.py:3:5: THN101 message`."""
+    """A line for each finding, in the form of ruff: `net.py:3:5: THN101 message`."""
     for finding in findings:
         mark = " [*]" if finding.fix is not None else " (advice)" if is_advice(finding) else ""
         yield f"{where(finding)}: {finding.code}{mark} {finding.message}"

@@ -1,4 +1,4 @@
-"""The rules as Markdown: `python -m thinned.model.check.page` prints docs/reference/rules.md."""
+"""Writes the rules as Markdown: `python -m thinned.model.check.page` prints docs/reference/rules.md."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ One section a rule, from the same texts that `thinned rule CODE` prints. How to 
 
 
 def section(rule: Rule, level: int) -> str:
-    """One rule's page, with headings from `level` on."""
+    """The section of one rule, under a heading of this level."""
     mark = "#" * level
     parts = [
         f"{mark} {rule.code} {rule.name}",
@@ -39,7 +39,7 @@ def section(rule: Rule, level: int) -> str:
 
 
 def page() -> str:
-    """All of docs/reference/rules.md."""
+    """The whole text of docs/reference/rules.md."""
     known = rules().values()
     lines = [_START, "| code | name | looks at | finds |", "|---|---|---|---|"]
     for rule in known:

@@ -1,7 +1,7 @@
-"""The rules as a flat table: code, name, what each looks at. A rule's own file is loaded when the rule is used.
+"""The table of all rules: code, name, and what each rule searches. The file of a rule is imported when it is used.
 
-A new rule is a row here and a file in `rules/`: `rules/thn101_functional_ignores_training.py` holds the `RULE` of the
-first row. A rule that looks at source imports no torch, so `thinned check src/` starts fast.
+A new rule is a row here and a file in `rules/`: `rules/thn101_functional_ignores_training.py` has the `RULE` of the
+first row. A rule that searches source code imports no torch, so that `thinned check src/` starts fast.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ BOTH = ("source", "models")
 
 
 class Entry(NamedTuple):
-    """A row of the table."""
+    """A row of the table: the data of a rule that are needed before its file is imported."""
 
     code: str
     name: str
-    looks_at: tuple[str, ...]
-    advice: bool = False  # information: its findings are shown, and never a failure
+    looks_at: tuple[str, ...]  # what the rule searches: "source", "models" or both
+    advice: bool = False  # the findings are information: they are shown, and the check does not fail
 
 
 ENTRIES = (
@@ -63,9 +63,10 @@ BY_CODE = {entry.code: entry for entry in ENTRIES}
 
 @cache
 def rule(code: str) -> Rule:
-    """One rule, loaded from its file.
+    """One rule. Its file is imported at the first call.
 
-    Raises: KeyError for a code that no row has.
+    Raises:
+        KeyError: the table has no such code.
 
     >>> rule("THN101").name
     'functional-ignores-training'
@@ -77,5 +78,5 @@ def rule(code: str) -> Rule:
 
 
 def rules() -> dict[str, Rule]:
-    """Every rule by its code, in the order of the codes. Loads torch, which rules for models need."""
+    """All rules by code, in the order of the codes. This imports torch, which the rules for models need."""
     return {entry.code: rule(entry.code) for entry in ENTRIES}

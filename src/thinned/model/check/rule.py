@@ -1,6 +1,7 @@
-"""One rule: its texts, which are its documentation and its test, and how it looks at source code and at live models.
+"""The class `Rule`: a rule's code, its texts, and the functions that search source code and live models for its fault.
 
-No torch here: `thinned check src/` reads every rule and must start fast.
+The texts are the rule's documentation and its test. This file must not import torch, because `thinned check src/` loads
+every rule for source code and must start fast.
 """
 
 from __future__ import annotations
@@ -25,18 +26,19 @@ _CODE = re.compile(r"THN[1-6]\d\d")
 
 @dataclass(frozen=True)
 class Rule:
-    """A fault, how to see it, and what to do instead.
+    """One rule: the description of a fault, the functions that find it, and what to do instead.
 
-    `bad` and `good` are Python source. A rule with `source` flags `bad` and not `good` when it reads them. For a rule
-    that is live only, each defines `model` and `example` (the tuple of inputs) when it is run.
+    `bad` and `good` are Python source. A rule with `source` must report `bad` and not `good`. If a rule has `live`
+    only, `bad` and `good` are run, and define `model` and `example` (the tuple of inputs).
 
-    Raises: ValueError for a code that is none, or a rule that looks at nothing.
+    Raises:
+        ValueError: `code` is no code, or the rule has neither `source` nor `live`.
     """
 
     code: str  # "THN101"
-    name: str  # names the fault: "functional-ignores-training"
+    name: str  # a name for the fault: "functional-ignores-training"
     summary: str  # one line
-    what: str  # Markdown, as all that follow but bad and good
+    what: str  # Markdown; so are the texts below, except bad and good
     why: str
     bad: str
     good: str
@@ -44,7 +46,7 @@ class Rule:
     reference: str
     source: Callable[[SourceFile], Iterator[Finding]] | None = None
     live: Callable[[Examination], Iterator[Finding]] | None = None
-    advice: bool = False  # information: its findings are shown, and never a failure
+    advice: bool = False  # the findings are information: they are shown, and the check does not fail
 
     def __post_init__(self) -> None:
         if not _CODE.fullmatch(self.code):
@@ -54,16 +56,16 @@ class Rule:
 
     @property
     def looks_at(self) -> tuple[str, ...]:
-        """What the rule reads: "source", "models" or both."""
+        """What the rule searches: "source", "models" or both."""
         return tuple(what for what, how in (("source", self.source), ("models", self.live)) if how is not None)
 
     def on(self, file: SourceFile, node: ast.AST, message: str, fix: Fix | None = None) -> Finding:
-        """A finding of this rule on a node of a source file."""
+        """A finding of this rule at a node of a source file."""
         line, column = file.position(node)
         return Finding(self.code, message, file.path, line, column, fix=fix)
 
     def at(self, where: Place | Call | str, message: str) -> Finding:
-        """A finding of this rule in a live model: at a place, at a call of a trace, or in the module of that name."""
+        """A finding of this rule in a live model: at a place, at a call of a trace, or in a module, given by name."""
         if isinstance(where, str):
             return Finding(self.code, message, place=where)
         name = where.name if hasattr(where, "name") else f"{where.module}:{where.function}"

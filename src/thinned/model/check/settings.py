@@ -1,4 +1,4 @@
-"""`[tool.thinned]` in pyproject.toml, and which rules it leaves."""
+"""Reads [tool.thinned] in pyproject.toml: the rules and files of a check."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .rule import Rule
 
 _LISTS = ("select", "ignore", "exclude")
 _KEYS = (*_LISTS, "per-file-ignores")
-# Folders that are never walked into: nobody's own code is there.
+# Folders that are never searched, because they hold no code of the user.
 SKIPPED = {
     *(".venv", "venv", ".git", ".hg", ".svn", "build", "dist", "node_modules", "site-packages", "__pycache__"),
     *(".mypy_cache", ".ruff_cache", ".pytest_cache", ".tox", ".nox", ".eggs", "__pypackages__"),
@@ -23,21 +23,21 @@ SKIPPED = {
 
 
 class CheckError(ValueError):
-    """What keeps a check from running: a path, an option or a setting that can't be used."""
+    """A check cannot run: a path, an option or a setting is wrong."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Which rules are on, and for which files."""
+    """The settings of a check: which rules are on, and for which files."""
 
-    root: Path = Path()  # where the patterns start
+    root: Path = Path()  # the folder to which patterns of paths are relative
     select: tuple[str, ...] = ("THN",)
     ignore: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     per_file_ignores: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     def rules(self, kind: str, path: Path | None = None) -> list[Rule]:
-        """The rules that look at "source" or at "models", for a file if one is given, in order."""
+        """The rules that are on, in order, for `kind`: "source" or "models". With `path`, those for this file."""
         ignored = list(self.ignore)
         if path is not None:
             ignored += [code for pattern, codes in self.per_file_ignores if self._fits(path, pattern) for code in codes]
@@ -45,7 +45,7 @@ class Settings:
         return [rule(code) for code in on]
 
     def excludes(self, path: Path) -> bool:
-        """Whether `exclude` names the path, a folder above it, or a part of it by its bare name."""
+        """Whether a pattern of `exclude` matches the path or a folder above it, by its relative path or its name."""
         return any(self._fits(above, pattern) for above in (path, *path.parents) for pattern in self.exclude)
 
     def _fits(self, path: Path, pattern: str) -> bool:
@@ -57,7 +57,7 @@ class Settings:
 
 
 def chosen(code: str, select: Iterable[str], ignore: Iterable[str]) -> bool:
-    """Whether a code is on: the longest prefix that fits it decides, and of equals `ignore` does.
+    """Whether a code is on. The longest matching prefix decides; if two are equally long, `ignore` wins.
 
     >>> chosen("THN101", ["THN1"], []), chosen("THN101", ["THN"], ["THN1"]), chosen("THN101", ["THN101"], ["THN1"])
     (True, False, True)
@@ -70,9 +70,10 @@ def chosen(code: str, select: Iterable[str], ignore: Iterable[str]) -> bool:
 
 
 def prefixes(given: Iterable[str], owner: str) -> tuple[str, ...]:
-    """Codes or their beginnings, split at commas; "ALL" is "THN".
+    """Codes or beginnings of codes, split at commas, in capitals. "ALL" becomes "THN".
 
-    Raises: CheckError for one that no rule's code starts with.
+    Raises:
+        CheckError: no rule has a code that begins so.
     """
     found = [part.strip().upper() for item in given for part in item.split(",") if part.strip()]
     found = ["THN" if part == "ALL" else part for part in found]
@@ -84,9 +85,10 @@ def prefixes(given: Iterable[str], owner: str) -> tuple[str, ...]:
 
 @cache
 def settings_for(folder: Path) -> Settings:
-    """The settings of the nearest pyproject.toml that has [tool.thinned], from `folder` upwards.
+    """The settings of the nearest pyproject.toml with [tool.thinned], in `folder` or a folder above it.
 
-    Raises: CheckError for a file that can't be read, an unknown key or a value of the wrong kind.
+    Raises:
+        CheckError: the file cannot be read, a key is unknown, or a value has the wrong type.
     """
     for above in (folder, *folder.parents):
         path = above / "pyproject.toml"

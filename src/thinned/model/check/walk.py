@@ -1,4 +1,4 @@
-"""From paths to the findings in their files. Nothing is imported, neither the files nor torch."""
+"""Checks source files and folders. The files are read and not imported, and torch is not imported either."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from .settings import SKIPPED, CheckError, Settings, prefixes, settings_for
 
 
 class Options(TypedDict, total=False):
-    """What a check of files can be told beside [tool.thinned].
+    """The options of a check of files, in addition to [tool.thinned].
 
-    select, ignore: codes or their beginnings; `select` takes the place of the settings' select and ignore.
-    exclude: patterns of paths. force_exclude: leave excluded files out even where they are named themselves.
+    - select, ignore: codes or beginnings of codes. `select` replaces both `select` and `ignore` of the settings.
+    - exclude: patterns of paths to leave out.
+    - force_exclude: leave excluded files out also if they are given as paths themselves.
     """
 
     select: Iterable[str] | None
@@ -30,9 +31,10 @@ class Options(TypedDict, total=False):
 
 
 def check_paths(paths: Iterable[str | os.PathLike[str]], **options: Unpack[Options]) -> Findings:
-    """The findings in files and, below folders, in every `*.py`.
+    """The findings in files, and in every `*.py` file of folders.
 
-    Raises: CheckError for a path that is not there, or settings that can't be used.
+    Raises:
+        CheckError: a path does not exist, or a setting is wrong.
     """
     found: list[Finding] = []
     errors: list[Finding] = []
@@ -49,9 +51,10 @@ def check_paths(paths: Iterable[str | os.PathLike[str]], **options: Unpack[Optio
 
 
 def check_text(path: str, text: str, chosen: Iterable[Rule]) -> list[Finding]:
-    """The findings of some rules in a text, less those that a `# noqa` on their line silences.
+    """The findings of the chosen rules in a text, without those that a `# noqa` on their line silences.
 
-    Raises: SyntaxError.
+    Raises:
+        SyntaxError: the text is no valid Python.
     """
     file = SourceFile(path, text)
     found = (finding for rule in chosen if rule.source is not None for finding in rule.source(file))
@@ -62,7 +65,7 @@ def check_text(path: str, text: str, chosen: Iterable[Rule]) -> list[Finding]:
 
 
 def files(paths: Iterable[str | os.PathLike[str]], **options: Unpack[Options]) -> Iterator[tuple[Path, Settings]]:
-    """Each file to check, once, with the settings that hold for it."""
+    """Every file to check, once, with its settings."""
     select = options.get("select")
     chosen = None if select is None else prefixes(select, "`--select`")
     ignored, excluded = prefixes(options.get("ignore", ()), "`--ignore`"), tuple(options.get("exclude", ()))
@@ -92,6 +95,7 @@ def files(paths: Iterable[str | os.PathLike[str]], **options: Unpack[Options]) -
 
 
 def _below(folder: Path, settings: Callable[[Path], Settings]) -> Iterator[Path]:
+    """Every `*.py` file in a folder and its subfolders that is not excluded, in the order of names."""
     for where, folders, names in os.walk(folder):
         own = settings(Path(where))
         folders[:] = sorted(

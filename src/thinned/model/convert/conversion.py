@@ -1,4 +1,4 @@
-"""The report of `convert` and `revert`: what took whose place, what was left and why; rows and a printed table."""
+"""The report of `convert` and `revert`: which modules were replaced, and which were not and why."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..text_table import text_table
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A module at `path` that another took the place of."""
+    """One replaced module: `was` and `now` are the classes before and after, `path` is its name in the model."""
 
     path: str
     was: str
@@ -21,17 +21,17 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """A dropout at `path` that was left as it is, and why."""
+    """One dropout that was not replaced, with its name in the model (`path`) and the reason."""
 
     path: str
     kind: str
-    p: float | None  # None where it does not say
+    p: float | None  # None if its p is not a number or has no known attribute
     reason: str
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class Conversion:
-    """What `convert` or `revert` did, one row a module. `print` shows it as tables.
+    """The report of one call of `convert` or `revert`, with one row for each module. `print` shows it as tables.
 
     >>> print(Conversion((Change("drop", "torch.nn.Dropout", "thinned.nn.Dropout", 0.1),)))
     path  was               is                  p
@@ -40,14 +40,20 @@ class Conversion:
 
     changed: tuple[Change, ...]
     left: tuple[Left, ...] = ()
-    already: tuple[str, ...] = ()  # names of layers that were thinned's before
-    undo: Callable[[], Conversion] | None = None
+    already: tuple[str, ...] = ()  # names of layers that were thinned's before the call
+    undo: Callable[[], Conversion] | None = None  # None in the report of a `revert`
 
     def revert(self) -> Conversion:
-        """Undo these changes, and no others that were made of the model.
+        """Undo the changes of this report, and no other changes of the model.
+
+        Returns:
+            The report of the way back.
 
         Raises:
-            RuntimeError: it is the report of a `revert`, or the model is in an active stream.
+            RuntimeError: this is the report of a `revert`.
+            RuntimeError: the model is in an active stream.
+            RuntimeError: a layer is frozen, or compiled on its own.
+            RuntimeError: a layer is inside `with thinned.disabled(...)`.
         """
         if self.undo is None:
             raise RuntimeError(
@@ -74,7 +80,7 @@ class Conversion:
 
 
 def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    """The table without the columns that are empty in every row."""
+    """The rows as a table, without the columns that are empty in every row."""
     columns = [number for number in range(len(header)) if any(row[number] for row in rows)]
     shown = [[row[number] for number in columns] for row in (header, *rows)]
     return "\n".join(text_table(shown[0], shown[1:]))

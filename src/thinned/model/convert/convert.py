@@ -1,4 +1,4 @@
-"""Stock dropouts into ours and back, in place: `thinned.convert(model)` and `thinned.revert(model)`."""
+"""`thinned.convert` and `thinned.revert`: replace the dropouts of other libraries by thinned's, in place, and back."""
 
 from __future__ import annotations
 
@@ -23,30 +23,33 @@ Module = torch.nn.Module
 
 
 def convert(model: Module, *, only: str | Sequence[str] | None = None, recurrent: bool = False) -> Conversion:
-    """Put thinned's layers where a model has stock dropouts, in place.
+    """Replace the dropouts of torch and other libraries in a model by thinned's layers, in place.
 
-    Taken: torch's Dropout, Dropout1d/2d/3d, AlphaDropout and FeatureAlphaDropout; stochastic depth of timm,
-    torchvision, Hugging Face and whoever else has a class called DropPath that, tried out, does what `StochasticDepth`
-    does. p, `inplace`, mode, hooks and whatever else was set on a module stay; names and order in `state_dict` and
-    results in eval mode stay bit for bit. In training the noise is of the same law and other draws
-    (docs/guides/convert.md).
+    Replaced are torch's Dropout, Dropout1d/2d/3d, AlphaDropout and FeatureAlphaDropout, and stochastic depth: of timm,
+    torchvision, Hugging Face, and every other class whose name ends in DropPath or StochasticDepth, if a trial run
+    shows that it computes stochastic depth. p, `inplace`, mode, hooks and other attributes of a module stay as they
+    are. So do the names and the order in `state_dict`, and the results in eval mode, bit for bit. In training the noise
+    has the same law, but the masks are others (docs/guides/convert.md).
 
     Arguments:
         model: any module, with torch's wrappers around it (compiled, DDP, FSDP) or without.
-        only: patterns of qualified names, such as "encoder.*": the dropouts to take. None takes all.
-        recurrent: take LSTM, GRU and RNN with `dropout` too, their parameters being the same objects after it. Their
-            noise becomes another: one mask a sequence, the same at every step, on every layer's input, the first
-            included.
+        only: patterns of qualified names, such as "encoder.*": the dropouts to replace. None replaces all.
+        recurrent: replace LSTM, GRU and RNN with `dropout` too. Their parameters stay the same objects. Their noise
+            changes: one mask a sequence, the same at every step, on the input of every layer, the first included.
 
     Returns:
-        The report: `.changed`, `.left` with reasons, `.already` ours, `.revert()`. Print it for a table.
+        The report: `.changed`; `.left`, with reasons; `.already`, the names of thinned's layers; `.revert()`. `print`
+        shows it as a table.
 
     Raises:
-        TypeError: no module, or one of TorchScript.
-        ValueError: the model itself is the dropout; a pattern that matches none. Nothing is changed then.
-        RuntimeError: the model is in an active stream; a dropout to be taken is inside `with thinned.disabled(...)`.
+        TypeError: `model` is no module, or a module of TorchScript.
+        ValueError: the model itself is a dropout. Nothing is changed then.
+        ValueError: a pattern matches no dropout. Nothing is changed then.
+        RuntimeError: the model is in an active stream.
+        RuntimeError: a dropout to be replaced is inside `with thinned.disabled(...)`.
 
-    Cost: the modules that go are kept for `revert`. Functional calls are not seen: `thinned.inspect` shows them.
+    Cost: the replaced modules stay in memory, for `revert`. Calls of functions such as `F.dropout` are not replaced:
+    `thinned.inspect` shows them.
 
     >>> model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Dropout(0.1))
     >>> print(convert(model))
@@ -81,18 +84,21 @@ def convert(model: Module, *, only: str | Sequence[str] | None = None, recurrent
 
 
 def revert(model: Module) -> Conversion:
-    """Put back the modules whose places `convert` gave to ours: the very same objects, with the settings they had.
+    """Undo `convert`: put the original modules back, the same objects with the settings that they had then.
 
-    Mode, parameters and hooks are those of now: a model in eval mode stays in it. p and whatever else was assigned to a
-    layer of ours goes with the layer. A copy of a converted model has copies of the modules to go back to.
+    Mode, parameters and hooks are the current ones of thinned's layer: a model in eval mode stays in eval mode. p and
+    other attributes that were assigned to thinned's layer are lost. A copy of a converted model has its own copies of
+    the original modules.
 
     Returns:
-        The report, the other way round; without changes where there was nothing to put back.
+        The report: from thinned's layers to the original modules. It has no rows if there was nothing to put back.
 
     Raises:
-        TypeError: no module, or one of TorchScript.
-        RuntimeError: the model is in an active stream; a layer is frozen or compiled on its own, or inside
-            `with thinned.disabled(...)`.
+        TypeError: `model` is no module, or a module of TorchScript.
+        ValueError: the model itself is a layer that `convert` has put somewhere.
+        RuntimeError: the model is in an active stream.
+        RuntimeError: a layer is frozen, or compiled on its own.
+        RuntimeError: a layer is inside `with thinned.disabled(...)`.
 
     >>> dropout = torch.nn.Dropout(0.1)
     >>> model = torch.nn.Sequential(dropout)
@@ -103,7 +109,7 @@ def revert(model: Module) -> Conversion:
 
 
 class _StockDropout(NamedTuple):
-    """A dropout: its names, where it sits (a parent, and what that calls it), and what takes its place, or why not."""
+    """A dropout with its names and slots (as in `Held`), and its `Swap`, or the reason why it is not replaced."""
 
     names: list[str]
     module: Module
@@ -112,6 +118,7 @@ class _StockDropout(NamedTuple):
 
 
 def _put_back(model: Module, layers: Iterable[Module] | None = None) -> Conversion:
+    """Put back the original modules of these layers, or of all layers that have one (None)."""
     _check_model("revert", model)
     wanted = None if layers is None else {id(layer) for layer in layers}
     found = [place for place in held(model) if wanted is None or id(place[1]) in wanted]
@@ -130,6 +137,7 @@ def _put_back(model: Module, layers: Iterable[Module] | None = None) -> Conversi
 
 
 def _dropouts(model: Module, recurrent: bool) -> Iterator[_StockDropout]:
+    """Every dropout of another library in the model, whether it can be replaced or not."""
     fsdp = any(type(module).__name__ == "FullyShardedDataParallel" for module in model.modules())
     for names, module, slots in held(model):
         if isinstance(module, torch.jit.ScriptModule):
@@ -155,16 +163,17 @@ def _dropouts(model: Module, recurrent: bool) -> Iterator[_StockDropout]:
 
 
 def _layer(place: _StockDropout) -> Module | str:
+    """The new layer for a dropout, or the reason why there is none."""
     try:
         return place.swap if isinstance(place.swap, str) else build(place.module, place.swap)
-    except (TypeError, ValueError) as error:  # a p that was assigned after construction, which torch does not check
+    except (TypeError, ValueError) as error:  # a bad p, assigned after construction: torch does not check it
         return str(error)
 
 
 def _p(module: Module) -> float | None:
     try:
         return rate_of(module)
-    except (TypeError, ValueError):  # it was never a number
+    except (TypeError, ValueError):  # p is no number
         return None
 
 
@@ -180,7 +189,7 @@ def _change(place: _StockDropout, layer: Module) -> Change:
 
 
 def _title(module: Module) -> str:
-    """A class as people know it: "torch.nn.Dropout", "timm.DropPath", "thinned.nn.DropPath"."""
+    """The name of a module's class as users write it: "torch.nn.Dropout", "timm.DropPath", "thinned.nn.DropPath"."""
     kind = type(module)
     package, *_ = kind.__module__.split(".")
     return {"__main__": "", "torch": "torch.nn.", "thinned": "thinned.nn."}.get(package, f"{package}.") + kind.__name__

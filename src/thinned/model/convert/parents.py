@@ -1,4 +1,7 @@
-"""Who holds a module: the parents that have it as a child, and the plain attributes where torch sees none."""
+"""Finds all places of a model in which a module stands, so that another module can be put there.
+
+These are the parents that have it as a registered child, and plain attributes, in which torch does not look.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ Module = torch.nn.Module
 
 
 class Held(NamedTuple):
-    """A module: all its names, the first one first, and its slots, each a parent and what that calls it."""
+    """A module with all its qualified names and all its slots. A slot is a parent and the child's name in this parent.
+
+    Example: a ReLU that is both `0` and `1.0` of a model has two names and two slots.
+    """
 
     names: list[str]
     module: Module
@@ -22,7 +28,7 @@ class Held(NamedTuple):
 
 
 def held(model: Module) -> list[Held]:
-    """Every module once, in the order of `named_modules`; the model itself has no seat.
+    """Every module once, in the order of `named_modules`. The model itself has no slot.
 
     >>> shared = torch.nn.ReLU()
     >>> [found.names for found in held(torch.nn.Sequential(shared, torch.nn.Sequential(shared)))]
@@ -35,15 +41,15 @@ def held(model: Module) -> list[Held]:
                 names, _, slots = found[id(child)]
                 slots.append((parent, child_name))
                 full = f"{name}.{child_name}" if name else child_name
-                if full not in names and names[0] != name:  # what a wrapper wraps has the wrapper's name
+                if full not in names and names[0] != name:  # a wrapper and the module in it share one name
                     names.append(full)
     return list(found.values())
 
 
 def unregistered(model: Module) -> Iterator[tuple[str, Module]]:
-    """Modules, and those in them, that plain attributes, lists, tuples and dictionaries of the model's modules hold.
+    """Modules in plain attributes of the model's modules, also in lists, tuples and dictionaries there, with names.
 
-    Of a module that is registered too, only itself: what is in it has been seen.
+    Their submodules follow. The submodules of a module that is also registered are left out: `held` has them already.
     """
     modules = list(named_modules(model))
     registered = {id(module) for _, module in modules}

@@ -1,4 +1,7 @@
-"""Which stock dropout equals which of ours: a table for torch's classes, a trial for the many copies of DropPath."""
+"""Which layer of thinned replaces which dropout of another library, and how the new layer is built.
+
+torch's classes are found in a table. The many copies of DropPath are recognised by a trial run.
+"""
 
 from __future__ import annotations
 
@@ -19,19 +22,19 @@ from ..watch import generators
 
 Module = torch.nn.Module
 
-ORIGINAL = "_converted_from"  # where a layer of ours has the module whose place it took, out of torch's sight
+ORIGINAL = "_converted_from"  # a plain attribute of thinned's layer: the module that it replaced, not a submodule of it
 
-# torch's classes and ours of the same names.
+# torch's classes, and thinned's classes of the same names.
 _STOCK: Mapping[type[Module], type[Module]] = {
     getattr(torch.nn, row.name): getattr(nn, row.name) for row in VARIANTS if hasattr(torch.nn, row.name)
 }
 RECURRENT = {theirs: ours for theirs, ours in _STOCK.items() if issubclass(theirs, torch.nn.RNNBase)}
-_PATHS = ("DropPath", "StochasticDepth")  # how classes are called that drop a branch; Hugging Face has fifty
+_PATHS = ("DropPath", "StochasticDepth")  # endings of the names of classes for stochastic depth; Hugging Face has fifty
 _METADATA = {"__module__", "__qualname__", "__doc__", "__annotations__", "__firstlineno__", "__static_attributes__"}
 
 
 class DropPath(nn.StochasticDepth):
-    """`StochasticDepth` that answers to `drop_prob` too: the models that it is put into read and assign that."""
+    """`StochasticDepth` whose p can also be read and assigned as `drop_prob`, as models written for a DropPath do."""
 
     @property
     def drop_prob(self) -> float:
@@ -45,16 +48,23 @@ class DropPath(nn.StochasticDepth):
 
 @dataclass(frozen=True, slots=True)
 class Swap:
-    """The class of ours that takes a module's place, and what it is set to."""
+    """A replacement for one module: the class of thinned's layer and its settings.
+
+    Example: `torch.nn.Dropout(0.1)` gives `Swap(thinned.nn.Dropout, {"p": 0.1, "inplace": False})`.
+    """
 
     kind: type[Module]
     settings: Mapping[str, Any]
-    note: str = ""
+    note: str = ""  # a difference to the original, for the report
 
 
 def swap(module: Module, recurrent: bool = False) -> Swap | str | None:
-    """What takes a module's place; or why nothing does; or None for a module that is no dropout."""
-    if hasattr(module, "_noises"):  # ours
+    """The replacement for a module; a text with the reason if there is none; None if there is nothing to replace.
+
+    None is the answer for a module without dropout, a layer of thinned's, an attention with dropout 0, and, if
+    `recurrent` is false, a recurrent layer with dropout 0.
+    """
+    if hasattr(module, "_noises"):  # a layer of thinned
         return None
     stock = next((kind for kind in type(module).__mro__ if kind in _STOCK), None)
     if stock is not None:
@@ -73,13 +83,14 @@ def swap(module: Module, recurrent: bool = False) -> Swap | str | None:
 
 
 def build(module: Module, swap: Swap) -> Module:
-    """The layer of ours, with the very state of the module: parameters, hooks, mode and whatever was put on it.
+    """Make thinned's layer with the state of the module: its parameters, hooks, mode and other attributes.
 
-    The dictionaries of parameters and hooks are the module's own, so that neither knows anything the other does not:
-    handles of hooks go on working, and what is moved or registered later is there after going back, too.
+    The dictionaries of parameters, buffers and hooks are shared, not copied. So the handle of a hook can still remove
+    it, and a parameter or hook that is changed or added later is in the original module after `revert`, too.
 
     Raises:
-        TypeError, ValueError: a setting that our layer does not take.
+        TypeError: a setting has a type that thinned's layer does not accept.
+        ValueError: a setting has a value that thinned's layer does not accept.
     """
     layer: Module = swap.kind.__new__(swap.kind)
     own = vars(module).copy()
@@ -94,7 +105,7 @@ def build(module: Module, swap: Swap) -> Module:
 
 
 def original(layer: Module) -> Module | None:
-    """The module whose place a layer of ours took, brought to the layer's mode; None if it took none."""
+    """The module that a layer of thinned's replaced, set to the layer's current mode; None if it replaced none."""
     module: Module | None = vars(layer).get(ORIGINAL)
     if module is not None:
         for name in ("training", "_is_full_backward_hook", "_flat_weights", "_flat_weight_refs"):
@@ -104,7 +115,7 @@ def original(layer: Module) -> Module | None:
 
 
 def _own_code(kind: type, stock: type) -> str:
-    """Whether a class derived from a stock one has code of its own, said as a reason."""
+    """The reason not to replace a subclass of one of torch's classes: it defines attributes of its own. Else ""."""
     for between in kind.__mro__[: kind.__mro__.index(stock)]:
         added = sorted(set(vars(between)) - _METADATA)
         if added:
@@ -113,6 +124,7 @@ def _own_code(kind: type, stock: type) -> str:
 
 
 def _activation_or_recurrent(module: Any, stock: type, recurrent: bool) -> Swap | str:
+    """The replacement for a class of torch, or the reason why there is none."""
     if stock not in RECURRENT:
         inplace, note = module.inplace, ""
         if inplace and stock in (torch.nn.AlphaDropout, torch.nn.FeatureAlphaDropout):
@@ -129,7 +141,10 @@ def _activation_or_recurrent(module: Any, stock: type, recurrent: bool) -> Swap 
 
 
 def _path(module: Module) -> Swap | str:
-    """Stochastic depth by whatever name: known by what it does, since every library has copies."""
+    """The replacement for a class of stochastic depth, or the reason why there is none.
+
+    Every library has its own copy of the class, so it is recognised by a trial run.
+    """
     own = vars(module)
     name = next((name for name in ("drop_prob", "p") if name in own), None)
     if name is None or module._parameters or module._buffers or module._modules:
@@ -140,13 +155,18 @@ def _path(module: Module) -> Swap | str:
         p, mode = check(PROBABILITY, type(module).__name__, name, own[name]), own.get("mode", "row")
         if not _drops_paths(module, name, mode):
             return f"it does not do what stochastic depth does: x / (1 - {name}) or 0 in training, x at inference"
-    except Exception as error:  # people's own code runs here; whatever it raises is the reason
+    except Exception as error:  # the user's code runs here and may raise anything: the error is the reason
         return f"{type(error).__name__}: {error}"
     return Swap(DropPath if name == "drop_prob" else nn.StochasticDepth, {"p": p, "mode": mode})
 
 
 def _drops_paths(module: Module, name: str, mode: str) -> bool:
-    """Try a copy of the module, at p = 1/4: whole rows, scaled, about as many as p says; the input at inference."""
+    """Whether a copy of the module computes stochastic depth.
+
+    At inference, and at p = 0, it must return the input. In training at p = 1/4 it must drop whole rows, about 1/4 of
+    them, and divide the other rows by 3/4. With mode "batch" the whole batch is dropped or divided, in about 1/4 of the
+    calls.
+    """
     rows, calls = (256, 1) if mode == "row" else (3, 256)
     with generators.restored(), torch.no_grad():
         generators.seed(0)
@@ -163,7 +183,7 @@ def _drops_paths(module: Module, name: str, mode: str) -> bool:
             ratios = (torch.stack(outputs) / before).reshape(calls if mode == "batch" else rows, -1)
             dropped = (ratios == 0).all(1)
             kept = ((ratios - 1 / 0.75).abs() < 1e-5).all(1)
-            # 64 of 256 are to be expected; a fair one is outside of these bounds once in 10^9.
+            # 64 of 256 are expected. A correct layer is outside of these bounds with probability 1e-9.
             if not (dropped | kept).all() or not 26 <= int(dropped.sum()) <= 110:
                 return False
     return True
@@ -172,18 +192,25 @@ def _drops_paths(module: Module, name: str, mode: str) -> bool:
 def _call(module: Module, name: str, p: float, training: bool, input: Tensor) -> Tensor:
     trial = copy.copy(module)
     trial.__dict__.update({name: p, "training": training})
-    output: Tensor = trial.forward(input)  # its hooks are for calls of its user
+    output: Tensor = trial.forward(input)  # not `trial(input)`: the user's hooks must not run in a trial
     return output
 
 
 def replaced_methods(module: Module) -> list[str]:
-    """The methods that a module has others of in its own dictionary, which know no module but that one."""
+    """Names of the methods that were replaced on this instance, in its `__dict__`, as `freeze` and `compile` do.
+
+    Such a method is bound to this instance: it would not work for a module that replaces it.
+    """
     compiled = ["its call"] if vars(module).get("_compiled_call_impl") is not None else []
     return compiled + [f"its {name}" for name in vars(module) if callable(getattr(type(module), name, None))]
 
 
 def _hindrance(module: Module, swap: Swap) -> str:
-    """What was put on the instance that would be lost, or would go on calling the module that goes."""
+    """The reason why this instance cannot be replaced, or "".
+
+    Reasons are a method replaced on the instance, which would still run the old module, and an attribute that thinned's
+    class uses for something else.
+    """
     replaced = replaced_methods(module)
     if replaced:
         return f"{replaced[0]} was replaced on the instance, as freeze and compile do: convert it before that"

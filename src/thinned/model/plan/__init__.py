@@ -1,1 +1,1 @@
-"""Where dropout should go: a plan, its file, and its dropout put into the model."""
+"""Where should dropout go? Make a plan, write and read it as a file, and put its dropout into the model."""

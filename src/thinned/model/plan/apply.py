@@ -1,7 +1,8 @@
-"""`thinned.apply`: a plan's dropout put into a model by hooks, with nothing of the model rewritten.
+"""`thinned.apply`: put the dropout of a plan into a model by hooks, without a change of the model's code.
 
-A new dropout is a module without parameters or buffers, a child of the module that it belongs to: so `state_dict` stays
-as it was, and `train`, `eval`, `.to`, copies, pickles, streams and `inspect` find it like any other.
+A new dropout is a module without parameters or buffers, and a child of the module at whose place it acts. So
+`state_dict` does not change, and `train`, `eval`, `.to`, copies, pickles, streams and `inspect` treat it as any other
+submodule.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ if TYPE_CHECKING:
 
 Module = torch.nn.Module
 
-_MARK = "_thinned_plan"  # where a model has its `Applied`
+_MARK = "_thinned_plan"  # the attribute of a model that holds its `Applied`
 _ITERATES = {"children", "named_children", "modules", "named_modules", "_modules"}
 
 
 class Applied:
-    """What `apply` has put into a model. `remove` takes it out again; so does leaving a `with`."""
+    """The dropout that one call of `apply` has put into a model. `remove()`, or the end of a `with`, takes it out."""
 
     def __init__(self, model: Module) -> None:
         self.model = model
@@ -43,12 +44,12 @@ class Applied:
 
     @staticmethod
     def of(model: Module) -> Applied | None:
-        """What a model has of a plan: also for a copy of the model that `apply` was given."""
+        """The `Applied` of a model that has a plan, or of a copy of such a model; None if it has no plan."""
         found: Applied | None = model.__dict__.get(_MARK)
         return found
 
     def remove(self) -> None:
-        """Bring the model back to how it was. A second call does nothing."""
+        """Restore the model as it was before `apply`. A second call does nothing."""
         for what, *rest in reversed(self._undo):
             if what == "hook":
                 rest[0].remove()
@@ -75,24 +76,29 @@ class Applied:
 
 
 def apply(model: Module, plan: Plan) -> Applied:
-    """Put a plan's enabled lines into a model: new dropouts by hooks, and p where the model has the dropout.
+    """Put the enabled lines of a plan into a model: add new dropouts by hooks, and set p of dropouts that it has.
 
-    Parameters, buffers, `state_dict` and results in evaluation mode stay as they are. The dropouts are modules of
-    `thinned.nn`, named `<module>.thinned_output` and the like. Apply a plan before `torch.compile`.
+    Parameters, buffers, `state_dict` and results in evaluation mode stay as they are. The new dropouts are modules of
+    `thinned.nn`, with names such as `<module>.thinned_output`. Apply a plan before `torch.compile`.
 
     Arguments:
-        model: the one that was planned, or another with the same modules.
+        model: the model for which the plan was made, or another model with the same modules.
         plan: a `Plan`.
 
-    Returns: an `Applied`, whose `remove()` undoes all of it; also as `with thinned.apply(model, plan): ...`.
+    Returns:
+        An `Applied`. Its `remove()` undoes everything. It is also a context manager:
+        `with thinned.apply(model, plan): ...`.
 
     Raises:
-        TypeError: `plan` is no Plan, or `model` no module.
-        ValueError: places that the model has not, all of them named; a compiled model. Nothing is changed then.
+        TypeError: `plan` is no Plan.
+        TypeError: `model` is no module.
+        ValueError: the model does not have some places of the plan; the message names all of them. Nothing is changed
+            then.
+        ValueError: the model is compiled. Nothing is changed then.
         RuntimeError: the model has a plan already.
 
-    Cost: a Python call for each place in a forward pass; for a place at a call of a function, 2 microseconds of CPU
-    more for each call of torch in its module, none in a compiled graph.
+    Cost: one more call in Python for each line in a forward pass. A line at a call of a function costs 2 microseconds
+    of CPU more for each call of torch in its module; in a compiled graph nothing.
 
     >>> import thinned
     >>> net = torch.nn.Sequential(torch.nn.Linear(64, 512), torch.nn.ReLU(), torch.nn.Linear(512, 10))
@@ -140,12 +146,13 @@ def _is_compiled(model: Module) -> bool:
 
 
 def _has_plan(module: Module) -> bool:
+    """Whether a plan has been applied to a module: its mark, a hook or a replaced forward is there."""
     hooks = (*module._forward_hooks.values(), *module._forward_pre_hooks.values(), module.__dict__.get("forward"))
     return _MARK in module.__dict__ or any(isinstance(hook, OutputHook | InputHook | Forward) for hook in hooks)
 
 
 def _problem(anchor: Anchor, modules: dict[str, Module]) -> str:
-    """Why a line cannot be put into the model, or ""."""
+    """The reason why the model has no such place, or "" if it has."""
     module = modules.get(anchor.module)
     if module is None:
         return f"{str(anchor)!r}, for want of a module {anchor.module!r}"
@@ -165,11 +172,12 @@ def _problem(anchor: Anchor, modules: dict[str, Module]) -> str:
 
 
 def _runs(module: Module) -> bool:
+    """Whether a module has a forward: a ModuleList has none."""
     return type(module).forward is not Module.forward
 
 
 def _put(applied: Applied, line: PlanLine, modules: dict[str, Module]) -> str:
-    """Put one line into the model, and tell what its place is called."""
+    """Put one line into the model. The result is its entry in `Applied.places`."""
     anchor, module = line.anchor, modules[line.anchor.module]
     if anchor.is_rate and not anchor.call:
         applied._undo.append(("set", module, anchor.what, getattr(module, anchor.what)))
@@ -181,7 +189,7 @@ def _put(applied: Applied, line: PlanLine, modules: dict[str, Module]) -> str:
     drop = _build(line).train(module.training)
     holder = _holder(module)
     name = anchor.child
-    while name in holder._modules or hasattr(holder, name):  # a Sequential and its last may both have an output
+    while name in holder._modules or hasattr(holder, name):  # a Sequential and its last child may both have one
         name += "_"
     holder.add_module(name, drop)
     applied._undo.append(("child", holder, name))
@@ -197,13 +205,14 @@ def _put(applied: Applied, line: PlanLine, modules: dict[str, Module]) -> str:
 
 
 def _build(line: PlanLine) -> Module:
+    """The new layer for a line."""
     settings = {"batch_first": line.batch_first} if line.variant == "LockedDropout" else {}
     layer: Module = getattr(nn, line.variant)(line.p, **settings)
     return layer
 
 
 def _forward(applied: Applied, module: Module) -> Forward:
-    """The module's forward as a `Forward`, made so where it is not."""
+    """The `Forward` that replaces the module's forward; it is made if there is none yet."""
     forward = module.__dict__.get("forward")
     if not isinstance(forward, Forward):
         forward = Forward(module)
@@ -213,7 +222,11 @@ def _forward(applied: Applied, module: Module) -> Forward:
 
 
 def _holder(module: Module) -> Module:
-    """Whose child the dropout becomes: the module, or a leaf below it where it runs over its own children."""
+    """The module whose child the new dropout becomes.
+
+    It is the module itself, unless its code iterates over its children: then it would also call the dropout. In this
+    case it is the last child, or a descendant of it.
+    """
     while _runs_over_children(module):
         children = [child for child in module.children() if not isinstance(child, torch.jit.ScriptModule)]
         if not children:
@@ -223,6 +236,7 @@ def _holder(module: Module) -> Module:
 
 
 def _runs_over_children(module: Module) -> bool:
+    """Whether the code of a module's class may iterate over its children."""
     if isinstance(module, torch.nn.Sequential | torch.nn.ModuleList | torch.nn.ModuleDict):
         return True
     own = type(module).__mro__[: type(module).__mro__.index(Module)]
@@ -237,6 +251,7 @@ def _runs_over_children(module: Module) -> bool:
 
 
 def _codes(function: Callable[..., Any] | Any) -> Iterator[CodeType]:
+    """The code objects of a function and of the functions inside it."""
     code = getattr(function, "__code__", None)
     if isinstance(code, CodeType):
         yield code

@@ -1,4 +1,4 @@
-"""Places on attention weights, and two more where the model has a p of its own: recurrent layers, embeddings."""
+"""Plans dropout on attention weights, and sets p of the model's own dropout in recurrent layers and on embeddings."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from .draft import Draft
 
 
 class Attention:
-    """Goes over the attention of a model."""
+    """Adds lines to a draft: for attention, for dropout inside recurrent layers, and for dropout on embeddings."""
 
     def __init__(self, draft: Draft) -> None:
         self.draft, self.graph, self.anchoring, self.calls = draft, draft.graph, draft.anchoring, draft.calls
 
     def places(self) -> None:
+        """Add a line for each attention of the model that has no dropout and is not frozen."""
         for call in self.draft.attention:
             if self._frozen_around(call.module):
                 self.draft.frozen += 1
@@ -42,7 +43,7 @@ class Attention:
                 self.draft.blocked.append(f"{call.function}() in {call.module or 'the model'}")
 
     def _frozen_around(self, module: str) -> bool:
-        """Whether the innermost module with parameters around a call has none that is trained."""
+        """Whether the innermost module that has parameters, counted from `module` outwards, has only frozen ones."""
         while True:
             prefix = f"{module}." if module else ""
             own = [value for name, value in self.graph.parameters.items() if name.startswith(prefix)]
@@ -51,6 +52,7 @@ class Attention:
             module = module.rpartition(".")[0]
 
     def recurrent_rates(self) -> None:
+        """Add a line for `dropout` of each recurrent layer of torch that has several layers and dropout 0."""
         for call in self.calls:
             module = self.graph.modules.get(call.module)
             inner = isinstance(module, torch.nn.RNNBase) and call.function in RECURRENT and module.num_layers > 1
@@ -58,12 +60,12 @@ class Attention:
                 self.draft.add(Anchor("dropout", call.module), call, starting.RECURRENT_INNER, call.index)
 
     def embedding_rates(self) -> None:
-        """A transformer's own dropout before its first block."""
+        """Add a line for the model's own dropout of p = 0 before the first block of a transformer."""
         if not self.draft.attention:
             return
         inner = self.draft.additions | {call.index for call in self.draft.attention}
         for module, calls in groupby(self.calls, key=lambda call: call.module):
-            run = list(calls)  # all that the dropout does, the numbers included that it draws from nothing
+            run = list(calls)  # a dropout may make several calls, one of them a draw without inputs
             own = self.draft.probe.rates.get(module)
             if own is None or own.p or self.draft.has(own.anchor) or not self.graph.is_dropout(run[0]):
                 continue

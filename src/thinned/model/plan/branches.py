@@ -1,4 +1,7 @@
-"""Places at the end of residual branches: stochastic depth, or in a transformer dropout, before the addition."""
+"""Plans dropout at the end of residual branches, before the addition.
+
+It is stochastic depth, or ordinary dropout in a transformer.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,13 @@ from .starting import Start
 
 
 class Branches:
-    """Goes over the residual additions of a model."""
+    """Adds a line to a draft for each residual branch."""
 
     def __init__(self, draft: Draft) -> None:
         self.draft, self.graph, self.anchoring, self.calls = draft, draft.graph, draft.anchoring, draft.calls
 
     def places(self) -> None:
+        """Add a line for each residual branch that has no dropout at its end and is not frozen."""
         blocks = [item for item in self.graph.residuals if not self.draft.transforms(item)]
         scheduled = any(
             self.draft.p(call) for item in blocks for call in self._at_end(item) if self.draft.is_path(call)
@@ -31,7 +35,7 @@ class Branches:
             if self.graph.frozen(self.calls[index] for index in item.calls):
                 self.draft.frozen += 1
             elif scheduled and start.variant == "StochasticDepth":
-                continue  # the model has a schedule of its own, in which the first p may be 0
+                continue  # the model has its own schedule over depth: a p of 0 in it may be its first value
             elif not self.draft.own(self._at_end(item), start):
                 inner = [self.calls[index] for index in item.calls]
                 thinned = any(self.graph.is_dropout(call) and self.draft.p(call) for call in inner)
@@ -51,10 +55,11 @@ class Branches:
         return found
 
     def _put_branch(self, item: Residual, start: Start) -> None:
+        """Add the line for one branch, or note that no hook can act there."""
         call = self._end(item)
         anchor = None if call is None else self.anchoring.made(call)
         if call is not None and (anchor is None or anchor.call) and call.function in {"mul", "div"}:
-            made = self.graph.trace.producers(call)  # a scale is as well behind the dropout
+            made = self.graph.trace.producers(call)  # a scaling may as well come after the dropout
             if len(made) == 1 and self.graph.trace.consumers(made[0]) == [call]:
                 inner = self.anchoring.made(made[0])
                 anchor = inner if inner is not None and not inner.call else anchor
@@ -64,7 +69,11 @@ class Branches:
             self.draft.add(anchor, call, start, call.index)
 
     def _end(self, item: Residual) -> Call | None:
-        """The branch's last call as the model is set, before dropout that is asleep; None if others take its result."""
+        """The last call of a branch that the model makes at its present p.
+
+        Calls of a dropout whose p is 0 come after it in the trace, and are passed over. None if a call outside of the
+        branch takes the result too.
+        """
         call, readers = self.calls[item.branch], {item.add.index}
         while True:
             consumers = {consumer.index for consumer in self.graph.trace.consumers(call)}

@@ -1,4 +1,4 @@
-"""A plan in the making: its lines, what they may use of the model's own dropout, and what is to be said beside them."""
+"""Collects the lines and the notes of a plan while the rules run, and reuses dropout that the model has."""
 
 from __future__ import annotations
 
@@ -17,31 +17,35 @@ from .line import SET, PlanLine
 from .probe import Probe
 from .starting import Start
 
-NARROW = 16  # units; where there are fewer, the others do not make up for one that is lost
+NARROW = 16  # units; in a layer with fewer, the others cannot make up for a dropped unit
 
 
 class Draft:
-    """What the rules share while they fill a plan."""
+    """A plan that is not finished: `Hidden`, `Branches` and `Attention` add lines to it and read each other's results.
+
+    Example: `Branches` calls `own` with the dropouts at the end of a branch. If one of them has p = 0, `own` adds a
+    line that sets this p. If none is there, `Branches` calls `add` with a new place.
+    """
 
     def __init__(self, graph: Graph, found: Probe) -> None:
         self.graph, self.probe = graph, found
         self.asleep = {name for name, own in found.rates.items() if not own.p and not _is_stock(graph.modules[name])}
         self.anchoring = Anchoring(graph, self.asleep)
         self.calls = graph.trace.calls
-        self._lines: dict[Anchor, tuple[int, PlanLine]] = {}  # and when each is reached
-        self._hits: dict[Anchor, set[int]] = {}  # the calls at which each takes hold
-        self.frozen, self.narrow = 0, 0
-        self.blocked: list[str] = []
-        self.unbatched: list[str] = []
-        self.gaps: list[str] = []  # layers that read what no function of torch has made
-        self.normed: set[Anchor] = set()  # places one layer before batch normalisation
+        self._lines: dict[Anchor, tuple[int, PlanLine]] = {}  # with the index of the call at which it acts first
+        self._hits: dict[Anchor, set[int]] = {}  # the indices of all calls at which the line acts
+        self.frozen, self.narrow = 0, 0  # how many places were left out: frozen, or with fewer than NARROW units
+        self.blocked: list[str] = []  # places for which there is no anchor
+        self.unbatched: list[str] = []  # convolutions whose input has no batch axis
+        self.gaps: list[str] = []  # layers whose input no function of torch has made
+        self.normed: set[Anchor] = set()  # places whose next layer is followed by batch normalisation
         self.attention = [call for call in self.calls if call.function in ATTENTION or graph.is_attention_weights(call)]
         self.additions = {item.add.index for item in graph.residuals}
         self.branch = {index: item for item in graph.residuals for index in item.calls}
 
     @property
     def lines(self) -> list[PlanLine]:
-        """The lines in the order in which the model reaches them."""
+        """The lines, in the order in which their calls run."""
         ordered = [line for _, line in sorted(self._lines.values(), key=lambda item: item[0])]
         lines = [self._settled(line) for line in ordered]
         rising = starting.rising(sum(line.variant in starting.SPATIAL for line in lines))
@@ -51,6 +55,10 @@ class Draft:
         return anchor in self._lines
 
     def add(self, anchor: Anchor, source: Call, start: Start, hit: int) -> None:
+        """Add a line. `source` made the tensor that it acts on; `hit` is the index of the call at which it acts.
+
+        If there is a line for this anchor already, only `hit` is noted: a module may run several times.
+        """
         self._hits.setdefault(anchor, set()).add(hit)
         if anchor not in self._lines:
             variant = SET if anchor.is_rate else start.variant
@@ -67,7 +75,7 @@ class Draft:
             self._lines[anchor] = (hit, line)
 
     def _settled(self, line: PlanLine) -> PlanLine:
-        """The line, off if its module runs in other places too, where nothing belongs."""
+        """The line; switched off if its module also runs where no rule wants dropout."""
         anchor = line.anchor
         ran = self.graph.trace.ran.get(anchor.module, 0)
         if len(self._hits[anchor]) < ran and line.enabled:
@@ -79,15 +87,18 @@ class Draft:
         return line
 
     def transforms(self, residual: Residual) -> bool:
-        """Whether it is a transformer's: there is attention, and the branch does not convolve."""
+        """Whether a residual branch is a transformer's: the model has attention, and the branch has no convolution."""
         functions = {self.calls[index].function for index in residual.calls}
         return bool(self.attention) and functions.isdisjoint(CONVOLUTIONS)
 
     def own(self, dropouts: Sequence[Call], start: Start) -> bool:
-        """Use the model's own dropout, if there is some: set a p that is 0, leave one that is not."""
+        """Use the model's own dropout, if it fits: a line sets its p if this is 0; a p above 0 stays.
+
+        Returns whether the model has such a dropout, so that no new one is needed.
+        """
         if any(self.p(call) for call in dropouts):
             return True
-        if start.variant == "LockedDropout":  # the model's own draws afresh at each step
+        if start.variant == "LockedDropout":  # the model's own dropout draws a fresh mask at each step
             return False
         modules = {call.module for call in dropouts if call.module in self.probe.rates}
         whole = start.variant == "StochasticDepth"
@@ -98,16 +109,17 @@ class Draft:
         return bool(fitting)
 
     def is_path(self, call: Call) -> bool:
-        """Whether a dropout call leaves whole branches out, by the name that all libraries' classes share."""
+        """Whether a dropout call drops whole branches: every library has "path" or "depth" in the name of the class."""
         name = type(self.graph.modules.get(call.module)).__name__.lower()
         return "path" in name or "depth" in name or call.function == "stochastic_depth"
 
     def p(self, call: Call) -> float:
-        """A dropout call's p as the model has it."""
+        """The p of a dropout call in the model, not in the probe; 1 if it draws and its p is unknown."""
         own = self.probe.rates.get(call.module)
         return own.p if own is not None else call.p or float(bool(call.draws))
 
     def there(self) -> Iterator[str]:
+        """A text for each dropout that the model has already."""
         for call in self.calls:
             module = self.graph.modules.get(call.module)
             own = self.probe.rates.get(call.module)
@@ -121,6 +133,7 @@ class Draft:
                 yield f"{call.function}() in {call.module or 'the model'}, p = {call.p:g}"
 
     def notes(self, lines: Sequence[PlanLine]) -> Iterator[str]:
+        """The notes of the plan: advice, and what was left out and why."""
         if any(line.enabled for line in lines):
             yield starting.LEARNING_RATE
         normed = sum(line.enabled and line.anchor in self.normed for line in lines)
@@ -154,7 +167,7 @@ class Draft:
 
 
 def _is_stock(module: torch.nn.Module) -> bool:
-    """Whether a dropout calls its function at p = 0 too, as torch's do."""
+    """Whether a dropout is torch's: these call their function at p = 0 too, other libraries' may not."""
     return type(module).__module__.startswith("torch.nn.")
 
 

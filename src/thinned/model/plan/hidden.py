@@ -1,4 +1,4 @@
-"""Places on what a layer reads: hidden units, maps, sequences around recurrent layers, pooled features."""
+"""Plans dropout on the input of layers: hidden units, maps, sequences around recurrent layers, pooled features."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ _TURNS = {"transpose", "permute", "swapaxes", "movedim", "T", "mT"}
 
 
 class Hidden:
-    """Goes over the layers of a model and asks what each reads."""
+    """Adds a line to a draft for each layer whose input should be dropped."""
 
     def __init__(self, draft: Draft) -> None:
         self.draft, self.graph, self.anchoring, self.calls = draft, draft.graph, draft.anchoring, draft.calls
-        self.dropped: set[int] = set()  # calls of whose result a line takes care
-        self.readers: set[int] = set()  # the layers that are to read thinned units
+        self.dropped: set[int] = set()  # calls whose results have a line already
+        self.readers: set[int] = set()  # the layers that shall read dropped units
 
     def places(self) -> None:
+        """Add the lines. Layers that read one tensor share a line if it has an anchor."""
         found: dict[int, list[tuple[Call, Read, Start]]] = {}
         for layer in self.calls:
             if not self.graph.is_layer(layer) or layer.inputs[:1] == (INPUT,):
@@ -46,7 +47,7 @@ class Hidden:
             self._put(self.calls[source], readers)
 
     def _untraced(self, layer: Call) -> None:
-        """A layer that reads what no function of torch has made: the module that ran before it has to tell."""
+        """Add a line for a layer whose input no function of torch has made, by the module that ran before the layer."""
         ran = [name for name in self.graph.trace.ran if not f"{layer.module}.".startswith(f"{name}.") and name]
         earlier = [name for name in self.graph.trace.ran if name in ran or name == layer.module]
         at = earlier.index(layer.module) if layer.module in earlier else 0
@@ -68,14 +69,17 @@ class Hidden:
             self.draft.add(anchor, replace(layer, shape=()), start, layer.index)
 
     def _put(self, source: Call, readers: Sequence[tuple[Call, Read, Start]]) -> None:
-        """One place for all layers that read one tensor: they are to read one thinned network, not several."""
+        """Add one line for all layers that read `source`, so that they share a mask.
+
+        If no anchor names this tensor alone, each layer gets a line for its input.
+        """
         if any(call.index in self.dropped for _, read, _ in readers for call in read.calls):
             return
         layers = [layer for layer, _, _ in readers]
         start = readers[0][2]
         shared = None if layers[0].function in RECURRENT else self.anchoring.output(source, self.readers)
         anchors = [anchor for layer in layers if (anchor := self.anchoring.input(layer))]
-        if layers[0].function in RECURRENT and len(source.shape) == 2:  # a packed sequence, at a call mere rows
+        if layers[0].function in RECURRENT and len(source.shape) == 2:  # packed: at the call a matrix without time
             anchors = [anchor for anchor in anchors if not anchor.call]
         if shared is not None and (len(readers) > 1 or not shared.call):
             self.dropped.add(source.index)
@@ -91,7 +95,7 @@ class Hidden:
             self.draft.normed.update(anchors)
 
     def _start(self, layer: Call, read: Read) -> Start | None:
-        """What to put on what a layer reads; None where nothing belongs there."""
+        """The dropout for the input of a layer; None if no rule wants one."""
         source = self.calls[layer.inputs[0]]
         if layer.function in ATTENTION | CELLS or not source.dtype.is_floating_point or self.graph.is_gate(layer):
             return None
@@ -108,7 +112,7 @@ class Hidden:
         width = source.shape[1] if convolution and rank > 1 else source.shape[-1]
         branch = self.draft.branch.get(layer.index)
         stream = any(call.index in self.draft.additions for call in read.layers)
-        stream |= branch is not None and source.index not in branch.calls  # it goes by the branch as well
+        stream |= branch is not None and source.index not in branch.calls  # the skip path has this tensor too
         last = self.graph.is_last(layer) and (stream or bool(self.draft.attention))
         ends = rank == 2 and not convolution and (last or self.graph.pooled(read))
         if not ends and (stream or not read.activations or self.graph.is_depthwise(layer)):
@@ -126,7 +130,7 @@ class Hidden:
         return self._hidden(layer, read, width)
 
     def _hidden(self, layer: Call, read: Read, width: int) -> Start | None:
-        """Units or maps behind an activation."""
+        """The dropout for units or maps after an activation."""
         activation = next((call for call in read.activations if call.function not in GATES), read.activations[0])
         norms = [call for call in read.calls if call.function == "batch_norm"]
         normed = any(self.graph.descends(norm.index, activation.index) for norm in norms)
@@ -146,4 +150,5 @@ class Hidden:
         return start if branch is None or self.draft.transforms(branch) else starting.within_branch(start)
 
     def _batch_first(self, recurrent: Call) -> bool:
+        """Whether the batch is the first axis of a recurrent layer's sequence."""
         return bool(getattr(self.graph.modules.get(recurrent.module), "batch_first", False))

@@ -8,22 +8,30 @@ from ...nn.variants import VARIANTS
 from ...noise import PROBABILITY, check
 from ..edit.anchor import Anchor, anchor
 
-SET = "set p"  # the variant of a line that sets a p which the model has already
+SET = "set p"  # the variant of a line that sets p of a dropout that the model has
 LAYERS = tuple(row.name for row in VARIANTS if row.where in ("activation", "residual branch"))
 
 
 @dataclass(frozen=True, slots=True)
 class PlanLine:
-    """One place of a plan."""
+    """One line of a plan.
 
-    where: str  # as `edit/anchor.py` reads it
+    Example: `PlanLine("output of 1", "Dropout", 0.5)` is a new dropout on the output of the module `1`;
+    `PlanLine("p of drop", "set p", 0.1)` sets the attribute `p` of the module `drop`.
+
+    Raises:
+        ValueError: a value that its field does not allow; the message says which.
+        TypeError: p is no number.
+    """
+
+    where: str  # the text of an anchor, see `edit/anchor.py`
     variant: str  # a class of thinned.nn, or "set p"
     p: float  # the probability that a unit is dropped, to start with
-    shape: tuple[int, ...] = ()  # of what it acts on, with the example
-    reason: str = ""
-    source: str = ""
-    enabled: bool = True
-    batch_first: bool = False  # of LockedDropout: how the sequence lies
+    shape: tuple[int, ...] = ()  # of the tensor that it acts on, with the example
+    reason: str = ""  # why dropout goes there
+    source: str = ""  # the publication that says so
+    enabled: bool = True  # whether `apply` uses the line
+    batch_first: bool = False  # of LockedDropout: whether the batch is the first axis of the sequence
 
     def __post_init__(self) -> None:
         owner = f"plan, {self.where}"

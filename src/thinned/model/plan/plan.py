@@ -1,4 +1,4 @@
-"""A plan: the lines that say where dropout goes, what is there already, and notes; as a table and as a file."""
+"""The class `Plan`: the places of dropout in one model, as a table and as a TOML file."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ from .toml import read, write
 
 @dataclass(frozen=True)
 class Plan:
-    """Where dropout should go. `print` it, `save` it, edit the file, `load` it, `thinned.apply` it."""
+    """The places where dropout should go in a model, with the layer and p for each.
+
+    `print` shows it as a table. `save` writes a file to edit, `load` reads it, `thinned.apply` puts it into the model.
+    """
 
     lines: tuple[PlanLine, ...]
-    there: tuple[str, ...] = ()  # dropout that the model has already, which is left as it is
-    notes: tuple[str, ...] = ()
-    model: str = ""  # the model's class
+    there: tuple[str, ...] = ()  # dropout that the model has and that stays as it is
+    notes: tuple[str, ...] = ()  # advice, and what was left out and why
+    model: str = ""  # the name of the model's class
 
     def __post_init__(self) -> None:
         seen: set[Anchor] = set()
@@ -37,14 +40,14 @@ class Plan:
 
     @property
     def enabled(self) -> tuple[PlanLine, ...]:
-        """The lines that `apply` takes up."""
+        """The lines that `apply` puts into the model."""
         return tuple(line for line in self.lines if line.enabled)
 
     def changed(self, where: str, **settings: Any) -> Plan:
-        """The plan with one line's settings changed: `plan.changed("input of fc", p=0.3)`.
+        """A copy of the plan with other settings in one line: `plan.changed("input of fc", p=0.3)`.
 
         Raises:
-            KeyError: no line stands at `where`.
+            KeyError: the plan has no line whose `where` is this text.
         """
         if where not in (line.where for line in self.lines):
             raise KeyError(
@@ -54,15 +57,19 @@ class Plan:
         return replace(self, lines=lines)
 
     def save(self, path: str | Path) -> None:
-        """Write the plan as TOML, to be edited by hand."""
+        """Write the plan as a TOML file, which can be edited by hand."""
         Path(path).write_text(write(self.model, self.lines, self.there, self.notes), encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | Path) -> Plan:
-        """Read a plan.
+        """Read a plan from a TOML file.
 
         Raises:
-            ValueError, TypeError: text that is no TOML, an unknown or missing key, a bad value; with file and line.
+            ValueError: the text is no TOML, a key is unknown or missing, or a value is not allowed.
+            TypeError: a value has the wrong type.
+            OSError: the file cannot be read.
+
+        The message of an error in one place has the file and the line.
         """
         path = Path(path)
         model, there, notes, entries = read(path.read_text(encoding="utf-8"), str(path))

@@ -1,7 +1,8 @@
-"""`thinned.plan`: where dropout should go in a model, with a reason and a starting p for each place.
+"""`thinned.plan`: find where dropout should go in a model, with a reason and a starting p for each place.
 
-`watch/graph.py` answers questions about the graph of calls, `anchoring.py` finds the text by which a hook finds a place
-again, and `starting.py` has the p that each kind of place starts with, and its reason.
+The rules are in `hidden.py`, `branches.py` and `attention.py`. They ask `watch/graph.py` about the calls of a forward
+pass. `anchoring.py` makes the text by which a hook finds a place again. `starting.py` has the starting p and the reason
+for each kind of place.
 """
 
 from __future__ import annotations
@@ -27,28 +28,30 @@ from .probe import copied, probe, woken
 
 
 def plan(model: torch.nn.Module, *args: Any, **kwargs: Any) -> Plan:
-    """Find where dropout should go in a model, by the rules of the literature; change nothing.
+    """Find where dropout should go in a model, by rules from the literature. The model is not changed.
 
-    Dropout goes on what a layer reads, behind a hidden activation and behind its batch normalisation, never on the raw
-    input, never on the output, never in frozen parts; on whole channels of convolution maps; locked over time around
-    recurrent layers; as stochastic depth, rising with depth, on residual branches; in transformers on attention, on
-    each branch before it is added and in the feed-forward part; as alpha dropout after SELU. Dropout that the
-    model has is respected: where its p is 0 the plan sets it, where it is above 0 the plan leaves it alone.
-    `docs/guides/plan.md` has the rules, their sources and the starting p.
+    The rules: dropout on the input of a layer, after the hidden activation and its batch normalisation; on whole
+    channels of convolution maps; with one mask for all time steps around recurrent layers; stochastic depth on residual
+    branches, with p rising with depth; in transformers, dropout on attention weights, on each branch before the
+    addition, and in the feed-forward part; alpha dropout after SELU. No dropout on the raw input, on the output, or in
+    frozen parts. If the model has a dropout at such a place, the plan sets its p if it is 0, and leaves it alone
+    otherwise. `docs/guides/plan.md` has the rules, their sources and the starting p.
 
     Arguments:
-        model: any module. It runs in training mode, uncompiled; modes, buffers and random state are put back.
-        args, kwargs: an example of what the model is called with: with a batch axis and of ordinary size.
+        model: any module. It runs in training mode, uncompiled. Modes, buffers and generator states are put back.
+        args, kwargs: an example of the arguments of a call, with a batch axis and of ordinary size.
 
-    Returns: a `Plan`; `print` shows it as a table.
+    Returns:
+        A `Plan`; `print` shows it as a table.
 
     Raises:
         TypeError: `model` is no module.
-        ValueError: a lazy module that has not seen an input.
-        Exception: whatever the model itself raises on the example.
+        ValueError: a lazy module of the model has not been initialised.
+        Exception: any error that the model raises on the example.
 
-    Cost: one or two forward passes, and about 50 microseconds for each call of torch in them; a backward pass, too,
-    where p would be set of a dropout that works in place.
+    Cost: one or two forward passes, and about 50 microseconds for each call of torch in them. If the plan would set p
+    of a dropout with `inplace=True`, one to three forward and backward passes more, and further ones to find the
+    dropout at fault.
 
     >>> net = torch.nn.Sequential(torch.nn.Linear(64, 512), torch.nn.ReLU(), torch.nn.Linear(512, 10))
     >>> [(line.where, line.variant, line.p) for line in plan(net, torch.ones(8, 64))]
@@ -70,9 +73,10 @@ def plan(model: torch.nn.Module, *args: Any, **kwargs: Any) -> Plan:
 def _harmless(
     model: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], lines: Sequence[PlanLine]
 ) -> list[PlanLine]:
-    """The lines, those off that set p of a dropout which would write over what the backward pass needs.
+    """The lines, with a line switched off if its p would break the backward pass.
 
-    At p = 0 it writes nothing. A dropout behind a softmax, for one, is often in place.
+    This happens where a line sets p of a dropout with `inplace=True`: at p = 0 the dropout writes nothing, and at p > 0
+    it overwrites a tensor that the backward pass may need, such as the output of a softmax.
     """
     modules = dict(named_modules(model))
     inplace = {
@@ -82,11 +86,12 @@ def _harmless(
     }
 
     def fails(*names: str) -> bool:
+        """Whether the backward pass breaks if the p of these lines are set."""
         with untouched("plan", model), torch.enable_grad(), woken(inplace[name] for name in names):
             model.train()
             try:
                 return breaks(model, *copied(args, kwargs))
-            except RuntimeError:  # it cannot be trained here, whatever its dropout does
+            except RuntimeError:  # the model cannot be trained here, with or without dropout
                 return False
 
     if not inplace or not fails(*inplace) or fails():

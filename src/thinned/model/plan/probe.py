@@ -1,7 +1,7 @@
-"""A model's trace with every dropout of its own awake: one that has p = 0 gives its input back, and would not be seen.
+"""Traces a model with every dropout switched on, also those with p = 0, which would leave no call in the trace.
 
-Each is run with a p of its own, close to 1/4 and like no other, so that an attention call that is told this p is known
-to take it from there, whatever the model's code does in between.
+During the trace each dropout of p = 0 has its own p: 1/4 plus a small number that no other dropout has. If a call of
+attention is then given this p, the attribute that the model reads it from is known, however the p gets there.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Module = torch.nn.Module
 
 @dataclass(frozen=True, slots=True)
 class Own:
-    """A dropout module's p, and where the module keeps it."""
+    """The p of a dropout module, and the anchor of the attribute that holds it."""
 
     anchor: Anchor
     p: float
@@ -34,15 +34,19 @@ class Own:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A trace in training mode, and what the model's own dropout was set to."""
+    """The result of `probe`: the trace in training mode, and the p of the model's own dropouts before it.
+
+    Example of `told`: a forward calls `scaled_dot_product_attention(..., dropout_p=self.drop)`, and `self.drop` is 0.
+    Then `told` maps the index of this call to the anchor of the attribute `drop`.
+    """
 
     trace: Trace
-    rates: dict[str, Own]  # by the module's name
-    told: dict[int, Anchor]  # for an attention call whose p is 0 and is some attribute's: that attribute
+    rates: dict[str, Own]  # by module name
+    told: dict[int, Anchor]  # by call of attention with p = 0: the attribute that it reads p from
 
 
 def probe(model: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Probe:
-    """Trace a model in training mode, with its own dropouts awake."""
+    """Trace a model in training mode, with its own dropouts switched on."""
     with untouched("plan", model), torch.no_grad():
         model.train()
         rates = dict(_rates(model))
@@ -54,7 +58,7 @@ def probe(model: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Probe
             if call.function == "scaled_dot_product_attention" and not call.p
             for anchor in _numbers(model, call.module)
         ]
-        if plain:  # numbers that a forward hands on, as `dropout_p=self.dropout`
+        if plain:  # attributes that are no dropout modules, such as `self.dropout` in `dropout_p=self.dropout`
             found, told = _run(model, args, kwargs, list(dict.fromkeys([*asleep, *plain])))
     return Probe(found, rates, told)
 
@@ -62,6 +66,7 @@ def probe(model: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Probe
 def _run(
     model: Module, args: tuple[Any, ...], kwargs: dict[str, Any], asleep: list[Anchor]
 ) -> tuple[Trace, dict[int, Anchor]]:
+    """The trace with a trial p for each anchor in `asleep`, and `told` as in `Probe`."""
     modules = dict(named_modules(model))
     trial = {0.25 + 1e-6 * number: anchor for number, anchor in enumerate(asleep, 1)}
     args, kwargs = copied(args, kwargs)
@@ -72,7 +77,10 @@ def _run(
 
 
 def _rates(model: Module) -> Iterator[tuple[str, Own]]:
-    """The model's dropout modules. Attention and recurrent layers keep p for calls that are seen at every p."""
+    """The model's dropout modules and their p.
+
+    Attention and recurrent layers are left out: their calls are in a trace at every p.
+    """
     for name, module in named_modules(model):
         attributes = rate_attributes(module)
         if attributes and not isinstance(module, torch.nn.RNNBase | torch.nn.MultiheadAttention):
@@ -80,7 +88,7 @@ def _rates(model: Module) -> Iterator[tuple[str, Own]]:
 
 
 def _numbers(model: Module, name: str) -> Iterator[Anchor]:
-    """A module's plain attributes that look as though they held a p of 0."""
+    """The plain attributes of a module that are 0 and have "drop" in their name, so they may hold a p."""
     module = dict(named_modules(model)).get(name)
     for attribute, value in vars(module).items() if module is not None else ():
         if "drop" in attribute.lower() and type(value) in (int, float) and value == 0:
@@ -88,7 +96,7 @@ def _numbers(model: Module, name: str) -> Iterator[Anchor]:
 
 
 def copied(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """An example that a forward may write into, as Whisper's masking of features does in training."""
+    """A copy of the example, because a forward pass may write into it: Whisper masks its input so in training."""
     copies: tuple[tuple[Any, ...], dict[str, Any]] = tree_map_only(
         torch.Tensor, lambda tensor: tensor.detach().clone(), (args, kwargs)
     )
@@ -97,7 +105,7 @@ def copied(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ..
 
 @contextmanager
 def woken(trials: Iterable[tuple[Module, str, float]]) -> Iterator[None]:
-    """Inside the `with`, the modules' attributes have these p."""
+    """Inside the `with`, each of these attributes of modules has its trial p."""
     trials = list(trials)
     before = [(module, dict(vars(module))) for module, _, _ in trials]
     try:

@@ -1,7 +1,7 @@
-"""The p that each kind of place starts with, why dropout goes there, and who says so.
+"""The starting p for each kind of place, with the reason for dropout there and the publication that it comes from.
 
-A start and no optimum: docs/design/theory.md has measurements in which the best p was 0, and docs/guides/study.md a way
-to choose it.
+A starting p is not the best p. docs/design/theory.md has measurements in which the best p was 0. docs/guides/study.md
+shows how to choose it.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ LEARNING_RATE = (
     "train longer. Where data are plenty the best p may be 0: compare on validation data."
 )
 WIDE, MIDDLING = 512, 128  # units
-CONVOLUTION = (0.1, 0.2)  # the first map's p and the last one's
-DEEP = 12  # residual branches, from which on the last one's p is 0.2 instead of 0.1
+CONVOLUTION = (0.1, 0.2)  # p of the first map and of the last map
+DEEP = 12  # residual branches; with as many or more, p of the last branch is 0.2 instead of 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What a place starts with."""
+    """The dropout for one kind of place, before it is edited: the layer, its p, and why."""
 
     variant: str
     p: float
@@ -42,7 +42,7 @@ class Start:
 
 
 def hidden(width: int, behind: str) -> Start:
-    """A fully-connected hidden layer's units: the fewer there are, the fewer may be missing."""
+    """Units of a fully-connected hidden layer: the fewer units there are, the smaller p is."""
     p = 0.5 if width >= WIDE else 0.3 if width >= MIDDLING else 0.2
     size = "Wide hidden layer" if width >= WIDE else "Hidden layer" if width >= MIDDLING else "Small hidden layer"
     source = SRIVASTAVA if width >= WIDE else f"{SRIVASTAVA}; docs/design/theory.md: small layers and tables want less"
@@ -50,13 +50,13 @@ def hidden(width: int, behind: str) -> Start:
 
 
 def spatial(axes: int, channels: int, behind: str) -> Start:
-    """Whole channels of a convolution map; p is set by depth when all maps are known."""
+    """Whole channels of a convolution map. `Draft.lines` sets p by depth later, when all maps are known."""
     reason = f"Map of {channels} channels: {behind}; whole channels, since neighbours in a map say the same."
     return Start(f"Dropout{axes}d", CONVOLUTION[0], reason, TOMPSON)
 
 
 def selu(map: bool, behind: str) -> Start:  # noqa: A002
-    """Behind SELU: zeros would move the mean and the variance that it keeps."""
+    """After SELU: zeros would change the mean and the variance that SELU preserves, so it is alpha dropout."""
     if map:
         reason = f"SELU's map: {behind}; dropped channels take its saturation value, and mean and variance stay."
         return Start("FeatureAlphaDropout", 0.05, reason, KLAMBAUER)
@@ -65,7 +65,7 @@ def selu(map: bool, behind: str) -> Start:  # noqa: A002
 
 
 def locked(batch_first: bool, where: str) -> Start:
-    """Around recurrent layers."""
+    """A sequence before or after a recurrent layer."""
     reason = f"Sequence {where}: one mask for all its steps, since fresh ones would average out."
     return Start("LockedDropout", 0.3, reason, GAL, batch_first=batch_first)
 
@@ -87,34 +87,35 @@ EMBEDDING = Start("Dropout", 0.1, "The sum of embeddings with which a transforme
 
 
 def feed_forward(behind: str) -> Start:
-    """In a transformer, between the two maps of a block's feed-forward part, or on its way out."""
+    """Units in the feed-forward part of a transformer's block, or units that go to its last layer."""
     return Start("Dropout", 0.1, f"Feed-forward units of a transformer: {behind}, before the next layer.", VASWANI)
 
 
 def everywhere(width: int, behind: str) -> Start:
-    """Units of a layer that serves every token, or every place of a map."""
+    """Units of a layer that is applied to every token, or to every position of a map."""
     reason = f"{width} units of a layer that serves every place of its input: {behind}, before the next layer."
     return Start("Dropout", 0.1, reason, VASWANI)
 
 
 def depth(p: float, block: int, blocks: int) -> Start:
-    """A residual branch, left out whole."""
+    """A whole residual branch: stochastic depth."""
     reason = f"Residual branch {block} of {blocks}, left out whole before it is added; p rises linearly with depth."
     return Start("StochasticDepth", round(p, 4), reason, HUANG)
 
 
 def within_branch(start: Start) -> Start:
-    """What would go inside a residual branch that is dropped whole already."""
+    """The same start switched off, because the residual branch around the place is dropped whole already."""
     reason = start.reason.rstrip(".") + "; off, because its whole branch is dropped already."
     return replace(start, enabled=False, reason=reason)
 
 
 def beside(start: Start) -> Start:
-    """What would drop a branch in which there is dropout already."""
+    """The same start switched off, because the residual branch already has dropout inside."""
     return replace(start, enabled=False, reason=start.reason.rstrip(".") + "; off, because dropout is in it already.")
 
 
 def last_depth(branches: int) -> float:
+    """p of stochastic depth in the last residual branch."""
     return 0.2 if branches >= DEEP else 0.1
 
 

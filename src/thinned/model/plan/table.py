@@ -1,4 +1,4 @@
-"""A plan as a plain table."""
+"""Prints a plan as a table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _HEADINGS = ("", "where", "variant", "p", "shape", "reason")
 
 
 def table(lines: Sequence[PlanLine], there: Sequence[str], notes: Sequence[str]) -> str:
-    """One line a place, [x] where it is enabled; then what is there already, and the notes.
+    """A row for each line of the plan, with [x] if it is enabled; then the model's own dropout, and the notes.
 
     >>> line = PlanLine("input of fc", "Dropout", 0.5, (8, 512), "Wide hidden layer.", "Srivastava et al. 2014")
     >>> print(table([line], [], []))

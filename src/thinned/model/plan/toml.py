@@ -1,7 +1,6 @@
-"""A plan as TOML: what is written can be edited by hand, and what cannot be meant is refused with file and line.
+"""Writes and reads a plan as TOML. A person may edit the file, so every mistake is reported with its file and line.
 
-The standard library reads TOML and does not write it. What a plan needs of it is little: strings, numbers, truth values
-and flat arrays.
+The standard library reads TOML and does not write it. A plan needs only strings, numbers, booleans and flat arrays.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ _NAMES = {bool: "true or false", str: "text", list: "an array"}
 
 
 def write(model: str, lines: Sequence[PlanLine], there: Sequence[str], notes: Sequence[str]) -> str:
-    """The plan as TOML, with comments on what may be edited."""
+    """The text of the plan in TOML, with comments that say what may be edited."""
     text = [_HEAD, f"model = {_text(model)}"]
     for name, values in (("there", there), ("notes", notes)):
         if values:
@@ -59,10 +58,15 @@ def write(model: str, lines: Sequence[PlanLine], there: Sequence[str], notes: Se
 
 
 def read(text: str, file: str) -> tuple[str, tuple[str, ...], tuple[str, ...], list[tuple[str, dict[str, Any]]]]:
-    """The model's class, what is there, the notes, and each place's settings with file and line before them.
+    """Read the text of a plan.
+
+    Returns:
+        The name of the model's class, the model's own dropout, the notes, and for each line of the plan a text with its
+        file and line number, and its settings.
 
     Raises:
-        TypeError, ValueError: what `Plan.load` says.
+        ValueError: as in `Plan.load`.
+        TypeError: as in `Plan.load`.
     """
     try:
         data = tomllib.loads(text)
@@ -88,6 +92,7 @@ def read(text: str, file: str) -> tuple[str, tuple[str, ...], tuple[str, ...], l
 
 
 def _checked(at: str, entry: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The settings of one place. Raises an error for a missing or unknown key or a wrong type."""
     for key in _NEEDED:
         if key not in entry:
             raise ValueError(f"{at}: `{key}` is missing. A place needs {', '.join(_NEEDED)}.")
@@ -98,11 +103,11 @@ def _checked(at: str, entry: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             if not isinstance(value, list) or not all(type(size) is int for size in value):
                 raise TypeError(f"{at}: `shape` must be an array of whole numbers. Got {value!r}.")
             value = tuple(value)
-        elif key != "p" and type(value) is not _KEYS[key]:  # p has a rule of its own
+        elif key != "p" and type(value) is not _KEYS[key]:  # `PlanLine` checks p
             raise TypeError(f"{at}: `{key}` must be {_NAMES[_KEYS[key]]}. Got {value!r}.")
         yield key, value
 
 
 def _text(value: str) -> str:
-    """A basic string of TOML, whose escapes JSON's are among."""
+    """A string in TOML. TOML knows all escapes of JSON; only the character DEL must be escaped in addition."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

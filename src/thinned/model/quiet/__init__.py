@@ -1,1 +1,1 @@
-"""Whether noise is off: guarded, switched off for a while, or frozen."""
+"""Is the noise off? Guard a model against noise, switch its noise off for a while, or freeze a part of it."""

@@ -1,4 +1,4 @@
-"""`thinned.disabled`: a model without dropout inside a `with`, whatever mode it is in."""
+"""`thinned.disabled`: a context manager in which a model has no dropout, in training mode too."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from ..rates.rate_places import RatePlace, RatePlaces
 
 Module = torch.nn.Module
 
-# Of each `disabled` that has not ended, what holds the p that it puts back; by id, as those are of every kind.
+# One entry for each `disabled` that has not ended: the objects whose p it puts back. Both dictionaries are keyed by
+# id, because an object that holds a p need not be hashable.
 _switched_off: dict[int, dict[int, Any]] = {}
 
 
@@ -22,15 +23,18 @@ _switched_off: dict[int, dict[int, Any]] = {}
 def disabled(model: Module, pattern: str = "*", *, example: Any = None) -> Iterator[None]:
     """Inside the `with`, the model has no dropout, whatever mode it is in.
 
-    Every p is 0; modes stay as they are, so that batch normalisation still trains, as RLHF's log-probabilities and the
-    evaluation of a training loss want it. A layer with classic scaling multiplies by q as it does at inference.
+    Every p is 0. Modes stay as they are, so batch normalisation still uses the statistics of the batch. Use this where
+    a model in training mode must give an output without noise: log-probabilities in RLHF, the value of a training loss.
+    A layer with classic scaling multiplies by q, as it does at inference: it alone is in eval mode inside the `with`.
 
-    Everything is put back at the end, after an exception too; inside another `disabled`, in turn. Rates belong to the
-    model: every thread that runs it sees them. `convert` and `revert` refuse what is switched off.
+    At the end every p is put back, after an exception too. A `disabled` may be nested in another. p belongs to the
+    model, so every thread that runs the model sees p = 0. `convert` and `revert` refuse a layer that is switched off.
 
-    Arguments: `model`, `example` as in `set_rates`; `pattern`, which places.
+    Arguments:
+        model, example: as in `set_rates`.
+        pattern: the names of the places to switch off; "*" is all of them.
 
-    Raises: as `set_rates`, on entry.
+    Raises: as `set_rates`, when the `with` begins.
 
     >>> net = torch.nn.Dropout(0.5)
     >>> with disabled(net):
@@ -63,9 +67,10 @@ def disabled(model: Module, pattern: str = "*", *, example: Any = None) -> Itera
 
 
 def is_disabled(module: Module) -> bool:
-    """Whether a `disabled` that has not ended is going to put the module's p back."""
+    """Whether the module is inside a `disabled` that has not ended, which will put its p back."""
     return any(id(module) in held for held in [*_switched_off.values()])
 
 
 def _holders(place: RatePlace) -> tuple[Any, ...]:
+    """The objects that hold the p of a place: its module, and the owner of the attribute if it is set by one."""
     return (place.module,) if place.attribute is None else (place.module, place.attribute.owner)

@@ -1,4 +1,7 @@
-"""Who draws: a random operator under way, named by the module, the user's line and the function that it is part of."""
+"""Finds out which module draws noise when a random operator of torch runs, and in which line of the user's code.
+
+The answer is read from the Python stack while the operator is dispatched.
+"""
 
 from __future__ import annotations
 
@@ -27,15 +30,22 @@ _FUNCTIONAL = torch.nn.functional.__file__
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """One draw."""
+    """One call of a random operator, and who made it.
 
-    owner: Module  # the innermost module that is the model's
-    where: Where  # with the owner's name, or `name<Class>` for a module made in its forward
-    p: float | None
+    Example: `F.dropout(x, 0.1)` in line 12 of the forward of `encoder` gives the module `encoder` as `owner`,
+    `Where("encoder", "dropout", "net.py", 12)` and p = 0.1.
+    """
+
+    owner: Module  # the innermost running module that belongs to the model
+    where: Where  # its module is the owner's name, or `name<Class>` for a module built in the owner's forward
+    p: float | None  # the drop probability; None if it is unknown
 
 
 def drawing_of(func: Any, args: Any, kwargs: Any, names: Mapping[Module, str]) -> Drawing | None:
-    """The draw that an operator of torch is about to make, or None if it makes none, or not in one of these modules."""
+    """The draw that an operator is about to make.
+
+    None if the operator draws nothing, draws a key of thinned's, or runs in none of the modules in `names`.
+    """
     named = named_arguments(func, args, kwargs)
     if not draws(func, named):
         return None
@@ -55,7 +65,10 @@ def drawing_of(func: Any, args: Any, kwargs: Any, names: Mapping[Module, str]) -
 
 
 def in_python(name: str, module: Module) -> Drawing:
-    """A draw of Python's or NumPy's own generators, somewhere in the module's code."""
+    """A draw from Python's or NumPy's generator in the code of a module. The line comes from the module's source.
+
+    If the source shows no such draw, the line is the first one of the forward.
+    """
     known = next((reading for reading in readings(module) if reading.where.function == "random"), None)
     if known is not None:
         return Drawing(module, known.where._replace(module=name), known.number)
@@ -65,6 +78,7 @@ def in_python(name: str, module: Module) -> Drawing:
 
 
 def _p(func: Any, named: Mapping[str, Any], frame: FrameType | None) -> float | None:
+    """The drop probability: from a function of `torch.nn.functional` on the stack, else from the arguments."""
     for inner in callers(frame):
         if inner.f_code.co_filename == _FUNCTIONAL and inner.f_code.co_name in FUNCTIONS:
             p = inner.f_locals.get("p", inner.f_locals.get("dropout_p"))
@@ -80,7 +94,7 @@ def _p(func: Any, named: Mapping[str, Any], frame: FrameType | None) -> float | 
 
 
 def _function(frame: FrameType | None, file: str, line: int) -> str:
-    """The function of torch's that the user's line calls, by torch's own frames, else by the call in the source."""
+    """The function of torch that the user's line calls: from torch's own frames on the stack, else from the source."""
     outermost = ""
     for inner in callers(frame):
         code = inner.f_code
@@ -92,7 +106,7 @@ def _function(frame: FrameType | None, file: str, line: int) -> str:
 
 
 def _called(frame: FrameType) -> str:
-    """The name of the function in the call that a frame is at, if torch's table has it."""
+    """The name of the function that a frame is calling, read from its source; "" if it is no known random function."""
     positions = list(frame.f_code.co_positions())[frame.f_lasti // 2]
     first, last, start, end = positions
     if first is None or last is None or start is None or end is None:
@@ -112,5 +126,5 @@ def _called(frame: FrameType) -> str:
 
 
 def _is_key(frame: FrameType | None) -> bool:
-    """Whether one of our operators draws its key."""
+    """Whether thinned's own code is on the stack: then the operator draws a key, and the noise comes later."""
     return any(is_plumbing(inner) for inner in callers(frame))

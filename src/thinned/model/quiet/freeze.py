@@ -1,4 +1,4 @@
-"""Freeze a part of a model: its parameters and its noise are off, and stay off when the rest goes on training."""
+"""`thinned.freeze`: no gradients and no noise in a part of a model, also while the rest of the model trains."""
 
 from __future__ import annotations
 
@@ -11,24 +11,26 @@ Module = torch.nn.Module
 
 
 class _FrozenTrain:
-    """A frozen module's `train`, in the module's own dictionary, where it is found before the class's.
+    """Replaces the method `train` of one frozen module.
 
-    It holds what the module was, and by which freezes it is held; an object and not a closure, so that deepcopy and
-    pickle take it along with the module.
+    It lies in the module's own `__dict__`, where Python finds it before the method of the class. It remembers how the
+    module was before (`training`, `trained`) and which freezes apply to the module (`holders`). It is an object and no
+    closure, because deepcopy and pickle must copy it together with the module.
     """
 
     def __init__(self, module: Module) -> None:
         self.module = module
-        self.own = module.__dict__.get("train")  # somebody else's, such as another library's way of freezing
+        self.own = module.__dict__.get("train")  # set by another library, which may freeze modules in the same way
         self.training = module.training
         self.trained: list[str] = []
         self.holders: list[str] = []
 
     def __call__(self, mode: bool = True) -> Module:
-        """What `module.train(mode)` does now: all below is frozen as well, so nothing."""
+        """Do nothing when `module.train(mode)` is called. The submodules are frozen themselves."""
         return self.module
 
     def hold(self, holder: str) -> None:
+        """Freeze the module, and note that the freeze with the id `holder` applies to it."""
         self.holders.append(holder)
         for name, parameter in self.module._parameters.items():
             if parameter is not None and parameter.requires_grad:
@@ -40,6 +42,7 @@ class _FrozenTrain:
         self.module.training = False
 
     def release(self, holder: str | None) -> None:
+        """End one freeze of the module, or all of them (None). After the last one, the module is as it was before."""
         self.holders = [other for other in self.holders if holder not in (other, None)]
         if self.holders:
             return
@@ -54,16 +57,18 @@ class _FrozenTrain:
 
 
 class Frozen:
-    """What `freeze` gives back. See there."""
+    """The handle of one call of `freeze`; `thaw()` ends this freeze."""
 
     def __init__(self, module: Module) -> None:
         self.module = module
-        self._holder = secrets.token_hex(8)  # also names this freeze in copies of the module
+        self._holder = secrets.token_hex(8)  # an id of this freeze; copies of the module have it too
         for part in module.modules():
             (_frozen_train(part) or _FrozenTrain(part)).hold(self._holder)
 
     def thaw(self) -> Module:
-        """Undo this freeze: modes and `requires_grad` are what they were before. Parts that another freeze holds wait.
+        """Undo this freeze: modes and `requires_grad` are again as they were before it.
+
+        A part to which another freeze still applies stays frozen until the other freeze ends.
 
         Returns:
             The module.
@@ -77,19 +82,19 @@ class Frozen:
 
 
 def freeze(module: Module) -> Frozen:
-    """Switch a module's parameters and noise off, so that they stay off when its parent is put into training.
+    """Switch off a module's gradients and noise. They stay off when its parent is put into training mode.
 
-    No parameter asks for a gradient, and gradients that are left from before are dropped: an optimiser that has the
-    parameters passes them over. The module and all in it are in eval mode, and `train()`, of the parent or of any part,
-    does not change that. So dropout is off, functional dropout with `training=self.training` too, and batch
-    normalisation uses its running statistics and leaves them alone: for the same input the output is the same.
-    Gradients go through to what is in front.
+    Every parameter has `requires_grad=False` and `grad=None`, so an optimiser skips it. The module and all its
+    submodules are in eval mode; `train()` on the parent, the module or a submodule does not change their mode.
+    So dropout is off, and also functional dropout with `training=self.training`. Batch normalisation uses its running
+    statistics and does not update them. The same input gives the same output. Gradients still flow through the module
+    to the layers before it.
 
-    `state_dict` is unchanged. Copies and pickles of the module are frozen as well; `thaw` is for them. A parameter that
-    is shared with the rest of the model is frozen there too.
+    `state_dict` is unchanged. Copies and pickles of the module are frozen as well; the function `thaw` thaws them. A
+    parameter that another part of the model shares is frozen for that part too.
 
     Returns:
-        A handle; its `thaw()` restores modes and `requires_grad` as they were. Freezes may overlap, and end in any
+        A handle; its `thaw()` restores modes and `requires_grad` as they were. Freezes may overlap, and may end in any
         order.
 
     Raises:
@@ -113,10 +118,13 @@ def freeze(module: Module) -> Frozen:
 
 
 def thaw(module: Module) -> Module:
-    """End every freeze of the module and of all in it: for copies and loaded models, whose handles are elsewhere.
+    """End every freeze of a module and of its submodules. For copies and loaded models, which have no handle.
+
+    Returns:
+        The module.
 
     Raises:
-        ValueError: nothing in it is frozen.
+        ValueError: neither the module nor a submodule is frozen.
 
     >>> import copy
     >>> layer = torch.nn.Linear(2, 2)
@@ -135,7 +143,7 @@ def thaw(module: Module) -> Module:
 
 
 def is_frozen(module: Module) -> bool:
-    """Whether `freeze` holds this module."""
+    """Whether this module is frozen by `freeze`."""
     return _frozen_train(module) is not None
 
 

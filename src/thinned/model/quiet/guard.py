@@ -1,4 +1,4 @@
-"""`thinned.eval_guard`: the first noise that a model draws in evaluation is an error that names its place."""
+"""`thinned.eval_guard`: noise that a model draws in evaluation raises an error that names the place."""
 
 from __future__ import annotations
 
@@ -26,14 +26,15 @@ from .drawing import Drawing, drawing_of, in_python
 
 Module = torch.nn.Module
 
-# A hook on one of these, or inside, keeps it from its fused kernel; a hook on what calls it does not.
+# This layer runs its fused kernel only if neither it nor a submodule has a hook. A hook on its parent does no harm.
 _FUSED = torch.nn.TransformerEncoderLayer
 
 
 class NoiseInEval(RuntimeError):  # noqa: N818  a name that says what happened
-    """Noise was drawn where there must be none.
+    """A model drew noise in eval mode or inference mode, where `eval_guard` forbids it.
 
-    `place` is its name as in `thinned.inspect`; `module`, `function`, `file`, `line` and `p` say what drew, and where.
+    `place` is the name of the place as in `thinned.inspect`. `module`, `function`, `file`, `line` and `p` describe the
+    call that drew.
     """
 
     def __init__(self, message: str, place: str, found: Drawing) -> None:
@@ -44,30 +45,35 @@ class NoiseInEval(RuntimeError):  # noqa: N818  a name that says what happened
 
 
 def eval_guard(model: Module, allow: Iterable[str] = ()) -> Guard:
-    """Raise `NoiseInEval` at the first noise that a module draws in eval mode, or any module in inference mode.
+    """Raise `NoiseInEval` at the first noise drawn by a module in eval mode, or by any module in inference mode.
 
-    Seen are all random operators of torch, whoever calls them, dropout of every kind and masks made by hand among them;
-    the noise of `thinned.nn`; and draws of `random` and `numpy.random`, when the module that made them is left. What
-    runs outside of a forward, such as initialisation, augmentation or sampling from the output, is not looked at.
+    The guard sees every random operator of torch that runs in the forward pass, in dropout of any kind and in masks
+    made by hand; the noise of `thinned.nn`; and draws from `random` and `numpy.random`, which it reports at the latest
+    when the module that drew returns. It does not look at code outside of a forward pass, such as initialisation,
+    augmentation or sampling from the output.
 
     Arguments:
-        model: any module. Its submodules are guarded when they are called alone, too.
+        model: any module. A submodule that is called alone is guarded too.
         allow: patterns of the names of places that may draw, such as `("mc.*",)` for Monte-Carlo dropout. A submodule
-            that is itself in training mode draws by right, except in inference mode. Other noise than dropout, such as
-            `"encoder:randn_like"`, is a place that only a run shows: a pattern may name it where the module exists.
+            in training mode may draw without being named, except in inference mode. Noise other than dropout has a
+            name such as `"encoder:randn_like"`, which is known only when it runs: a pattern may name any function in
+            a module that exists.
 
-    Returns: the guard, which stays until `remove()`, or until the end of a `with`.
+    Returns:
+        The guard. It stays until its `remove()` is called, or until the end of a `with`.
 
     Raises:
-        NoiseInEval: a RuntimeError, in the forward, before anything but a key of thinned's is drawn.
-        ValueError: a pattern that can name no place of the model.
-        TypeError: `model` is no module, or a pattern no text.
+        NoiseInEval: a RuntimeError, raised in the forward pass. An operator of torch or thinned has not drawn its noise
+            then; only a key of thinned's may have been drawn.
+        ValueError: a pattern can match no place of the model.
+        TypeError: `model` is no module.
+        TypeError: a pattern is no text.
 
-    Every thread is guarded for itself. Copies and pickles of the model are not guarded. Fused kernels stay in use: for
-    that, torch's `TransformerEncoderLayer` is guarded through what calls it, not when it is called alone. A graph that
-    was compiled in training mode has no guard left in it; a module in eval mode runs uncompiled.
+    Every thread is guarded separately. Copies and pickles of the model are not guarded. Fused kernels stay in use:
+    therefore torch's `TransformerEncoderLayer` has no hook of its own, and is guarded only while its parent runs. A
+    graph that was compiled in training mode contains no guard. A guarded module in eval mode runs uncompiled.
 
-    Cost: docs/guides/rates.md has it, measured.
+    Cost: docs/guides/rates.md has the measurements.
 
     >>> net = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Dropout(0.1))
     >>> guard = eval_guard(net)
@@ -85,7 +91,11 @@ def eval_guard(model: Module, allow: Iterable[str] = ()) -> Guard:
 
 
 class Guard:
-    """Watches a model's forward passes until `remove()`; a `with` removes it at its end."""
+    """Watches the forward passes of a model by hooks, until `remove()` or the end of a `with`.
+
+    The hooks keep a stack of the running modules for each thread. While the stack is not empty, a dispatch mode of
+    torch is active and looks at every operator.
+    """
 
     def __init__(self, model: Module, allow: tuple[str, ...]) -> None:
         self.allow = allow
@@ -107,7 +117,7 @@ class Guard:
                 self._handles.append(module.register_forward_hook(leave, always_call=True))
 
     def remove(self) -> None:
-        """Stop watching."""
+        """Remove the hooks: the model is no longer watched."""
         while self._handles:
             self._handles.pop().remove()
 
@@ -118,7 +128,8 @@ class Guard:
         self.remove()
 
     def _enter(self, module: Module, *_: Any) -> None:
-        # A graph is compiled for one mode of the modules, and knows no inference mode.
+        # torch.compile makes one graph for each value of `training`, but none for inference mode: so a module in
+        # training mode is never watched while it is compiled.
         if module.training and (torch.compiler.is_compiling() or not (self._local.stack or _inference())):
             return
         self._begin(module)
@@ -127,7 +138,7 @@ class Guard:
     def _begin(self, module: Module) -> None:
         local = self._local
         if local.stack and left_over(local.stack, sys._getframe(1)):
-            self._close()  # after a KeyboardInterrupt, of which hooks are not told
+            self._close()  # a KeyboardInterrupt ended the last forward pass without calling the hooks
             if module.training and not _inference():
                 return
         if local.stack:
@@ -150,12 +161,12 @@ class Guard:
             self._look()
         finally:
             while local.stack and local.stack.pop() is not module:
-                pass  # a forward that an exception left without its hooks
+                pass  # a module whose forward raised, and whose hooks did not run
             if not local.stack:
                 self._close()
 
     def _close(self) -> None:
-        """End the watch of this thread."""
+        """Stop watching the current forward pass of this thread."""
         local = self._local
         local.stack.clear()
         mode: Any = local.mode
@@ -165,7 +176,10 @@ class Guard:
             mode.__exit__(None, None, None)
 
     def _look(self) -> None:
-        """Raise if Python's own generators have moved since the last look, in the code of the innermost module."""
+        """Refuse a draw from `random` or `numpy.random`: their state has changed since the last call of this method.
+
+        The draw is attributed to the innermost running module.
+        """
         local = self._local
         state = python_state()
         if state != local.generators:
@@ -174,7 +188,7 @@ class Guard:
             self.refuse(module, in_python(self._names[module], module))
 
     def refuse(self, module: Module, found: Drawing) -> None:
-        """Raise, unless the module may draw."""
+        """Raise `NoiseInEval`, unless the module may draw."""
         inference = _inference()
         if module.training and not inference:
             return
@@ -193,12 +207,13 @@ class Guard:
         )
 
     def watch(self, func: Any, args: Any, kwargs: Any) -> None:
-        """Look at a random operator that is about to run."""
+        """Refuse the noise of an operator that is about to run. Called by the dispatch mode."""
         found = drawing_of(func, args, kwargs, self._names)
         if found is not None:
             self.refuse(found.owner, found)
 
     def _place(self, module: Module, found: Drawing) -> str:
+        """The name of a draw's place, as in `thinned.inspect`."""
         key = found.where
         if rate_attributes(module) or "<" in key.module:
             return key.module
@@ -211,15 +226,17 @@ class Guard:
 
 
 class _Local(threading.local):
-    """Each thread's forward passes."""
+    """The state of the forward pass that is running in each thread."""
 
     def __init__(self) -> None:
-        self.stack: list[Module] = []  # the modules under way, from the first that evaluates
+        self.stack: list[Module] = []  # the running modules; the first is the outermost one that is watched
         self.mode: Any = None
         self.generators: Any = None
 
 
 class _GuardMode(TorchDispatchMode):
+    """Shows the guard every random operator before it runs."""
+
     def __init__(self, guard: Guard) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.guard = guard
@@ -232,7 +249,7 @@ class _GuardMode(TorchDispatchMode):
 
 
 def _check_patterns(model: Module, patterns: tuple[str, ...]) -> None:
-    """Refuse what can name no place: neither one that modules and source tell of, nor one that only a run shows."""
+    """Refuse a pattern that can match no place: neither one known before a run, nor a `module:function` of a run."""
     places = RatePlaces("eval_guard", model).by_name if patterns else {}
     modules = [name for name, _ in named_modules(model)] if patterns else []
     for pattern in patterns:
@@ -247,14 +264,17 @@ def _check_patterns(model: Module, patterns: tuple[str, ...]) -> None:
 
 
 def _in_a_run(pattern: str, modules: list[str]) -> bool:
-    """Whether a pattern can name `module:function` or `module<Class>`, where neither function nor class has a dot."""
+    """Whether a pattern can match a name `module:function` or `module<Class>` of one of these modules.
+
+    Neither a function nor a class has a dot in its name, so the text before the last dot must match in the module.
+    """
     heads = [pattern[: found.start()] for found in re.finditer("[:<]", pattern)][:1]
     heads += [pattern[: found.end()] for found in re.finditer(r"\*", pattern) if "." not in pattern[found.end() :]]
     return any(fnmatchcase(module, head) for head in heads for module in modules)
 
 
 def _quiet(module: Module) -> bool:
-    """Whether a module surely draws nothing: a layer of torch's own that is no dropout and has no children."""
+    """Whether a module certainly draws nothing: it is a layer of torch without children, and no dropout."""
     mine = type(module).__module__
     leaf = not module._modules and mine.startswith("torch.nn.modules") and "forward" not in module.__dict__
     return leaf and not rate_attributes(module) and not isinstance(module, torch.nn.RReLU)

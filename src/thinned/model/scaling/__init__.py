@@ -1,1 +1,1 @@
-"""Whether the mean is right: a dropped tensor in training against inference, measured."""
+"""Is the mean right? Measure whether dropout keeps the mean of a tensor the same in training and at inference."""

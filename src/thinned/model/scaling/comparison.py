@@ -1,4 +1,4 @@
-"""One place in training and the same one at inference, and how each scales: a part of the model run again on ones."""
+"""Measures the scaling of one place: its calls are run again on a tensor of ones, in training and at inference."""
 
 from __future__ import annotations
 
@@ -15,19 +15,29 @@ from ..watch.replay import Ref, Replay, Step
 from .factors import LEAST, Scaling, Z
 from .meeting import Meeting
 
-RUNS = (24, 512)  # how often a place is run again, at least and at most
-SHARP = 0.25  # it is enough when Z standard errors are this part of p, which is what forgotten scaling shows
+RUNS = (24, 512)  # the least and the greatest number of runs in training
+# Forgotten scaling changes the mean by the fraction p. The runs end when Z standard errors are less than SHARP * p.
+SHARP = 0.25
 
 
 class Comparison:
-    """One meeting, followed to the next call that both replays have."""
+    """A meeting of noise and a tensor, and the two stretches of calls to compare: one in training, one at inference.
+
+    Each stretch goes from `base`, the tensor before the noise, to a tensor of `cut`, after the noise and all scaling.
+    Example, with `y = x * mask / q if self.training else x` between two linear layers: `base` is the result
+    `x` of the first layer. `cut` is the pair of tensors that the second layer reads: the result of the division in
+    training, and `x` itself at inference. `base` and `cut` are None where no such tensors are found.
+
+    Steps are numbered as in the replays; `match` maps a step of the training replay to the same step at inference.
+    """
 
     def __init__(
         self, training: Replay, inference: Replay, status: list[str], match: dict[int, int], meeting: Meeting
     ) -> None:
         self.training, self.inference, self.status, self.match = training, inference, status, match
         self.meeting = meeting
-        # torch's own dropouts on the way keep the mean: they are left out, to measure this place alone.
+        # Other dropouts of torch between `base` and `cut` keep the mean. They are skipped, so that only the noise of
+        # this meeting is measured.
         self.skip = {
             index
             for index, step in enumerate(training.steps)
@@ -37,14 +47,17 @@ class Comparison:
         self.cut = self._cut(Ref(meeting.step)) if self.base is not None else None
 
     def sketch(self) -> tuple[Any, ...] | None:
-        """Code and numbers: what makes two places the same to measure. None where nothing can or need be measured."""
+        """A key of the code and the numbers of both stretches: places with equal keys need one measurement.
+
+        None if the place cannot be measured, or is a dropout of torch with no other calls around it.
+        """
         if self.base is None or self.cut is None:
             return None
         ours, theirs = self.cut
         there = Ref(self.match[self.base.step], self.base.item)
         step = self.training.steps[self.meeting.step]
         if theirs == there and ours.step == self.meeting.step and step.name in SCALED_DROPOUTS:
-            return None  # torch's own dropout with nothing around it
+            return None  # a dropout of torch alone, which scales correctly
         if not self._pure(there, theirs):
             return None
         way = [self.training.steps[at] for at in self.training.between([self.base.step], ours.step)]
@@ -56,7 +69,11 @@ class Comparison:
         return code, len(self.training.steps[self.base.step].shape)
 
     def measure(self) -> Scaling | None:
-        """The two factors, or None where the noise is no mask, masks positions, or the means agree further on."""
+        """The two factors of this place.
+
+        None if the noise is no multiplication by a mask, if it masks whole positions (an augmentation), or if the means
+        agree after the next linear calls.
+        """
         assert self.base is not None
         assert self.cut is not None
         base, (ours, theirs) = self.base, self.cut
@@ -68,7 +85,7 @@ class Comparison:
         inference = self.inference.run(theirs, {there: ones})
         if inference.shape != self._train(ours, ones).shape:
             return None
-        mean, kept, spread, runs = 0.0, 0.0, 0.0, 0  # of the outputs' means, by Welford's updates
+        mean, kept, spread, runs = 0.0, 0.0, 0.0, 0  # statistics of the output's mean over the runs (Welford)
         while True:
             output = self._train(ours, ones)
             value, runs = output.mean(dtype=torch.float64).item(), runs + 1
@@ -80,7 +97,8 @@ class Comparison:
                 continue
             error = math.sqrt(spread / (runs - 1) / runs)
             sharp = Z * error < SHARP * (1.0 - kept) * mean
-            # Where RUNS[1] would not show scaling forgotten at this p, what shows now is all that will.
+            # The error after RUNS[1] runs, estimated now. If it would still be too large to show forgotten scaling at
+            # this p, more runs are of no use.
             hopeless = Z * error * math.sqrt(runs / RUNS[1]) > (1.0 - kept) * mean
             if runs >= RUNS[1] or sharp or hopeless:
                 break
@@ -89,11 +107,15 @@ class Comparison:
         if not 0.0 < kept < 1.0 or scaling.right:
             return scaling if 0.0 < kept < 1.0 else None
         if abs(scaling.training / kept - 1.0) < LEAST and self._positions(output):
-            return None  # whole positions masked, which is augmentation and is not scaled
+            return None  # masking whole positions is an augmentation, which needs no scaling
         return None if self._agree_later(runs) else scaling
 
     def _back(self, base: Ref) -> Ref | None:
-        """The first tensor before, through scaling by constants, that both replays have."""
+        """The nearest tensor before the noise that both replays have.
+
+        The walk back from `base` passes only scalings by constants, reshapes and skipped dropouts. None if another call
+        is in the way, or if the tensor found is not of floating point.
+        """
         while base.step not in self.match:
             step = self.training.steps[base.step]
             data = [ref for ref in step.refs if self.status[ref.step] == "data"]
@@ -105,7 +127,11 @@ class Comparison:
         return base if base.item == 0 and self.training.steps[base.step].dtype.is_floating_point else None
 
     def _cut(self, ours: Ref) -> tuple[Ref, Ref] | None:
-        """The tensors to compare: after the mask and all scaling in training, and the same place at inference."""
+        """The two tensors to compare: the one after the mask and all scaling in training, and its match at inference.
+
+        The walk goes on from `ours` to the first call that both replays have; its arguments are the two tensors. None
+        if another call is in the way.
+        """
         while True:
             consumers = self.training.consumers.get(ours.step, [])
             for index in consumers:
@@ -127,18 +153,19 @@ class Comparison:
             ours = Ref(consumers[0])
 
     def _belongs(self, ref: Ref) -> bool:
-        """Whether a further factor is a constant, or comes from the same draw."""
+        """Whether another argument of a scaling call is a constant, or is made from the same draw."""
         if self.status[ref.step] == "constant":
             return True
         draws = [at for at in self.training.between((), ref.step) if self.training.steps[at].draws]
         return self.status[ref.step] == "noise" and draws == [self.meeting.source]
 
     def _train(self, end: Ref, x: Tensor) -> Tensor:
+        """Run the calls from `base` to `end` in training, with `x` in place of `base` and fresh noise."""
         assert self.base is not None
         return self.training.run(end, {self.base.step: x}, self.skip)
 
     def _pure(self, base: Ref, end: Ref) -> bool:
-        """Whether, at inference, `end` is made of `base` and constants alone, and nothing is drawn."""
+        """Whether `end` at inference is made from `base` and constants only, without noise."""
         for index in self.inference.between([base.step], end.step):
             step = self.inference.steps[index]
             if step.draws or (step.function is None and step.name == "input"):
@@ -146,6 +173,7 @@ class Comparison:
         return base.step == end.step or base.step in self._ancestors(end.step)
 
     def _ancestors(self, end: int) -> set[int]:
+        """The steps at inference from whose results `end` is made."""
         found, stack = set[int](), [end]
         while stack:
             for ref in self.inference.steps[stack.pop()].refs:
@@ -155,7 +183,7 @@ class Comparison:
         return found
 
     def _proportional(self, ones: Tensor, ours: Ref) -> bool:
-        """Whether y(0) = 0, y(2 x) = 2 y(x) and y(-x) = -y(x), exactly, under one mask: noise that multiplies."""
+        """Whether the noise multiplies its input: y(0) = 0, y(2 x) = 2 y(x), y(-x) = -y(x), exactly, with one mask."""
         assert self.base is not None
         results = []
         for value in (0.0, 1.0, 2.0, -1.0):
@@ -166,7 +194,7 @@ class Comparison:
 
     @staticmethod
     def _positions(output: Tensor) -> bool:
-        """Whether a mask takes out all features of a position: equal along the features, not along the positions."""
+        """Whether the mask drops whole positions: it is equal along the features and not equal along the positions."""
         if output.ndim < 3:
             return False
         kept = (output != 0).movedim(1 if output.ndim > 3 else -1, -1)
@@ -175,7 +203,11 @@ class Comparison:
         return shared and kept.shape[-1] > 1 and bool((positions != positions[:, :1]).any())
 
     def _agree_later(self, runs: int) -> bool:
-        """Whether the means agree behind the next linear call: classic scaling of weights, or of its output."""
+        """Whether the means agree one or two calls later.
+
+        Each of these calls must pass a mean on in proportion, as `linear` does. The means agree there where classic
+        scaling multiplies the weights of the next layer, or the layer's output, by q.
+        """
         assert self.base is not None
         assert self.cut is not None
         base, (ours, _) = self.base, self.cut
@@ -192,7 +224,10 @@ class Comparison:
         return False
 
     def _agree(self, base: Ref, cut: tuple[Ref, Ref], runs: int) -> bool:
-        """Whether the slope of the mean in training over the output at inference is nearer 1 than not at all."""
+        """Whether the mean in training equals the output at inference, on a random input.
+
+        Compared are the parts that depend on the input. Their ratio, by least squares, must be within 0.1 of 1.
+        """
         here = self.training.steps[base.step]
         for index in self.training.between([base.step], cut[0].step):
             step = self.training.steps[index]
@@ -211,5 +246,6 @@ class Comparison:
 
 
 def _plain(step: Step) -> Iterator[Any]:
+    """All arguments of a call, positional and named."""
     yield from step.args
     yield from step.kwargs.values()

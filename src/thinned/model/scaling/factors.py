@@ -1,4 +1,4 @@
-"""By what a dropout multiplies its input's mean, in training and at inference, and which bug wrong factors fit."""
+"""The factors by which a dropout multiplies the mean of its input, and the bug that wrong factors point to."""
 
 from __future__ import annotations
 
@@ -7,35 +7,40 @@ from dataclasses import dataclass
 
 from ..watch.replay import Step
 
-Z = 6.0  # standard errors that a factor must be off by: of 1e9 right places, two are reported
-LEAST = 0.01  # and by this much relatively: less has no effect worth a report
+# The scaling is wrong if the two factors differ by more than Z standard errors plus the relative difference LEAST. With
+# Z = 6, chance alone reports two of 1e9 correct places. A difference below LEAST has no effect that is worth a report.
+Z = 6.0
+LEAST = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class Scaling:
-    """What was measured at one place."""
+    """The measured scaling of one place.
+
+    Example, for p = 0.2 and forgotten scaling: `training` is 0.8, `inference` is 1 and `keep_share` is 0.8.
+    """
 
     step: Step  # the call that drew
-    training: float  # mean of the output over that of the input, in training
-    inference: float  # and at inference
-    keep_share: float  # share of units kept in training
+    training: float  # the output's mean over the input's mean, in training
+    inference: float  # the same ratio at inference
+    keep_share: float  # the fraction of units that are not 0 in training
     error: float  # standard error of `training`
-    runs: int
+    runs: int  # how many runs in training were averaged
 
     @property
     def factor(self) -> float:
-        """The mean in training over that at inference: 1 where the scaling is right."""
+        """`training / inference`: 1 if the scaling is right."""
         return self.training / self.inference if self.inference else math.inf
 
     @property
     def right(self) -> bool:
-        """Whether the measured means agree, by `Z` standard errors."""
+        """Whether the two factors agree within `Z` standard errors and the relative error `LEAST`."""
         difference = abs(self.training - self.inference)
         return difference <= Z * self.error + LEAST * abs(self.inference)
 
     @property
     def cause(self) -> str:
-        """What the two factors probably come from, most probable first."""
+        """The most probable cause of the two factors: the first bug in the order below that they fit."""
         q, p = self.keep_share, 1.0 - self.keep_share
         survivors = self.training / q
 

@@ -1,9 +1,10 @@
-"""Whether the mean of dropped activations is the same in training and at inference: measured, whoever wrote the mask.
+"""Measures whether dropout changes the mean of its input equally in training and at inference, in any model's code.
 
-The right pairs of factors are (1, 1), inverted scaling, and (q, q), classic scaling, where q is the kept share. The two
-factors are measured apart. The model is recorded once in training and once at inference (`replay`); where noise meets a
-tensor x in training, the calls from x to the next call that both runs make are run again with ones for x, many times in
-training and once at inference. What else the model does, and its other noise, plays no part.
+The right pairs of factors (training, inference) are (1, 1) for inverted scaling and (q, q) for classic scaling, where q
+is the keep probability. Each factor is measured on its own. The model is recorded once in training mode and once in
+eval mode (`watch/replay.py`). Where noise meets a tensor x in training, the calls from x to the next call that both
+recordings have are run again with ones in place of x: many times in training, once at inference. The rest of the model,
+with its other noise, does not run again.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ from .meeting import meetings, statuses
 
 
 def measure(training: Replay, inference: Replay) -> Iterator[Scaling]:
-    """The scaling of each place where noise thins a tensor and both replays come together again after it.
+    """The scaling of each place where noise meets a tensor, and after which both replays have a call in common.
 
-    Draws noise from torch's global generator. Places with the same code and the same numbers are measured once.
-    Cost: 24 to 512 times the few calls of each distinct place.
+    The noise is drawn from torch's global generator. Places with the same code and the same numbers are measured once.
+
+    Cost: the calls of each distinct place are run 24 to 512 times.
     """
     match = _matches(training, inference)
     status = statuses(training)
@@ -39,13 +41,13 @@ def measure(training: Replay, inference: Replay) -> Iterator[Scaling]:
             with torch.no_grad():
                 scaling = found.measure()
         except (RuntimeError, TypeError, ValueError, IndexError):
-            continue  # a part that does not run on its own, on ones
+            continue  # these calls cannot run alone on a tensor of ones
         if scaling is not None:
             yield scaling
 
 
 def _matches(training: Replay, inference: Replay) -> dict[int, int]:
-    """Which step at inference is which step in training: the same call in the same module and line, in order."""
+    """Maps steps in training to the same steps at inference: equal call, module and line, in the same order."""
     ours, theirs = ([step.key for step in replay.steps] for replay in (training, inference))
     blocks = SequenceMatcher(None, ours, theirs, autojunk=False).get_matching_blocks()
     return {a + offset: b + offset for a, b, size in blocks for offset in range(size)}

@@ -1,4 +1,4 @@
-"""Where noise meets a tensor: the call in which a mask, however it was made, is applied."""
+"""Finds the calls in which noise is applied to a tensor: a dropout of torch, or a multiplication by a mask."""
 
 from __future__ import annotations
 
@@ -12,15 +12,22 @@ from ..watch.replay import Ref, Replay, Step
 
 @dataclass(frozen=True, slots=True)
 class Meeting:
-    """Where noise meets a tensor for the first time."""
+    """A call that applies noise to a tensor.
 
-    step: int  # the call in which they meet
-    base: Ref  # the tensor
-    source: int  # the call that drew
+    Example, with `mask = torch.rand_like(x) > p` and `y = x * mask`: `step` is the multiplication, `base` is `x`, and
+    `source` is the call of `rand_like`. For `y = F.dropout(x)`, `step` and `source` are the same call.
+    """
+
+    step: int  # the call that applies the noise
+    base: Ref  # the tensor that it is applied to
+    source: int  # the call that drew the noise
 
 
 def statuses(replay: Replay) -> list[str]:
-    """Of each step: "constant", "noise" (of noise and constants alone), or "data"."""
+    """The kind of each step's result.
+
+    "data" depends on an input or a parameter, "noise" on a draw and on no data, "constant" on neither.
+    """
     status: list[str] = []
     for step in replay.steps:
         if step.function is None:
@@ -39,11 +46,12 @@ def statuses(replay: Replay) -> list[str]:
 
 
 def _told(step: Step) -> bool:
-    """Whether `bernoulli` has a number for its probability, and takes its argument for the shape alone."""
+    """Whether `bernoulli` gets its probability as a number: then its tensor argument gives the shape only."""
     return not step.refs or isinstance(step.kwargs.get("p", step.args[1] if len(step.args) > 1 else None), float)
 
 
 def meetings(replay: Replay, status: list[str]) -> Iterator[Meeting]:
+    """The calls that apply noise to one tensor of floating point, in order."""
     for index, step in enumerate(replay.steps):
         if status[index] != "data" or step.function is None:
             continue
@@ -54,7 +62,7 @@ def meetings(replay: Replay, status: list[str]) -> Iterator[Meeting]:
         if step.draws and step.name in SCALED_DROPOUTS:
             yield Meeting(index, data[0], index)
         elif noise and step.name in SCALES:
-            made = replay.between((), noise[0].step)  # with what `rand_like` has its shape from
+            made = replay.between((), noise[0].step)  # with `rand_like(x)`, also the steps that make x
             draws = [at for at in made if replay.steps[at].draws and status[at] == "noise"]
             if draws:
                 yield Meeting(index, data[0], draws[0])

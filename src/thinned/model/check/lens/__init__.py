@@ -1,1 +1,1 @@
-"""What a rule can ask, of a file of source and of a model that has run."""
+"""What can a rule ask? Questions about a source file, and about a model that has run."""

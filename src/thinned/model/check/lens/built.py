@@ -1,4 +1,4 @@
-"""Models that a file builds and never puts in evaluation mode."""
+"""Finds models that a source file builds and never puts in evaluation mode."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .calls import argument, number
 from .classes import is_module
 from .source_file import SourceFile, dotted, first_call
 
-# What makes a network's output depend on the mode.
+# Names of layers that make a network's output depend on the mode.
 _SENSITIVE = re.compile(r"drop|batch_?norm|stochastic_?depth", re.IGNORECASE)
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Module, ast.ClassDef)
 _TRANSFORMERS = {f"torch.nn.Transformer{end}" for end in ("", "EncoderLayer", "DecoderLayer")}
@@ -25,17 +25,18 @@ _LOOKS = {"print", "len", "type", "id", "isinstance", "torch.save"}
 
 
 class BuiltModel(NamedTuple):
-    """A local name that holds a model in training mode, for all that its scope does."""
+    """A local name that holds a model in training mode, at every use in its scope."""
 
     name: str
     runs: list[ast.Call]  # the calls of the model
-    given: list[ast.Call]  # the calls of something else that get it as an argument
+    given: list[ast.Call]  # the calls of other functions that get the model as an argument
 
 
 def built(file: SourceFile) -> Iterator[BuiltModel]:
-    """The names that a function or the file gives a new model, once, whose mode nothing sets and nobody else gets.
+    """The local names to which a function, or the file, assigns a new model once, and whose mode is never set.
 
-    A model that is the same in both modes, for all that this file tells, is left out.
+    A name is left out if the model is passed to code that could set its mode, or if its output does not depend on the
+    mode, as far as this file shows.
     """
     for assignment in file.nodes(ast.Assign):
         target, (value, methods) = assignment.targets[0], first_call(assignment.value)
@@ -56,7 +57,7 @@ def built(file: SourceFile) -> Iterator[BuiltModel]:
 
 
 def _sensitive(file: SourceFile, call: ast.Call) -> bool:
-    """Whether the call builds a model whose output depends on the mode, and which is in training mode then."""
+    """Whether the call builds a model, in training mode, whose output depends on the mode."""
     name = file.resolve(call.func) or ""
     if name in file.classes and name not in file.aliases:
         return is_module(file, file.classes[name]) and _class_is_sensitive(file, name, ())
@@ -71,6 +72,7 @@ def _sensitive(file: SourceFile, call: ast.Call) -> bool:
 
 
 def _class_is_sensitive(file: SourceFile, name: str, seen: tuple[str, ...]) -> bool:
+    """Whether a class of this file, or a class that it uses, has a layer whose output depends on the mode."""
     cls = file.classes[name]
     names = [dotted(node) for node in ast.walk(cls) if isinstance(node, ast.Name | ast.Attribute)]
     if any(path is not None and re.fullmatch(r"self\.(eval|train)", path) for path in names):
@@ -82,7 +84,7 @@ def _class_is_sensitive(file: SourceFile, name: str, seen: tuple[str, ...]) -> b
 
 
 def _leaves_mode(file: SourceFile, use: ast.Name) -> bool:
-    """Whether a use of the name is known to leave the model's mode as it is."""
+    """Whether a use of the name certainly does not change the model's mode."""
     parent = next(file.above(use))
     if isinstance(parent, ast.Attribute):
         call = next(file.above(parent))

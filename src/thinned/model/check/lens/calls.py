@@ -1,4 +1,4 @@
-"""What source code calls noise: torch's functions and modules, and others', by qualified name, and their arguments."""
+"""The functions and modules that make noise, by qualified name, and the arguments that source code gives them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _OPERATORS = ("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_drop
 
 
 def _asked(name: str) -> Noisy:
-    """A function of `torch` itself: `training` has no default and must be given."""
+    """The entry for a function of the namespace `torch`, whose argument `training` has no default."""
     entry = KNOWN[name]
     return entry if entry.training is None else entry._replace(training=entry.training._replace(default=None))
 
 
 def _built(*names: str, place: int = 0) -> Noisy:
-    """A class whose constructor takes p, and whose instances know the mode."""
+    """The entry for a class whose constructor takes p and whose instances follow the mode."""
     return Noisy(Argument(place, names, 0.5), None)
 
 
@@ -42,7 +42,8 @@ ATTENTION: dict[str, Noisy] = {
 }
 
 _TORCHS = ("Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "FeatureAlphaDropout")
-# The layers of thinned.nn that take p first; a test compares them with the table of variants, which needs torch.
+# The layers of thinned.nn whose first argument is p. They are listed here, because the table of variants needs torch; a
+# test compares the two.
 _OURS = (
     *_TORCHS,
     *("SpatialDropout1d", "SpatialDropout2d", "SpatialDropout3d", "GaussianDropout", "DropoutAdd"),
@@ -55,13 +56,13 @@ MODULES: dict[str, Noisy] = {
     **{f"torchvision.ops.{name}": _built("p") for name in ("StochasticDepth", "DropBlock2d", "DropBlock3d")},
 }
 
-RECURRENT: dict[str, Noisy] = {  # and where they take `num_layers`: third
+RECURRENT: dict[str, Noisy] = {  # `num_layers` is the third argument
     "torch.nn.LSTM": _built("dropout", place=5),
     "torch.nn.GRU": _built("dropout", place=5),
     "torch.nn.RNN": _built("dropout", place=6),
 }
 
-# Functions and classes that say by their name that they draw on purpose.
+# Names of functions and classes that draw noise on purpose.
 DELIBERATE = re.compile(
     r"monte|carlo|bayes|sampl|stochastic|uncertain|augment|noise|always|(^|_)mc(_|$|[A-Z])|^MC[A-Z_d]"
 )
@@ -71,7 +72,7 @@ _EVERYTHING = FUNCTIONS | ATTENTION | MODULES | RECURRENT
 
 
 def rates(file: SourceFile) -> Iterator[tuple[str, ast.expr]]:
-    """Every p that the file gives a function or a layer that drops: its qualified name, and the expression."""
+    """Every p in the file: the qualified name of the function or layer that is called, and the expression for p."""
     for call, name in file.calls:
         entry = _EVERYTHING.get(name)
         p = None if entry is None else given(call, entry.p)
@@ -80,12 +81,12 @@ def rates(file: SourceFile) -> Iterator[tuple[str, ast.expr]]:
 
 
 def given(call: ast.Call, argument_of: Argument) -> ast.expr | None:
-    """The expression that a call gives for an argument of the table, or None where it gives none."""
+    """The expression that a call gives for an argument of the table; None if it gives none."""
     return argument(call, argument_of.place, argument_of.names)
 
 
 def argument(call: ast.Call, place: int | None, names: tuple[str, ...]) -> ast.expr | None:
-    """The expression that a call gives for an argument, or None where it gives none."""
+    """The expression that a call gives for an argument, by position or by one of its names; None if it gives none."""
     for keyword in call.keywords:
         if keyword.arg in names:
             return keyword.value
@@ -95,14 +96,14 @@ def argument(call: ast.Call, place: int | None, names: tuple[str, ...]) -> ast.e
 
 
 def is_open(call: ast.Call) -> bool:
-    """Whether the call has `*args` or `**kwargs`, which may hold anything."""
+    """Whether the call has `*args` or `**kwargs`, whose contents are not known."""
     return any(isinstance(given, ast.Starred) for given in call.args) or any(
         keyword.arg is None for keyword in call.keywords
     )
 
 
 def number(node: ast.expr | None) -> float | None:
-    """The number that stands there, or None.
+    """The value of an expression that is a number; None for any other expression.
 
     >>> number(ast.parse("0.5", mode="eval").body), number(ast.parse("p", mode="eval").body)
     (0.5, None)
@@ -113,5 +114,5 @@ def number(node: ast.expr | None) -> float | None:
 
 
 def literal(node: ast.expr | None, value: object) -> bool:
-    """Whether exactly this constant stands there."""
+    """Whether an expression is exactly this constant."""
     return isinstance(node, ast.Constant) and node.value is value

@@ -1,4 +1,4 @@
-"""Which classes of a file are modules, which methods are their forward, and what the class tells of an attribute."""
+"""Answers questions about the classes of a source file: which are modules, which methods run in a forward pass."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FORWARD = re.compile(r"^(_*forward(_\w+)?|__call__|_\w+_forward)$")
 
 
 def is_module(file: SourceFile, node: ast.ClassDef, seen: tuple[str, ...] = ()) -> bool:
-    """Whether the class derives, as far as this file tells, from `torch.nn.Module`."""
+    """Whether the class derives from `torch.nn.Module`, by the names of its bases and the classes of this file."""
     for name in _bases(file, node):
         if name in file.classes and name not in file.aliases:
             if name not in seen and is_module(file, file.classes[name], (*seen, node.name)):
@@ -29,7 +29,7 @@ def is_module(file: SourceFile, node: ast.ClassDef, seen: tuple[str, ...] = ()) 
 
 
 def acts_as_module(file: SourceFile, node: ast.ClassDef) -> bool:
-    """Whether the class is a module, or has a `forward` and a base from elsewhere, which may well make it one."""
+    """Whether the class is a module, or probably is one: it has a `forward`, and an imported base that is not known."""
     if is_module(file, node):
         return True
     foreign = any(
@@ -40,12 +40,17 @@ def acts_as_module(file: SourceFile, node: ast.ClassDef) -> bool:
 
 
 def _bases(file: SourceFile, node: ast.ClassDef) -> list[str]:
+    """The qualified names of the class's bases."""
     names = (file.resolve(base.value if isinstance(base, ast.Subscript) else base) for base in node.bases)
     return [name for name in names if name is not None]
 
 
 def module_method(file: SourceFile, node: ast.AST) -> tuple[ast.ClassDef, Function] | None:
-    """The module class and its method around the node, where the method has `self` and does not draw on purpose."""
+    """The module class and the method around a node.
+
+    None if there is none, if the method has no `self`, or if a name around the node says that noise is drawn on
+    purpose, such as "sample" or "mc".
+    """
     found = file.method(node)
     if found is None:
         return None
@@ -57,12 +62,15 @@ def module_method(file: SourceFile, node: ast.AST) -> tuple[ast.ClassDef, Functi
 
 
 def can_ask_mode(file: SourceFile, cls: ast.ClassDef, call: ast.Call) -> bool:
-    """Whether `self.training` may be written into a call: its class has it, and the text is where it seems."""
+    """Whether a fix may write `self.training` into a call: the class has it, and the text of the call can be edited."""
     return (is_module(file, cls) or _lives_as_module(file, cls)) and file.can_edit(call)
 
 
 def _lives_as_module(file: SourceFile, cls: ast.ClassDef) -> bool:
-    """Whether a class of an unknown base asks for its mode, or sets up its base and then owns layers of torch."""
+    """Whether a class with an unknown base is surely a module.
+
+    It uses `self.training`, or it calls `super().__init__` and assigns layers of torch to attributes.
+    """
     parts = list(ast.walk(cls))
     if any(isinstance(node, ast.Attribute) and dotted(node) == "self.training" for node in parts):
         return True
@@ -84,12 +92,12 @@ def _lives_as_module(file: SourceFile, cls: ast.ClassDef) -> bool:
 
 
 def is_forward(method: Function) -> bool:
-    """Whether the method runs at each call of the module, by its name."""
+    """Whether the method runs at each call of the module, judged by its name."""
     return bool(_FORWARD.match(method.name))
 
 
 def own_name(method: Function) -> str | None:
-    """What the method calls its own object: `self`; None for a static or a class method."""
+    """The name of the method's first argument if it is `self`; None for other methods, such as static methods."""
     if any(dotted(mark) in ("staticmethod", "classmethod") for mark in method.decorator_list):
         return None
     declared = arguments(method)
@@ -97,7 +105,7 @@ def own_name(method: Function) -> str | None:
 
 
 def family(file: SourceFile, cls: ast.ClassDef) -> list[ast.ClassDef]:
-    """The class and those of its bases, and theirs, that are in this file."""
+    """The class, and all its ancestors that are defined in this file."""
     found, todo = [], [cls]
     while todo:
         node = todo.pop()
@@ -110,7 +118,7 @@ def family(file: SourceFile, cls: ast.ClassDef) -> list[ast.ClassDef]:
 
 
 def assignments(file: SourceFile, cls: ast.ClassDef, attribute: str) -> Iterator[tuple[Function, ast.expr | None]]:
-    """Every assignment to `self.attribute` in the class: the method, and the value where one is told."""
+    """Every assignment to `self.attribute` in the class: its method, and its value; None if the value is not known."""
     for method in (node for node in cls.body if isinstance(node, Function)):
         for node in ast.walk(method):
             if isinstance(node, ast.Assign):
@@ -126,7 +134,7 @@ def assignments(file: SourceFile, cls: ast.ClassDef, attribute: str) -> Iterator
 
 
 def is_fixed(file: SourceFile, cls: ast.ClassDef, attribute: str) -> bool:
-    """Whether `self.attribute` is, by all that this file tells, set once in `__init__`, and not simply to 0."""
+    """Whether `self.attribute` is set in `__init__` only, as far as this file shows, and not only to 0."""
     classes = family(file, cls)
     values = []
     for node in classes:

@@ -1,4 +1,4 @@
-"""A live model under examination: what the live half of a rule sees."""
+"""The class `Examination`: all that the function `live` of a rule can ask about one model."""
 
 from __future__ import annotations
 
@@ -18,13 +18,17 @@ from ...watch.trace import Trace
 
 @dataclass(frozen=True)
 class Examination:
-    """A model, its example, and what `thinned.inspect` saw when it ran the one on the other."""
+    """A model, an example of its inputs, and the result of `thinned.inspect` for them.
+
+    Example: for `check(net, x)`, `model` is `net`, `example` is `(x,)`, and `inspection` is `inspect(net, x)`. A rule
+    then goes over `inspection.places`, or over the calls of a trace in `passes`.
+    """
 
     model: Module
-    inspection: Inspection  # .places, and the Traces .passes, in training mode, and .eval
+    inspection: Inspection  # `.places`; the traces `.passes` in training mode and `.eval` in eval mode
     example: tuple[Any, ...]
     keywords: dict[str, Any] = field(default_factory=dict)  # the example's keyword arguments
-    modules: dict[str, Module] = field(init=False)  # by the names that places and calls have; "" is the model itself
+    modules: dict[str, Module] = field(init=False)  # by name, as in places and calls; "" is the model itself
 
     _graphs: dict[Trace, Graph] = field(init=False, default_factory=dict, repr=False)
 
@@ -33,9 +37,9 @@ class Examination:
 
     @cached_property
     def passes(self) -> list[Trace]:
-        """The passes in training mode that together show every draw, those in which more modules ran first.
+        """The traces in training mode that are needed to see every draw; a trace with more modules comes first.
 
-        One, but where chance leaves layers out.
+        It is one trace, unless layers are skipped at random.
         """
         found: list[Trace] = []
         seen: set[tuple[str, str, str, int]] = set()
@@ -47,20 +51,20 @@ class Examination:
         return found
 
     def graph(self, trace: Trace) -> Graph:
-        """The graph of one of the passes, or of that in evaluation."""
+        """The graph of one of the traces. It is made at the first call."""
         if trace not in self._graphs:
             self._graphs[trace] = Graph(trace, self.model, tensors_of((self.example, self.keywords)))
         return self._graphs[trace]
 
     @property
     def repeats(self) -> int:
-        """How often a rule must run the model to see what chance leaves out: once where it leaves nothing out."""
+        """How often a rule must run the model to see all layers: once, unless layers are skipped at random."""
         first, *others = (trace.ran.keys() for trace in self.inspection.passes)
         return len(self.inspection.passes) if any(ran != first for ran in others) else 1
 
     @property
     def recurrent(self) -> Iterator[tuple[str, RNNBase]]:
-        """The LSTM, GRU and RNN modules by their names, thinned's own left out."""
+        """The names and modules of all LSTM, GRU and RNN, except thinned's own."""
         for name, module in self.modules.items():
             if isinstance(module, RNNBase) and not type(module).__module__.startswith("thinned."):
                 yield name, module

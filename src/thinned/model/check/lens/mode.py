@@ -1,4 +1,4 @@
-"""Whether code asks for the mode: is a value, or a line, one that training and evaluation see differently?"""
+"""Finds out from source code whether a value, or the running of a line, depends on the mode: training or eval."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from .classes import is_fixed
 from .source_file import Function, SourceFile, arguments, dotted
 
-# A name that speaks of the mode. Generous, since code that asks by another name is no bug.
+# Names that may stand for the mode. The pattern matches many names, because code that asks for the mode by an unusual
+# name has no fault.
 _MODE = re.compile(
     r"training|(^|_)(is_?)?train(_mode)?$|(^|_)(is_?)?(eval|test)(_mode|uate|uation|ing)?$|infer|determin|(^|_)mode$"
     r"|grad_enabled|(^|_)(do_)?sampl(e|ing)$|monte|(^|_)mc(_|$)"
 )
 
-# And one that says which.
+# Names of a value that is true in training, and of a value that is true in evaluation.
 _TRAINS = re.compile(r"(is_?)?train(ing)?(_mode)?")
 _EVALUATES = re.compile(r"(is_?)?(eval|test|infer)(_?mode|uate|uating|uation|ing|ence)?")
 
@@ -23,7 +24,7 @@ CONSTANT, MODE, UNKNOWN = "constant", "mode", "unknown"
 
 
 def asks(node: ast.AST) -> bool:
-    """Whether an expression names the mode.
+    """Whether an expression contains a name for the mode.
 
     >>> asks(ast.parse("p if self.training else 0")), asks(ast.parse("self.p"))
     (True, False)
@@ -36,7 +37,7 @@ def asks(node: ast.AST) -> bool:
 
 
 def guarded(file: SourceFile, node: ast.AST) -> bool:
-    """Whether the node runs only in one mode: inside a branch on it, or after a branch on it that left the function."""
+    """Whether the node may run in one mode only: in a branch on the mode, or after one that may leave the function."""
     for above in file.above(node):
         if isinstance(above, ast.If | ast.IfExp | ast.While) and asks(above.test):
             return True
@@ -48,7 +49,7 @@ def guarded(file: SourceFile, node: ast.AST) -> bool:
 
 
 def in_training(file: SourceFile, node: ast.AST) -> bool:
-    """Whether the node runs in training: every branch on the mode that guards it says so, if there is any."""
+    """Whether the node runs in training: it is in no branch on the mode, or in branches for training only."""
     below, around = node, set(file.above(node))
     for above in file.above(node):
         if isinstance(above, ast.If | ast.IfExp | ast.While) and asks(above.test):
@@ -68,7 +69,7 @@ def in_training(file: SourceFile, node: ast.AST) -> bool:
 
 
 def _means_training(test: ast.expr, holds: bool) -> bool:
-    """Whether the model is known to train where a test on the mode holds, or where it does not."""
+    """Whether a test on the mode is known to mean training, if its result is `holds`."""
     if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
         return _means_training(test.operand, not holds)
     if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And) == holds:
@@ -78,7 +79,7 @@ def _means_training(test: ast.expr, holds: bool) -> bool:
 
 
 def _leaving_before(function: Function, node: ast.AST) -> Iterator[ast.If]:
-    """The branches on the mode before a node in which the function, or its loop's turn, may end."""
+    """The `if`s on the mode before a node that contain a `return`, `raise` or `continue`."""
     line = node.lineno  # type: ignore[attr-defined]
     for branch in ast.walk(function):
         if (
@@ -91,7 +92,7 @@ def _leaving_before(function: Function, node: ast.AST) -> Iterator[ast.If]:
 
 
 def _asks_or_holds(function: Function, test: ast.expr) -> bool:
-    """Whether a test asks for the mode itself, or for a local name that was made from it."""
+    """Whether a test contains a name for the mode, or a local name that was computed from one."""
     if asks(test):
         return True
     names = {name.id for name in ast.walk(test) if isinstance(name, ast.Name)}
@@ -99,7 +100,7 @@ def _asks_or_holds(function: Function, test: ast.expr) -> bool:
 
 
 def values(function: Function, name: str) -> Iterator[ast.expr | None]:
-    """What a function assigns to a local name; None for what is no plain assignment."""
+    """The expressions that a function assigns to a local name; None for assignments of other kinds, as by a loop."""
     given: dict[ast.AST, ast.expr | None] = {}
     for node in ast.walk(function):
         if isinstance(node, ast.Assign):
@@ -112,9 +113,9 @@ def values(function: Function, name: str) -> Iterator[ast.expr | None]:
 
 
 def depends(file: SourceFile, node: ast.expr, seen: frozenset[str] = frozenset()) -> str:
-    """Whether a value is the same in both modes, differs, or can't be told.
+    """Whether a value is the same in both modes (CONSTANT), depends on the mode (MODE), or is UNKNOWN.
 
-    Simple assignments in the functions around are followed, and attributes that only `__init__` sets.
+    Simple assignments in the functions around the node are followed, and attributes that only `__init__` sets.
     """
     if isinstance(node, ast.Constant):
         return CONSTANT
@@ -158,5 +159,6 @@ def _attribute(file: SourceFile, node: ast.Attribute) -> str:
 
 
 def _together(parts: Iterator[str]) -> str:
+    """The answer for an expression, from the answers for its parts."""
     kinds = set(parts)
     return MODE if MODE in kinds else UNKNOWN if UNKNOWN in kinds else CONSTANT

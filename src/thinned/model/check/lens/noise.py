@@ -1,4 +1,4 @@
-"""What rules ask of a traced forward pass: which calls thin a tensor, what comes before them, and what behind."""
+"""Finds the noise in a trace: the calls that drop units of a tensor, with the calls before and after them."""
 
 from __future__ import annotations
 
@@ -14,38 +14,42 @@ from .examination import Examination
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """A call by which noise thins a tensor in training, of torch's functions or by hand."""
+    """Noise that acts on a tensor in training, by a function of torch or by a mask made by hand.
+
+    Example, with `mask = torch.rand_like(x) > p` and `y = x * mask / q`: `draw` is the call of `rand_like`, `call` the
+    division, and `data` has the call that made `x`. For `F.dropout(x)`, `draw` and `call` are the same.
+    """
 
     place: Place
-    graph: Graph  # of the pass in which it drew
+    graph: Graph  # of the trace in which the noise was drawn
     draw: Call  # the call that drew
-    call: Call  # the call whose result is thinned, scaling included
-    data: tuple[int, ...]  # the calls that made what it thins; INPUT for the example
-    sizes: tuple[int, ...]  # of the mask, aligned with the result's axes: 1 where a draw is shared
+    call: Call  # the call that makes the final result, after all scaling
+    data: tuple[int, ...]  # the calls that made the tensor on which the noise acts; INPUT for the model's input
+    sizes: tuple[int, ...]  # the mask's shape, aligned with the result's axes: 1 where a draw is shared
 
     @property
     def trace(self) -> Trace:
-        """The pass in which it drew."""
+        """The trace in which the noise was drawn."""
         return self.graph.trace
 
     @property
     def elementwise(self) -> bool:
-        """Whether each element has a draw of its own."""
+        """Whether each element of the tensor has its own draw."""
         return self.sizes == self.call.shape
 
     @property
     def whole(self) -> bool:
-        """Whether one draw takes out a whole sample, or all: stochastic depth."""
+        """Whether one draw drops a whole sample or the whole batch, as in stochastic depth."""
         return len(self.sizes) > 1 and all(size == 1 for size in self.sizes[1:]) and self.sizes != self.call.shape
 
     @property
     def zeroing(self) -> bool:
-        """Whether what is dropped becomes 0, and not a value of SELU's."""
+        """Whether dropped units become 0: not so in alpha dropout and in Gaussian dropout."""
         return self.draw.function not in ("alpha_dropout", "feature_alpha_dropout", "gaussian_dropout")
 
 
 def noises(examination: Examination) -> list[Noise]:
-    """Every noise in training mode, each place's from the first of `passes` in which it drew, in order."""
+    """Every noise in training mode, in order. Each place has the noise of the first of `passes` in which it drew."""
     found: list[Noise] = []
     for trace in examination.passes:
         seen = {noise.place.name for noise in found}
@@ -54,7 +58,7 @@ def noises(examination: Examination) -> list[Noise]:
 
 
 def noises_in(examination: Examination, trace: Trace) -> list[Noise]:
-    """Every noise of a pass, in order; of attention and recurrent layers none, which drop within."""
+    """Every noise of a trace, in order, except in attention and recurrent layers, which drop inside of their call."""
     applied = {call.applies: call for call in trace.calls if call.applies is not None}
     found = []
     for draw in trace.calls:
@@ -68,7 +72,7 @@ def noises_in(examination: Examination, trace: Trace) -> list[Noise]:
             random = descendants(trace, draw.index, until=call.index)
             data = tuple(index for index in call.inputs if index not in random)
             if (data and call.parameters) or _mixes(trace, draw):
-                continue  # what is masked takes a learned value, or another tensor's: not noise that zeroes
+                continue  # masked units become a learned value or another tensor's, not 0
             sizes = call.mask_shape
         else:
             call, data, sizes = draw, draw.inputs[:1], draw.draws[0].shape
@@ -81,7 +85,7 @@ def noises_in(examination: Examination, trace: Trace) -> list[Noise]:
 
 
 def _mixes(trace: Trace, draw: Call) -> bool:
-    """Whether a mask chooses between two tensors, m x + (1 - m) y, as zoneout and mixup do."""
+    """Whether a mask chooses between two tensors, m x + (1 - m) y, as in zoneout and mixup."""
     masks = {draw.index}
     for call in trace.calls[draw.index + 1 :]:
         if call.inputs and masks.issuperset(call.inputs):
@@ -98,7 +102,7 @@ def _mixes(trace: Trace, draw: Call) -> bool:
 
 
 def place_of(examination: Examination, call: Call) -> Place | None:
-    """The place that a call belongs to, or None."""
+    """The place of `inspection` to which a call belongs; None if there is none."""
     own = [place for place in examination.inspection.places if place.module == call.module]
     named = [place for place in own if place.name == place.module]
     exact = [
@@ -108,7 +112,10 @@ def place_of(examination: Examination, call: Call) -> Place | None:
 
 
 def scaled(trace: Trace, call: Call) -> Call:
-    """The last of the calls that scale a result by constants, or by what its own module made of the mask."""
+    """The last call in the chain of scalings after a call.
+
+    A scaling multiplies by constants, or, in the module that applied the mask, by another tensor.
+    """
     while True:
         consumers = trace.consumers(call)
         if len(consumers) != 1 or consumers[0].function not in MULTIPLIES or consumers[0].parameters:
@@ -120,7 +127,7 @@ def scaled(trace: Trace, call: Call) -> Call:
 
 
 def descendants(trace: Trace, index: int, until: int) -> set[int]:
-    """The calls made from a call's result, itself included, up to a call."""
+    """The indices of a call and of the calls before `until` that are computed from its result."""
     found = {index}
     for call in trace.calls[index + 1 : until]:
         if found.intersection(call.inputs):

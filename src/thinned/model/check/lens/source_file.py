@@ -1,4 +1,4 @@
-"""A source file as the rules read it: its tree, who contains whom, what its names stand for. It is never imported."""
+"""The class `SourceFile`: the syntax tree of a file, with the questions that rules ask. The file is never imported."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 Scope = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 Node = TypeVar("Node", bound=ast.AST)
 
-# Where libraries keep what they also offer one level up.
+# Longer names of things that libraries also offer under a shorter public name.
 _PRIVATE = [
     (re.compile(r"^torch\.nn\.modules\.(\w+\.)?"), "torch.nn."),
     (re.compile(r"^timm\.(models\.)?layers\.(drop\.)?"), "timm.layers."),
@@ -31,7 +31,8 @@ _NOQA = re.compile(r"#\s*noqa(?P<some>\s*:\s*(?P<codes>[A-Z]+\d+(?:[,\s]+[A-Z]+\
 class SourceFile:
     """One file of Python source.
 
-    Raises: SyntaxError, with its line, for text that is no Python.
+    Raises:
+        SyntaxError: the text is no valid Python.
 
     >>> file = SourceFile("net.py", "import torch.nn.functional as F\\ny = F.dropout(x)  # noqa: THN101")
     >>> call = next(file.nodes(ast.Call))
@@ -43,25 +44,25 @@ class SourceFile:
         self.path = path
         self.text = text
         self.tree = parsed(text, path)
-        self.lines = re.split(r"(?<=\n)|(?<=\r)(?!\n)", text)  # as Python counts lines, each with its end
+        self.lines = re.split(r"(?<=\n)|(?<=\r)(?!\n)", text)  # with their line ends; lines are counted as in Python
         self._parents: dict[ast.AST, ast.AST] = {}
         self._by_kind: dict[type, list[ast.AST]] = {}
         todo: list[ast.AST] = [self.tree]
-        for node in todo:  # grows while it is read
+        for node in todo:  # the list grows during the loop
             self._by_kind.setdefault(type(node), []).append(node)
             for child in ast.iter_child_nodes(node):
                 self._parents[child] = node
                 todo.append(child)
         self._bound: dict[ast.AST, set[str]] = {}
 
-    # Where things stand
+    # Positions
 
     def nodes(self, kind: type[Node]) -> Iterator[Node]:
-        """Every node of one kind."""
+        """All nodes of one type."""
         yield from self._by_kind.get(kind, [])  # type: ignore[misc]
 
     def above(self, node: ast.AST) -> Iterator[ast.AST]:
-        """What contains the node, from the inside out."""
+        """The nodes that contain this node, from the innermost to the outermost."""
         while (parent := self._parents.get(node)) is not None:
             yield parent
             node = parent
@@ -71,7 +72,7 @@ class SourceFile:
         return next((above for above in self.above(node) if isinstance(above, Function)), None)
 
     def method(self, node: ast.AST) -> tuple[ast.ClassDef, Function] | None:
-        """The class and its method around the node; a function inside a method belongs to the method."""
+        """The class and the method that contain the node. A function inside a method counts as the method."""
         outer: Function | None = None
         for above in self.above(node):
             if isinstance(above, Function):
@@ -81,23 +82,23 @@ class SourceFile:
         return None
 
     def position(self, node: ast.AST) -> tuple[int, int]:
-        """Line and column, in characters, both from 1."""
+        """The line and the column of a node, counted from 1, in characters."""
         return self._point(node.lineno, node.col_offset)  # type: ignore[attr-defined]
 
     def replace(self, node: ast.expr, text: str) -> Edit:
-        """The edit that puts `text` in the expression's place."""
+        """The edit that replaces the expression by `text`."""
         return Edit(*self.position(node), *self.end(node), text)
 
     def insert(self, line: int, column: int, text: str) -> Edit:
-        """The edit that puts `text` in at a point."""
+        """The edit that inserts `text` at a position."""
         return Edit(line, column, line, column, text)
 
     def end(self, node: ast.expr) -> tuple[int, int]:
-        """The first line and column after the expression."""
+        """The position directly after the expression."""
         return self._point(node.end_lineno or 0, node.end_col_offset or 0)
 
     def between(self, start: tuple[int, int], stop: tuple[int, int]) -> str:
-        """The text from one point to another."""
+        """The text from one position to another."""
         lines = self.lines[start[0] - 1 : stop[0]]
         lines[-1] = lines[-1][: stop[1] - 1]
         lines[0] = lines[0][start[1] - 1 :]
@@ -108,22 +109,22 @@ class SourceFile:
         return line, 1 + (offset if text.isascii() else len(text.encode()[:offset].decode(errors="ignore")))
 
     def segment(self, node: ast.expr) -> str:
-        """The expression's own text."""
+        """The text of the expression."""
         return self.between(self.position(node), self.end(node))
 
     def can_edit(self, node: ast.expr) -> bool:
-        """Whether the text at the node's position is the node: not so inside f-strings, before Python 3.12."""
+        """Whether the text at the node's position is the node. It is not inside of f-strings, before Python 3.12."""
         try:
             found = parsed(f"({self.segment(node)}\n)").body
         except SyntaxError:
             return False
         return len(found) == 1 and isinstance(found[0], ast.Expr) and ast.dump(found[0].value) == ast.dump(node)
 
-    # What names stand for
+    # Names
 
     @cached_property
     def aliases(self) -> dict[str, str]:
-        """What each imported name stands for, wherever in the file the import is; `F = torch.nn.functional` counts."""
+        """The qualified name of each imported name, wherever the import is. `F = torch.nn.functional` counts as one."""
         found: dict[str, str] = {}
         for plain in self.nodes(ast.Import):
             for alias in plain.names:
@@ -144,9 +145,10 @@ class SourceFile:
         return found
 
     def resolve(self, node: ast.expr) -> str | None:
-        """The qualified name that a name or an attribute stands for; a name of this file is itself.
+        """The qualified name of a name or an attribute: `F.dropout` is "torch.nn.functional.dropout".
 
-        None for anything else, and for names that a function around the node gives a value.
+        A name that is defined in this file stays as it is. None for other expressions, and for names that are arguments
+        or local variables of a function around the node.
         """
         name = dotted(node)
         if name is None:
@@ -160,7 +162,7 @@ class SourceFile:
         return name
 
     def bound(self, scope: Scope) -> set[str]:
-        """The names that a function gives values: arguments and assignments, imports left out."""
+        """The arguments and local variables of a function, without the names that it imports."""
         if scope not in self._bound:
             names = {argument.arg for argument in arguments(scope)}
             for node in ast.walk(scope):
@@ -171,20 +173,20 @@ class SourceFile:
 
     @cached_property
     def calls(self) -> list[tuple[ast.Call, str]]:
-        """Every call of something whose qualified name is known, with that name."""
+        """Every call whose function has a qualified name, and this name."""
         named = ((call, self.resolve(call.func)) for call in self.nodes(ast.Call))
         return [(call, name) for call, name in named if name is not None]
 
     @cached_property
     def classes(self) -> dict[str, ast.ClassDef]:
-        """This file's classes by name."""
+        """The classes of this file, by name."""
         return {node.name: node for node in self.nodes(ast.ClassDef)}
 
-    # What comments say
+    # Comments
 
     @cached_property
     def _silenced(self) -> dict[int, set[str] | None]:
-        """By line: the codes that a `# noqa` names, or None for all of them."""
+        """For each line with a `# noqa`: the codes that it names, or None if it silences all codes."""
         if "noqa" not in self.text.lower():
             return {}
         found = {}
@@ -194,13 +196,13 @@ class SourceFile:
         return found
 
     def silences(self, line: int, code: str) -> bool:
-        """Whether a `# noqa` comment on this line speaks of this code."""
+        """Whether a `# noqa` comment on this line silences this code."""
         codes = self._silenced.get(line, set())
         return codes is None or code in codes
 
 
 def silenced_by(line: str, code: str) -> bool:
-    """Whether a line of source has a `# noqa` that speaks of this code.
+    """Whether a line of source has a `# noqa` that silences this code.
 
     >>> silenced_by("y = f(x)  # noqa: THN101", "THN101"), silenced_by("y = f(x)  # noqa: THN101", "THN102")
     (True, False)
@@ -217,9 +219,10 @@ def _codes(match: re.Match[str]) -> set[str] | None:
 
 
 def parsed(text: str, path: str = "<source>") -> ast.Module:
-    """The tree, without Python's own warnings about the text.
+    """The syntax tree of a text. Python's warnings about the text are not shown.
 
-    Raises: SyntaxError, for text that nests too deep too.
+    Raises:
+        SyntaxError: the text is no valid Python, or is nested too deeply.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -230,9 +233,11 @@ def parsed(text: str, path: str = "<source>") -> ast.Module:
 
 
 def read(path: Path) -> tuple[str, str]:
-    """A file's text with its own line ends, and its encoding.
+    """The text of a file, with its line ends unchanged, and its encoding.
 
-    Raises: OSError; SyntaxError where the bytes are no text in the encoding that the file declares.
+    Raises:
+        OSError: the file cannot be read.
+        SyntaxError: the bytes are no text in the encoding that the file declares.
     """
     content = path.read_bytes()
     try:
@@ -243,7 +248,7 @@ def read(path: Path) -> tuple[str, str]:
 
 
 def dotted(node: ast.expr) -> str | None:
-    """`a.b.c` as text; None for what is no chain of names.
+    """A chain of names as text, such as "a.b.c"; None for any other expression.
 
     >>> dotted(ast.parse("self.attn.p", mode="eval").body), dotted(ast.parse("f().p", mode="eval").body)
     ('self.attn.p', None)
@@ -257,7 +262,7 @@ def dotted(node: ast.expr) -> str | None:
 
 
 def first_call(node: ast.expr) -> tuple[ast.expr, list[str]]:
-    """The call that methods are called on the result of, one upon another, and the methods' names, the last one first.
+    """The first call in a chain of method calls, and the names of the methods, the last one first.
 
     >>> call, methods = first_call(ast.parse("Net(8).cuda().half()", mode="eval").body)
     >>> ast.unparse(call), methods
@@ -271,7 +276,7 @@ def first_call(node: ast.expr) -> tuple[ast.expr, list[str]]:
 
 
 def arguments(scope: Scope) -> list[ast.arg]:
-    """Every argument that a function declares."""
+    """All arguments that a function declares."""
     named = scope.args
     starred = [argument for argument in (named.vararg, named.kwarg) if argument is not None]
     return [*named.posonlyargs, *named.args, *named.kwonlyargs, *starred]

@@ -1,1 +1,1 @@
-"""The rules, one a file; `registry.py` names them all."""
+"""The rules, one in each file. `registry.py` has the table of all rules."""

@@ -1,4 +1,4 @@
-"""THN101: functional dropout that does not hear of the mode."""
+"""THN101: functional dropout that ignores the mode."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def source(file: SourceFile) -> Iterator[Finding]:
         if number(p) == 0 or (p is not None and depends(file, p) == MODE) or guarded(file, call):
             continue
         if isinstance(p, ast.Name) and _is_argument(file, p):
-            continue  # whoever calls the method may make it 0
+            continue  # the caller of the method may pass 0 in evaluation
         told = given(call, entry.training)
         short = name.rpartition(".")[2]
         if told is None and entry.training.default is True:
@@ -44,12 +44,13 @@ def source(file: SourceFile) -> Iterator[Finding]:
 
 
 def _is_argument(file: SourceFile, name: ast.Name) -> bool:
+    """Whether a name is an argument of a function around it."""
     functions = (above for above in file.above(name) if isinstance(above, Function))
     return any(name.id == declared.arg for function in functions for declared in arguments(function))
 
 
 def _append(file: SourceFile, call: ast.Call, text: str) -> Edit:
-    """The edit that adds an argument behind the last one, and behind the brackets and line ends around that."""
+    """The edit that adds an argument after the last one, also after closing brackets around the last one."""
     last = max((*call.args, *(keyword.value for keyword in call.keywords)), key=lambda node: file.end(node))
     line, column = file.end(last)
     rest = file.between((line, column), file.end(call))

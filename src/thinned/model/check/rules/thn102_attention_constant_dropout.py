@@ -1,4 +1,4 @@
-"""THN102: attention that drops in evaluation too."""
+"""THN102: attention with dropout in evaluation mode too."""
 
 from __future__ import annotations
 

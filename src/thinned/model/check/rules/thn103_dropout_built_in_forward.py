@@ -1,4 +1,4 @@
-"""THN103: a dropout module that the model does not own."""
+"""THN103: a dropout module that is built in a forward, so that it is no submodule of the model."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def source(file: SourceFile) -> Iterator[Finding]:
 
 
 def _told(method: Function) -> bool:
-    """Whether the method sets a mode itself: `dropout.train(self.training)`, `dropout.training = ...`."""
+    """Whether the method sets the mode itself: `dropout.train(self.training)`, or `dropout.training = ...`."""
     return any(
         (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("train", "eval"))
         or (isinstance(node, ast.Attribute) and node.attr == "training" and isinstance(node.ctx, ast.Store))
@@ -43,7 +43,7 @@ def _told(method: Function) -> bool:
 
 def live(examination: Examination) -> Iterator[Finding]:
     for place in examination.inspection.places:
-        if place.active == "both" and place.module.endswith(">"):  # a module that the model does not own
+        if place.active == "both" and place.module.endswith(">"):  # a module that is no submodule of the model
             kind = place.module.rpartition("<")[2][:-1]
             yield RULE.at(
                 place, f"`{kind}` is no part of the model, so `eval()` does not reach it: it drops in both modes"

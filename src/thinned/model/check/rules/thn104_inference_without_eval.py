@@ -1,4 +1,4 @@
-"""THN104: a model that predicts in training mode."""
+"""THN104: a model that makes predictions in training mode."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def source(file: SourceFile) -> Iterator[Finding]:
 
 
 def _quiet(file: SourceFile, call: ast.Call) -> bool:
-    """Whether the call runs without gradients, by a `with` or a decorator of its own function."""
+    """Whether the call runs without gradients, by a `with` around it or a decorator of its function."""
     for above in file.above(call):
         if isinstance(above, ast.With | ast.AsyncWith) and any(
             _is_quiet(file, item.context_expr) for item in above.items
@@ -42,17 +42,19 @@ def _quiet(file: SourceFile, call: ast.Call) -> bool:
 
 
 def _is_quiet(file: SourceFile, node: ast.expr) -> bool:
+    """Whether an expression is one of torch's context managers that switch gradients off."""
     return file.resolve(node.func if isinstance(node, ast.Call) else node) in _QUIET
 
 
 def _is_dry_run(file: SourceFile, call: ast.Call) -> bool:
-    """Whether every argument is made up on the spot: a run for the shapes."""
+    """Whether every argument is made by `torch.zeros` or the like, as in a run that only shows the shapes."""
     given = [*call.args, *(keyword.value for keyword in call.keywords)]
     return bool(given) and all(_made_up(file, value) for value in given)
 
 
 def _made_up(file: SourceFile, value: ast.expr) -> bool:
-    value, _ = first_call(value)  # torch.zeros(1, 3).to(device)
+    """Whether a value, or every value assigned to a name, is made by `torch.zeros` or the like."""
+    value, _ = first_call(value)  # of `torch.zeros(1, 3).to(device)`, the call of zeros
     if isinstance(value, ast.Call):
         return file.resolve(value.func) in _MADE_UP
     if isinstance(value, ast.Name):
@@ -67,7 +69,7 @@ def _made_up(file: SourceFile, value: ast.expr) -> bool:
 
 
 def _in_training_step(file: SourceFile, call: ast.Call) -> bool:
-    """Whether the loop, or the function, that the call is in trains: a generator's or a teacher's turn."""
+    """Whether the loop or function around the call trains: then the model may be a generator or a teacher."""
     loops = [above for above in file.above(call) if isinstance(above, ast.For | ast.While)]
     if loops:
         return any(_trains(loop) for loop in loops)
@@ -76,6 +78,7 @@ def _in_training_step(file: SourceFile, call: ast.Call) -> bool:
 
 
 def _trains(node: ast.AST) -> bool:
+    """Whether code computes gradients by `backward`."""
     return any(isinstance(part, ast.Attribute) and part.attr == "backward" for part in ast.walk(node))
 
 

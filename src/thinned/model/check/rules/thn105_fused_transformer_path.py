@@ -1,4 +1,4 @@
-"""THN105: dropout switched on by hand in a transformer layer whose fused path leaves it out."""
+"""THN105: dropout that is switched on inside a transformer layer in eval mode, whose fused kernel has no dropout."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ def live(examination: Examination) -> Iterator[Finding]:
 
 
 def _switched_on(layer: object) -> Iterator[tuple[str, bool]]:
+    """The dropouts in a transformer layer, by name, and whether each is in training mode with p above 0."""
     assert isinstance(layer, nn.TransformerEncoderLayer)
     for own, module in layer.named_children():
         if isinstance(module, nn.Dropout):
@@ -44,7 +45,7 @@ def _switched_on(layer: object) -> Iterator[tuple[str, bool]]:
 
 
 def _fused(examination: Examination) -> set[str]:
-    """The layers that ran fused, with the model's modes as they are and without gradients, as predictions are made."""
+    """The layers that ran by the fused kernel, in a pass without gradients and without a change of modes."""
     import torch
 
     running = Running(examination.model)

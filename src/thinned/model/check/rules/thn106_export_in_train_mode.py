@@ -1,4 +1,4 @@
-"""THN106: a model exported with its dropout on."""
+"""THN106: a model that is exported in training mode, with dropout."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def source(file: SourceFile) -> Iterator[Finding]:
     for model in built(file):
         for call in model.given:
             name = file.resolve(call.func) or ""
-            # torch's older exporter puts the model in evaluation mode by itself.
+            # torch's older exporter (dynamo=False) puts the model in evaluation mode itself.
             if name in EXPORTS and not literal(argument(call, None, ("dynamo",)), False):
                 message = f"`{name}` gets `{model.name}` in training mode: nothing calls `{model.name}.eval()`"
                 yield RULE.on(file, call, message)

@@ -1,4 +1,4 @@
-"""THN107: a dropout with a p that never runs: a knob that does nothing."""
+"""THN107: a dropout with a p above 0 that never runs, so that its p has no effect."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..finding import Finding
 from ..lens.examination import Examination
 from ..rule import Rule
 
-_PATH = re.compile("path|depth", re.IGNORECASE)  # stochastic depth, which a block without a skip has no use for
+_PATH = re.compile("path|depth", re.IGNORECASE)  # stochastic depth; a block without a skip path does not use it
 
 
 def live(examination: Examination) -> Iterator[Finding]:
@@ -21,25 +21,25 @@ def live(examination: Examination) -> Iterator[Finding]:
         if not place.p or place.train_calls or place.eval_calls or module is None or place.name != place.module:
             continue
         if isinstance(module, RNNBase) and module.num_layers == 1:
-            continue  # THN304
+            continue  # a fault of THN304
         owner = place.module.rpartition(".")[0]
         ran = any(place.module in trace.ran for trace in inspection.passes)
         if not ran and place.module in inspection.eval.ran:
-            continue  # left out by LayerDrop in all passes
+            continue  # skipped by LayerDrop in all passes
         if ran and owner and not any(weight.requires_grad for weight in modules[owner].parameters()):
-            continue  # frozen, and kept in evaluation mode
+            continue  # a frozen part, which is in evaluation mode on purpose
         if not ran and any(
             other.module == owner and other.name != owner and other.p == place.p and other.train_calls
             for other in inspection.places
         ):
-            continue  # attention takes its p from a module that need not run itself
+            continue  # attention reads its p from this module, which does not run itself
         if not ran and any(
             other.train_calls
             and other.kind == place.kind
             and (_PATH.search(place.kind) or _twins(modules, other.module, place.module))
             for other in inspection.places
         ):
-            continue  # a block that has no use for it, among others of its kind that have
+            continue  # blocks of the same kind use their dropout, and this one does not need it
         why = "runs but stays in evaluation mode" if ran else "is never called"
         yield RULE.at(place, f"{place.kind} has p = {place.p:.3g} and {why}: the setting does nothing")
 

@@ -1,4 +1,4 @@
-"""THN108: a mask that is drawn in evaluation mode too, by a module or by hand."""
+"""THN108: a dropout module, or a mask made by hand, that draws noise in evaluation mode."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def live(examination: Examination) -> Iterator[Finding]:
     drawn = [inspection.eval.calls[index] for index in masks]
     for place in inspection.places:
         if not place.eval_calls or place.module not in examination.modules:
-            continue  # modules built in a forward are THN103's
+            continue  # modules built in a forward are reported by THN103
         by_hand = any(
             call.module == place.module and (call.file, call.line) == (place.file, place.line) for call in drawn
         )
@@ -28,7 +28,7 @@ def live(examination: Examination) -> Iterator[Finding]:
         elif by_hand:
             whose = "a mask made by hand is drawn"
         else:
-            continue  # functions of torch are THN101's and THN102's; other random numbers are no mask
+            continue  # functions of torch: THN101, THN102. Other random numbers are no mask
         when = "and not in training" if not place.train_calls else "as in training"
         yield RULE.at(
             place,

@@ -1,4 +1,4 @@
-"""THN201: dropout on what the model gives out: logits, or a regression's predictions."""
+"""THN201: dropout on the output of the model: logits, or predictions of a regression."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..lens.examination import Examination
 from ..lens.noise import noises
 from ..rule import Rule
 
-_LINKS = {"softmax", "log_softmax", "sigmoid", "logsigmoid", "softmin"}  # from a last layer to probabilities
+_LINKS = {"softmax", "log_softmax", "sigmoid", "logsigmoid", "softmin"}  # from the last layer to probabilities
 
 
 def live(examination: Examination) -> Iterator[Finding]:
@@ -24,9 +24,9 @@ def live(examination: Examination) -> Iterator[Finding]:
             continue
         made = [trace.calls[index] for index in noise.graph.before(noise.data, link) if index != INPUT]
         if not any(noise.graph.is_layer(call) for call in made):
-            continue  # features, made for layers that are not here
+            continue  # the output are features, for layers outside of this model
         waiting, seen = list(ends), {call.index for call in passed}
-        while waiting:  # nor is it the output that people mean where layers of the model read it too
+        while waiting:  # the calls that depend on it: if a layer of the model reads it too, it is not only an output
             call = waiting.pop()
             if call.index not in seen:
                 seen.add(call.index)

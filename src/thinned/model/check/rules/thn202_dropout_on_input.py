@@ -1,4 +1,4 @@
-"""THN202: more dropout on the raw input than inputs bear, as information."""
+"""THN202: dropout on the raw input with a large p, as information."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..lens.examination import Examination
 from ..lens.noise import noises
 from ..rule import Rule
 
-MILD = 0.2  # Srivastava et al. 2014 keep 0.8 of the inputs
+MILD = 0.2  # Srivastava et al. 2014 use a keep probability of 0.8 for inputs
 
 
 def live(examination: Examination) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""THN203: a dropout right behind another."""
+"""THN203: a dropout whose input is the output of another dropout."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def live(examination: Examination) -> Iterator[Finding]:
             first = by_call.get((second.trace, index))
             if first is None or (first.place.name, second.place.name) in said:
                 continue
-            # Whole samples or channels after single elements are two kinds of noise, not one twice.
+            # Dropout of whole samples or channels after dropout of single elements is another kind of noise: no fault.
             if first.elementwise != second.elementwise or first.whole != second.whole:
                 continue
             one, other = first.place.p, second.place.p

@@ -1,4 +1,4 @@
-"""THN204: dropout on the sum of a residual block, so that the skip path is dropped too."""
+"""THN204: dropout on the sum of a residual block, which drops the skip path too."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ def live(examination: Examination) -> Iterator[Finding]:
         if sums and any(skips.get(call.index) in carried for call in ends):
             inner = any(noise.graph.descends(at, other) for at in sums for other in skips)
             found.append((noise, inner))
-    # The first sum of all is often no block's: a position's encoding, computed from what it is added to.
+    # The first sum in a model often belongs to no block: it adds a position encoding that is computed from the other
+    # term. So it is a fault only if one of these sums depends on another residual sum.
     if any(inner for _, inner in found):
         for noise, _ in found:
             yield RULE.at(

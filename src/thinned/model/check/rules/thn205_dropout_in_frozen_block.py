@@ -1,4 +1,4 @@
-"""THN205: dropout that is live in a part whose parameters are not trained."""
+"""THN205: dropout that is active in a part of the model whose parameters are frozen."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ..rule import Rule
 def live(examination: Examination) -> Iterator[Finding]:
     modules = examination.modules
     if not any(weight.requires_grad for weight in examination.model.parameters()):
-        return  # nothing is trained: this is inference
+        return  # no parameter is trained: the model is used for inference
     trained = {
         f"{name}.{own}" if name else own
         for name, module in modules.items()
         for own, weight in module._parameters.items()
         if weight is not None and weight.requires_grad
     }
-    behind: dict[str, list[bool]] = {}  # by module: of each call that drew, whether something trained comes before it
+    behind: dict[str, list[bool]] = {}  # by module: for each call that drew, whether a trained parameter acts before it
     for trace in examination.passes:
         graph = examination.graph(trace)
         learns = {call.index for call in trace.calls if not trained.isdisjoint(call.parameters)}
@@ -46,7 +46,7 @@ def live(examination: Examination) -> Iterator[Finding]:
 
 
 def _block(modules: Mapping[str, object], name: str) -> str | None:
-    """The innermost module around a place that has weights of layers, not of embeddings or norms alone."""
+    """The innermost module around a place that has weights of layers; embeddings and norms do not count."""
     while True:
         module = modules.get(name)
         if isinstance(module, Module):

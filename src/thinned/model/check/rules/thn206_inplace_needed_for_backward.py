@@ -1,4 +1,4 @@
-"""THN206: a dropout that overwrites what the backward pass of another operation needs."""
+"""THN206: a dropout with `inplace=True` that overwrites a tensor that the backward pass needs."""
 
 from __future__ import annotations
 

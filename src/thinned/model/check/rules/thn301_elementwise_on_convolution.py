@@ -1,4 +1,4 @@
-"""THN301: noise for each element of a convolution's map, whose neighbours tell what was dropped."""
+"""THN301: element-wise dropout on the map of a convolution, where neighbours have the same information."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def live(examination: Examination) -> Iterator[Finding]:
         made = noise.graph.before(noise.data, through(ACTIVATIONS, NORMS, POOLS, DROPOUTS, {"cat", "add"}))
         convolutions = [trace.calls[at] for at in made if at != INPUT and trace.calls[at].function in CONVOLUTIONS]
         if not any(noise.graph.extent(call) > 1 and len(call.shape) == len(shape) for call in convolutions):
-            continue  # linear maps of tokens, pointwise ones included
+            continue  # linear or pointwise layers, which act on each token alone
         _, read = noise.graph.after(noise.call, through(ACTIVATIONS, NORMS, POOLS - ADAPTIVE_POOLS))
         if all(call.function in VIEWS for call in read):
-            continue  # made into features or tokens, each of which is a unit of its own
+            continue  # the map is reshaped into features or tokens, which are single units
         yield RULE.at(
             noise.place,
             f"dropout for each element of a convolution's map {list(shape)}: its neighbours carry the same "

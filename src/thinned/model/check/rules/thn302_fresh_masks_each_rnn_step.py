@@ -1,4 +1,4 @@
-"""THN302: around a recurrent layer, a mask that is drawn anew at each time step."""
+"""THN302: dropout around a recurrent layer with a fresh mask at each time step."""
 
 from __future__ import annotations
 

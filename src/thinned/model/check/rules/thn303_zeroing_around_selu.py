@@ -1,4 +1,4 @@
-"""THN303: dropout that zeroes beside SELU, where alpha dropout belongs."""
+"""THN303: dropout that zeroes units right before or after SELU, in place of alpha dropout."""
 
 from __future__ import annotations
 

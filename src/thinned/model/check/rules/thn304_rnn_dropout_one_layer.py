@@ -1,4 +1,4 @@
-"""THN304: a recurrent layer's dropout that has nowhere to act."""
+"""THN304: `dropout` of a recurrent module with one layer: torch applies it between layers only."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def source(file: SourceFile) -> Iterator[Finding]:
 
 
 def live(examination: Examination) -> Iterator[Finding]:
-    for name, module in examination.recurrent:  # ours drops what goes into its first layer, too
+    for name, module in examination.recurrent:  # without thinned's, which drop the input of the first layer too
         if module.num_layers == 1 and module.dropout > 0:
             kind = type(module).__name__
             message = f"`{kind}` of one layer never drops: `dropout={module.dropout:g}` acts between its layers only"

@@ -1,4 +1,4 @@
-"""THN305: Dropout2d on a 3-D input, which torch and its users read differently."""
+"""THN305: Dropout2d on a 3-D input, which torch reads as (N, C, L) and users often mean as (C, H, W)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""THN401: a p of 1, or a written 0."""
+"""THN401: p is 1, or is written as 0 in the source."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""THN402: a p above 0.8."""
+"""THN402: p is above 0.8."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ if TYPE_CHECKING:
     from ..lens.examination import Examination
 
 _LIMIT = 0.8
-# Whose noise is known by its name. timm's DropPath and people's own layers need not scale what is left.
+# Packages in which the name of a layer determines its noise. timm's DropPath and users' own layers may not scale the
+# kept units.
 _KNOWN = ("torch.", "torchvision.", "thinned.", "flash_attn.")
 
 
 def _message(package: str, kind: str, p: float) -> str:
+    """The text of the finding: what this kind of dropout does at this p."""
     share, plain = f"{100 * p:g} %", kind.lower()
     if not package.startswith(_KNOWN) or "block" in plain:
         does = f"drops {share}"
     elif "alpha" in plain:
-        from ....noise.formulas import alpha_affine  # here, since it brings NumPy
+        from ....noise.formulas import alpha_affine  # imported here, because it needs NumPy
 
         scale, shift = alpha_affine(p)
         does = f"sets {share} to one value and the rest to {scale:.3g} x + {shift:.3g}"
@@ -52,7 +54,7 @@ def live(examination: Examination) -> Iterator[Finding]:
 
 
 def _package(examination: Examination, place: Place) -> str:
-    """Where the code is that drops there: a layer's module, or torch's for a function that drops."""
+    """The package whose code drops at a place: of the layer's class, or torch for a function of torch."""
     if place.name.startswith(f"{place.module}:"):
         return "torch." if place.kind in {*FUNCTIONS, *OPERATORS.values()} else ""
     return f"{type(examination.modules.get(place.module)).__module__}."

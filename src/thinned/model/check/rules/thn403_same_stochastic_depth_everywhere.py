@@ -1,4 +1,4 @@
-"""THN403: stochastic depth with one p at every depth, as information."""
+"""THN403: stochastic depth with the same p at every depth, as information."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..lens.examination import Examination
 from ..lens.noise import noises
 from ..rule import Rule
 
-ENOUGH = 4  # residual branches that make a depth
+ENOUGH = 4  # the fewest residual branches for which p is compared
 
 
 def live(examination: Examination) -> Iterator[Finding]:

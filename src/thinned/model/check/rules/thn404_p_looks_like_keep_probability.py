@@ -1,4 +1,4 @@
-"""THN404: a keep probability where a drop probability belongs."""
+"""THN404: an argument that is a keep probability by its name, in place of a drop probability."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def source(file: SourceFile) -> Iterator[Finding]:
 
 
 def _last(node: ast.expr) -> str:
-    """The name that says what the value is: `keep_prob` of `self.config.keep_prob`."""
+    """The last name of a chain: "keep_prob" for `self.config.keep_prob`."""
     return (dotted(node) or "").rpartition(".")[2]
 
 

@@ -1,4 +1,4 @@
-"""THN405: the mean of what a dropout gives out is not the same in training and at inference, or not its input's."""
+"""THN405: the mean of a dropout's output differs between training and inference, or from the mean of its input."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def live(examination: Examination) -> Iterator[Finding]:
 
 
 def _wrong(examination: Examination) -> list[Scaling]:
-    """What is measured and not right."""
+    """The measured places whose scaling is wrong."""
     import torch
 
     model, example, keywords = examination.model, examination.example, examination.keywords
@@ -56,7 +56,7 @@ def _wrong(examination: Examination) -> list[Scaling]:
             drew = {step.where.module for step in training.steps if step.draws}
             if drew <= seen:
                 continue
-            # Code that many modules share is reported once, as within a run.
+            # One line of code that many modules run is reported once for all passes.
             said = {(scaling.step.where[2:], scaling.cause) for scaling in wrong}
             wrong += [
                 scaling
@@ -68,7 +68,7 @@ def _wrong(examination: Examination) -> list[Scaling]:
 
 
 def _always_on(examination: Examination) -> Iterator[Finding]:
-    """Masks made by hand that no mode switches off, whose survivors are divided by a wrong number."""
+    """Findings for masks made by hand that act in both modes and scale the kept units by a wrong number."""
     trace = examination.inspection.eval
     said = set()
     for noise in noises_in(examination, trace):
@@ -84,7 +84,7 @@ def _always_on(examination: Examination) -> Iterator[Finding]:
         factor = _factor(trace, noise)
         if factor is None:
             continue
-        # Whether p or 1 - p is dropped was counted, perhaps on too few units to know.
+        # p was measured by counting zeros. With few units, chance may exchange p and 1 - p: then it is not known.
         units = math.prod(noise.sizes) * len(examination.inspection.passes)
         known = abs(1 - 2 * p) > Z * math.sqrt(p * (1 - p) / units)
         if known and abs(factor * p - 1) < LEAST:
@@ -102,7 +102,7 @@ def _always_on(examination: Examination) -> Iterator[Finding]:
 
 
 def _factor(trace: Trace, noise: Noise) -> float | None:
-    """By what survivors are multiplied, where it is plain numbers that do it, in the mask or behind it."""
+    """The factor of kept units, if all scalings of the mask and after it are by plain numbers; else None."""
     applied = next(call for call in reversed(trace.calls) if call.applies == noise.draw.index)
     scaling = [trace.calls[index] for index in descendants(trace, noise.draw.index, until=applied.index)]
     scaling = [call for call in scaling if call.function in MULTIPLIES]
@@ -120,7 +120,7 @@ def _factor(trace: Trace, noise: Noise) -> float | None:
 
 
 def _number(call: Call) -> float | None:
-    """The one number that a call multiplies or divides one tensor by."""
+    """The number by which a call multiplies or divides one tensor; None if it does something else."""
     numbers = [value for value in call.arguments.values() if type(value) in (int, float)]
     return numbers[0] if len(call.inputs) == len(numbers) == 1 and not call.parameters else None
 

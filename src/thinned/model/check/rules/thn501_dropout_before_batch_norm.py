@@ -1,4 +1,4 @@
-"""THN501: noise that reaches a batch normalisation, whose stored variance is then not that of inference."""
+"""THN501: noise before a batch normalisation, so that its running variance is not the variance at inference."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from ..lens.examination import Examination
 from ..lens.noise import noises
 from ..rule import Rule
 
-LEAST = 0.05  # a variance that is off by less moves the normalised activations by less than 2.6 %
-Z = 5.0  # standard errors that it must be off by
+LEAST = 0.05  # a smaller relative error of the variance changes the activations by less than 2.6 %
+Z = 5.0  # how many standard errors the ratio must differ from 1
 
 
 def live(examination: Examination) -> Iterator[Finding]:
@@ -37,7 +37,7 @@ def live(examination: Examination) -> Iterator[Finding]:
     for name, places in worst.items():
         also = f" from here and {len(places) - 1} more" if len(places) > 1 else ""
         yield RULE.at(
-            places[-1],  # the nearest
+            places[-1],  # the nearest to the batch normalisation
             f"noise reaches batch normalisation {name!r}{also}, which at inference sees {shifts[name].ratio:.2f} times "
             "the variance of training (measured). Move the dropout behind it, or use recalibrate_batchnorm",
         )

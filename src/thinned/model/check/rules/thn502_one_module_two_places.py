@@ -1,4 +1,4 @@
-"""THN502: one dropout module called at several places of a forward pass, as information."""
+"""THN502: one dropout module that is called at several places of a forward pass, as information."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ def live(examination: Examination) -> Iterator[Finding]:
         trace = noise.trace
         module = examination.modules.get(noise.place.module)
         if noise.place.name != noise.place.module or module is None or any(True for _ in module.parameters()):
-            continue  # functions; recurrent layers, which have two noises
+            continue  # a function; or a recurrent layer, which has two noises
         ends = [at for at in noise.graph.before(noise.data, near) if at != INPUT]
         made = frozenset((trace.calls[at].module, trace.calls[at].function) for at in ends)
         read = frozenset((call.module, call.function) for call in noise.graph.after(noise.call, near)[1])
         sites.setdefault(noise.place.name, []).append((made, read))
         places[noise.place.name] = noise.place
     for name, calls in sites.items():
-        # In a loop over time all calls but the first and the last have the same neighbours.
+        # In a loop over time, all calls except the first and the last have the same calls before and after them. So the
+        # calls before must differ, and the calls after too.
         if min(len({made for made, _ in calls}), len({read for _, read in calls})) > 1:
             yield RULE.at(
                 places[name],

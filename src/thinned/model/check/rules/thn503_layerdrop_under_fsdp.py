@@ -1,4 +1,4 @@
-"""THN503: layers left out at random inside a model whose ranks wait for one another's layers."""
+"""THN503: layers that are skipped at random in a distributed model, whose ranks must all run the same layers."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from torch.distributed.fsdp import FSDPModule, FullyShardedDataParallel
 from torch.nn import Module
 from torch.nn.parallel import DistributedDataParallel
 
-from ....nn.names import named_modules  # with the wrappers, which share their content's names
+from ....nn.names import named_modules  # each wrapper too, with the name of the wrapped module
 from ...watch.running import Running
 from ...watch.untouched import untouched
 from ..finding import Finding
 from ..lens.examination import Examination
 from ..rule import Rule
 
-PASSES = 16  # of a layer left out with probability 0.1, one of five goes unseen; of 0.2, one of 35
+PASSES = 16  # a layer skipped with probability 0.1 is missed with probability 1 / 5; with 0.2, 1 / 35
 
 
 def live(examination: Examination) -> Iterator[Finding]:
@@ -34,7 +34,7 @@ def live(examination: Examination) -> Iterator[Finding]:
 
 
 def _waits(module: Module) -> str | None:
-    """How a module makes ranks wait for each other's layers, or None."""
+    """The name of the wrapper, if a module's ranks wait for each other in every layer; else None."""
     import torch.distributed as dist
 
     if not dist.is_available():
@@ -48,7 +48,7 @@ def _waits(module: Module) -> str | None:
 
 
 def _sometimes(examination: Examination) -> list[str]:
-    """The outermost modules with parameters that ran in some of several passes in training mode, and not in others."""
+    """The outermost modules with parameters that ran in some passes in training mode, and not in all."""
     import torch
 
     model = examination.model

@@ -1,4 +1,4 @@
-"""THN601: the same mask at every call."""
+"""THN601: a constant key, so that every call has the same mask."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def source(file: SourceFile) -> Iterator[Finding]:
 
 
 def _is_ours(file: SourceFile, cls: ast.ClassDef, function: ast.expr) -> bool:
-    """Whether thinned's function is called, or an attribute to which the class assigned thinned's layer."""
+    """Whether a function of thinned is called, or an attribute to which the class assigns a layer of thinned's."""
     if (file.resolve(function) or "").startswith("thinned."):
         return True
     name = dotted(function) or ""

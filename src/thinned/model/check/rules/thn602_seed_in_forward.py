@@ -1,4 +1,4 @@
-"""THN602: a seed set in every forward pass."""
+"""THN602: a seed that is set in every forward pass."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def source(file: SourceFile) -> Iterator[Finding]:
 
 
 def _forked(file: SourceFile, call: ast.Call) -> bool:
-    """Whether the seed is undone after the `with` around it."""
+    """Whether a `with` around the call restores the generator state at its end."""
     return any(
         isinstance(item.context_expr, ast.Call)
         and (dotted(item.context_expr.func) or "").rpartition(".")[2] in ("fork_rng", "preserve_rng_state")
