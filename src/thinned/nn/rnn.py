@@ -183,7 +183,7 @@ class LSTM(_LockedRNN, torch.nn.LSTM):
         dropout: the probability that an input unit of a layer is dropped, in [0, 1].
         recurrent_dropout: the probability that a hidden unit is dropped in the recurrent product, in [0, 1].
 
-    The shapes, the `state_dict` and the form of the result are as in `torch.nn.LSTM`, padded, packed or without a batch.
+    The shapes, the `state_dict` and the form of the result are as in `torch.nn.LSTM`: padded, packed or unbatched.
 
     Raises:
         TypeError: a rate is no number.
