@@ -2,6 +2,7 @@
 
 import re
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from tests import rounding
 from tests.zoo import imports
 
 imports.prepare()
+
+ROOT = Path(__file__).parent
 
 # Folders and files whose tests `make test` leaves to `make test-rest`. Other tests have their mark beside them.
 APART = {
@@ -40,21 +43,20 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """A place that `-m "not (...)"` leaves out whole is not even imported."""
     left_out = re.fullmatch(r"not \((.*)\)", config.getoption("markexpr"))
-    mark = _mark(collection_path, config)
-    return True if left_out and mark in left_out[1].split(" or ") else None
+    return True if left_out and _mark(collection_path) in left_out[1].split(" or ") else None
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest selects by marks
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if mark := _mark(item.path, config):
+        if mark := _mark(item.path):
             item.add_marker(mark)
 
 
-def _mark(path: Path, config: pytest.Config) -> str | None:
-    """The mark of a path, or of the folder that it is in."""
-    inside = (config.rootpath / place in (path, *path.parents) for place in APART)
-    return next((mark for mark, found in zip(APART.values(), inside, strict=True) if found), None)
+@cache
+def _mark(path: Path) -> str | None:
+    """The mark of a file, or of the folder that it is in."""
+    return next((mark for place, mark in APART.items() if ROOT / place in (path, *path.parents)), None)
 
 
 @pytest.fixture(autouse=True)

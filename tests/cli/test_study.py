@@ -226,6 +226,7 @@ def test_ctrl_c_keeps_what_is_finished_and_the_same_command_goes_on(
     assert (out / "curves.csv").read_bytes() == (uninterrupted / "curves.csv").read_bytes()
 
 
+@pytest.mark.long
 def test_another_seed_gives_other_numbers(thinned: Thinned, tumours: Path, tmp_path: Path, uninterrupted: Path) -> None:
     arguments = ["study", tumours, "--target", "target", "--out", tmp_path / "out", *SMALL, "--seed", "1"]
     assert thinned(*arguments).exit_code == 0
@@ -235,6 +236,7 @@ def test_another_seed_gives_other_numbers(thinned: Thinned, tumours: Path, tmp_p
     assert (both["val_nll_x"] != both["val_nll_y"]).all()
 
 
+@pytest.mark.long
 def test_a_finished_study_is_not_run_again(thinned: Thinned, tumours: Path, uninterrupted: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in uninterrupted.glob("journal/*.npz")}
     result = thinned("study", tumours, "--target", "target", "--out", uninterrupted, *SMALL, *LONGER)
@@ -242,6 +244,7 @@ def test_a_finished_study_is_not_run_again(thinned: Thinned, tumours: Path, unin
     assert before == {path: path.stat().st_mtime_ns for path in uninterrupted.glob("journal/*.npz")}
 
 
+@pytest.mark.long
 def test_other_settings_or_data_in_the_same_folder_are_refused(
     thinned: Thinned, tumours: Path, uninterrupted: Path, tmp_path: Path
 ) -> None:

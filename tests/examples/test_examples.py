@@ -39,12 +39,14 @@ def test_drop_in() -> None:
     assert all(line.endswith("True") for line in lines)
 
 
+@pytest.mark.long
 def test_locked_lstm_learns() -> None:
     figures = [float(value) for value in re.findall(r"(\d\.\d\d) nats", run(ROOT / "examples" / "locked_lstm.py"))]
     assert len(figures) == 4
     assert figures[-1] < figures[0] - 1
 
 
+@pytest.mark.long
 def test_uncertainty() -> None:
     told = run(ROOT / "examples" / "uncertainty.py")
     assert len(told.splitlines()) == 5

@@ -23,7 +23,14 @@ def blocks(path: Path) -> list[str]:
     return re.findall(r"^```python\n(.*?)^```", path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.parametrize("page", PAGES)
+def by_tier() -> list[Any]:
+    """The pages; those whose code needs a library of models are in the zoo's tier."""
+    library = re.compile(r"^(?:import|from) (?:timm|torchvision|transformers)\b", re.MULTILINE)
+    found = ((page, library.search("\n".join(blocks(DOCS / page)))) for page in PAGES)
+    return [pytest.param(page, marks=[pytest.mark.zoo] if needs else []) for page, needs in found]
+
+
+@pytest.mark.parametrize("page", by_tier())
 def test_the_code_of_a_page_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = DOCS / page
     monkeypatch.chdir(tmp_path)  # pages may write files

@@ -40,6 +40,7 @@ def test_scikit_learns_own_check(estimator: Any, check: Callable[[Any], None]) -
     check(estimator)
 
 
+@pytest.mark.long
 def test_the_check_with_array_api_dispatch() -> None:
     """In a process of its own, where scikit-learn does not skip it."""
     script = f"""

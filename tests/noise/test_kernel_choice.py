@@ -58,7 +58,9 @@ def reference() -> str:
 
 
 @pytest.mark.skipif(module is None, reason=f"no compiled kernel: {missing}")
-@pytest.mark.parametrize("choice", [None, "", *instruction_sets])
+@pytest.mark.parametrize(
+    "choice", [None, *(pytest.param(name, marks=pytest.mark.long) for name in ("", *instruction_sets))]
+)
 def test_every_choice_gives_the_same_masks(choice: str | None, reference: str) -> None:
     run = python(DIGEST, choice)
     assert (run.returncode, run.stderr) == (0, "")
@@ -84,7 +86,7 @@ def test_without_the_module_off_is_silent() -> None:
     assert (run.returncode, run.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("choice", ["avx1024", "AVX2", "0"])
+@pytest.mark.parametrize("choice", ["avx1024", *(pytest.param(name, marks=pytest.mark.long) for name in ("AVX2", "0"))])
 def test_a_wrong_name_is_one_clear_error(choice: str) -> None:
     run = python("import thinned.nn", choice)
     assert run.returncode == 1

@@ -21,6 +21,7 @@ def dynamo() -> Iterator[None]:
     torch._dynamo.reset()
 
 
+@pytest.mark.compiler
 @pytest.mark.usefixtures("dynamo")
 def test_a_schedule_of_p_compiles_once(variant: Variant) -> None:
     """torch 2.13: each new p compiles again, and after the eighth the layer runs eager.

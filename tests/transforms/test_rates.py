@@ -40,6 +40,7 @@ def function(request: pytest.FixtureRequest) -> tuple[Function, Tensor]:
     return call, torch.rand(shape, generator=torch.Generator().manual_seed(0)) + 1
 
 
+@pytest.mark.compiler
 def test_fifty_rates_and_both_modes_are_two_graphs(case: Case) -> None:
     layer, x = case.layer(), case.sample()
     counter = CompileCounterWithBackend("aot_eager")
