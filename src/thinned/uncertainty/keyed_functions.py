@@ -66,7 +66,7 @@ def attention(source: NoiseSource, p: float, args: Sequence[Any], kwargs: dict[s
 def multi_head_attention(
     source: NoiseSource, function: Any, p: float, args: Sequence[Any], kwargs: dict[str, Any]
 ) -> tuple[Tensor, Tensor | None]:
-    """A copy of torch's function, which is written in Python, with our functions for its dropout and its attention."""
+    """Run a copy of torch's Python function in which our functions replace its dropout and its attention."""
 
     def thinned(x: Tensor, p: float) -> Tensor:
         return source.thin(x, p)

@@ -32,8 +32,8 @@ class Live(NamedTuple):
     places: tuple[Place, ...]
     calls: dict[Where, float | None]  # the p of each call; None for the p in the call itself; 0 to switch it off
     told: set[Where]  # of `calls`, those that drop only where their own training flag is true
-    flipped: set[str]  # modules that must be in training mode, because their calls are made only then
-    trial: set[str]  # modules that run children only in training mode: used so, if the answer's form stays the same
+    flipped: set[str]  # modules that must be in training mode for their noise to be drawn
+    trial: set[str]  # modules that run children only in training mode; flipped if the answer keeps its form
     aside: set[str]  # the places in these children
 
     @property
@@ -47,7 +47,7 @@ def find(inspection: Inspection, sites: str | Sequence[str] | None, p: Rates) ->
     Raises:
         ValueError: nothing is random.
         ValueError: a pattern matches no place.
-        ValueError: a place can't take its p.
+        ValueError: a place can't take the p given for it.
         ValueError: the noise of a place can't be left out.
     """
     patterns = [sites] if isinstance(sites, str) else sites

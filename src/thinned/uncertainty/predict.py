@@ -70,13 +70,15 @@ def predict(
         progress: whether to count batches on stderr while a DataLoader is read; by default if stderr is a terminal.
 
     Raises:
+        ValueError: an argument is out of its range.
         ValueError: nothing is random.
         ValueError: a pattern matches no place.
-        ValueError: a place can't take its p.
+        ValueError: a place can't take the p given for it.
         ValueError: the noise of a place can't be left out, or can't be drawn by key.
-        ValueError: the model's answer has another form where it trains.
+        ValueError: `shared_masks` is given for a model in which rows depend on one another.
+        ValueError: the answer has another form in training mode, or not the same shape in all samples.
         NotImplementedError: the model draws by hand from a law that can't be drawn by key.
-        RuntimeError: a place that drew in the inspection draws nothing here.
+        RuntimeError: no place draws noise, although some did when the model was inspected.
         TypeError: a model or x of the wrong kind.
 
     The result is no posterior. Its spread is that of the networks that dropout trained, and it can fail to grow away

@@ -57,9 +57,10 @@ class Prediction:
 
     @property
     def mutual_information(self) -> Tensor:
-        """`(N, ...)`: of label and network (BALD): the predictive entropy minus the mean entropy of the samples.
+        """`(N, ...)`: the mutual information of label and network (BALD).
 
-        In nats, 0 or more. Source: Houlsby et al. 2011; Gal, Islam and Ghahramani 2017.
+        The predictive entropy minus the mean entropy of the samples, in nats, 0 or more. Source: Houlsby et al. 2011;
+        Gal, Islam and Ghahramani 2017.
         """
         self._classifies("mutual_information")
         assert self.sampled_entropy is not None

@@ -29,7 +29,8 @@ Module = torch.nn.Module
 TASK = Choice(("regression", "classification"))
 LEVELS = (0.05, 0.5, 0.95)
 MEMORY = 2**28
-CACHE = 2**22  # how many bytes of samples run together, to stay in the CPU's caches; but four samples, if memory allows
+# So many bytes of samples run together, to stay in the CPU's caches. Up to four samples run together even above it.
+CACHE = 2**22
 KINDS = 256  # how many `Look`s a predictor holds
 
 # Modes, global module hooks and generators belong to the process, so only one prediction may run in it.
@@ -160,13 +161,13 @@ class Predictor:
     def _chunks(self, look: Look, args: Any, kwargs: Any, size: int, first_row: int) -> Iterator[Prediction]:
         runner, keys = look.runner, self._keys
         row_bytes = look.entry_bytes * _entries(args, kwargs) / size
-        # At least four samples run together, and a chunk holds the answers of all its samples to sort them.
+        # Room for four samples that run together, and for the answers of all samples, which are held and sorted.
         row_needs = max(1.0, row_bytes * min(4, len(keys)), ALIVE * look.answer_bytes * len(keys))
         at_once = max(1, min(size, int(self._memory / row_needs)))
         if runner.whole:
             at_once = size
             self._check_whole()
-            keys = fold_in(keys, first_row) if first_row else keys  # the noise does not depend on row numbers here
+            keys = fold_in(keys, first_row) if first_row else keys  # a whole batch has no row numbers
         fitting = int(min(self._memory, CACHE) / max(1.0, row_bytes * at_once))
         together = max(1, min(len(keys), max(fitting, min(4, int(self._memory / max(1.0, row_bytes * at_once))))))
         for start in range(0, size, at_once):

@@ -33,7 +33,7 @@ class Pruning:
     each: int  # how many inputs of this layer belong to one unit: more than 1 where a map is flattened
 
     def cut(self, network: Module, kept: Tensor, factor: float) -> None:
-        """Cut the units where `kept` is False out of the network's layers, and multiply the others by `factor`."""
+        """Cut out the units where `kept` is False, and multiply the weights that read the others by `factor`."""
         before, after = network.get_submodule(self.before), network.get_submodule(self.after)
         norm: Any
         _keep(before, "weight", 0, kept)

@@ -92,7 +92,7 @@ class Sampler(TorchFunctionMode):
         self._order = 0
         self._counts: dict[str, int] = {}
         self._replaced: Any = None
-        self._stale: dict[int, Tensor] = {}  # replaced tensors by storage; held, so that it stays theirs
+        self._stale: dict[int, Tensor] = {}  # replaced tensors, by storage; held, so that none is reused
         if self._recording:
             self.log = []
 
@@ -252,7 +252,7 @@ class Sampler(TorchFunctionMode):
         return result.reshape(x.shape)
 
     def _quick(self, x: Tensor, number: Number, law: Tensor, where: Placement) -> Tensor | None:
-        """`thinned::drop` without the dispatcher, whose way takes a millisecond with many keys; None if it can't be."""
+        """`thinned::drop` without the dispatcher, which takes a millisecond for a batch of keys; None if it can't."""
         functorch = torch._C._functorch
         key, batched = self.key, functorch.is_batchedtensor(self.key)
         if x.requires_grad and torch.is_grad_enabled():
