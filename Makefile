@@ -7,13 +7,30 @@ SETUP := pyproject.toml constraints.txt $(SOURCES)
 CPP := $(filter %.cpp %.hpp,$(SOURCES)) $(wildcard tests/csrc/*.cpp) $(wildcard tests/device/*.cpp)
 CONFIGURE = $(BIN)/cmake -S src/thinned/csrc -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python
 
-.PHONY: study test lint tidy sanitize docs check format clean
+# What `make test` leaves to `make test-rest`, by marks: pyproject.toml says what each is, conftest.py which folders have one.
+APART := zoo or compiler or ranks or sanitizer or frameworks or device or long
+# Where tests compare the results of products.
+NUMERIC := tests/contract tests/interop tests/model tests/nn tests/regressions tests/stream tests/theory \
+	tests/transforms tests/uncertainty
+PYTEST := $(BIN)/python -m pytest -n auto
+
+.PHONY: study test test-rest test-rounding test-all lint tidy sanitize docs check format clean
 
 study: $(VENV)/study.stamp ## the main job: which dropout rate, on real digits
 	$(BIN)/thinned study
 
-test: $(VENV)/dev.stamp ## the tests, doc examples included
-	$(BIN)/python -m pytest -n auto
+test: $(VENV)/dev.stamp ## what a change needs, doc examples included: under 4 minutes on 2 cores
+	$(PYTEST) -m "not ($(APART))"
+
+test-rest: $(VENV)/dev.stamp ## all other tests: the zoo, compilers, ranks, sanitizers, a second device, long trainings
+	$(PYTEST) -m "$(APART)"
+
+test-rounding: $(VENV)/dev.stamp ## comparisons that lean on one machine's rounding: tests/rounding.py, other instructions, threads
+	$(PYTEST) -m "not ($(APART))" --rounding $(NUMERIC)
+	ATEN_CPU_CAPABILITY=default OMP_WAIT_POLICY=PASSIVE $(PYTEST) -m "not ($(APART))" --threads 3 $(NUMERIC)
+	ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 $(PYTEST) -m "not ($(APART))" $(NUMERIC)
+
+test-all: test test-rest test-rounding ## every test
 
 lint: tidy $(VENV)/dev.stamp ## format, lint, types
 	$(BIN)/ruff format --check .
@@ -33,7 +50,7 @@ sanitize: $(VENV)/dev.stamp ## the kernel under AddressSanitizer and UndefinedBe
 docs: $(VENV)/dev.stamp ## the documentation as a site, in build/site; a warning fails it
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
-check: lint test ## all that a change must pass
+check: lint test ## what a change must pass before it is shown; CI runs test-all too
 
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff format .

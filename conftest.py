@@ -1,13 +1,60 @@
 """Settings of the whole suite, doc examples included."""
 
+import re
+from contextlib import ExitStack
+from pathlib import Path
+
 import pytest
 import torch
+from tests import rounding
 from tests.zoo import imports
 
 imports.prepare()
 
-# On tensors as small as the tests' a second thread costs more than it brings, most of all on a busy machine.
-torch.set_num_threads(1)
+# Folders and files whose tests `make test` leaves to `make test-rest`. Other tests have their mark beside them.
+APART = {
+    "tests/csrc": "sanitizer",
+    "tests/device": "device",
+    "tests/distributed": "ranks",
+    "tests/interop/test_lightning.py": "frameworks",
+    "tests/interop/test_transformers.py": "frameworks",
+    "tests/zoo": "zoo",
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("numbers")
+    group.addoption("--rounding", action="store_true", help="round products by their shapes: see tests/rounding.py")
+    # On tensors as small as the tests' a second thread costs more than it brings, most of all on a busy machine.
+    group.addoption("--threads", type=int, default=1, help="threads that torch computes with (default: 1)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    torch.set_num_threads(config.getoption("threads"))
+    if config.getoption("rounding"):
+        session = ExitStack()
+        session.enter_context(rounding.on())
+        config.add_cleanup(session.close)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """A place that `-m "not (...)"` leaves out whole is not even imported."""
+    left_out = re.fullmatch(r"not \((.*)\)", config.getoption("markexpr"))
+    mark = _mark(collection_path, config)
+    return True if left_out and mark in left_out[1].split(" or ") else None
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest selects by marks
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if mark := _mark(item.path, config):
+            item.add_marker(mark)
+
+
+def _mark(path: Path, config: pytest.Config) -> str | None:
+    """The mark of a path, or of the folder that it is in."""
+    inside = (config.rootpath / place in (path, *path.parents) for place in APART)
+    return next((mark for mark, found in zip(APART.values(), inside, strict=True) if found), None)
 
 
 @pytest.fixture(autouse=True)

@@ -13,6 +13,7 @@ import pytest
 import torch
 from typer.testing import Result
 
+from thinned import _torch
 from thinned.noise import kernel as loader
 from thinned.noise.kernel import VARIABLE, instruction_sets
 
@@ -38,6 +39,7 @@ def test_says_what_is_here(thinned: Thinned) -> None:
     assert result.exit_code == 0, result.output
     assert row(result.output, "thinned") == f"thinned {version('thinned')} noise version 1"
     assert torch.__version__ in row(result.output, "NumPy, torch")
+    assert row(result.output, "torch's private").startswith(f"torch's private names all {_torch.COUNT} there ")
     assert row(result.output, "CPU threads").startswith(f"CPU threads {torch.get_num_threads()} ")
     assert row(result.output, "any type on a GPU") == "any type on a GPU eager there is no CUDA kernel yet"
     assert row(result.output, "eager, cpu") == "eager, cpu ok"
@@ -57,6 +59,33 @@ def test_says_what_is_used_and_why(thinned: Thinned, monkeypatch: pytest.MonkeyP
         assert row(output, f"{kind} on the CPU") == f"{kind} on the CPU kernel, {name} {why}"
     assert row(output, "complex64 on the CPU") == "complex64 on the CPU eager the kernel has no complex numbers"
     assert "the kernel uses torch's threads" in row(output, "CPU threads")
+
+
+def test_says_what_this_torch_lacks(thinned: Thinned, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A function of torch's, and an attribute of its modules."""
+    monkeypatch.delattr(torch._C, "_current_graph_task_id")
+    monkeypatch.setattr(torch.nn.RNNBase, "__dir__", lambda module: {*vars(module)} - {"_flat_weights_names"})
+    result = thinned("doctor")
+    assert result.exit_code == 0, result.output
+    lines = [" ".join(line.split()) for line in result.output.splitlines()]
+    at = next(number for number, line in enumerate(lines) if line.startswith("torch's private names"))
+    assert lines[at : at + 2] == [
+        f"torch's private names lacks 2 of {_torch.COUNT} stream: torch._C._current_graph_task_id, "
+        "whether a backward pass runs, and which",
+        "drop_connect, convert: a recurrent module: _flat_weights_names, their names, in that order",
+    ]
+
+
+def test_a_torch_that_lacks_what_every_layer_needs_is_told(tmp_path: Path) -> None:
+    lacking = "import torch\ndel torch._C._dispatch_keys\n"
+    command = [sys.executable, "-c", f"{lacking}from thinned.cli import main\nmain()", "doctor"]
+    environment = os.environ | {"COLUMNS": "200"}
+    run = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode == 1, run.stdout + run.stderr
+    assert "lacks 1 of" in row(run.stdout, "torch's private names")
+    assert "failed `layers`: torch must have torch._C._dispatch_keys" in row(run.stdout, "eager")
+    assert f"Got torch {torch.__version__}" in " ".join(run.stdout.split())
+    assert "Traceback" not in run.stderr
 
 
 def test_switched_off(thinned: Thinned, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,6 +60,7 @@ def test_json(thinned: Callable[..., Result], here: Path) -> None:
     ]
 
 
+@pytest.mark.zoo
 def test_a_library_s_model(thinned: Callable[..., Result]) -> None:
     result = thinned("inspect", "torchvision.models:alexnet", "--input", "2x3x224x224", "--passes", "1")
     assert result.exit_code == 0, result.output

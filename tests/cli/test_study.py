@@ -172,6 +172,7 @@ def test_npz_and_the_task_option(thinned: Thinned, tmp_path: Path) -> None:
     assert load(tmp_path / "out").predict(x).dtype == np.int64
 
 
+@pytest.mark.long
 def test_without_dropout_can_win(thinned: Thinned, tmp_path: Path) -> None:
     """A tumour's perimeter follows from its radius almost exactly: nothing to overfit, and noise only disturbs."""
     frame = load_breast_cancer(as_frame=True).frame[["mean radius", "mean compactness", "mean perimeter"]]
@@ -197,6 +198,7 @@ def uninterrupted(thinned: Thinned, tumours: Path, tmp_path_factory: pytest.Temp
     return out
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.name == "nt", reason="signals a process group")
 def test_ctrl_c_keeps_what_is_finished_and_the_same_command_goes_on(
     thinned: Thinned, tumours: Path, tmp_path: Path, uninterrupted: Path

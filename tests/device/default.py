@@ -20,11 +20,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from tests.device.samples import KINDS, ROUNDED
-from tests.device.tools import PLACES, devices, plain
+from tests.device.tools import devices, plain
+from tests.models import having, made
 from tests.run import Run
 from tests.stream.network import SEED, gradients, network
 from tests.transforms.conftest import CASES, Case
-from tests.uncertainty.test_predict import MODELS
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -200,11 +200,10 @@ def test_max_norm(place: str) -> None:
 # Models.
 
 
-@pytest.mark.parametrize("kind", PLACES)
+@pytest.mark.parametrize("kind", having("places"))
 @either
 def test_inspect_and_check(kind: str, place: str) -> None:
-    model, row = PLACES[kind]
-    x = torch.randn(4, *row)
+    model, x = made(kind, 4)
 
     def door(place: str) -> Any:
         moved = copy.deepcopy(model).to(place)
@@ -235,11 +234,10 @@ def test_a_check_that_measures(place: str) -> None:
     assert_the_cpu_s(door, place)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in PLACES if kind != "a mask by hand"])
+@pytest.mark.parametrize("kind", having("places", "rates"))
 @either
 def test_rates_and_schedules(kind: str, place: str) -> None:
-    model, row = PLACES[kind]
-    x = torch.randn(4, *row)
+    model, x = made(kind, 4)
 
     def door(place: str) -> Any:
         moved, example = copy.deepcopy(model).to(place), x.to(place)
@@ -317,8 +315,7 @@ def test_recalibrate_batchnorm(place: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @either
 def test_predict(kind: str, place: str) -> None:
-    model, row = KINDS[kind]
-    x = torch.randn(5, *row)
+    model, x = made(kind, 5)
 
     def door(place: str) -> Any:
         found = thinned.predict(copy.deepcopy(model).to(place), x.to(place), n=4, seed=7, samples=True)
@@ -331,8 +328,7 @@ def test_predict(kind: str, place: str) -> None:
 @pytest.mark.parametrize("kind", ["Dropout", "TransformerEncoder", "LSTM", "normal noise", "LayerDrop"])
 @either
 def test_a_predictor_of_classes(kind: str, place: str) -> None:
-    model, row = KINDS[kind]
-    x = torch.randn(5, *row)
+    model, x = made(kind, 5)
 
     def door(place: str) -> Any:
         options: dict[str, Any] = {"task": "classification", "output": lambda y: y.flatten(1)}
@@ -344,8 +340,7 @@ def test_a_predictor_of_classes(kind: str, place: str) -> None:
 
 
 def test_a_mask_made_where_torch_makes_tensors() -> None:
-    model, row, _ = MODELS["rand > p"]
-    x = torch.randn(5, *row)
+    model, x = made("rand > p", 5)
 
     def door(place: str) -> Any:
         return thinned.predict(copy.deepcopy(model).to(place), x.to(place), n=4, seed=7, samples=True).samples
@@ -387,7 +382,7 @@ def test_predictions_of_batches(place: str) -> None:
 
 @either
 def test_networks_and_what_stands_for_them(place: str) -> None:
-    models = [plain(), nn.Sequential(nn.Linear(6, 9), nn.AlphaDropout(0.3), nn.Linear(9, 3)), PLACES["functional"][0]]
+    models = [plain(), nn.Sequential(nn.Linear(6, 9), nn.AlphaDropout(0.3), nn.Linear(9, 3)), made("functional")[0]]
     x = torch.randn(5, 6)
 
     def door(place: str) -> Any:

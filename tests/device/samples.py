@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import torch
+from tests.models import having, made
 from tests.run import Run
-from tests.uncertainty.test_predict import MODELS
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -18,24 +18,7 @@ import thinned
 DEVICE = "twin"
 
 
-def path_dropped(m: Any, x: Tensor) -> Tensor:
-    """DropPath as timm has it."""
-    kept = x.new_empty(x.shape[0], *(1,) * (x.ndim - 1)).bernoulli_(0.6).div_(0.6)
-    branch: Tensor = m.inner(x)
-    return x + branch * kept if m.training else x + branch
-
-
-NORMED = nn.Sequential(
-    nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout2d(0.3), nn.Flatten(), nn.Linear(128, 16),
-    nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.5), nn.Linear(16, 3),
-)  # fmt: skip
-KINDS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
-    **{kind: (model, row) for kind, (model, row, _) in MODELS.items() if kind != "rand > p"},  # a mask on the CPU
-    "rand_like < p": (Run(lambda m, x: x * (torch.rand_like(x) < 0.6) / 0.6 if m.training else x), (6,)),
-    "rand < p": (Run(lambda m, x: x * (torch.rand(len(x), 1, device=x.device) < 0.6) if m.training else x), (6,)),
-    "DropPath": (Run(path_dropped, inner=nn.Linear(6, 6)), (5, 6)),
-    "batch normalisation": (NORMED, (3, 6, 6)),
-}
+KINDS = having("noisy", "its device")
 # In evaluation the CPU has kernels of its own for these, attention's and oneDNN's, which round otherwise.
 ROUNDED = {"TransformerEncoder", "LSTM", "GRU, bidirectional"}
 
@@ -59,8 +42,8 @@ def kind(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def case(kind: str) -> tuple[nn.Module, nn.Module, Tensor]:
     """A model here, the same there, and rows."""
-    model, row = KINDS[kind]
-    return model, copy.deepcopy(model).to(DEVICE), torch.randn(5, *row)
+    model, x = made(kind, 5)
+    return model, copy.deepcopy(model).to(DEVICE), x
 
 
 def test_samples_are_the_cpu_s(kind: str, case: tuple[nn.Module, nn.Module, Tensor]) -> None:
@@ -151,9 +134,9 @@ def test_the_device_s_generator_is_left_as_it_was(rows_there: bool) -> None:
 
 
 def test_a_mask_made_on_the_cpu_is_an_error_of_the_model_s() -> None:
-    model, row, _ = MODELS["rand > p"]
+    model, x = made("rand > p")
     with pytest.raises(RuntimeError, match="Expected all tensors to be on the same device"):
-        thinned.predict(model, torch.randn(5, *row).to(DEVICE), n=3)
+        thinned.predict(model, x.to(DEVICE), n=3)
 
 
 def test_packed_sequences() -> None:

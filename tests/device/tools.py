@@ -12,8 +12,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from sklearn.datasets import load_breast_cancer, load_diabetes
+from tests.models import having, made
 from tests.run import Run
-from tests.uncertainty.test_networks import CNN, MLP, Mixed
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -32,24 +32,9 @@ def plain() -> nn.Sequential:
     return nn.Sequential(nn.Linear(6, 32), nn.ReLU(), nn.Dropout(0.4), nn.Linear(32, 3))
 
 
-ENCODER = nn.TransformerEncoderLayer(8, 2, 16, 0.3, batch_first=True)
-LSTM = Run(lambda m, x: m.lstm(x)[0], lstm=nn.LSTM(6, 7, 2, dropout=0.4, batch_first=True))
-HAND = Run(lambda m, x: m.inner(x) * (torch.rand_like(x) < 0.7) if m.training else m.inner(x), inner=nn.Linear(6, 6))
-PLACES: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
-    "MLP": (MLP, (6,)),
-    "CNN": (CNN, (3, 12, 12)),
-    "functional": (Mixed(), (6,)),
-    "transformer": (ENCODER, (5, 8)),
-    "LSTM": (LSTM, (5, 6)),
-    "a mask by hand": (HAND, (6,)),
-    "thinned": (nn.Sequential(nn.Linear(6, 9), thinned.nn.GaussianDropout(0.2), thinned.nn.AlphaDropout(0.3)), (6,)),
-}
-
-
-@pytest.mark.parametrize("kind", PLACES)
+@pytest.mark.parametrize("kind", having("places"))
 def test_inspect_finds_the_same_places(kind: str) -> None:
-    model, row = PLACES[kind]
-    x = torch.randn(4, *row)
+    model, x = made(kind, 4)
     moved = copy.deepcopy(model).to(DEVICE)
     found = []
     for inspection in (thinned.inspect(model, x), thinned.inspect(moved, x.to(DEVICE))):
@@ -61,11 +46,11 @@ def test_inspect_finds_the_same_places(kind: str) -> None:
     assert devices(moved) == {DEVICE}
 
 
-@pytest.mark.parametrize("kind", [kind for kind in PLACES if kind != "a mask by hand"])
+@pytest.mark.parametrize("kind", having("places", "rates"))
 def test_rates_are_set_and_have_their_effect(kind: str) -> None:
-    model, row = PLACES[kind]
-    model = copy.deepcopy(model).to(DEVICE)
-    x = torch.randn(4, *row, device=DEVICE)
+    model, x = made(kind, 4)
+    model.to(DEVICE)
+    x = x.to(DEVICE)
     found = thinned.rates(model, example=x)
     assert found
     thinned.set_rates(model, dict.fromkeys(found, 0.25), example=x)
@@ -101,10 +86,10 @@ def test_the_ways_to_stand_for_all_networks() -> None:
     assert torch.equal(thinned.geometric_mean(moved, x.to(DEVICE), n=9), thinned.geometric_mean(model, x, n=9))
 
 
-@pytest.mark.parametrize("kind", PLACES)
+@pytest.mark.parametrize("kind", having("places"))
 def test_thinned_networks_are_the_cpu_s(kind: str) -> None:
-    model, row = PLACES[kind]
-    moved, x = copy.deepcopy(model).to(DEVICE), torch.randn(5, *row)
+    model, x = made(kind, 5)
+    moved = copy.deepcopy(model).to(DEVICE)
     ours = thinned.thinned_networks(model, 3, x[:2], seed=9)
     theirs = thinned.thinned_networks(moved, 3, x[:2].to(DEVICE), seed=9)
     assert not torch.equal(ours[0](x), ours[1](x))

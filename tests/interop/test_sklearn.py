@@ -107,14 +107,15 @@ def test_early_stopping_stops_and_takes_the_best(classifier: DropoutClassifier) 
 
 def test_the_best_weights_are_back(cancer: Split) -> None:
     """The network's loss on the rows held out is the least that there was, and not the last."""
-    from thinned.interop.perceptron import Perceptron
-    from thinned.interop.training import Course, train
+    from thinned.fit.loop import Course
+    from thinned.fit.perceptron import Perceptron
+    from thinned.interop.early_stopping import lr_share, train
 
     x, y = torch.from_numpy(cancer[0]).float(), torch.from_numpy(cancer[2])
     x = (x - x.mean(0)) / x.std(0)
     network = Perceptron(30, (64,), 2, 0.1, 0.0, torch.Generator().manual_seed(0))
-    course = Course("it", 1e-2, 0.0, 32, 40, 5, 1, 2, False)
-    history = train(network, x[100:], y[100:], (x[:100], y[:100]), course)
+    course = Course(1e-2, lr_share, 0.0, batch=32, epochs=40, order=1, masks=2)
+    history = train(network, x[100:], y[100:], (x[:100], y[:100]), course, owner="it", patience=5)
     with torch.no_grad():
         loss = torch.nn.functional.cross_entropy(network(x[:100]), y[:100]).item()
     assert len(history.held_out) < 40

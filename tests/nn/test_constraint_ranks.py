@@ -13,6 +13,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 import thinned
 
+pytestmark = pytest.mark.ranks
+
 
 def trained(wrapper: str) -> list[Tensor]:
     """The weights after three bounded steps on the same batch everywhere."""

@@ -16,7 +16,9 @@ from thinned import nn
 from thinned.nn.stream.stream import Stream
 
 SEED = 6
-backend = pytest.mark.parametrize("backend", ["eager", "aot_eager", "inductor"])
+backend = pytest.mark.parametrize(
+    "backend", ["aot_eager", *(pytest.param(name, marks=pytest.mark.compiler) for name in ("eager", "inductor"))]
+)
 
 
 @pytest.fixture(autouse=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import _thread
 import copy
 import pickle
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -20,7 +22,7 @@ from thinned.ops import placed
 @pytest.fixture(autouse=True)
 def _nothing_is_left_over() -> Iterator[None]:
     yield
-    assert placed.ambient is None
+    assert placed.source() is None
 
 
 def attributes(model: torch.nn.Module) -> list[dict[str, object]]:
@@ -161,3 +163,34 @@ def test_a_checkpoint_without_its_backward_pass_is_told() -> None:
     assert output.requires_grad
     with thinned.stream(model, 1):
         checkpoint(model, batch(0), use_reentrant=False).sum().backward()
+
+
+def test_a_thread_draws_from_its_own_stream_and_a_foreign_thread_from_the_latest() -> None:
+    """Autograd repeats a GPU's checkpoints in threads that Python did not start."""
+    model, x = torch.nn.Linear(1, 1), torch.ones(100)
+    drawn: dict[str, torch.Tensor] = {}
+    done = threading.Event()
+
+    def foreign() -> None:
+        drawn["foreign"] = F.dropout(x)
+        done.set()
+
+    def beside() -> None:
+        torch.manual_seed(3)
+        drawn["without"] = F.dropout(x)
+        with thinned.stream(model, 2) as other:
+            drawn["other"], drawn["other's"] = F.dropout(x), F.dropout(x, key=other.key(""))
+
+    torch.manual_seed(3)
+    expected = F.dropout(x)
+    with thinned.stream(model, 1) as stream:
+        thread = threading.Thread(target=beside)
+        thread.start()
+        thread.join()
+        _thread.start_new_thread(foreign, ())
+        assert done.wait(60)
+        assert torch.equal(drawn["foreign"], F.dropout(x, key=stream.key("")))
+        assert torch.equal(F.dropout(x), F.dropout(x, key=stream.key("", 1)))
+    assert torch.equal(drawn["without"], expected)
+    assert torch.equal(drawn["other"], drawn["other's"])
+    assert not torch.equal(drawn["other"], drawn["foreign"])

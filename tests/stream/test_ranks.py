@@ -22,6 +22,8 @@ from torch.utils.data import DistributedSampler, TensorDataset
 import thinned
 from thinned import nn
 
+pytestmark = pytest.mark.ranks
+
 WORLDS = pytest.mark.parametrize("world", [2, 4])
 STEPS = 3
 

@@ -452,7 +452,7 @@ def test_no_grad_and_inference_mode_are_no_segments() -> None:
 def test_another_torch_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     segment.require()
     segment._codes.cache_clear()
-    monkeypatch.setattr(torch.utils.checkpoint, "_recomputation_hook", object)
+    monkeypatch.setattr(segment, "recomputation_hook", object)
     with pytest.raises(RuntimeError, match=rf"Got torch {torch.__version__.split('+')[0]}.* in another way"):
         thinned.stream(nn.Dropout(), SEED).__enter__()
     monkeypatch.undo()

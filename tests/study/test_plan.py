@@ -5,22 +5,22 @@ from dataclasses import fields, replace
 
 import pytest
 
-from thinned.study.plan import Candidate, Chooser, Plan, Seen, ladder
+from thinned.study.plan import Candidate, Chooser, Grid, ValidationFigures, ladder
 from thinned.study.trial import Config
 
-PLAN = Plan(ps=(0.0, 0.2, 0.5), lrs=(1.0, 2.0, 4.0), weight_decays=(0.5, 2.0), seeds=4)
+PLAN = Grid(ps=(0.0, 0.2, 0.5), lrs=(1.0, 2.0, 4.0), weight_decays=(0.5, 2.0), seeds=4)
 Figure = Callable[[Config], float]
 
 
-def finish(plan: Plan, figure: Figure) -> tuple[Chooser, list[list[Config]]]:
-    """Run a plan to its end, with `figure` in place of training."""
-    seen: list[Seen] = []
+def finish(grid: Grid, figure: Figure) -> tuple[Chooser, list[list[Config]]]:
+    """Run a grid to its end, with `figure` in place of training."""
+    seen: list[ValidationFigures] = []
     rounds: list[list[Config]] = []
-    while missing := Chooser(plan, seen).missing():
+    while missing := Chooser(grid, seen).missing():
         rounds.append(missing)
-        seen += [Seen(config, figure(config), 0.0) for config in missing]
+        seen += [ValidationFigures(config, figure(config), 0.0) for config in missing]
         assert len(rounds) < 20
-    return Chooser(plan, seen), rounds
+    return Chooser(grid, seen), rounds
 
 
 def distance(lr: float) -> Figure:
@@ -28,7 +28,7 @@ def distance(lr: float) -> Figure:
 
 
 def test_a_choice_sees_validation_figures_only() -> None:
-    assert [field.name for field in fields(Seen)] == ["config", "loss", "nll"]
+    assert [field.name for field in fields(ValidationFigures)] == ["config", "loss", "nll"]
 
 
 def test_search_uses_two_seeds_and_the_final_all() -> None:
@@ -95,7 +95,7 @@ def test_inputs_are_left_alone_where_no_dropout_is_best() -> None:
 
 
 def test_one_learning_rate_is_taken_as_given() -> None:
-    chooser, rounds = finish(Plan((0.0, 0.5), (3.0,), (0.5, 2.0), seeds=2), distance(100.0))
+    chooser, rounds = finish(Grid((0.0, 0.5), (3.0,), (0.5, 2.0), seeds=2), distance(100.0))
     assert {config.lr for batch in rounds for config in batch} == {3.0}
     assert chooser.lr(Candidate("dropout", 0.5, 0.0)) == 3.0
 
@@ -108,9 +108,9 @@ def test_the_rate_with_the_least_validation_error_is_chosen_and_0_can_be_it(best
 
 
 def test_ties_go_to_the_smaller_rate_after_nll() -> None:
-    seen: list[Seen] = []
+    seen: list[ValidationFigures] = []
     while missing := Chooser(PLAN, seen).missing():
-        seen += [Seen(config, 0.1, 0.3 if config.p == 0.0 else 0.2) for config in missing]
+        seen += [ValidationFigures(config, 0.1, 0.3 if config.p == 0.0 else 0.2) for config in missing]
     chooser = Chooser(PLAN, seen)
     assert chooser.p() == 0.2
     assert chooser.lr(Candidate("dropout", 0.2, 0.0)) == min(chooser.tried(Candidate("dropout", 0.2, 0.0)))
@@ -124,18 +124,18 @@ def test_the_weight_decay_is_chosen_and_its_grid_widened() -> None:
 
 def test_the_next_round_depends_on_what_has_finished_not_on_when() -> None:
     _, rounds = finish(PLAN, distance(4.0))
-    seen = [Seen(config, distance(4.0)(config), 0.0) for config in rounds[0]]
+    seen = [ValidationFigures(config, distance(4.0)(config), 0.0) for config in rounds[0]]
     assert Chooser(PLAN, seen).missing() == Chooser(PLAN, reversed(seen)).missing() == rounds[1]
     resumed = list(seen[5:])
     while missing := Chooser(PLAN, resumed).missing():
-        resumed += [Seen(config, distance(4.0)(config), 0.0) for config in missing[:3]]
+        resumed += [ValidationFigures(config, distance(4.0)(config), 0.0) for config in missing[:3]]
     assert {item.config for item in resumed} == {config for batch in rounds for config in batch}
 
 
 def test_seeds_done_counts_whole_seeds_after_the_search() -> None:
     chooser, rounds = finish(PLAN, distance(2.0))
     assert chooser.seeds_done() == 4
-    seen = [Seen(config, distance(2.0)(config), 0.0) for batch in rounds for config in batch]
+    seen = [ValidationFigures(config, distance(2.0)(config), 0.0) for batch in rounds for config in batch]
     assert Chooser(PLAN, seen[:-1]).seeds_done() == 3
     assert Chooser(PLAN, [item for item in seen if item.config in rounds[0]][:-1]).seeds_done() == 0
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from sklearn.datasets import load_diabetes, load_digits
 
+from thinned.fit.perceptron import Perceptron
 from thinned.study.fold import Fold
-from thinned.study.network import Network
-from thinned.study.retrained import keep
+from thinned.study.retrained import retrain
 from thinned.study.trial import Config, Outcome, Recipe, run, train
 
 RECIPE = Recipe(key=0, hidden=(32, 32), epochs=4, batch=25)
@@ -75,7 +75,7 @@ def test_regression_is_measured_in_the_targets_units(diabetes: Fold) -> None:
 def test_masks_are_nested_in_p() -> None:
     x, keys = torch.ones(8, 64), (7,)
     with torch.no_grad():
-        kept = [Network(64, (64,), 2, p).train().dropout[0](x, key=keys[0]) != 0 for p in (0.1, 0.3, 0.5)]
+        kept = [Perceptron(64, (64,), 2, p).train().dropout[0](x, key=keys[0]) != 0 for p in (0.1, 0.3, 0.5)]
     assert (kept[2] <= kept[1]).all()
     assert (kept[1] <= kept[0]).all()
     assert kept[0].sum() > kept[2].sum()
@@ -96,7 +96,7 @@ def test_a_diverged_run_counts_as_bad_not_as_a_number_that_is_none(digits: Fold,
 
 
 def test_a_kept_network_is_the_trials_own(digits: Fold) -> None:
-    kept, outcome = keep(CONFIG, digits, RECIPE), run(CONFIG, digits, RECIPE)
+    kept, outcome = retrain(CONFIG, digits, RECIPE), run(CONFIG, digits, RECIPE)
     assert kept.val_nll == outcome.points[-1].val_nll
     assert kept.whole.shape == (32, 32)
     assert np.array_equal(kept.thinned, np.where(kept.mask, kept.whole * 2, 0))

@@ -34,6 +34,7 @@ def second_moments(p: float, scaling: str, gain: float) -> torch.Tensor:
     return torch.stack(result).double()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("corrected", [False, True])
 @pytest.mark.parametrize(("p", "scaling"), [(0.2, "inverted"), (0.5, "inverted"), (0.5, "classic")])
 def test_the_second_moment_drifts_with_depth_unless_the_gain_is_corrected(

@@ -126,6 +126,7 @@ def trained(
     return network
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("rates", RATES, ids=str)
 def test_training_in_either_unit_is_the_same_training(rates: tuple[float, ...]) -> None:
     classic = trained("classic", rates, (CLASSIC,) * 2)

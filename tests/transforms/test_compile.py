@@ -45,6 +45,7 @@ LAYOUTS = {
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
 
+@pytest.mark.compiler
 @pytest.mark.parametrize("kind", [Dropout, Dropout2d, AlphaDropout, GaussianDropout, StochasticDepth])
 def test_the_compiler_keeps_masks_of_every_dtype_and_layout(kind: type[Dropout]) -> None:
     """By inductor, all in one graph."""

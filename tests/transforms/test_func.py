@@ -39,6 +39,7 @@ def transforms(layer: Callable[..., Tensor], x: Tensor) -> dict[str, object]:
     }
 
 
+@pytest.mark.compiler
 @pytest.mark.parametrize("kind", [Dropout, AlphaDropout, GaussianDropout])
 def test_compiled_transforms_are_the_eager_ones(kind: type[Dropout]) -> None:
     layer = kind(0.4)

@@ -59,6 +59,7 @@ def test_the_gradient_is_that_of_the_forward_s_own_mask(kind: type[Dropout], how
     assert sorted(linear) == [False, True], "the forward's own call, again, and the gradient's"
 
 
+@pytest.mark.compiler
 @pytest.mark.parametrize("budget", [0.0, 0.5])
 def test_the_compiler_s_own_choice(budget: float) -> None:
     """By inductor, through layers that draw one after another."""

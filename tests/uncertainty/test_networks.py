@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
+from tests.models import made
 from torch import Tensor, nn
 
 import thinned
 import thinned.nn
-from thinned.uncertainty.networks import Drawn, FixedMask
+from thinned.uncertainty.networks import FixedMask, KeyedNetwork
 
 
 def trained_norms(net: nn.Module, row: tuple[int, ...]) -> nn.Module:
@@ -29,31 +29,10 @@ def parameters(net: nn.Module) -> int:
     return sum(parameter.numel() for parameter in net.parameters())
 
 
-MLP = nn.Sequential(
-    nn.Linear(6, 40), nn.BatchNorm1d(40), nn.GELU(), nn.Dropout(0.5), nn.Linear(40, 30), nn.Sigmoid(), nn.Dropout(0.3),
-    nn.Linear(30, 3),
-)  # fmt: skip
-CNN = nn.Sequential(
-    nn.Conv2d(3, 20, 3), nn.BatchNorm2d(20), nn.ReLU(), nn.Dropout2d(0.4), nn.MaxPool2d(2), nn.Conv2d(20, 16, 3),
-    nn.ReLU(), nn.Dropout2d(0.4), nn.Flatten(), nn.Linear(16 * 9, 4),
-)  # fmt: skip
-
-
-class Mixed(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.second, self.drop = nn.Linear(6, 20), nn.Linear(20, 6), nn.Dropout(0.5)
-
-    def forward(self, x: Tensor) -> Tensor:
-        hidden: Tensor = self.drop(self.first(x).relu())
-        result: Tensor = x + self.second(F.dropout(hidden, 0.2, self.training))
-        return result
-
-
-@pytest.mark.parametrize(("net", "row"), [(MLP, (6,)), (CNN, (3, 12, 12))], ids=["MLP", "CNN"])
-def test_dropped_units_are_cut_out(net: nn.Module, row: tuple[int, ...]) -> None:
-    trained_norms(net, row)
-    x = torch.randn(5, *row)
+@pytest.mark.parametrize("name", ["MLP", "CNN"])
+def test_dropped_units_are_cut_out(name: str) -> None:
+    net, x = made(name, 5)
+    trained_norms(net, x.shape[1:])
     before = {name: value.clone() for name, value in net.state_dict().items()}
     networks = thinned.thinned_networks(net, 4, x[:2], seed=9)
     samples = thinned.predict(net, x, n=4, seed=9, shared_masks=True, samples=True).samples
@@ -99,7 +78,7 @@ def test_a_residual_s_units_stay() -> None:
 @pytest.mark.parametrize(
     "net",
     [
-        Mixed(),
+        made("functional")[0],
         nn.TransformerEncoderLayer(6, 2, 12, 0.3, batch_first=True),
         nn.Sequential(nn.Linear(6, 8), nn.AlphaDropout(0.3), nn.Linear(8, 2)),
         nn.Sequential(nn.Linear(6, 8), thinned.nn.Dropout(0.3, scaling="classic"), nn.Linear(8, 2)),
@@ -112,11 +91,11 @@ def test_other_noise_is_drawn_by_the_same_key(net: Any) -> None:
     samples = thinned.predict(net, x, n=3, seed=4, shared_masks=True, samples=True).samples
     assert samples is not None
     for network, sample in zip(networks, samples, strict=True):
-        assert isinstance(network, Drawn)
+        assert isinstance(network, KeyedNetwork)
         torch.testing.assert_close(network(x), sample, rtol=1e-4, atol=1e-5)
         assert torch.equal(network(x[1:3]), network(x[1:3]))
         assert not any(module.training for module in network.modules())
-        with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(torch.get_num_threads(),)) as pool:
             elsewhere = pool.submit(network, x).result()
         for same in (copy.deepcopy(network)(x), pickle.loads(pickle.dumps(network))(x), elsewhere):
             assert torch.equal(same, network(x))

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from tests.models import MODELS, having, linear, made
 from tests.run import Run
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
@@ -26,107 +27,11 @@ from thinned import noise
 from thinned.nn.names import site_number
 
 
-def linear(*middle: nn.Module) -> nn.Module:
-    return nn.Sequential(nn.Linear(6, 16), nn.Tanh(), *middle, nn.Linear(16, 2))
-
-
-def attention(m: Any, x: Tensor, p: float) -> Tensor:
-    q: Tensor = m.inner(x)
-    return F.scaled_dot_product_attention(q, q, x, dropout_p=p)
-
-
-def layer_dropped(m: Any, x: Tensor) -> Tensor:
-    for layer in m.layers:
-        if not (m.training and torch.rand([]) < 0.5):
-            x = x + layer(x)
-    return x
-
-
-ROW, STEPS, MAP = (6,), (5, 6), (6, 4, 4)
-# A model, the shape of one row, and the way that samples run.
-MODELS: dict[str, tuple[nn.Module, tuple[int, ...], str]] = {
-    "Dropout": (linear(nn.Dropout(0.4)), ROW, "vmap"),
-    "in place": (linear(nn.Dropout(0.4, inplace=True)), ROW, "vmap"),
-    "AlphaDropout": (linear(nn.AlphaDropout(0.4)), ROW, "vmap"),
-    "Dropout2d": (nn.Sequential(nn.Conv2d(6, 8, 3), nn.Dropout2d(0.4), nn.Flatten()), MAP, "vmap"),
-    "Dropout1d": (nn.Sequential(nn.Conv1d(5, 8, 3), nn.Dropout1d(0.4), nn.Flatten()), STEPS, "vmap"),
-    "F.dropout": (Run(lambda m, x: F.dropout(m.inner(x), 0.4, m.training), inner=nn.Linear(6, 16)), ROW, "vmap"),
-    "torch.dropout": (Run(lambda m, x: torch.dropout(m.inner(x), 0.4, m.training), inner=nn.Linear(6, 9)), ROW, "vmap"),
-    "only when training": (
-        Run(lambda m, x: F.dropout(m.inner(x), 0.4) if m.training else m.inner(x), inner=nn.Linear(6, 16)),
-        ROW,
-        "vmap",
-    ),
-    "attention": (Run(lambda m, x: attention(m, x, 0.4 if m.training else 0.0), inner=nn.Linear(6, 6)), STEPS, "vmap"),
-    "MultiheadAttention": (
-        Run(lambda m, x: m.attend(x, x, x)[0], attend=nn.MultiheadAttention(6, 2, dropout=0.4, batch_first=True)),
-        STEPS,
-        "vmap",
-    ),
-    "TransformerEncoder": (
-        nn.TransformerEncoder(
-            nn.TransformerEncoderLayer(6, 2, 12, 0.3, batch_first=True), 2, enable_nested_tensor=False
-        ),
-        STEPS,
-        "vmap",
-    ),
-    "LSTM": (Run(lambda m, x: m.lstm(x)[0], lstm=nn.LSTM(6, 7, 2, dropout=0.4, batch_first=True)), STEPS, "loop"),
-    "GRU, bidirectional": (
-        Run(lambda m, x: m.gru(x)[0], gru=nn.GRU(6, 7, 3, dropout=0.4, batch_first=True, bidirectional=True)),
-        STEPS,
-        "loop",
-    ),
-    "time first": (
-        Run(lambda m, x: F.dropout(m.inner(x.transpose(0, 1)), 0.4).sum(0), inner=nn.Linear(6, 3)),
-        STEPS,
-        "vmap",
-    ),
-    "rows and steps on one axis": (
-        Run(lambda m, x: F.dropout(x.flatten(0, 1), 0.4).view(x.shape), inner=nn.Linear(6, 3)),
-        STEPS,
-        "vmap",
-    ),
-    "steps and rows on one axis": (
-        Run(lambda m, x: F.dropout(x.transpose(0, 1).reshape(-1, 6), 0.4).view(5, -1, 6).transpose(0, 1)),
-        STEPS,
-        "vmap",
-    ),
-    "rand > p": (Run(lambda m, x: x * (torch.rand(x.shape[0], 6) > 0.4) / 0.6 if m.training else x), ROW, "vmap"),
-    "bernoulli_": (
-        Run(lambda m, x: x * x.new_empty(x.shape[0], 1).bernoulli_(0.5).div_(0.5) if m.training else x),
-        ROW,
-        "vmap",
-    ),
-    "torch.bernoulli": (
-        Run(lambda m, x: x * torch.bernoulli(torch.full_like(x, 0.5)) if m.training else x),
-        ROW,
-        "vmap",
-    ),
-    "normal noise": (Run(lambda m, x: x + torch.randn_like(x) if m.training else x), ROW, "vmap"),
-    "LayerDrop": (Run(layer_dropped, layers=nn.ModuleList([nn.Linear(6, 6) for _ in range(4)])), ROW, "loop"),
-    "thinned Dropout": (linear(thinned.nn.Dropout(0.4)), ROW, "vmap"),
-    "thinned Dropout, classic": (linear(thinned.nn.Dropout(0.4, scaling="classic")), ROW, "vmap"),
-    "thinned GaussianDropout": (linear(thinned.nn.GaussianDropout(0.4)), ROW, "vmap"),
-    "thinned LockedDropout": (
-        Run(lambda m, x: m.drop(x), drop=thinned.nn.LockedDropout(0.4, batch_first=True)),
-        STEPS,
-        "vmap",
-    ),
-    "thinned StochasticDepth": (linear(thinned.nn.StochasticDepth(0.4)), ROW, "vmap"),
-    "thinned DropConnect": (
-        nn.Sequential(thinned.nn.drop_connect(nn.Linear(6, 16), "weight", 0.4), nn.Linear(16, 2)),
-        ROW,
-        "vmap",
-    ),
-}
-
-
-@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("kind", having("noisy"))
 def test_every_kind_of_noise(kind: str) -> None:
-    model, row, engine = MODELS[kind]
-    x = torch.randn(7, *row)
+    model, x = made(kind, 7)
     found = thinned.predict(model, x, n=6, seed=5, samples=True)
-    assert found.engine.startswith(engine), found.engine
+    assert found.engine.startswith("loop" if "loop" in MODELS[kind].traits else "vmap"), found.engine
     assert found.samples is not None
     assert found.samples.shape[:2] == (6, 7)
     assert (found.std.flatten(1).amax(1) > 0).float().mean() > 0.5
@@ -142,7 +47,7 @@ def test_every_kind_of_noise(kind: str) -> None:
         torch.testing.assert_close(other.samples, found.samples[: other.n], rtol=1e-5, atol=1e-6)
     assert not torch.equal(thinned.predict(model, x, n=6, seed=6).mean, found.mean)
     # Rows of one input differ, but not where all have the masks of one network.
-    alike = x[:1].expand(7, *row)
+    alike = x[:1].expand_as(x)
     if kind not in ("LayerDrop", "thinned DropConnect"):
         assert not torch.equal(*thinned.predict(model, alike, n=20, seed=5).mean[:2])
     shared = thinned.predict(model, alike, n=4, seed=5, samples=True, shared_masks=True)
@@ -281,9 +186,10 @@ def test_two_threads_at_once() -> None:
     x = torch.randn(4, 6)
     alone = [thinned.predict(net, x, n=10, seed=3).mean for net in nets]
     found: list[Any] = [None, None]
+    number = torch.get_num_threads()
 
     def work(which: int) -> None:
-        torch.set_num_threads(1)  # as in the tests' own thread: rounding depends on it
+        torch.set_num_threads(number)  # as in the tests' own thread: rounding depends on it
         found[which] = [thinned.predict(nets[which], x, n=10, seed=3).mean for _ in range(5)]
 
     threads = [threading.Thread(target=work, args=(which,)) for which in range(2)]
@@ -449,7 +355,7 @@ def test_errors_say_what_to_do() -> None:
         (lambda: thinned.predict(net, x, levels=[5]), r"`levels` must be in \[0, 1\]"),
         (lambda: thinned.predict(net, x, seed=-1), "`seed` must be an integer"),
         (
-            lambda: thinned.predict(MODELS["rand > p"][0], torch.ones(2, 6), p=0.1),
+            lambda: thinned.predict(*made("rand > p"), p=0.1),
             "noise made by hand. Got 0.1 for ':rand'",
         ),
     ]
@@ -832,7 +738,7 @@ def test_threads_on_one_model() -> None:
     )
     x = torch.randn(4, 6)
     expected, state = thinned.predict(net, x, n=10).mean, torch.get_rng_state()
-    with ThreadPoolExecutor(4, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with ThreadPoolExecutor(4, initializer=torch.set_num_threads, initargs=(torch.get_num_threads(),)) as pool:
         found = list(pool.map(lambda _: thinned.predict(net, x, n=10).mean, range(24)))
     assert all(torch.equal(mean, expected) for mean in found)
     assert all(module.training for module in net.modules())

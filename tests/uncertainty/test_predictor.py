@@ -196,7 +196,7 @@ def test_any_thread_may_call_and_they_wait_for_one_another() -> None:
     net, x = Net(), torch.randn(7, 6)
     ask = thinned.Predictor(net, 10)
     expected = ask(x).mean
-    with ThreadPoolExecutor(4, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with ThreadPoolExecutor(4, initializer=torch.set_num_threads, initargs=(torch.get_num_threads(),)) as pool:
         found = list(pool.map(lambda _: ask(x).mean, range(12)))
     assert all(torch.equal(mean, expected) for mean in found)
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
 from tests.zoo import of_timm, of_torch, of_torchvision, of_transformers
 from tests.zoo.architecture import Architecture
 
@@ -26,3 +30,10 @@ QUICK = [
     for name, architecture in ARCHITECTURES.items()
     if architecture.library in ("torch", "transformers") or name in SMALL_VISION
 ]
+
+
+def named(names: Iterable[str]) -> list[Any]:
+    """Architectures as pytest's parameters: those of a library are in the zoo's tier."""
+    return [
+        pytest.param(name, marks=[] if ARCHITECTURES[name].library == "torch" else [pytest.mark.zoo]) for name in names
+    ]

@@ -32,7 +32,7 @@ Examples:
 """
 
 
-class Format(StrEnum):
+class CheckFormat(StrEnum):
     text = "text"
     json = "json"
     github = "github"
@@ -51,7 +51,7 @@ def check(
     force_exclude: Annotated[
         bool, typer.Option("--force-exclude", help="Leave excluded files out even where they are named.")
     ] = False,
-    output_format: Annotated[Format, typer.Option(help="How to print what is found.")] = Format.text,
+    output_format: Annotated[CheckFormat, typer.Option(help="How to print what is found.")] = CheckFormat.text,
     fix: Annotated[bool, typer.Option("--fix", help="Mend in the source what is safe to mend.")] = False,
     diff: Annotated[bool, typer.Option("--diff", help="Show what --fix would change, and change nothing.")] = False,
     exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Exit with 0 whatever is found.")] = False,
@@ -104,12 +104,12 @@ def _live(model: str, inputs: list[str], select: list[str] | None, ignore: list[
         raise CheckError(target.failure(model, inputs, error)) from error
 
 
-def _print(found: Findings, output_format: Format) -> None:
-    if output_format is Format.json:
+def _print(found: Findings, output_format: CheckFormat) -> None:
+    if output_format is CheckFormat.json:
         typer.echo(found.to_json())
-    elif output_format is Format.sarif:
+    elif output_format is CheckFormat.sarif:
         typer.echo(found.to_sarif())
-    elif output_format is Format.github:
+    elif output_format is CheckFormat.github:
         if found or found.errors:
             typer.echo(found.to_github())
     else:

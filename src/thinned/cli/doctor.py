@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 
-class Finding(NamedTuple):
+class Fact(NamedTuple):
     """One line: what was looked at, what was found, and why it is so."""
 
     what: str
@@ -43,75 +43,92 @@ def doctor() -> None:
         raise typer.Exit(1)
 
 
-def here(loader: Any) -> Iterator[Finding]:
+def here(loader: Any) -> Iterator[Fact]:
     """Versions, the kernel and its threads."""
     import torch
 
     from ..noise import VERSION
 
-    yield Finding("thinned", version("thinned"), f"noise version {VERSION}")
-    yield Finding("Python", platform.python_version(), f"{platform.system()} on {platform.machine()}")
-    yield Finding("NumPy, torch", f"{np.__version__}, {torch.__version__}", "")
+    yield Fact("thinned", version("thinned"), f"noise version {VERSION}")
+    yield Fact("Python", platform.python_version(), f"{platform.system()} on {platform.machine()}")
+    yield Fact("NumPy, torch", f"{np.__version__}, {torch.__version__}", "")
+    yield private_names()
     if loader.module is None:
-        yield Finding("CPU kernel", "none", loader.missing)
+        yield Fact("CPU kernel", "none", loader.missing)
     else:
-        yield Finding("CPU kernel", "built", loader.module.__file__)
-    yield Finding(
+        yield Fact("CPU kernel", "built", loader.module.__file__)
+    yield Fact(
         "instruction sets", ", ".join(loader.instruction_sets) or "none", "those that this machine and build have"
     )
-    yield Finding(loader.VARIABLE, os.environ.get(loader.VARIABLE) or "not set", "chooses an instruction set, or off")
-    yield Finding("in use", loader.kernel.instruction_set or "none", loader.kernel.reason)
+    yield Fact(loader.VARIABLE, os.environ.get(loader.VARIABLE) or "not set", "chooses an instruction set, or off")
+    yield Fact("in use", loader.kernel.instruction_set or "none", loader.kernel.reason)
     whose = "torch.set_num_threads sets it"
     if loader.kernel.run is not None:
         whose += "; the kernel uses torch's threads" if loader.module.pool() == "openmp" else "; the kernel uses one"
-    yield Finding("CPU threads", str(torch.get_num_threads()), whose)
+    yield Fact("CPU threads", str(torch.get_num_threads()), whose)
     if torch.cuda.is_available():
-        yield Finding("CUDA", torch.version.cuda or "yes", torch.cuda.get_device_name())
+        yield Fact("CUDA", torch.version.cuda or "yes", torch.cuda.get_device_name())
     else:
-        yield Finding("CUDA", "none", "this torch finds no CUDA device")
+        yield Fact("CUDA", "none", "this torch finds no CUDA device")
     try:
-        yield Finding("Triton", version("triton"), "not used yet")
+        yield Fact("Triton", version("triton"), "not used yet")
     except PackageNotFoundError:
-        yield Finding("Triton", "none", "not used yet")
+        yield Fact("Triton", "none", "not used yet")
 
 
-def served(loader: Any) -> Iterator[Finding]:
+def private_names() -> Fact:
+    """What this version of torch lacks of the names that it does not promise to keep, and what needs them."""
+    from .. import _torch
+
+    what = "torch's private names"
+    missing = [f"{private.owner}: {private.name}, {private.purpose}" for private in _torch.lacking()]
+    if not missing:
+        return Fact(what, f"all {_torch.COUNT} there", "thinned uses them, and torch may change them")
+    return Fact(what, f"lacks {len(missing)} of {_torch.COUNT}", "\n".join(missing))
+
+
+def served(loader: Any) -> Iterator[Fact]:
     """Who does dropout for each kind of values. `thinned.ops.cpu` decides by the same facts."""
     kernel = loader.kernel
     types = ("float32", "float64", "bfloat16", "float16", "complex64", "complex128")
     for name in types:
         if kernel.run is None:
-            yield Finding(f"{name} on the CPU", "eager", kernel.reason)
+            yield Fact(f"{name} on the CPU", "eager", kernel.reason)
         elif name in loader.TYPES:
-            yield Finding(f"{name} on the CPU", f"kernel, {kernel.instruction_set}", kernel.reason)
+            yield Fact(f"{name} on the CPU", f"kernel, {kernel.instruction_set}", kernel.reason)
         else:
-            yield Finding(f"{name} on the CPU", "eager", "the kernel has no complex numbers")
-    yield Finding("any type on a GPU", "eager", "there is no CUDA kernel yet")
-    yield Finding("Gaussian noise, anywhere", "eager", "the kernel drops units only")
+            yield Fact(f"{name} on the CPU", "eager", "the kernel has no complex numbers")
+    yield Fact("any type on a GPU", "eager", "there is no CUDA kernel yet")
+    yield Fact("Gaussian noise, anywhere", "eager", "the kernel drops units only")
     plain = "plain NumPy" if kernel.run is None else f"kernel, {kernel.instruction_set}"
-    yield Finding("NumPy arrays", plain, "thinned.noise.drop")
+    yield Fact("NumPy arrays", plain, "thinned.noise.drop")
 
 
 POSITIONS, KEY, P = 4000, 0x5EED, 0.3
 BASE = 2**35 - 1234  # a counter's low word ends in the middle
 
 
-def checked(loader: Any) -> Iterator[Finding]:
+def checked(loader: Any) -> Iterator[Fact]:
     """The same call by every instruction set and, on every kind of device here, by the eager backend."""
     import torch
 
+    from .._torch import LackingName
     from ..noise import bernoulli, scale, threshold
-    from ..ops import eager
 
+    try:
+        from ..ops import eager
+    except LackingName as error:
+        yield Fact("eager", "failed", str(error))
+        return
     kept = bernoulli(KEY, P, (POSITIONS,), offset=(BASE,), global_shape=(BASE + POSITIONS,))
     expected = np.where(kept, np.float32(scale(P)), np.float32(0))
 
-    def verdict(backend: str, call: Callable[[], Any]) -> Finding:
+    def verdict(backend: str, call: Callable[[], Any]) -> Fact:
         try:
             wrong = int((call() != expected).sum())
         except Exception as error:  # whatever it is, the other backends are looked at too
-            return Finding(backend, "failed", f"{type(error).__name__}: {error}")
-        return Finding(backend, "ok" if not wrong else "WRONG", f"{wrong} of {POSITIONS} differ" if wrong else "")
+            return Fact(backend, "failed", f"{type(error).__name__}: {error}")
+        return Fact(backend, "ok" if not wrong else "WRONG", f"{wrong} of {POSITIONS} differ" if wrong else "")
 
     def compiled(name: str) -> Any:
         x, y = np.ones(POSITIONS, np.float32), np.empty(POSITIONS, np.float32)

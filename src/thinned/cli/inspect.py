@@ -24,7 +24,7 @@ Examples:
 """
 
 
-class Format(StrEnum):
+class InspectFormat(StrEnum):
     text = "text"
     json = "json"
 
@@ -33,7 +33,7 @@ def inspect(
     model: Annotated[str, typer.Argument(help=MODEL_HELP)],
     input: Annotated[list[str] | None, typer.Option("--input", help=INPUT_HELP)] = None,
     passes: Annotated[int, typer.Option(min=1, help="At most so many forward passes to measure rates on.")] = 8,
-    output_format: Annotated[Format, typer.Option(help="How to print what is found.")] = Format.text,
+    output_format: Annotated[InspectFormat, typer.Option(help="How to print what is found.")] = InspectFormat.text,
 ) -> None:
     """Run a model in both modes and show every place that draws noise: what it is, its p, and what it really drops.
 
@@ -51,7 +51,7 @@ def inspect(
     except Exception as error:
         typer.echo(f"thinned inspect: {failure(model, input or [], error)}", err=True)
         raise typer.Exit(FAILED) from error
-    if output_format is Format.json:
+    if output_format is InspectFormat.json:
         typer.echo(found.to_json())
         return
     console = Console()

@@ -13,7 +13,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..study.best import Predictor
+    from ..study.best import StudyModel
 
 FAILED = 2
 ROWS = 1024  # that are predicted at once
@@ -30,7 +30,7 @@ Examples:
 """
 
 
-class Format(StrEnum):
+class PredictFormat(StrEnum):
     csv = "csv"
     json = "json"
     text = "text"
@@ -48,7 +48,7 @@ def predict(
         float | None, typer.Option("--p", help="Another drop probability after the hidden layers than the study chose.")
     ] = None,
     format: Annotated[  # noqa: A002
-        Format | None, typer.Option(help="csv or json; text, the default on a terminal, shows the first rows.")
+        PredictFormat | None, typer.Option(help="csv or json; text, the default on a terminal, shows the first rows.")
     ] = None,
 ) -> None:
     """Predict rows with the network of a study, and say how sure it is of each.
@@ -109,7 +109,7 @@ def _frame(data: Path) -> pd.DataFrame:
     return open_data(data).features if data.is_dir() else read(data)
 
 
-def _table(loaded: Predictor, found: object) -> pd.DataFrame:
+def _table(loaded: StudyModel, found: object) -> pd.DataFrame:
     import numpy as np
     import pandas as pd
 
@@ -138,27 +138,27 @@ def _table(loaded: Predictor, found: object) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def _give(found: pd.DataFrame, out: Path | None, format: Format | None) -> None:  # noqa: A002
+def _give(found: pd.DataFrame, out: Path | None, format: PredictFormat | None) -> None:  # noqa: A002
     """To a file in one step, so that it is whole or not there; to stdout otherwise."""
     console = Console()
     if format is None:
-        by_name = Format.json if out is not None and out.suffix == ".json" else Format.csv
-        format = Format.text if out is None and console.is_terminal else by_name  # noqa: A001
-    if format is Format.text and out is None and console.is_terminal:
+        by_name = PredictFormat.json if out is not None and out.suffix == ".json" else PredictFormat.csv
+        format = PredictFormat.text if out is None and console.is_terminal else by_name  # noqa: A001
+    if format is PredictFormat.text and out is None and console.is_terminal:
         console.print(_shown(found))
         return
-    if format is Format.text:
+    if format is PredictFormat.text:
         text = found.to_string(index=False) + "\n"
-    elif format is Format.json:
+    elif format is PredictFormat.json:
         text = found.to_json(orient="records", indent=2, double_precision=15) + "\n"
     else:
         text = found.to_csv(index=False)
     if out is None:
         typer.echo(text, nl=False)
         return
-    from ..study.journal import write
+    from ..replaced_file import replace_file
 
-    write(out, text.encode())
+    replace_file(out, text.encode())
     typer.echo(f"{len(found):,} rows are in {out}.", err=True)
 
 

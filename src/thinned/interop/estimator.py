@@ -14,13 +14,14 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
+from ..fit.loop import Course
+from ..fit.perceptron import Perceptron
 from ..noise import fold_in
 from ..uncertainty.predict import predict
 from ..uncertainty.prediction import Prediction
+from .early_stopping import lr_share, train
 from .held_out import hold_out
-from .perceptron import Perceptron
 from .settings import settings
-from .training import Course, train
 
 _AT_ONCE = 2**24  # sampled numbers in one call of `predict`: 64 MiB of float32
 _WEIGHTS, _ORDER, _MASKS, _SPLIT, _SAMPLES = range(5)
@@ -105,18 +106,24 @@ class DropoutEstimator(BaseEstimator):  # type: ignore[misc]
         ).to(self.device)
         inputs, targets = torch.from_numpy(x.astype(np.float32)).to(self.device), y.to(self.device)
         course = Course(
-            owner=told.owner,
             lr=self.lr,
+            lr_share=lr_share,
             weight_decay=self.weight_decay,
             batch=told.batch(len(rows)),
             epochs=self.max_epochs,
-            patience=self.patience,
             order=fold_in(root, _ORDER),
             masks=fold_in(root, _MASKS),
+        )
+        history = train(
+            network,
+            inputs[rows],
+            targets[rows],
+            (inputs[held], targets[held]) if self.early_stopping else None,
+            course,
+            owner=told.owner,
+            patience=self.patience,
             verbose=self.verbose,
         )
-        kept = (inputs[held], targets[held]) if self.early_stopping else None
-        history = train(network, inputs[rows], targets[rows], kept, course)
         # In float64 a row's prediction doesn't depend, to the last bits, on how many rows are predicted with it.
         self.network_ = network.double().cpu()
         self.loss_curve_, self.validation_curve_ = history.loss, history.held_out
@@ -135,7 +142,7 @@ class DropoutEstimator(BaseEstimator):  # type: ignore[misc]
     def _samples(self, x: Tensor) -> Iterator[NDArray[np.float64]]:
         """Sampled outputs `(n, rows, outputs)`, or the one of weight scaling, in pieces of rows.
 
-        All rows have the same masks, so a row's prediction is the same in whatever company.
+        All rows have the same masks, so a row's prediction is the same, to rounding, in whatever company.
         """
         told, network = settings(self), self._network()
         if told.weight_scaling or not network.drops:

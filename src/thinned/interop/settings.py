@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..noise import PROBABILITY, Choice, Integer, Rule, check
+from ..fit.loop import batch_size
+from ..noise import PROBABILITY, ArgumentRule, Choice, Integer, check
 
 METHOD = Choice(("monte_carlo", "weight_scaling"))
 COUNT = Integer(1, 2**63 - 1, "[1, 2**63)")
@@ -39,7 +40,7 @@ FRACTION = Number("must be a number in (0, 1)", 0.15, 0.0, True, 1.0)
 
 
 @dataclass(frozen=True)
-class Settings:
+class EstimatorSettings:
     """An estimator's arguments, as training and prediction want them."""
 
     owner: str
@@ -49,13 +50,13 @@ class Settings:
 
     def batch(self, rows: int) -> int:
         """Rows a batch: as told, or about twenty batches an epoch."""
-        return self.batch_size or min(max(rows // 20, 16), 128)
+        return self.batch_size or batch_size(rows)
 
 
-def settings(estimator: Any) -> Settings:
+def settings(estimator: Any) -> EstimatorSettings:
     """Check all arguments, in the house's wording. Raises ValueError or TypeError."""
     owner = type(estimator).__name__
-    rules: dict[str, Rule] = {
+    rules: dict[str, ArgumentRule] = {
         "p": PROBABILITY,
         "p_input": PROBABILITY,
         "lr": LR,
@@ -80,7 +81,7 @@ def settings(estimator: Any) -> Settings:
         )
     for size in sizes:
         check(COUNT, owner, "hidden_layer_sizes", size)
-    return Settings(
+    return EstimatorSettings(
         owner=owner,
         hidden=tuple(int(size) for size in sizes),
         batch_size=None if batch == "auto" else int(batch),

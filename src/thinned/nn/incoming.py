@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 from torch.nn.utils import parametrize
 
+from .._torch import ConvNd, ConvTransposeNd
 from .names import Module, named_modules
 from .weight import DropConnect
 
 # Of every kind of module, the names of the weights that read its input.
 _NAMES: tuple[tuple[type[Module], str], ...] = (
     (torch.nn.Linear, "weight"),
-    (torch.nn.modules.conv._ConvNd, "weight"),
+    (ConvNd, "weight"),
     (torch.nn.RNNBase, r"weight_(ih|hh|hr)_l\d+(_reverse)?"),
     (torch.nn.RNNCellBase, "weight_(ih|hh)"),
     (torch.nn.Embedding, "weight"),
@@ -49,7 +50,7 @@ class Incoming:
     def by_unit(self) -> tuple[Tensor, Tensor]:
         """A view of the weight in which units are axes of their own, and each one's norm, in float32 at least."""
         vectors = self.parameter()
-        if isinstance(self.kind, torch.nn.modules.conv._ConvTransposeNd):
+        if isinstance(self.kind, ConvTransposeNd):
             # (in, out / groups, taps): the channels of a group read the group's share of the input.
             vectors = vectors.unflatten(0, (self.kind.groups, -1))
             axes: tuple[int, ...] = (1, *range(3, vectors.ndim))

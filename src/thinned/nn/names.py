@@ -8,6 +8,8 @@ from hashlib import blake2b
 import torch
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
+from .._torch import DropoutNd
+
 Module = torch.nn.Module
 
 # Where torch's wrappers keep the model that they wrap. A name is the same with them and without.
@@ -64,7 +66,7 @@ def unreached(model: Module) -> list[str]:
         for name, module in named_modules(model)
         if not hasattr(module, "_noises")
         and (
-            (isinstance(module, torch.nn.modules.dropout._DropoutNd) and module.p > 0)
+            (isinstance(module, DropoutNd) and module.p > 0)
             or (isinstance(module, torch.nn.RNNBase | torch.nn.MultiheadAttention) and module.dropout > 0)
         )
     ]

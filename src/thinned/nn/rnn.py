@@ -11,10 +11,11 @@ from __future__ import annotations
 from typing import Any, cast
 
 import torch
-from torch import _VF, Tensor
+from torch import Tensor
 from torch.nn.functional import linear
 from torch.nn.utils.rnn import PackedSequence
 
+from .._torch import fused_kernels
 from ..ops import drop, is_zero, tracing
 from .recurrent import locked_dropout
 from .site import CheckedRate, own_key, rate, settings
@@ -103,7 +104,7 @@ class _LockedRNN(torch.nn.RNNBase):
     def _fused(self, sequence: Any, state: State, names: list[list[str]]) -> tuple[Any, State]:
         """One layer, all directions, by torch's kernel."""
         weights = [getattr(self, name) for direction in names for name in direction]
-        kernel = getattr(_VF, self.mode.lower())
+        kernel = getattr(fused_kernels, self.mode.lower())
         hx = list(state) if len(state) > 1 else state[0]
         if isinstance(sequence, PackedSequence):
             output, *ends = kernel(

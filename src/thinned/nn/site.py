@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ..noise import PROBABILITY, SCALING, Rule, check, realised
+from ..noise import PROBABILITY, SCALING, ArgumentRule, check, realised
 from ..ops import Rate, as_rate, check_floating, drop, tracing
 from ..ops import realised as realised_rate
 
@@ -20,7 +20,7 @@ class Checked:
     It has no `__get__`: reading finds the value in the instance's dictionary, at the price of any attribute.
     """
 
-    def __init__(self, rule: Rule) -> None:
+    def __init__(self, rule: ArgumentRule) -> None:
         self.rule = rule
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -92,19 +92,27 @@ class Site(torch.nn.Module):
         return settings(self, *_parameters(self))
 
 
-def seat_attribute(noise: str) -> str:
-    """Where a layer in an active stream has the seat of one of its noises (`seat.py`)."""
-    return f"_seat_{noise}" if noise else "_seat"
+_STREAM = "_stream_keys"
+
+
+def stream_attribute(noise: str) -> str:
+    """The attribute in which a layer of an active stream has the source of keys for one of its noises."""
+    return f"{_STREAM}_{noise}" if noise else _STREAM
+
+
+def stream_attributes(module: torch.nn.Module) -> dict[str, Any]:
+    """The attributes by which a module is in a stream, with their values: None in a copy, which is in none."""
+    return {name: value for name, value in module.__dict__.items() if name.startswith(_STREAM)}
 
 
 def own_key(
     layer: torch.nn.Module, input: Any, key: int | Tensor | None, generator: torch.Generator | None, noise: str = ""
 ) -> Any:
-    """The call's key if it has one, else what an active stream has for the layer, else None."""
-    seat = layer.__dict__.get(f"_seat_{noise}" if noise else "_seat")
-    if seat is None or key is not None or generator is not None or not layer.training:
+    """The call's own key, if it has one; else the key that an active stream has for the layer; else None."""
+    source = layer.__dict__.get(stream_attribute(noise))
+    if source is None or key is not None or generator is not None or not layer.training:
         return key
-    return seat.draw(input)
+    return source.draw(input)
 
 
 def settings(layer: torch.nn.Module, *names: str) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 
-class Rule(Protocol):
+class ArgumentRule(Protocol):
     """What a value must be. `fault` answers None when the value obeys, else the error's class and the next step."""
 
     @property
@@ -22,7 +22,7 @@ class Rule(Protocol):
     def fault(self, value: object) -> tuple[type[Exception], str] | None: ...
 
 
-def check(rule: Rule, owner: str, argument: str, value: Any) -> Any:
+def check(rule: ArgumentRule, owner: str, argument: str, value: Any) -> Any:
     """Return `value`, or raise the rule's error in the house's wording.
 
     >>> check(PROBABILITY, "StochasticDepth", "p", 20)

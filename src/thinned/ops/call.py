@@ -67,8 +67,8 @@ def drop(
     >>> drop(torch.ones(8), 0.5, key=7)
     tensor([0., 2., 2., 2., 2., 0., 2., 0.])
     """
-    if key is None and placed.ambient is not None and generator is None:
-        key = placed.ambient.draw(input)
+    if key is None and generator is None and (source := placed.source()) is not None:
+        key = source.draw(input)
     if isinstance(key, Placed):
         key, offset, step, global_shape = key.located(input.shape, batch_dim, offset, step, global_shape)
     # The short way, for what training does all the time; its order of questions is that of their cost.
@@ -150,8 +150,8 @@ def gaussian(
     >>> bool((gaussian(torch.ones(8), 0.5, key=7) == gaussian(torch.ones(8), 0.5, key=7)).all())
     True
     """
-    if key is None and placed.ambient is not None and generator is None:
-        key = placed.ambient.draw(input)
+    if key is None and generator is None and (source := placed.source()) is not None:
+        key = source.draw(input)
     if isinstance(key, Placed):
         key, offset, step, global_shape = key.located(input.shape, batch_dim, offset, step, global_shape)
     sigma = as_rate(DEVIATION, "gaussian", "sigma", sigma)

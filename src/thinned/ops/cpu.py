@@ -13,29 +13,21 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
+from .._torch import dispatch_keys, dispatch_modes, forward_mode, function_mode, innermost_transform, tracing_state
 from ..noise.kernel import ADD, DROP, TYPES, announce, kernel
 from . import eager
 from .philox import signed
 
 _TYPES = {getattr(torch, name): number for name, number in TYPES.items()}
-
-
-# Looked up once: a small layer's call asks all of these.
-_keys = torch._C._dispatch_keys
-_dispatch_modes = torch._C._len_torch_dispatch_stack
-_transform = torch._C._functorch.peek_interpreter_stack
-_function_mode = torch._C._is_torch_function_mode_enabled
-_trace = torch._C._get_tracing_state
 _threads = torch.get_num_threads
 
 # All that torch would do with a strided tensor in this process's memory. Any further key is something else to do:
 # another device or layout, a pending negation, a batch of an outer vmap, a fake.
 with torch.inference_mode():
-    _PLAIN_KEYS = {_keys(torch.empty(0, device="cpu")).raw_repr()}
+    _PLAIN_KEYS = {dispatch_keys(torch.empty(0, device="cpu")).raw_repr()}
 with torch.inference_mode(False):
-    _PLAIN_KEYS.add(_keys(torch.empty(0, device="cpu")).raw_repr())
+    _PLAIN_KEYS.add(dispatch_keys(torch.empty(0, device="cpu")).raw_repr())
 
 
 def drop(
@@ -70,10 +62,10 @@ def able(x: Tensor, residual: Tensor | None = None, out: Tensor | None = None) -
     return (
         _plain(x)
         and kernel.run is not None
-        and not _dispatch_modes()
-        and _transform() is None
-        and not _function_mode()
-        and _trace() is None
+        and not dispatch_modes()
+        and innermost_transform() is None
+        and not function_mode()
+        and tracing_state() is None
         and (residual is None or _alike(x, residual))
         and (out is None or _writable(x, residual, out))
     )
@@ -83,9 +75,9 @@ def _plain(x: Tensor) -> bool:
     kind = type(x)
     return (
         (kind is Tensor or kind is torch.nn.Parameter)
-        and _keys(x).raw_repr() in _PLAIN_KEYS
+        and dispatch_keys(x).raw_repr() in _PLAIN_KEYS
         and x.dtype in _TYPES
-        and forward_ad._current_level < 0
+        and forward_mode["_current_level"] < 0
     )
 
 

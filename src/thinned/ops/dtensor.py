@@ -10,11 +10,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributed._functional_collectives import broadcast, wait_tensor
 from torch.distributed.tensor import DTensor, Partial, Placement, Replicate, Shard
 
+from .. import _torch
 from . import operator  # noqa: F401  defines torch.ops.thinned
 from .philox import signed
+
+broadcast, wait_tensor = _torch.broadcast(), _torch.wait_tensor()
 
 
 def agreed(key: Tensor, input: Tensor) -> Tensor:

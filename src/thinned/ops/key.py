@@ -6,9 +6,9 @@ import threading
 
 import torch
 from torch import Tensor
-from torch._functorch import config
 from torch.utils.checkpoint import checkpoint
 
+from .._torch import functorch_config
 from ..noise import UINT64, check
 from .fold import fold_in, fold_number
 from .philox import signed
@@ -32,7 +32,7 @@ def draw_key(generator: torch.Generator | None = None) -> Tensor:
     >>> torch.equal(draw_key(torch.Generator().manual_seed(1)), draw_key(torch.Generator().manual_seed(1)))
     True
     """
-    recomputed = generator is None and tracing() and config.activation_memory_budget < 1
+    recomputed = generator is None and tracing() and functorch_config.activation_memory_budget < 1
     # With a budget the compiler draws again in the backward pass, unless it is a checkpoint that draws, whose generator
     # it winds back.
     key = checkpoint(_draw, generator, use_reentrant=False) if recomputed else _draw(generator)

@@ -17,11 +17,16 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._functorch.utils import enable_single_level_autograd_function
-from torch.autograd import forward_ad
-from torch.autograd.forward_ad import _set_fwd_grad_enabled
-from torch.autograd.function import _SingleLevelFunction
 
+from .._torch import (
+    BelowAutograd,
+    SingleLevelFunction,
+    after_autograd,
+    forward_mode,
+    innermost_transform,
+    set_forward_grad,
+    single_level_allowed,
+)
 from ..noise import DEVIATION, check
 from . import cpu, eager
 from .rate import unpacked
@@ -43,10 +48,10 @@ def _register(name: str, kernel: Callable[..., Tensor]) -> None:
 
     def below(keyset: Any, *arguments: Any) -> Any:
         # Below this level's autograd; the levels of torch.func underneath need both modes on to record their own.
-        with torch._C._AutoDispatchBelowAutograd(), torch.enable_grad(), _set_fwd_grad_enabled(True):
-            return operator.redispatch(keyset & torch._C._after_autograd_keyset, *arguments)
+        with BelowAutograd(), torch.enable_grad(), set_forward_grad(True):
+            return operator.redispatch(keyset & after_autograd, *arguments)
 
-    class Apply(_SingleLevelFunction):
+    class Apply(SingleLevelFunction):
         forward = staticmethod(below)
 
         @staticmethod
@@ -68,9 +73,9 @@ def _register(name: str, kernel: Callable[..., Tensor]) -> None:
 
     def autograd(keyset: Any, x: Tensor, *arguments: Any) -> Any:
         recorded = torch.is_grad_enabled() and x.requires_grad
-        if not recorded and forward_ad._current_level < 0 and torch._C._functorch.peek_interpreter_stack() is None:
+        if not recorded and forward_mode["_current_level"] < 0 and innermost_transform() is None:
             return below(keyset, x, *arguments)
-        with enable_single_level_autograd_function():
+        with single_level_allowed():
             return apply(keyset, x, *arguments)
 
     def meta(x: Tensor, *rest: Any) -> Tensor:

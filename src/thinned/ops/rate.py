@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from .. import noise
-from ..noise import PROBABILITY, Rule, check, formulas
+from .._torch import exporting, is_batched
+from ..noise import PROBABILITY, ArgumentRule, check, formulas
 
 Rate = float | Tensor
 
@@ -21,12 +22,7 @@ def tracing() -> bool:
     return torch.compiler.is_compiling() and not exporting()
 
 
-def exporting() -> bool:
-    """Whether torch.export traces. In a trace torch 2.8 says so of torch.compile too, so its flag is asked instead."""
-    return torch.compiler._is_exporting_flag
-
-
-def as_rate(rule: Rule, owner: str, argument: str, value: Rate) -> Rate:
+def as_rate(rule: ArgumentRule, owner: str, argument: str, value: Rate) -> Rate:
     """A rate checked, and in the form that the moment asks for: a number in eager mode, data while a graph is traced.
 
     While traced, 0 stays a number, since it leaves the noise out of the graph; and a tensor's value is not known, so
@@ -43,7 +39,7 @@ def as_rate(rule: Rule, owner: str, argument: str, value: Rate) -> Rate:
                 f"{tuple(value.shape)}, requires_grad={value.requires_grad}. Noise has no derivative in it: pass "
                 f"{argument}.detach(), of one element."
             )
-        if torch.compiler.is_compiling() or torch._C._functorch.is_batchedtensor(value):
+        if torch.compiler.is_compiling() or is_batched(value):
             return value
         value = value.item()
     check(rule, owner, argument, value)

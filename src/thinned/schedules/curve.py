@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, cast
 
-from ..noise import PROBABILITY, Integer, Rule, check
+from ..noise import PROBABILITY, ArgumentRule, Integer, check
 
 STEP = Integer(0, 2**63 - 1, "[0, 2**63)")
 LENGTH = Integer(1, 2**63 - 1, "[1, 2**63)")
@@ -30,7 +30,7 @@ class Curve:
     def __post_init__(self) -> None:
         parameters: Sequence[Field[Any]] = fields(self)  # type: ignore[arg-type]
         for parameter in parameters:
-            rule: Rule | None = parameter.metadata.get("rule")
+            rule: ArgumentRule | None = parameter.metadata.get("rule")
             if rule is not None:
                 check(rule, type(self).__name__, parameter.name, getattr(self, parameter.name))
 

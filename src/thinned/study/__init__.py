@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .best import Predictor, load
+    from .best import Predictor as Predictor
+    from .best import StudyModel, load
     from .dataset import Dataset, StudyError
     from .run import Progress, run_study
 
@@ -14,11 +15,12 @@ _HOMES = {
     "Predictor": "best",
     "Progress": "run",
     "StudyError": "dataset",
+    "StudyModel": "best",
     "load": "best",
     "run_study": "run",
 }
 
-__all__ = ["Dataset", "Predictor", "Progress", "StudyError", "load", "run_study"]
+__all__ = ["Dataset", "Progress", "StudyError", "StudyModel", "load", "run_study"]
 
 
 def __getattr__(name: str) -> Any:

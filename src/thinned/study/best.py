@@ -18,11 +18,11 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from safetensors import SafetensorError
 
+from ..fit.perceptron import Perceptron
+from ..replaced_file import replace_file
 from .dataset import Dataset, StudyError
-from .journal import write
-from .network import Network
 from .prepare import Preparation
-from .retrained import Kept
+from .retrained import Retrained
 from .trial import Recipe
 
 WEIGHTS = "best.safetensors"
@@ -32,14 +32,14 @@ _ARRAYS = ("fill", "mean", "scale", "gaps")
 
 
 @dataclass(frozen=True)
-class Predictor:
+class StudyModel:
     """A trained network with its preprocessing.
 
     `X` is a DataFrame with the columns that the network was trained on (in any order; others are left aside), or an
     array with these columns in their order. Values may be missing, and text may be new.
     """
 
-    network: Network
+    network: Perceptron
     preparation: Preparation
     classes: tuple[str | int | bool, ...]
     mean: float
@@ -78,19 +78,22 @@ class Predictor:
         return output
 
 
+Predictor = StudyModel  # its older name, by which it can still be imported; `thinned.Predictor` is another class
+
+
 def save(
-    folder: Path, data: Dataset, preparation: Preparation, kept: Kept, recipe: Recipe, mean: float, scale: float
+    folder: Path, data: Dataset, preparation: Preparation, network: Retrained, recipe: Recipe, mean: float, scale: float
 ) -> None:
     """Write the network and everything that its predictions need."""
-    arrays = {f"network.{name}": value for name, value in kept.weights.items()}
+    arrays = {f"network.{name}": value for name, value in network.weights.items()}
     arrays |= {f"prepare.{name}": np.ascontiguousarray(getattr(preparation, name)) for name in _ARRAYS}
-    config = kept.config
+    config = network.config
     facts: dict[str, Any] = {
         "format": _FORMAT,
         "task": data.task,
         "target": {"name": data.target, "classes": list(data.classes)}
         if data.classes
-        else {"name": data.target, "mean": mean, "scale": scale, "sigma": kept.sigma},
+        else {"name": data.target, "mean": mean, "scale": scale, "sigma": network.sigma},
         "network": {"hidden": list(recipe.hidden), "p": config.p, "p_input": config.p_input, "activation": "relu"},
         "training": {
             "optimiser": "AdamW",
@@ -111,11 +114,11 @@ def save(
             ],
         },
     }
-    write(folder / WEIGHTS, safetensors.numpy.save(arrays))
-    write(folder / CONFIG, tomli_w.dumps(facts).encode())
+    replace_file(folder / WEIGHTS, safetensors.numpy.save(arrays))
+    replace_file(folder / CONFIG, tomli_w.dumps(facts).encode())
 
 
-def load(folder: str | Path) -> Predictor:
+def load(folder: str | Path) -> StudyModel:
     """The network of a study's folder, ready to predict.
 
     Raises StudyError where the folder has no finished study, or its files do not belong together.
@@ -140,7 +143,7 @@ def load(folder: str | Path) -> Predictor:
         )
         classes = tuple(target.get("classes", ()))
         shape = facts["network"]
-        network = Network(preparation.inputs, shape["hidden"], len(classes) or 1, shape["p"], shape["p_input"])
+        network = Perceptron(preparation.inputs, shape["hidden"], len(classes) or 1, shape["p"], shape["p_input"])
         prefix = "network."
         network.load_state_dict(
             {name.removeprefix(prefix): torch.from_numpy(a) for name, a in arrays.items() if name.startswith(prefix)}
@@ -149,7 +152,7 @@ def load(folder: str | Path) -> Predictor:
         raise StudyError(
             f"`load`: {folder / CONFIG} and {WEIGHTS} do not belong together or are damaged: {error}."
         ) from error
-    return Predictor(
+    return StudyModel(
         network.eval(),
         preparation,
         classes,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..replaced_file import replace_file
 from .dataset import StudyError
 from .trial import Config, Measured, Outcome, Score
 
@@ -44,7 +45,7 @@ class Journal:
         else:
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
-                write(path, (json.dumps(settings, indent=1) + "\n").encode())
+                replace_file(path, (json.dumps(settings, indent=1) + "\n").encode())
             except OSError as error:
                 raise StudyError(
                     f"{folder}: cannot be written to: {error.strerror}. Name another folder with --out."
@@ -56,9 +57,8 @@ class Journal:
         return {outcome.config: outcome for outcome in found}
 
     def add(self, outcome: Outcome) -> None:
-        """Keep a finished trial."""
+        """Write a finished trial."""
         path = self.folder / f"{outcome.config.name}.npz"
-        part = path.with_suffix(".part")
         facts = {
             "config": asdict(outcome.config),
             "points": [asdict(point) for point in outcome.points],
@@ -66,13 +66,13 @@ class Journal:
             **{part: {name: getattr(getattr(outcome, part), name) for name in _MEANS} for part in _PARTS},
         }
         test = outcome.test
-        with part.open("wb") as stream:
-            np.savez(stream, facts=json.dumps(facts), error=test.row_error, nll=test.row_nll, sure=test.row_sure)
-        part.replace(path)
+        content = io.BytesIO()
+        np.savez(content, facts=json.dumps(facts), error=test.row_error, nll=test.row_nll, sure=test.row_sure)
+        replace_file(path, content.getvalue())
 
 
 def _load(path: Path) -> Outcome:
-    """A trial; of training and validation rows only the means were kept."""
+    """A trial; of training and validation rows only the means are written."""
     with np.load(path) as arrays:
         facts = json.loads(str(arrays["facts"]))
         rows = (arrays["error"], arrays["nll"], arrays["sure"])
@@ -99,10 +99,3 @@ def _compare(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
 
 def _short(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def write(path: Path, content: bytes) -> None:
-    """Replace a file in one step: a reader, or the next run, sees the old one or the new one, never a part."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_bytes(content)
-    part.replace(path)

@@ -5,7 +5,7 @@
 2. Final: every p, and the best weight decay, at its best learning rate, on all seeds.
 3. Inputs: where the best p is above 0, the same search and final for dropping inputs as well.
 
-Everything here is decided from `Seen`, which has no test figures: what cannot be seen cannot be chosen by.
+Everything here is decided from `ValidationFigures`, which has no test figures: what cannot be seen cannot be chosen by.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ WIDENINGS = 2
 
 
 @dataclass(frozen=True)
-class Seen:
+class ValidationFigures:
     """What a choice may depend on: a trial's figures on validation rows.
 
     `loss` is the squared error of the prediction, for classes the Brier score. It decides because two seeds are few:
@@ -47,8 +47,8 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The grid. One learning rate only means that it is given, and neither searched nor widened.
+class Grid:
+    """What is tried. One learning rate only means that it is given, and neither searched nor widened.
 
     `p_input` is the rate at which inputs are dropped in the third stage; at 0 there is none.
     """
@@ -61,13 +61,13 @@ class Plan:
 
 
 class Chooser:
-    """The plan's decisions, given finished trials."""
+    """Decides which trials to run, given those that have finished."""
 
-    def __init__(self, plan: Plan, seen: Iterable[Seen]) -> None:
-        self.plan = plan
+    def __init__(self, grid: Grid, seen: Iterable[ValidationFigures]) -> None:
+        self.grid = grid
         self.seen = {item.config: item for item in seen}
-        self.seeds = range(plan.seeds)
-        self.search_seeds = range(min(SEARCH_SEEDS, plan.seeds))
+        self.seeds = range(grid.seeds)
+        self.search_seeds = range(min(SEARCH_SEEDS, grid.seeds))
 
     def missing(self) -> list[Config]:
         """The next round's trials, in the order to run them; none when the study is complete."""
@@ -84,9 +84,9 @@ class Chooser:
 
     def outlook(self) -> int:
         """How many trials the whole study will have, as far as can be told: widening may add some."""
-        later = self.plan.seeds - len(self.search_seeds)
-        inputs = len(self.plan.lrs) * len(self.search_seeds) + later if self.plan.p_input else 0
-        return len(self._search()) + (len(self.plan.ps) + 1) * later + inputs
+        later = self.grid.seeds - len(self.search_seeds)
+        inputs = len(self.grid.lrs) * len(self.search_seeds) + later if self.grid.p_input else 0
+        return len(self._search()) + (len(self.grid.ps) + 1) * later + inputs
 
     def finals(self) -> list[Candidate]:
         """The candidates that were run on all seeds: each p, the chosen weight decay, and inputs dropped as well."""
@@ -95,7 +95,7 @@ class Chooser:
 
     def chosen(self) -> set[Config]:
         """Every trial at the learning rate that was settled on for its final candidate; none while that is open."""
-        if self.seeds_done() < self.plan.seeds:
+        if self.seeds_done() < self.grid.seeds:
             return set()
         return {config for candidate in self.finals() for config in self._final(candidate)}
 
@@ -104,10 +104,10 @@ class Chooser:
         if self._open(self._search()):
             return 0
         finals = [candidate.at(self.lr(candidate), seed) for seed in self.seeds for candidate in self._main()]
-        return min((config.seed for config in self._open(finals)), default=self.plan.seeds)
+        return min((config.seed for config in self._open(finals)), default=self.grid.seeds)
 
     def dropout(self) -> list[Candidate]:
-        return [self.at(p) for p in self.plan.ps]
+        return [self.at(p) for p in self.grid.ps]
 
     def at(self, p: float) -> Candidate:
         """The dropout arm at p."""
@@ -142,9 +142,9 @@ class Chooser:
 
     def _inputs(self) -> list[Candidate]:
         """The candidate that drops inputs as well, once the best p is known and above 0."""
-        if not self.plan.p_input or self.seeds_done() < self.plan.seeds or self.p() == 0:
+        if not self.grid.p_input or self.seeds_done() < self.grid.seeds or self.p() == 0:
             return []
-        return [Candidate("input", self.p(), 0.0, self.plan.p_input)]
+        return [Candidate("input", self.p(), 0.0, self.grid.p_input)]
 
     def _least(self, candidates: Sequence[Candidate]) -> Candidate:
         return min(candidates, key=lambda c: (*self._mean(c, self.lr(c), self.seeds), c.p, c.p_input))
@@ -160,14 +160,14 @@ class Chooser:
         def figure(lr: float) -> tuple[float, float] | None:
             return None if self._open(self._at(candidate, lr)) else self._mean(candidate, lr, self.search_seeds)
 
-        return ladder(self.plan.lrs, figure)
+        return ladder(self.grid.lrs, figure)
 
     def _weight_decays(self) -> list[float]:
         def figure(decay: float) -> tuple[float, float] | None:
             candidate = Candidate("l2", 0.0, decay)
             return None if self._open(self._searched(candidate)) else self._best(candidate)
 
-        return ladder(self.plan.weight_decays, figure)
+        return ladder(self.grid.weight_decays, figure)
 
     def _final(self, candidate: Candidate) -> list[Config]:
         return [candidate.at(self.lr(candidate), seed) for seed in self.seeds]

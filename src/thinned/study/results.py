@@ -9,9 +9,9 @@ from pathlib import Path
 import pandas as pd
 from pydantic import BaseModel
 
+from ..replaced_file import replace_file
 from .calibration import calibration
 from .dataset import Dataset
-from .journal import write
 from .plan import Candidate, Chooser
 from .record import Point, Study, Task, Trial
 from .split import Sizes
@@ -32,7 +32,7 @@ def conclude(
     complete: bool,
 ) -> Study:
     """The study's record, over the chooser's seeds."""
-    seeds = chooser.plan.seeds
+    seeds = chooser.grid.seeds
 
     def runs(candidate: Candidate) -> Runs:
         lr = chooser.lr(candidate)
@@ -59,7 +59,7 @@ def conclude(
         differences["inputs plain nll"] = difference(inputs, plain, "nll")
     speech = Speech(data.task, data.target)
     verdict, words = answer(
-        speech, best_p, levels, differences, len(chooser.plan.lrs) > 1, seeds, size.test, data.notes
+        speech, best_p, levels, differences, len(chooser.grid.lrs) > 1, seeds, size.test, data.notes
     )
     classification = data.task == "classification"
     return Study(
@@ -77,7 +77,7 @@ def conclude(
         hidden=hidden,
         seed=seed,
         seeds=seeds,
-        ps=list(chooser.plan.ps),
+        ps=list(chooser.grid.ps),
         lrs=sorted({config.lr for config in finished}),
         best_p=best_p,
         best_p_input=chooser.best().p_input,
@@ -94,7 +94,7 @@ def conclude(
 
 def write_results(folder: Path, study: Study) -> None:
     """Write `study.json`."""
-    write(folder / "study.json", (study.model_dump_json(indent=1) + "\n").encode())
+    replace_file(folder / "study.json", (study.model_dump_json(indent=1) + "\n").encode())
 
 
 def write_trials(folder: Path, task: Task, chooser: Chooser, finished: Mapping[Config, Outcome]) -> None:
@@ -121,8 +121,8 @@ def write_trials(folder: Path, task: Task, chooser: Chooser, finished: Mapping[C
             )
         )
         points += [Point(trial=config.name, **asdict(point)) for point in outcome.points]
-    write(folder / "trials.csv", _csv(Trial, trials))
-    write(folder / "curves.csv", _csv(Point, points))
+    replace_file(folder / "trials.csv", _csv(Trial, trials))
+    replace_file(folder / "curves.csv", _csv(Point, points))
 
 
 def _csv(kind: type[BaseModel], rows: Iterable[BaseModel]) -> bytes:

@@ -1,6 +1,7 @@
-"""What is kept of a network beyond its figures: its weights, and how its first hidden layer answers some test rows.
+"""Networks trained again, for their weights and for what their first hidden layer answers to some test rows.
 
-Trials keep figures only. The few networks that are wanted in the end are trained again: the same numbers, bit for bit.
+A trial records figures only. The few networks that are wanted in the end are trained again: the same numbers, bit for
+bit.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _SHOWN_MASK = 3  # a child key of the seed's own, after trial's three
 
 
 @dataclass(frozen=True)
-class Kept:
+class Retrained:
     """A trained network and its first hidden layer's outputs on the first test rows, rows x units."""
 
     config: Config
@@ -32,8 +33,8 @@ class Kept:
     mask: NDArray[np.bool_]
 
 
-def keep(config: Config, fold: Fold, recipe: Recipe) -> Kept:
-    """Train, and keep the network."""
+def retrain(config: Config, fold: Fold, recipe: Recipe) -> Retrained:
+    """Train a trial's network again, for what the trial has not recorded."""
     network, points = train(config, fold, recipe)
     x = torch.from_numpy(fold.x_test[:SHOWN_ROWS])
     key = fold_in(fold_in(recipe.key, config.seed), _SHOWN_MASK)
@@ -42,7 +43,7 @@ def keep(config: Config, fold: Fold, recipe: Recipe) -> Kept:
         dropout = network.dropout[0].train()
         thinned, mask = dropout(whole, key=key), dropout(torch.ones_like(whole), key=key) != 0
     weights = {name: value.numpy() for name, value in network.state_dict().items()}
-    return Kept(
+    return Retrained(
         config,
         weights,
         deviation(network.eval(), fold),

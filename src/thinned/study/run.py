@@ -14,18 +14,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..fit.loop import batch_size
 from . import best, split
 from .dataset import Dataset, StudyError
 from .fold import Fold
 from .journal import Journal
-from .plan import Candidate, Chooser, Plan, Seen
+from .plan import Candidate, Chooser, Grid, ValidationFigures
 from .pool import Pool
 from .prepare import Preparation, fit
 from .record import Study, Task
 from .results import conclude, write_results, write_trials
-from .retrained import Kept, keep
+from .retrained import Retrained, retrain
 from .source import open_data
-from .trial import Config, Outcome, Recipe, batch_size, run
+from .trial import Config, Outcome, Recipe, run
 
 PS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 LRS = (0.004, 0.008, 0.016)
@@ -93,7 +94,7 @@ def run_study(
     batch = batch_size(size.train)
     steps_an_epoch = -(-size.train // batch)
     recipe = Recipe(seed, tuple(hidden), epochs or max(EPOCHS, -(-MIN_STEPS // steps_an_epoch)), batch)
-    plan = Plan(
+    grid = Grid(
         tuple(sorted({0.0, *map(float, ps)})), tuple(sorted(set(map(float, lrs)))), WEIGHT_DECAYS, seeds, P_INPUT
     )
     versions = {name: version(name) for name in ("thinned", "torch", "numpy", "scikit-learn")}
@@ -102,8 +103,8 @@ def run_study(
         "data's fingerprint": dataset.fingerprint(),
         "--seed": seed,
         "--seeds": seeds,
-        "--p": plan.ps,
-        "--lr": plan.lrs,
+        "--p": grid.ps,
+        "--lr": grid.lrs,
         "--epochs": recipe.epochs,
         "--hidden": recipe.hidden,
         "--train-rows": size.train,
@@ -116,7 +117,7 @@ def run_study(
         return conclude(
             dataset,
             size,
-            Chooser(replace(plan, seeds=levels_seeds), _seen(finished)),
+            Chooser(replace(grid, seeds=levels_seeds), _seen(finished)),
             finished,
             hidden=list(recipe.hidden),
             seed=seed,
@@ -129,27 +130,27 @@ def run_study(
         with tempfile.TemporaryDirectory(prefix="thinned-study-") as scratch:
             preparations = _prepare(dataset, size, seed, seeds, Path(scratch))
             with Pool(Path(scratch), recipe, jobs) as pool:
-                while missing := Chooser(plan, _seen(finished)).missing():
+                while missing := Chooser(grid, _seen(finished)).missing():
                     for outcome in pool.map(run, missing):
                         journal.add(outcome)
                         finished[outcome.config] = outcome
-                        total = max(Chooser(plan, _seen(finished)).outlook(), len(finished))
+                        total = max(Chooser(grid, _seen(finished)).outlook(), len(finished))
                         watch(Progress(len(finished), total, outcome.config.name))
                 watch(Progress(len(finished), len(finished), "writing the report"))
                 study = facts(seeds, complete=True)
-                chooser = Chooser(plan, _seen(finished))
-                kept = _keep(pool, chooser, finished)
+                chooser = Chooser(grid, _seen(finished))
+                retrained = _retrain(pool, chooser, finished)
             fold = Fold.load(Path(scratch) / "0.npz")
     except KeyboardInterrupt:
         finished.update(journal.read())  # the signal may have come between keeping a trial and counting it
-        done = Chooser(plan, _seen(finished)).seeds_done()
+        done = Chooser(grid, _seen(finished)).seeds_done()
         if done >= 2:
             write_results(out, facts(done, complete=False))
-        write_trials(out, dataset.task, Chooser(replace(plan, seeds=max(done, 2)), _seen(finished)), finished)
+        write_trials(out, dataset.task, Chooser(replace(grid, seeds=max(done, 2)), _seen(finished)), finished)
         raise
-    best.save(out, dataset, preparations[0], kept[chooser.best()], recipe, fold.mean, fold.scale)
+    best.save(out, dataset, preparations[0], retrained[chooser.best()], recipe, fold.mean, fold.scale)
     write_trials(out, dataset.task, chooser, finished)
-    _write_activations(out, kept[chooser.at(0.0)], kept[chooser.at(chooser.p_above_zero())])
+    _write_activations(out, retrained[chooser.at(0.0)], retrained[chooser.at(chooser.p_above_zero())])
     write_results(out, study)
     from .report import write as write_report  # late: drawing needs matplotlib, which nothing above does
 
@@ -194,9 +195,9 @@ def _check(
             raise StudyError(f"`{name}` must be {rule}. Got {value}.{hint}")
 
 
-def _seen(finished: dict[Config, Outcome]) -> list[Seen]:
+def _seen(finished: dict[Config, Outcome]) -> list[ValidationFigures]:
     """Finished trials as a choice may see them: validation figures, nothing of the test rows."""
-    return [Seen(config, outcome.val.loss, outcome.val.nll) for config, outcome in finished.items()]
+    return [ValidationFigures(config, outcome.val.loss, outcome.val.nll) for config, outcome in finished.items()]
 
 
 def _prepare(data: Dataset, size: split.Sizes, seed: int, seeds: int, folder: Path) -> list[Preparation]:
@@ -220,23 +221,23 @@ def _prepare(data: Dataset, size: split.Sizes, seed: int, seeds: int, folder: Pa
     return preparations
 
 
-def _keep(pool: Pool, chooser: Chooser, finished: dict[Config, Outcome]) -> dict[Candidate, Kept]:
+def _retrain(pool: Pool, chooser: Chooser, finished: dict[Config, Outcome]) -> dict[Candidate, Retrained]:
     """Seed 0's networks at p = 0, at the best p above 0, and the chosen one."""
     candidates = {chooser.at(p) for p in (0.0, chooser.p_above_zero())} | {chooser.best()}
     configs = {candidate.at(chooser.lr(candidate), 0): candidate for candidate in candidates}
     order = sorted(configs, key=lambda config: config.name)
-    kept = {configs[found.config]: found for found in pool.map(keep, order)}
-    for found in kept.values():
+    retrained = {configs[found.config]: found for found in pool.map(retrain, order)}
+    for found in retrained.values():
         before = finished[found.config].points[-1].val_nll
         if found.val_nll != before:
             raise StudyError(
                 f"{found.config.name} gave another network than before (NLL {found.val_nll}, was {before}): "
                 "its trial was run on another machine or with other libraries. Remove the folder and start again."
             )
-    return kept
+    return retrained
 
 
-def _write_activations(out: Path, plain: Kept, noisy: Kept) -> None:
+def _write_activations(out: Path, plain: Retrained, noisy: Retrained) -> None:
     np.savez(
         out / "activations.npz",
         plain=plain.whole,

@@ -31,7 +31,7 @@ class Sizes:
 
 
 @dataclass(frozen=True)
-class Rows:
+class SeedRows:
     """Row numbers of one seed's training and validation sets."""
 
     train: NDArray[np.int64]
@@ -70,13 +70,13 @@ def test_rows(data: Dataset, size: Sizes, seed: int) -> NDArray[np.int64]:
     return np.sort(_draw(data, np.arange(data.rows), size.test, fold_in(seed, _TEST))[0])
 
 
-def rows(data: Dataset, size: Sizes, test: NDArray[np.int64], seed: int, index: int) -> Rows:
+def rows(data: Dataset, size: Sizes, test: NDArray[np.int64], seed: int, index: int) -> SeedRows:
     """Training and validation rows of trial seed `index`, from the rows that are not test rows."""
     pool = np.setdiff1d(np.arange(data.rows), test)
     key = fold_in(seed, index)
     train, rest = _draw(data, pool, size.train, key)
     val = rest if len(rest) == size.val else _draw(data, rest, size.val, key)[0]
-    return Rows(train, val)
+    return SeedRows(train, val)
 
 
 def _draw(data: Dataset, among: NDArray[np.int64], count: int, key: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -1,7 +1,7 @@
 """One training run: a pure function of its configuration and its fold.
 
-Initial weights, the order of the rows and the masks are keyed by the seed alone. Masks are nested in p (one key at two
-rates drops a subset), so runs that differ in p or learning rate are compared on paired noise.
+Initial weights, the order of the rows and the masks depend on the seed alone. Masks are nested in p: one key at two
+rates drops a subset. So runs that differ in p or learning rate are compared on paired noise.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from ..fit.loop import Course, Loop
+from ..fit.perceptron import Perceptron
 from ..noise import fold_in
 from .fold import Fold
-from .network import Network
 from .record import Arm
 
-WARM_UP = 0.1  # the share of steps over which the learning rate rises; from there it falls to 0 in a straight line
+WARM_UP = 0.1  # the share of steps over which the learning rate rises
 CURVE_POINTS = 10
 CURVE_ROWS = 500  # of each set: measuring all of them at every point would cost as much as training
 WORST_NLL = 100.0  # nats; what a row counts where a diverged network's answer is no number
@@ -109,45 +110,35 @@ def run(config: Config, fold: Fold, recipe: Recipe) -> Outcome:
     return Outcome(config, tuple(points), on_train, on_val, on_test, time.perf_counter() - start)
 
 
-def train(config: Config, fold: Fold, recipe: Recipe) -> tuple[Network, list[Measured]]:
-    """The trained network, in evaluation mode, and its learning curve, measured on the first 500 rows of each set.
-
-    AdamW, whose weight decay is decoupled and spares biases; the learning rate rises for a tenth of the steps and
-    falls to 0.
-    """
+def train(config: Config, fold: Fold, recipe: Recipe) -> tuple[Perceptron, list[Measured]]:
+    """The trained network, in evaluation mode, and its learning curve, measured on the first 500 rows of each set."""
     key = fold_in(recipe.key, config.seed)
-    with torch.random.fork_rng(devices=()):
-        torch.manual_seed(fold_in(key, _INIT))
-        network = Network(fold.x_train.shape[1], recipe.hidden, max(fold.outputs, 1), config.p, config.p_input)
-    order = torch.Generator().manual_seed(fold_in(key, _ORDER))
-    layer_keys = [fold_in(fold_in(key, _MASKS), layer) for layer in range(len(recipe.hidden) + 1)]
-    weights = [p for p in network.parameters() if p.ndim > 1]
-    biases = [p for p in network.parameters() if p.ndim == 1]
-    optimiser = torch.optim.AdamW(
-        [{"params": weights, "weight_decay": config.weight_decay}, {"params": biases, "weight_decay": 0.0}],
-        lr=config.lr,
-        fused=True,
+    network = Perceptron(
+        fold.x_train.shape[1],
+        recipe.hidden,
+        max(fold.outputs, 1),
+        config.p,
+        config.p_input,
+        torch.Generator().manual_seed(fold_in(key, _INIT)),
     )
     x, y = torch.from_numpy(fold.x_train), torch.from_numpy(fold.y_train)
     x_val, y_val = torch.from_numpy(fold.x_val), torch.from_numpy(fold.y_val)
-    steps_an_epoch = -(-len(x) // recipe.batch)
-    total = recipe.epochs * steps_an_epoch
+    course = Course(
+        lr=config.lr,
+        lr_share=lr_share,
+        weight_decay=config.weight_decay,
+        batch=recipe.batch,
+        epochs=recipe.epochs,
+        order=fold_in(key, _ORDER),
+        masks=fold_in(key, _MASKS),
+    )
+    loop = Loop(network, x, y, course)
     stride = -(-recipe.epochs // CURVE_POINTS)
     points: list[Measured] = []
-    step = 0
     for epoch in range(1, recipe.epochs + 1):
-        network.train()
         loss_sum = 0.0
-        for rows in torch.randperm(len(x), generator=order).split(recipe.batch):
-            for group in optimiser.param_groups:
-                group["lr"] = config.lr * min((step + 1) / (WARM_UP * total), (1 - step / total) / (1 - WARM_UP), 1.0)
-            keys = [fold_in(layer, step) for layer in layer_keys] if config.p or config.p_input else None
-            optimiser.zero_grad()
-            loss = _loss(network(x[rows], keys), y[rows])
-            loss.backward()
-            optimiser.step()
-            loss_sum += loss.item() * len(rows)
-            step += 1
+        for loss, rows in loop.epoch():
+            loss_sum += loss.item() * rows
         if epoch % stride == 0 or epoch in (1, recipe.epochs):
             network.eval()
             sigma = deviation(network, fold)
@@ -157,18 +148,12 @@ def train(config: Config, fold: Fold, recipe: Recipe) -> tuple[Network, list[Mea
     return network.eval(), points
 
 
-def batch_size(rows: int) -> int:
-    """About twenty steps an epoch: a twentieth of the training rows, between 16 and 128."""
-    return min(max(rows // 20, 16), 128)
+def lr_share(step: int, steps: int) -> float:
+    """The share of the highest learning rate that a step has: it rises for a tenth of the steps, and falls to 0."""
+    return min((step + 1) / (WARM_UP * steps), (1 - step / steps) / (1 - WARM_UP), 1.0)
 
 
-def _loss(output: Tensor, y: Tensor) -> Tensor:
-    if y.dtype == torch.int64:
-        return functional.cross_entropy(output, y)
-    return functional.mse_loss(output.squeeze(1), y)
-
-
-def deviation(network: Network, fold: Fold) -> float:
+def deviation(network: Perceptron, fold: Fold) -> float:
     """Regression: the root mean square of the validation residuals, in standardised units; the predicted
     distribution's width.
 
@@ -181,7 +166,7 @@ def deviation(network: Network, fold: Fold) -> float:
     return max(float(np.sqrt(np.mean(np.square(residual, dtype=np.float64)))), 1e-6)
 
 
-def score(network: Network, x: Tensor, y: Tensor, fold: Fold, sigma: float) -> Score:
+def score(network: Perceptron, x: Tensor, y: Tensor, fold: Fold, sigma: float) -> Score:
     """Measure on rows, dropout off (the network must be in evaluation mode)."""
     with torch.no_grad():
         output = network(x).double()

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 from torch.utils.data import DataLoader
 
+from ..fit.device import on_device
 from ..model.watch.recorder import tensors_of
 
 Module = torch.nn.Module
@@ -25,9 +26,9 @@ def batches(
         where = next((tensor.device for tensor in (*model.parameters(), *model.buffers())), None)
     if isinstance(x, DataLoader):
         for batch in _counted(x) if (sys.stderr.isatty() if progress is None else progress) else x:
-            yield _arguments(_moved((inputs or inputs_of)(batch), where))
+            yield _arguments((inputs or inputs_of)(batch), where)
     elif isinstance(x, (Tensor, tuple, list, Mapping)):
-        yield _arguments(_moved(x if inputs is None else inputs(x), where))
+        yield _arguments(x if inputs is None else inputs(x), where)
     else:
         raise TypeError(
             f"`predict`: `x` must be a tensor, a tuple or dict of tensors, or a DataLoader. Got {type(x).__name__}. "
@@ -42,25 +43,23 @@ def inputs_of(batch: Any) -> Any:
     return batch[0] if isinstance(batch, (tuple, list)) and not isinstance(batch, PackedSequence) else batch
 
 
-def _arguments(x: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def _arguments(x: Any, device: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    _refuse_packed(x)
+    x = on_device(x, device)
     if isinstance(x, Tensor):
         return (x,), {}
     return ((), dict(x)) if isinstance(x, Mapping) else (tuple(x), {})
 
 
-def _moved(value: Any, device: Any) -> Any:
+def _refuse_packed(value: Any) -> None:
     if isinstance(value, PackedSequence):
         raise TypeError(
             "`predict`: `x` must have rows on axis 0. Got a PackedSequence. Pass padded sequences and their lengths, "
             "and let the model's forward pack them."
         )
-    if isinstance(value, Tensor):
-        return value if device is None else value.to(device)
-    if isinstance(value, Mapping):
-        return {name: _moved(inner, device) for name, inner in value.items()}
-    if isinstance(value, (tuple, list)):
-        return [_moved(inner, device) for inner in value]
-    return value
+    if isinstance(value, (Mapping, tuple, list)):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            _refuse_packed(inner)
 
 
 def _counted(loader: DataLoader[Any]) -> Iterator[Any]:

@@ -97,8 +97,8 @@ def calibrate(
     before = math.nan
     for rate in (None, *p):
         with untouched("calibrate", model):
-            drawn, target = _drawn(model, loader, n, {**options, "seed": seed, "p": rate})
-        loss = _classes(drawn, target) if task == "classification" else _values(drawn, target)
+            samples, target = _samples_and_targets(model, loader, n, {**options, "seed": seed, "p": rate})
+        loss = _classes(samples, target) if task == "classification" else _values(samples, target)
         start = 0.0 if task == "classification" else math.log(float(target.double().std()) + 1e-12)
         best = _least(loss, start - 6.0, start + 6.0)
         tried[rate] = (loss(best), math.exp(best))
@@ -122,7 +122,7 @@ def calibrate(
     )
 
 
-def _drawn(model: Module, loader: Any, n: int, options: dict[str, Any]) -> tuple[Tensor, Tensor]:
+def _samples_and_targets(model: Module, loader: Any, n: int, options: dict[str, Any]) -> tuple[Tensor, Tensor]:
     """The samples, and the targets of the same rows: both from one pass over the loader, since it may shuffle."""
     if isinstance(loader, DataLoader):
         targets: list[Tensor] = []
@@ -132,16 +132,16 @@ def _drawn(model: Module, loader: Any, n: int, options: dict[str, Any]) -> tuple
             targets.append(_target(batch))
             return given(batch)
 
-        drawn = predict(model, loader, n, samples=True, inputs=inputs, **options).samples
+        samples = predict(model, loader, n, samples=True, inputs=inputs, **options).samples
         target = torch.cat(targets).cpu()
     elif isinstance(loader, (tuple, list)) and len(loader) == 2 and isinstance(loader[1], Tensor):
-        drawn, target = predict(model, loader[0], n, samples=True, **options).samples, loader[1].cpu()
+        samples, target = predict(model, loader[0], n, samples=True, **options).samples, loader[1].cpu()
     else:
         raise ValueError(
             f"`calibrate`: `loader` must be a DataLoader or a pair (x, target). Got {type(loader).__name__}."
         )
-    assert drawn is not None
-    return drawn, target
+    assert samples is not None
+    return samples, target
 
 
 def _target(batch: Any) -> Tensor:
@@ -158,14 +158,14 @@ def _target(batch: Any) -> Tensor:
 
 def _classes(logits: Tensor, target: Tensor) -> Callable[[float], float]:
     """The mean NLL of the mean probabilities, as a function of the logarithm of the temperature."""
-    drawn = logits.double()
-    if drawn.shape[-1] == 1 or drawn.ndim == 2:  # one logit a row stands for two classes
-        drawn = drawn.reshape(len(drawn), -1, 1)
-        drawn = torch.cat((torch.zeros_like(drawn), drawn), 2)
-    index = target.long().expand(len(drawn), -1).unsqueeze(-1)
+    samples = logits.double()
+    if samples.shape[-1] == 1 or samples.ndim == 2:  # one logit a row stands for two classes
+        samples = samples.reshape(len(samples), -1, 1)
+        samples = torch.cat((torch.zeros_like(samples), samples), 2)
+    index = target.long().expand(len(samples), -1).unsqueeze(-1)
 
     def loss(log_temperature: float) -> float:
-        each = (drawn / math.exp(log_temperature)).log_softmax(2).gather(2, index).squeeze(-1)
+        each = (samples / math.exp(log_temperature)).log_softmax(2).gather(2, index).squeeze(-1)
         return -float((each.logsumexp(0) - math.log(len(each))).mean())
 
     return loss
@@ -173,8 +173,8 @@ def _classes(logits: Tensor, target: Tensor) -> Callable[[float], float]:
 
 def _values(outputs: Tensor, target: Tensor) -> Callable[[float], float]:
     """The mean NLL of the mixture, as a function of the logarithm of sigma."""
-    drawn, value = outputs.double().flatten(1), target.double().flatten()
-    return lambda log_sigma: -float(log_mixture(drawn, value, math.exp(log_sigma)).mean())
+    samples, value = outputs.double().flatten(1), target.double().flatten()
+    return lambda log_sigma: -float(log_mixture(samples, value, math.exp(log_sigma)).mean())
 
 
 def _least(loss: Callable[[float], float], low: float, high: float) -> float:

@@ -8,9 +8,10 @@ from types import FunctionType
 from typing import Any, Protocol
 
 import torch
-from torch import _VF, Tensor
+from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
+from .._torch import fused_kernels
 from ..model.known.functions import FUNCTIONS, Noisy
 
 
@@ -91,7 +92,7 @@ def multi_head_attention(
 
 def recurrent(source: NoiseSource, name: str, entry: Noisy, p: float, args: Sequence[Any]) -> Any:
     """`lstm`, `gru`, `rnn_*`: one call of torch's kernel for each layer, with dropout between the layers."""
-    kernel: Callable[..., Any] = getattr(_VF, name)
+    kernel: Callable[..., Any] = getattr(fused_kernels, name)
     packed = entry.p.place == 6
     data, *rest = args
     sizes = rest.pop(0) if packed else None

@@ -123,7 +123,7 @@ def thinned_networks(
             if not _fixed(network, inspection, place, rates[place.module], key, found.get(place.name), device)
         ]
         if rest:
-            network = Drawn(network, rest, key, inspection, sites, p, args, kwargs)
+            network = KeyedNetwork(network, rest, key, inspection, sites, p, args, kwargs)
         networks.append(network)
     return networks
 
@@ -187,7 +187,7 @@ def _put(network: Module, name: str, module: Module) -> None:
     setattr(network.get_submodule(owner), child, module.eval())
 
 
-class Drawn(torch.nn.Module):
+class KeyedNetwork(torch.nn.Module):
     """A network that draws some of its noise at each call, always by the same key."""
 
     def __init__(

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .._torch import BatchNorm
 from ..model.inspect.inspection import Inspection
 from ..model.inspect.place import Place
 from ..model.known.operations import POOLS, UNITWISE, ZERO_AT_ZERO
@@ -84,9 +85,7 @@ def _between(model: Module, trace: Trace, drop: Call, place: Place) -> Pruning |
         if len(producers) != 1 or INPUT in call.inputs or len(trace.consumers(producers[0])) != 1:
             return None
         call = producers[0]
-        if call.function == "batch_norm" and isinstance(
-            model.get_submodule(call.module), torch.nn.modules.batchnorm._BatchNorm
-        ):
+        if call.function == "batch_norm" and isinstance(model.get_submodule(call.module), BatchNorm):
             norms.append(call.module)
         elif call.function in _LAYERS:
             break

@@ -16,6 +16,7 @@ from torch.nn.utils.rnn import PackedSequence
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 
+from .._torch import add_batch_axis, batch_axis, batch_level, batch_tensor, is_batched, is_wrapped
 from ..model.known.functions import DRAWS, FUNCTIONS, OPERATORS, WRITES, canonical, noisy
 from ..model.known.operations import INSIDE
 from ..model.known.where import Where
@@ -112,7 +113,8 @@ class Sampler(TorchFunctionMode):
         self._versions = [(tensor, tensor._version) for tensor in kept if not tensor.is_inference()]
         # A tensor of a transform can't be used after it, and an autograd graph serves one backward pass only.
         self.unrepeated = any(
-            _wrapped(tensor) or (tensor.requires_grad and not isinstance(tensor, torch.nn.Parameter)) for tensor in kept
+            is_wrapped(tensor) or (tensor.requires_grad and not isinstance(tensor, torch.nn.Parameter))
+            for tensor in kept
         )
 
     def end(self) -> None:
@@ -253,23 +255,22 @@ class Sampler(TorchFunctionMode):
 
     def _quick(self, x: Tensor, number: Number, law: Tensor, where: Placement) -> Tensor | None:
         """`thinned::drop` without the dispatcher, which takes a millisecond for a batch of keys; None if it can't."""
-        functorch = torch._C._functorch
-        key, batched = self.key, functorch.is_batchedtensor(self.key)
+        key, batched = self.key, is_batched(self.key)
         if x.requires_grad and torch.is_grad_enabled():
             return None  # only the operator has a derivative
         value = x
         if batched:
-            level, key = functorch.maybe_get_level(key), functorch.get_unwrapped(key)
-            if not functorch.is_batchedtensor(x):
+            level, key = batch_level(key), batch_tensor(key)
+            if not is_batched(x):
                 value = x.expand(len(key), *x.shape)
-            elif functorch.maybe_get_level(x) == level:
+            elif batch_level(x) == level:
                 value = _samples_first(x)
-        plain = type(value) in (Tensor, torch.nn.Parameter) and not _wrapped(value)
+        plain = type(value) in (Tensor, torch.nn.Parameter) and not is_wrapped(value)
         if not plain or value.device.type != "cpu" or key.device.type != "cpu":
             return None
         strides = (0, *where.strides) if batched else where.strides
         made = cpu.drop(value, self._keys(number, key), *unpacked(law, False), strides, where.base)
-        return functorch._add_batch_dim(made, 0, level) if batched else made
+        return add_batch_axis(made, 0, level) if batched else made
 
     def _keys(self, number: Number, parents: Tensor) -> Tensor:
         """`_own` for a tensor of keys outside of any transform."""
@@ -308,8 +309,7 @@ class Sampler(TorchFunctionMode):
 
     def _written(self, target: Tensor, drawn: Tensor) -> Tensor:
         """Write noise in place. If all samples share `target`, later calls get `drawn` instead of it."""
-        functorch = torch._C._functorch
-        if functorch.is_batchedtensor(drawn) and not functorch.is_batchedtensor(target):
+        if is_batched(drawn) and not is_batched(target):
             if self._replaced is None:
                 self._replaced = WeakIdKeyDictionary()
             self._replaced[target] = drawn
@@ -325,7 +325,7 @@ class Sampler(TorchFunctionMode):
     def _current(self, value: Any) -> Any:
         if isinstance(value, Tensor):
             found = self._replaced.get(value, value)
-            if found is value and not _wrapped(value) and _storage(value) in self._stale:
+            if found is value and not is_wrapped(value) and _storage(value) in self._stale:
                 raise RuntimeError("noise is written in place, through a view")
             return found
         if isinstance(value, dict):
@@ -336,7 +336,7 @@ class Sampler(TorchFunctionMode):
 
     def _check_write(self, args: Any) -> None:
         target = args[0] if args else None
-        if isinstance(target, Tensor) and not _wrapped(target) and _storage(target) in self._storages:
+        if isinstance(target, Tensor) and not is_wrapped(target) and _storage(target) in self._storages:
             self.unrepeated = True
             raise Unrepeated
 
@@ -349,27 +349,19 @@ def _storage(tensor: Tensor) -> int:
         return 0
 
 
-def _wrapped(tensor: Tensor) -> bool:
-    """Whether a tensor belongs to a transform, such as vmap or grad."""
-    found: bool = torch._C._functorch.is_functorch_wrapped_tensor(tensor)
-    return found
-
-
 def _linear(x: Tensor, *parameters: Any) -> Tensor:
     """`linear` for all samples in one call. vmap's own rule would add the bias in a second pass over the result."""
-    functorch = torch._C._functorch
-    plain = not any(parameter is not None and _wrapped(parameter) for parameter in parameters)
-    if not plain or not functorch.is_batchedtensor(x) or _wrapped(functorch.get_unwrapped(x)):
+    plain = not any(parameter is not None and is_wrapped(parameter) for parameter in parameters)
+    if not plain or not is_batched(x) or is_wrapped(batch_tensor(x)):
         return torch.nn.functional.linear(x, *parameters)
     made = torch.nn.functional.linear(_samples_first(x), *parameters)
-    result: Tensor = functorch._add_batch_dim(made, 0, functorch.maybe_get_level(x))
+    result: Tensor = add_batch_axis(made, 0, batch_level(x))
     return result
 
 
 def _samples_first(x: Tensor) -> Tensor:
     """The plain tensor inside a batched tensor of vmap, with the axis of samples first."""
-    functorch = torch._C._functorch
-    return functorch.get_unwrapped(x).movedim(functorch.maybe_get_bdim(x), 0)
+    return batch_tensor(x).movedim(batch_axis(x), 0)
 
 
 _NO_LAW = torch.zeros(1, dtype=torch.float64, device="cpu")

@@ -198,6 +198,7 @@ def test_batches_of_every_kind() -> None:
         assert model.unused.num_batches_tracked == 0
 
 
+@pytest.mark.zoo
 def test_a_timm_model_whose_norms_have_dropout_inside() -> None:
     timm = pytest.importorskip("timm")
     model = timm.create_model("efficientnet_b0", num_classes=3, drop_rate=0.5, drop_path_rate=0.5)

@@ -24,6 +24,7 @@ FILES = {
 RULES = [rules()[code] for code in ("THN101", "THN102")]
 
 
+@pytest.mark.zoo
 @pytest.mark.parametrize(("library", "file"), [(library, file) for library in FILES for file in FILES[library]])
 def test_what_is_taken_out_is_put_back(library: str, file: str) -> None:
     spec = find_spec(library)

@@ -133,6 +133,7 @@ def test_what_differs_afterwards_is_as_the_page_says() -> None:
 # Stochastic depth.
 
 
+@pytest.mark.zoo
 def test_every_library_s_stochastic_depth_is_taken() -> None:
     from timm.layers.drop import DropPath
     from torchvision.ops import StochasticDepth
@@ -204,6 +205,7 @@ def test_a_copy_that_does_something_else_is_left(wrong: str) -> None:
     assert thinned.convert(torch.nn.Sequential(DropPath(0.5))).changed
 
 
+@pytest.mark.zoo
 def test_what_stochastic_depth_cannot_say_is_left() -> None:
     from timm.layers.drop import DropPath as Timms
 
@@ -242,6 +244,7 @@ def test_classes_with_code_of_their_own_are_left() -> None:
     assert (row.path, row.p, row.reason) == ("own", 0.1, "a class derived from Dropout, with its own forward")
 
 
+@pytest.mark.zoo
 def test_layers_that_thinned_does_not_have_are_left() -> None:
     from timm.layers.drop import DropBlock2d
     from timm.layers.patch_dropout import PatchDropout

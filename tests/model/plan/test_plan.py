@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.model.plan.planned import ByHand, made, perceptron
+from tests.models import ByHand, made, named, perceptron
 from tests.run import Run
 from torch import Tensor, nn
 
@@ -102,7 +102,7 @@ PLANS: dict[str, Expected] = {
 }
 
 
-@pytest.mark.parametrize("name", PLANS)
+@pytest.mark.parametrize("name", named(*PLANS))
 def test_the_places(name: str) -> None:
     model, example = made(name)
     plan = thinned.plan(model, example)
@@ -161,6 +161,7 @@ def test_frozen_parts_are_left_alone_and_counted() -> None:
     assert not thinned.plan(net, torch.randn(8, 64)).lines
 
 
+@pytest.mark.zoo
 def test_a_frozen_backbone_under_a_trained_head() -> None:
     model, example = made("torchvision resnet18")
     for name, parameter in model.named_parameters():
@@ -285,25 +286,24 @@ def test_control_flow_is_followed_as_the_example_takes_it() -> None:
     assert lines(net, x, deep=True) != lines(net, x)
 
 
-def test_the_model_is_as_it_was() -> None:
-    model, example = made("functional cnn")
-    model.get_submodule("norm1").eval()
-    model.add_module("idle", thinned.nn.Dropout(0.0))
-    vit, image = made("timm vit")
-    for net, x in ((model, example), (vit, image)):
-        before = copy.deepcopy(net)
-        states = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tobytes()  # type: ignore[index]  # noqa: NPY002
-        thinned.plan(net, x)
-        after = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tobytes()  # type: ignore[index]  # noqa: NPY002
-        assert torch.equal(states[0], after[0])
-        assert states[1:] == after[1:]
-        for (name, module), (_, twin) in zip(net.named_modules(), before.named_modules(), strict=True):
-            assert module.training == twin.training, name
-            plain = {key for key, value in vars(module).items() if isinstance(value, int | float | str | None)}
-            assert {key: vars(module)[key] for key in plain} == {key: vars(twin)[key] for key in plain}, name
-            assert not module._forward_hooks
-        for key, value in before.state_dict().items():
-            assert torch.equal(value, net.state_dict()[key]), key
+@pytest.mark.parametrize("name", named("functional cnn", "timm vit"))
+def test_the_model_is_as_it_was(name: str) -> None:
+    net, x = made(name)
+    net.add_module("idle", thinned.nn.Dropout(0.0))
+    list(net.children())[1].eval()
+    before = copy.deepcopy(net)
+    states = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tobytes()  # type: ignore[index]  # noqa: NPY002
+    thinned.plan(net, x)
+    after = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tobytes()  # type: ignore[index]  # noqa: NPY002
+    assert torch.equal(states[0], after[0])
+    assert states[1:] == after[1:]
+    for (part, module), (_, twin) in zip(net.named_modules(), before.named_modules(), strict=True):
+        assert module.training == twin.training, part
+        plain = {key for key, value in vars(module).items() if isinstance(value, int | float | str | None)}
+        assert {key: vars(module)[key] for key in plain} == {key: vars(twin)[key] for key in plain}, part
+        assert not module._forward_hooks
+    for key, value in before.state_dict().items():
+        assert torch.equal(value, net.state_dict()[key]), key
 
 
 class ByNumPy(torch.autograd.Function):

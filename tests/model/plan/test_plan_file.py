@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.model.plan.planned import NETWORKS, made, perceptron
+from tests.models import having, made, perceptron
 
 import thinned
 from thinned.model.plan.line import PlanLine
@@ -14,7 +14,7 @@ from thinned.model.plan.line import PlanLine
 LINE = PlanLine("input of fc", "Dropout", 0.5, (8, 512), 'A "quoted" reason with \\, \n, \x7f and 시험.', "Nobody 2026")
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", having("bare"))
 def test_it_comes_back_as_it_went(name: str, tmp_path: Path) -> None:
     plan = thinned.plan(*made(name))
     plan.save(tmp_path / "plan.toml")

@@ -5,48 +5,24 @@ from __future__ import annotations
 import copy
 import io
 import pickle
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+from tests.models import made, named, transformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 import thinned
 from thinned.model.quiet.freeze import is_frozen, thaw
 
-
-def transformer() -> nn.Sequential:
-    layer = nn.TransformerEncoderLayer(16, 2, 32, dropout=0.4, batch_first=True)
-    return nn.Sequential(nn.Linear(8, 16), nn.TransformerEncoder(layer, 2), nn.Linear(16, 3))
+PARTS = {"transformer": "1", "timm vit with dropout": "blocks", "torchvision efficientnet": "features"}
 
 
-def vision() -> nn.Module:
-    timm = pytest.importorskip("timm")
-    model: nn.Module = timm.create_model(
-        "vit_tiny_patch16_224", img_size=32, patch_size=16, depth=2, num_classes=3, drop_rate=0.3, drop_path_rate=0.5
-    )
-    return model
-
-
-def convolutional() -> nn.Module:
-    models = pytest.importorskip("torchvision.models")
-    model: nn.Module = models.efficientnet_b0(num_classes=3, stochastic_depth_prob=0.5)
-    return model
-
-
-MODELS: dict[str, tuple[Callable[[], nn.Module], str, tuple[int, ...]]] = {
-    "TransformerEncoder": (transformer, "1", (2, 5, 8)),
-    "timm ViT": (vision, "blocks", (2, 3, 32, 32)),
-    "torchvision EfficientNet": (convolutional, "features", (2, 3, 32, 32)),
-}
-
-
-@pytest.fixture(params=MODELS)
+@pytest.fixture(params=named(*PARTS))
 def case(request: pytest.FixtureRequest) -> tuple[nn.Module, str, Tensor]:
-    build, part, shape = MODELS[request.param]
-    return build().train(), part, torch.rand(shape)
+    model, x = made(request.param)
+    return model.train(), PARTS[request.param], x
 
 
 def observed(model: nn.Module, part: str, x: Tensor) -> Tensor:

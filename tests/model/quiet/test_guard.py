@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.zoo.architectures import ARCHITECTURES
+from tests.zoo.architectures import ARCHITECTURES, named
 from torch import Tensor, nn
 from torch._dynamo.testing import CompileCounterWithBackend
 
@@ -131,15 +131,17 @@ def test_every_leak_is_named(leak: str, inference: bool) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [
-        "torch/transformer_encoder",
-        "torch/lstm_tagger",
-        "torchvision/efficientnet_b0",
-        "timm/vit_tiny_patch16_224",
-        "transformers/BertForSequenceClassification",
-        "transformers/BartForConditionalGeneration",
-        "transformers/LlamaForCausalLM",
-    ],
+    named(
+        [
+            "torch/transformer_encoder",
+            "torch/lstm_tagger",
+            "torchvision/efficientnet_b0",
+            "timm/vit_tiny_patch16_224",
+            "transformers/BertForSequenceClassification",
+            "transformers/BartForConditionalGeneration",
+            "transformers/LlamaForCausalLM",
+        ]
+    ),
 )
 def test_a_right_model_passes_bit_for_bit_and_a_forgotten_eval_does_not(name: str) -> None:
     model, args, kwargs = ARCHITECTURES[name].made()

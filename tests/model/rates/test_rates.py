@@ -14,7 +14,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from scipy.stats import binom
-from tests.zoo.architectures import ARCHITECTURES
+from tests.zoo.architectures import ARCHITECTURES, named
 from torch import Tensor, nn
 from torch._dynamo.testing import CompileCounterWithBackend
 
@@ -72,7 +72,7 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", named(MODELS))
 def test_every_place_of_a_real_model_drops_at_its_new_p(name: str) -> None:
     """By the source alone, one p for each place; those that read one attribute get theirs as well."""
     model, args, kwargs = ARCHITECTURES[name].made()
@@ -96,7 +96,7 @@ def test_every_place_of_a_real_model_drops_at_its_new_p(name: str) -> None:
     assert [*model.state_dict()] == keys
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if "efficientnet" not in name])
+@pytest.mark.parametrize("name", named(name for name in MODELS if "efficientnet" not in name))
 def test_disabled_is_evaluation_bit_for_bit(name: str) -> None:
     model, args, kwargs = ARCHITECTURES[name].made()
     before = thinned.rates(model)
@@ -540,6 +540,7 @@ def test_with_an_example_a_keep_probability_is_found_out() -> None:
 # What people report.
 
 
+@pytest.mark.zoo
 def test_config_changed_after_load() -> None:
     """transformers 14914, 8443: the configuration is read once; the modules are what to set."""
     model, _, kwargs = ARCHITECTURES["transformers/BertForSequenceClassification"].made()
@@ -551,6 +552,7 @@ def test_config_changed_after_load() -> None:
     assert same(outcome(model, **kwargs), outcome(model.eval(), **kwargs))
 
 
+@pytest.mark.zoo
 def test_disable_dropout_that_misses_functional() -> None:
     """LlamaFactory PR 10779, trl 4 ff.: setting the p of nn.Dropout leaves functional and attention dropout on."""
     model, _, kwargs = ARCHITECTURES["transformers/LlamaForCausalLM"].made()
@@ -563,6 +565,7 @@ def test_disable_dropout_that_misses_functional() -> None:
     assert same(outcome(model, **kwargs), evaluated)
 
 
+@pytest.mark.zoo
 def test_one_multiplier_for_a_whole_model() -> None:
     """fastai's drop_mult."""
     model, _, _ = ARCHITECTURES["transformers/GPT2LMHeadModel"].made()
@@ -582,6 +585,7 @@ def paths_and_blocks(p: float) -> nn.Module:
     return nn.Sequential(*(part for layer in layers for part in (nn.Identity(), layer)))
 
 
+@pytest.mark.zoo
 def test_paths_and_blocks_of_libraries_do_what_they_do_when_made_with_that_p() -> None:
     x = torch.rand(16, 4, 12, 12) + 1
     model, made = paths_and_blocks(0.1), paths_and_blocks(0.3)
@@ -597,6 +601,7 @@ def test_paths_and_blocks_of_libraries_do_what_they_do_when_made_with_that_p() -
         torch.inference_mode()(model)(x)
 
 
+@pytest.mark.zoo
 def test_layers_are_left_out_at_the_new_rate_of_layer_drop() -> None:
     model, _, kwargs = ARCHITECTURES["transformers/BartForConditionalGeneration"].made()
     thinned.set_rates(model.train(), {"*:LayerDrop": 0.3})

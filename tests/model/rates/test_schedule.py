@@ -166,6 +166,7 @@ def test_calls_in_a_forward_follow(example: Tensor | None) -> None:
     torch.testing.assert_close(model(x), 4 * x)  # every branch dropped, and x + x at each block
 
 
+@pytest.mark.zoo
 def test_depth_times_time_on_a_timm_model() -> None:
     timm = pytest.importorskip("timm")
     model = timm.create_model("vit_tiny_patch16_224", img_size=32, patch_size=16, depth=6, drop_path_rate=0.1)

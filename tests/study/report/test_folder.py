@@ -82,10 +82,12 @@ def test_a_failure_leaves_the_old_report_and_no_scraps(
     report = write(folder)
     before = report.read_bytes(), sorted(path.name for path in folder.rglob("*"))
 
-    def full(*_: object) -> None:
-        raise OSError("no space left on device")
+    whole = Path.open
 
-    monkeypatch.setattr("os.fdopen", lambda handle, mode: _Full(handle))
+    def on_a_full_disk(path: Path, mode: str = "r", *rest: Any, **named: Any) -> Any:
+        return _Full(path, mode) if mode == "xb" else whole(path, mode, *rest, **named)
+
+    monkeypatch.setattr(Path, "open", on_a_full_disk)
     with pytest.raises(OSError, match="no space left"):
         write(folder)
     assert before == (report.read_bytes(), sorted(path.name for path in folder.rglob("*")))
@@ -93,9 +95,6 @@ def test_a_failure_leaves_the_old_report_and_no_scraps(
 
 class _Full(io.FileIO):
     """A file on a full disk."""
-
-    def __init__(self, handle: int) -> None:
-        super().__init__(handle, "wb")
 
     def write(self, content: object, /) -> int:
         raise OSError("no space left on device")

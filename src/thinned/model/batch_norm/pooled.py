@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.modules.batchnorm import _BatchNorm
 
+from ..._torch import BatchNorm
 from ...nn.names import Module
 
 
@@ -15,7 +15,7 @@ class Pooled:
     The sums of squares within the batches and between them are added (Chan, Golub and LeVeque 1979), in float64.
     """
 
-    def __init__(self, name: str, layer: _BatchNorm) -> None:
+    def __init__(self, name: str, layer: BatchNorm) -> None:
         self.name, self.layer = name, layer
         self.calls, self.count = 0, 0
         self.mean = self.squares = torch.zeros((), dtype=torch.float64, device="cpu")

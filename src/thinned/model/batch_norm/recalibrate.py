@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.modules.batchnorm import _BatchNorm
 
+from ..._torch import BatchNorm
+from ...fit.device import on_device
 from ...nn.names import Module, named_modules, unwrapped
 from ...noise import Integer, check
 from ..quiet.freeze import is_frozen
@@ -92,7 +93,7 @@ def recalibrate_batchnorm(
             hooks = [statistics.layer.register_forward_pre_hook(statistics) for statistics in pooled]
             try:
                 for batch in islice(loader, batches):
-                    call(inner, _moved(batch, device))
+                    call(inner, on_device(batch, device))
             finally:
                 for hook in hooks:
                     hook.remove()
@@ -106,9 +107,9 @@ def recalibrate_batchnorm(
         return {name: statistics.store() for name, statistics in found.items()}
 
 
-def _layers(model: Module) -> dict[str, _BatchNorm]:
+def _layers(model: Module) -> dict[str, BatchNorm]:
     """The layers that keep running statistics and are not frozen."""
-    every = {name: module for name, module in named_modules(model) if isinstance(module, _BatchNorm)}
+    every = {name: module for name, module in named_modules(model) if isinstance(module, BatchNorm)}
     kept = {name: layer for name, layer in every.items() if layer.running_mean is not None and not is_frozen(layer)}
     for name, layer in kept.items():
         if torch.nn.parameter.is_lazy(layer.running_mean):  # type: ignore[arg-type]
@@ -125,7 +126,7 @@ def _layers(model: Module) -> dict[str, _BatchNorm]:
 
 
 @contextlib.contextmanager
-def _only_training(model: Module, layers: list[_BatchNorm]) -> Iterator[None]:
+def _only_training(model: Module, layers: list[BatchNorm]) -> Iterator[None]:
     """Only these are in training mode. Set without `train()`, whose overrides do other things besides."""
     modes = [(module, module.training) for module in model.modules()]
     for module, _ in modes:
@@ -140,7 +141,7 @@ def _only_training(model: Module, layers: list[_BatchNorm]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _unchanged_on_errors(layers: Iterable[_BatchNorm]) -> Iterator[None]:
+def _unchanged_on_errors(layers: Iterable[BatchNorm]) -> Iterator[None]:
     saved = [(buffer, buffer.clone()) for layer in layers for buffer in layer.buffers(recurse=False)]
     try:
         yield
@@ -161,13 +162,3 @@ def _call(model: Module, batch: Any) -> Any:
         "`recalibrate_batchnorm`: a batch must be a tensor, a tuple or list with one in front, or a mapping. "
         f"Got {type(batch).__name__}. Pass `forward`, a function of the model and the batch."
     )
-
-
-def _moved(batch: Any, device: torch.device | str) -> Any:
-    if isinstance(batch, Tensor):
-        return batch.to(device)
-    if isinstance(batch, Mapping):
-        return {name: _moved(value, device) for name, value in batch.items()}
-    if type(batch) in (tuple, list):
-        return type(batch)(_moved(value, device) for value in batch)
-    return batch

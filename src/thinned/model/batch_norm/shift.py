@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from ..._torch import BatchNorm
 from ..known.functions import canonical
 from ..watch.callsite import transparent
 from ..watch.generators import seed
@@ -54,7 +55,7 @@ def variance_shift(
     with untouched("variance_shift", model), torch.no_grad():
         model.eval()
         for module in model.modules():
-            if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            if isinstance(module, BatchNorm):
                 module.train()
         seed(0)  # the same model, the same figures
         still = _variances(model, args, kwargs)

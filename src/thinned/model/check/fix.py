@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 import os
-import tempfile
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple, Unpack
 
+from ...replaced_file import replace_file
 from .finding import Finding, Fix
 from .lens.source_file import parsed, read
 from .rule import Rule
@@ -79,20 +80,9 @@ def fix_file(path: Path, chosen: Iterable[Rule]) -> int:
     text, encoding = read(path)
     changed, made = fixed(str(path), text, chosen)
     if made:
-        _write(path.resolve(), changed.encode(encoding))
+        real = path.resolve()
+        replace_file(real, changed.encode(encoding), stat.S_IMODE(real.stat().st_mode))
     return made
-
-
-def _write(path: Path, content: bytes) -> None:
-    number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(number, "wb") as file:
-            file.write(content)
-        Path(name).chmod(path.stat().st_mode)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 class Mended(NamedTuple):

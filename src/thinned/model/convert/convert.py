@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 
 from ...nn.names import named_modules
+from ...nn.site import stream_attributes
 from ...noise import realised
 from ..known.modules import rate_of
 from ..quiet.disabled import is_disabled
@@ -228,8 +229,8 @@ def _check_model(owner: str, model: Module) -> None:
             f"`{owner}`: `model` must be a module of Python. Got {type(model).__name__}, compiled by TorchScript. "
             "Convert the model that it was made of."
         )
-    noisy = (vars(layer) for _, layer in named_modules(model) if hasattr(layer, "_noises"))
-    if any(value is not None for own in noisy for name, value in own.items() if name.startswith("_seat")):
+    streams = (stream_attributes(layer) for _, layer in named_modules(model) if hasattr(layer, "_noises"))
+    if any(value is not None for own in streams for value in own.values()):
         raise RuntimeError(
             f"`{owner}`: `model` must be in no active stream, which would not know the new layers. Got one that is. "
             "Leave the stream first."

@@ -16,6 +16,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
+from ..._torch import current_function_mode
 from ...ops.rate import packed
 from ..known.functions import canonical, noisy
 from ..known.where import Where
@@ -128,7 +129,7 @@ class _Override(TorchFunctionMode):
     def leave(self) -> None:
         """Leave the mode; if a KeyboardInterrupt has left other modes above it, it stays there without effect."""
         self.functions = set()
-        if torch.overrides._get_current_function_mode() is self:
+        if current_function_mode() is self:
             self.__exit__(None, None, None)
 
     @transparent

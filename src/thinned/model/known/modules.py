@@ -10,6 +10,8 @@ import re
 
 import torch
 
+from ..._torch import DropoutNd
+
 Module = torch.nn.Module
 
 # Class names of dropouts outside torch: DropPath (timm, and some fifty copies in transformers), torchvision's
@@ -25,7 +27,7 @@ def rate_attributes(module: Module) -> tuple[str, ...]:
     >>> rate_attributes(torch.nn.Dropout()), rate_attributes(torch.nn.LSTM(1, 1)), rate_attributes(torch.nn.ReLU())
     (('p',), ('dropout',), ())
     """
-    if isinstance(module, torch.nn.modules.dropout._DropoutNd):
+    if isinstance(module, DropoutNd):
         return ("p",)
     if isinstance(module, torch.nn.RNNBase):
         return tuple(name for name in ("dropout", "recurrent_dropout") if hasattr(module, name))

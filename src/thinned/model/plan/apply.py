@@ -107,7 +107,7 @@ def apply(model: Module, plan: Plan) -> Applied:
             f"`apply`: `plan` must be a Plan. Got {type(plan).__name__}. Make one with thinned.plan, or read one with "
             "thinned.Plan.load."
         )
-    if isinstance(model, torch._dynamo.OptimizedModule) or model.__dict__.get("_compiled_call_impl") is not None:
+    if _is_compiled(model):
         raise ValueError(
             "`apply`: `model` must not be compiled yet, because its graphs would not see the hooks. Got a compiled "
             "one. Apply the plan first, then compile."
@@ -133,6 +133,10 @@ def apply(model: Module, plan: Plan) -> Applied:
         applied.remove()
         raise
     return applied
+
+
+def _is_compiled(model: Module) -> bool:
+    return "_orig_mod" in model._modules or model.__dict__.get("_compiled_call_impl") is not None
 
 
 def _has_plan(module: Module) -> bool:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.utils._pytree import tree_map_only
 
+from ..._torch import tree_map_only
 from ...nn.names import named_modules
 from ..edit.anchor import Anchor
 from ..edit.rate_holder import Attribute

@@ -10,10 +10,11 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode
 from torch.utils.hooks import RemovableHandle
 
+from ..._torch import TorchDispatchMode, current_dispatch_mode
 from ...nn.names import named_modules
+from ...nn.uncopied_hook import UncopiedHook
 from ..known.modules import rate_attributes
 from ..known.where import Where
 from ..rates.patterns import none_such
@@ -93,7 +94,7 @@ class Guard:
         self._local = _Local()
         self._known: dict[Where, str] = {}
         self._handles: list[RemovableHandle] = []
-        enter, leave = _Hook(self._enter), _Hook(self._leave)
+        enter, leave = UncopiedHook(self._enter), UncopiedHook(self._leave)
         fused = {
             inner
             for module in self._names
@@ -135,7 +136,7 @@ class Guard:
         else:
             local.generators = python_state()
             local.stack.append(module)
-            local.mode = _DrawMode(self)
+            local.mode = _GuardMode(self)
             local.mode.__enter__()
 
     def _leave(self, module: Module, *_: Any) -> None:
@@ -159,7 +160,7 @@ class Guard:
         local.stack.clear()
         mode: Any = local.mode
         local.mode = None
-        current: Any = _get_current_dispatch_mode()
+        current: Any = current_dispatch_mode()
         if mode is not None and mode is current:
             mode.__exit__(None, None, None)
 
@@ -218,7 +219,7 @@ class _Local(threading.local):
         self.generators: Any = None
 
 
-class _DrawMode(TorchDispatchMode):
+class _GuardMode(TorchDispatchMode):
     def __init__(self, guard: Guard) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.guard = guard
@@ -228,23 +229,6 @@ class _DrawMode(TorchDispatchMode):
         if torch.Tag.nondeterministic_seeded in func.tags or func.namespace == "thinned":
             self.guard.watch(func, args, kwargs)
         return func(*args, **kwargs)
-
-
-class _Hook:
-    """A hook that copies of the model do not have."""
-
-    def __init__(self, function: Any) -> None:
-        self.function = function
-
-    def __call__(self, *arguments: Any) -> None:
-        self.function(*arguments)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _Hook, (_nothing,)
-
-
-def _nothing(*_: Any) -> None:
-    pass
 
 
 def _check_patterns(model: Module, patterns: tuple[str, ...]) -> None:

@@ -18,7 +18,7 @@ class Scaling:
     step: Step  # the call that drew
     training: float  # mean of the output over that of the input, in training
     inference: float  # and at inference
-    kept: float  # share of units kept in training
+    keep_share: float  # share of units kept in training
     error: float  # standard error of `training`
     runs: int
 
@@ -36,7 +36,7 @@ class Scaling:
     @property
     def cause(self) -> str:
         """What the two factors probably come from, most probable first."""
-        q, p = self.kept, 1.0 - self.kept
+        q, p = self.keep_share, 1.0 - self.keep_share
         survivors = self.training / q
 
         def near(value: float, other: float) -> bool:

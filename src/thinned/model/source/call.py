@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy
 import torch
 
+from ..._torch import DropoutNd
 from ..known.functions import FUNCTIONS, canonical
 from ..known.where import Where
 from .found import CALLS, Reading
@@ -71,14 +72,14 @@ class CallReading:
         single = not node.args or (isinstance(node.args[0], ast.List | ast.Tuple) and not node.args[0].elts)
         if not isinstance(target, Known):  # a method of a tensor, most likely
             method = node.func.attr.rstrip("_") if isinstance(node.func, ast.Attribute) else ""
-            return self.drawn(method, line or 0, [UNKNOWN, *args], kwargs)
+            return self.random_call(method, line or 0, [UNKNOWN, *args], kwargs)
         function = target.value
         if isinstance(function, functools.partial):
             args = [*map(Known, function.args), *args]
             kwargs = {**{name: Known(value) for name, value in function.keywords.items()}, **kwargs}
             function = function.func
         if isinstance(function, type):
-            if function.__name__ in _BUILT and issubclass(function, torch.nn.modules.dropout._DropoutNd):
+            if function.__name__ in _BUILT and issubclass(function, DropoutNd):
                 return BuiltDropout(function.__name__, args[0] if args else kwargs.get("p", Known(0.5)))
             return args[0] if function in (float, int) and args else UNKNOWN
         if _torch(function):
@@ -91,7 +92,7 @@ class CallReading:
         """Read a call of a torch function."""
         entry = FUNCTIONS.get(name)
         if entry is None or name not in CALLS:
-            return self.drawn(name, line, args, kwargs, single)
+            return self.random_call(name, line, args, kwargs, single)
         if entry.training is not None:
             training = entry.training.read(args, kwargs)
             if training is False or (isinstance(training, Known) and training.value is False and not training.owner):
@@ -103,7 +104,7 @@ class CallReading:
         self.reader.found.append(self.reading(name, line, p))
         return UNKNOWN
 
-    def drawn(self, name: str, line: int, args: list[Any], kwargs: dict[str, Any], single: bool = False) -> Any:
+    def random_call(self, name: str, line: int, args: list[Any], kwargs: dict[str, Any], single: bool = False) -> Any:
         """Read a call, of a function or of a tensor's method, that may be part of a mask made by hand."""
         if name in _UNIFORM:
             return Random(name, line, single)

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+
+from ..._torch import TorchDispatchMode
 
 
 @dataclass(slots=True)

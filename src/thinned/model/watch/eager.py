@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from typing import Any
 
 import torch
+
+from ..._torch import compiler_loaded
 
 
 def eager() -> contextlib.AbstractContextManager[Any]:
@@ -14,4 +15,4 @@ def eager() -> contextlib.AbstractContextManager[Any]:
 
     Where the compiler is not loaded, nothing is compiled, and it is not loaded for this.
     """
-    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else contextlib.nullcontext()
+    return torch.compiler.set_stance("force_eager") if compiler_loaded() else contextlib.nullcontext()

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn.modules.module import register_module_forward_hook
 from torch.overrides import TorchFunctionMode
 
+from ..._torch import operators_module
 from ...nn.names import named_modules
 from ..known.functions import OPERATORS, WRITES, canonical
 from ..known.where import Where
@@ -107,7 +108,7 @@ class _Recorder(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         name = canonical(func)
-        ours = OPERATORS.get(name) if type(func).__module__ == "torch._ops" else None
+        ours = OPERATORS.get(name) if type(func).__module__ == operators_module else None
         outside, self._draws = self._draws, []
         try:
             if ours is None and is_plumbing(caller(1)):

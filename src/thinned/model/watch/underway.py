@@ -12,9 +12,12 @@ from types import FrameType
 
 import torch
 
+from ..._torch import module_call
+
 Module = torch.nn.Module
 
-_MODULE = torch.nn.modules.module.__file__
+# Not the code itself: torch.compile runs a frame with other code of the same name and file.
+_NAME, _FILE = module_call.__code__.co_name, module_call.__code__.co_filename
 
 
 def callers(frame: FrameType | None) -> Iterator[FrameType]:
@@ -27,7 +30,7 @@ def callers(frame: FrameType | None) -> Iterator[FrameType]:
 def running(frame: FrameType | None) -> Iterator[Module]:
     """The modules whose forward is under way, innermost first."""
     for inner in callers(frame):
-        if inner.f_code.co_name == "_call_impl" and inner.f_code.co_filename == _MODULE:
+        if inner.f_code.co_name == _NAME and inner.f_code.co_filename == _FILE:
             yield inner.f_locals["self"]
 
 

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
+from ..._torch import is_wrapped
+from ...nn.site import stream_attributes
 from ...ops import placed
 from . import generators
 from .eager import eager
@@ -104,7 +106,7 @@ def _without_dead(module: Module, before: dict[str, tuple[Any, Any]]) -> None:
 def _dead(value: Any, depth: int = 3) -> bool:
     """Whether a value is a tensor of a `torch.func` transform, or contains one, up to a depth."""
     if isinstance(value, Tensor):
-        return torch._C._functorch.is_functorch_wrapped_tensor(value)
+        return is_wrapped(value)
     if not depth or not isinstance(value, (list, tuple, dict)):
         return False
     return any(_dead(inner, depth - 1) for inner in (value.values() if isinstance(value, dict) else value))
@@ -128,17 +130,13 @@ def _put_back(tensor: Tensor, value: Tensor) -> None:
 @contextmanager
 def _outside_streams(modules: list[Module]) -> Iterator[None]:
     """Let the layers draw outside of an active stream, which would count their calls."""
-    seats = [
-        (module, {name: value for name, value in module.__dict__.items() if name.startswith("_seat")})
-        for module in modules
-    ]
-    ambient, placed.ambient = placed.ambient, None
-    for module, own in seats:
-        for name in own:
-            del module.__dict__[name]
-    try:
-        yield
-    finally:
-        placed.ambient = ambient
-        for module, own in seats:
-            module.__dict__.update(own)
+    streams = [(module, stream_attributes(module)) for module in modules]
+    with placed.outside_streams():
+        for module, own in streams:
+            for name in own:
+                del module.__dict__[name]
+        try:
+            yield
+        finally:
+            for module, own in streams:
+                module.__dict__.update(own)

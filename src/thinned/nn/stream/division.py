@@ -9,7 +9,7 @@ import torch.fx.experimental.sym_node
 
 from ...noise import Integer, Part, Rows, check
 from ...ops.placed import Parts
-from .site_keys import Seat
+from .site_keys import SiteKeys
 
 COUNT = Integer(1, 2**63 - 1, "[1, 2**63)")
 AXIS = Integer(0, 63, "[0, 64)")
@@ -38,19 +38,19 @@ def named_rows(rows: range, total: int, dim: int) -> Rows:
 
 
 class Division:
-    """The parts that inputs are, the outermost first, and each part's own count of every site's calls.
+    """The parts of the batch that inputs are, the outermost first, and each part's own count of every site's calls.
 
-    So every microbatch of a step has its first calls. `_here` has the counts that calls with a part itself have
-    reached, `_inside` the greatest that calls with a part of it have.
+    A count of its own: every microbatch of a step has a first call. `_here` has the counts after the calls with a part
+    itself, `_inside` the greatest counts after calls with a part of the part.
     """
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self.begin([])
 
-    def begin(self, seats: list[Seat]) -> None:
+    def begin(self, sites: list[SiteKeys]) -> None:
         """Begin a step, in which no site has had a call."""
-        self._seats = seats
+        self._sites = sites
         self._here: dict[Parts, list[int]] = {}
         self._inside: dict[Parts, list[int]] = {}
         self._arrive(self._parts)
@@ -68,7 +68,7 @@ class Division:
             self._arrive(outside)
 
     def _leave(self) -> None:
-        reached = [seat.index for seat in self._seats]
+        reached = [site.index for site in self._sites]
         before = self._here.get(self._parts, [0] * len(reached))
         self._here[self._parts] = [
             now if now > then else old for now, then, old in zip(reached, self._arrived, before, strict=True)
@@ -82,6 +82,6 @@ class Division:
         known = [self._here.get(parts[:depth]) for depth in range(len(parts) + 1)]
         counts = [count for count in (*known, self._inside.get(parts)) if count]
         self._parts = parts
-        self._arrived = [max(numbers) for numbers in zip(*counts, strict=True)] or [0] * len(self._seats)
-        for seat, number in zip(self._seats, self._arrived, strict=True):
-            seat.parts, seat.index = parts, number
+        self._arrived = [max(numbers) for numbers in zip(*counts, strict=True)] or [0] * len(self._sites)
+        for site, number in zip(self._sites, self._arrived, strict=True):
+            site.parts, site.index = parts, number

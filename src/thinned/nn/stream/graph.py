@@ -1,9 +1,9 @@
 """How a compiled graph asks for a site's key: by an operator that runs, with the graph, every time.
 
-The operator's arguments are data, so that one graph serves every step and every layer of a class: the site's key of the
-step, and its count when the graph began. Which of the graph's calls of the site it is, is a constant of the graph. The
-operator is a pure function of the three. So a graph may do it again, as torch's partitioner has it do in the backward
-pass; what it does besides, once, is to count the call.
+The operator has three arguments: the site's key of the step, the site's count when the graph began, and the number of
+the call among the graph's calls of the site. The first two are data, so that one graph serves every step and every
+layer of a class; the third is a constant of the graph. The result is a pure function of the three, so a graph may run
+the operator again, as torch's partitioner makes it do in the backward pass. The call is counted once all the same.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from ...ops.philox import signed
 _library = torch.library.Library("thinned", "FRAGMENT")
 
 
-class Site(Protocol):
-    """What the operator knows of a seat."""
+class CountedSite(Protocol):
+    """What the operator knows of a site: its key of the step, which of its calls were made, and how to make one."""
 
     @property
     def key(self) -> Tensor: ...
@@ -28,14 +28,14 @@ class Site(Protocol):
     def run(self, ticket: int, index: int, start: int) -> int: ...
 
 
-_sites: dict[int, list[Site]] = {}  # the active ones, by their key of the step
+_sites: dict[int, list[CountedSite]] = {}  # the active ones, by their key of the step
 
 
-def add(number: int, site: Site) -> None:
+def add(number: int, site: CountedSite) -> None:
     _sites.setdefault(number, []).append(site)
 
 
-def remove(number: int, site: Site) -> None:
+def remove(number: int, site: CountedSite) -> None:
     same = _sites[number]
     same.remove(site)
     if not same:

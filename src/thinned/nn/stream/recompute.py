@@ -1,10 +1,12 @@
 """Which call of the forward pass a recomputation repeats.
 
 Activation checkpointing and reversible layers run a part of the forward pass again, in the backward pass and in another
-order. Such a call must get the key of the call that it repeats. Every call is written down under the *segments* that it
-was made in (`segment.py` finds them). In torch's checkpoint calls repeat in their order. Elsewhere a call is known if
-it is its site's only one in the segment, or the only one of the step that was made in none; or by a sample of its
-input's values. Anything else is an error, never a guess.
+order. A repeated call must get the key of the call that it repeats. So every call is written down under the *segments*
+that it was made in: the stretches of the forward pass that may be run again (`segment.py` finds them).
+
+In torch's checkpoint, calls repeat in their order. Elsewhere a call is recognised where its site has one call only in
+the segment, or one only in the step outside of all segments; or by a sample of its input's values. Where none of this
+tells, it is an error, never a guess.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 import torch
@@ -22,15 +24,15 @@ from torch.nn.utils.rnn import PackedSequence
 from ...ops.placed import Parts
 from .segment import repeats_in_order
 
-if TYPE_CHECKING:
-    from .site_keys import Seat
-
 SAMPLE = 32  # values of an input that are compared
 
 
 @dataclass(slots=True)
-class Call:
-    """One call of a site: its number among the step's calls, its key, its place, and perhaps a sample of its input."""
+class SiteCall:
+    """One call of a site: its number among the site's calls in the step, its key, and its part of the batch.
+
+    `sample` is of its input, where the call may be known again by nothing else.
+    """
 
     index: int
     key: int
@@ -39,32 +41,44 @@ class Call:
 
 
 @dataclass(slots=True)
-class Trace:
+class SegmentCalls:
     """The calls of one site in one segment, and where the latest repetition of the segment began."""
 
-    calls: list[Call] = field(default_factory=list)
+    calls: list[SiteCall] = field(default_factory=list)
     run: object = None  # which repetition: autograd's number of the backward pass
     start: int = 0  # the site's ticket when it began
+
+
+class RepeatedSite(Protocol):
+    """What is asked of a site whose call is a repetition."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def loose(self) -> list[SiteCall]:
+        """The step's calls in no segment."""
 
 
 class Ledger:
     """The calls of a stream's sites by segment. A segment is forgotten when its graph is."""
 
     def __init__(self) -> None:
-        self._segments: WeakKeyDictionary[Any, dict[Seat, Trace]] = WeakKeyDictionary()
+        self._segments: WeakKeyDictionary[Any, dict[RepeatedSite, SegmentCalls]] = WeakKeyDictionary()
 
     @property
     def pending(self) -> bool:
         """Whether a segment is alive that has not been repeated yet."""
-        return any(trace.run is None for traces in self._segments.values() for trace in traces.values())
+        return any(calls.run is None for sites in self._segments.values() for calls in sites.values())
 
-    def record(self, segments: Iterable[Any], seat: Seat, call: Call) -> None:
+    def record(self, segments: Iterable[Any], site: RepeatedSite, call: SiteCall) -> None:
         for segment in segments:
-            trace = self._segments.setdefault(segment, {}).setdefault(seat, Trace())
+            known = self._segments.setdefault(segment, {}).setdefault(site, SegmentCalls())
             # A compiled graph may make its calls in another order than the program.
-            insort(trace.calls, call, key=lambda known: known.index)
+            insort(known.calls, call, key=lambda earlier: earlier.index)
 
-    def find(self, segment: Any, run: object, seat: Seat, ticket: int, start: int, input: Tensor | None) -> Call:
+    def find(
+        self, segment: Any, run: object, site: RepeatedSite, ticket: int, start: int, input: Tensor | None
+    ) -> SiteCall:
         """The call that the present one repeats.
 
         Arguments:
@@ -77,18 +91,18 @@ class Ledger:
         Raises:
             RuntimeError: nothing tells which call it is.
         """
-        trace = None if segment is None else self._segments.get(segment, {}).get(seat)
-        if trace is None:
-            return _only(seat, seat.loose, input)
-        if trace.run != run:
-            trace.run, trace.start = run, start
-        position = ticket - trace.start
-        if position < len(trace.calls) and repeats_in_order(segment):
-            return trace.calls[position]
-        return _only(seat, trace.calls, input)
+        known = None if segment is None else self._segments.get(segment, {}).get(site)
+        if known is None:
+            return _only(site, site.loose, input)
+        if known.run != run:
+            known.run, known.start = run, start
+        position = ticket - known.start
+        if position < len(known.calls) and repeats_in_order(segment):
+            return known.calls[position]
+        return _only(site, known.calls, input)
 
 
-def _only(seat: Seat, calls: list[Call], input: Tensor | None) -> Call:
+def _only(site: RepeatedSite, calls: list[SiteCall], input: Tensor | None) -> SiteCall:
     if len(calls) == 1:
         return calls[0]
     alike = [call for call in calls if _alike(call, input)]
@@ -96,7 +110,7 @@ def _only(seat: Seat, calls: list[Call], input: Tensor | None) -> Call:
         return alike[0]
     found = f"{len(calls)} that it may be" if calls else "none in this step"
     raise RuntimeError(
-        f"`stream`: site {seat.name!r}, called in a backward pass, must repeat a call of the forward pass that can be "
+        f"`stream`: site {site.name!r}, called in a backward pass, must repeat a call of the forward pass that can be "
         f"told. Got {found}. Recompute with torch.utils.checkpoint, say repeats_in_order = True in an "
         "autograd.Function that does, call step() after the backward pass, or pass key= to the layer."
     )
@@ -113,5 +127,5 @@ def sampled(input: Tensor | PackedSequence) -> Tensor:
         return input.detach()[torch.unravel_index(flat, input.shape)]
 
 
-def _alike(call: Call, input: Tensor | None) -> bool:
+def _alike(call: SiteCall, input: Tensor | None) -> bool:
     return call.sample is not None and input is not None and torch.equal(call.sample, sampled(input))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import torch
 from torch.utils.hooks import RemovableHandle
 
 from ...ops.philox import signed
+from ..uncopied_hook import UncopiedHook
 
 ENTRY = "_thinned_stream"  # version, seed and step, as one int64 tensor
 
@@ -18,27 +19,10 @@ class Saveable(Protocol):
     def load_state_dict(self, state: Mapping[str, int]) -> None: ...
 
 
-class _Hook:
-    """A hook that copies of the model do not have."""
-
-    def __init__(self, function: Callable[..., None]) -> None:
-        self.function = function
-
-    def __call__(self, *arguments: Any) -> None:
-        self.function(*arguments)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _Hook, (_nothing,)
-
-
-def _nothing(*_: Any) -> None:
-    pass
-
-
-def keep(model: torch.nn.Module, stream: Saveable) -> list[RemovableHandle]:
+def put_in_state_dict(model: torch.nn.Module, stream: Saveable) -> list[RemovableHandle]:
     """Have `model.state_dict()` hold the stream's, and `load_state_dict` set it, until the handles are removed.
 
-    A `state_dict` without it is loaded as one that lacks a key.
+    A `state_dict` without the entry is loaded like one with a missing key.
     """
 
     def save(module: torch.nn.Module, state: dict[str, Any], prefix: str, metadata: Any) -> None:
@@ -63,6 +47,6 @@ def keep(model: torch.nn.Module, stream: Saveable) -> list[RemovableHandle]:
         stream.load_state_dict({"version": version, "seed": seed % 2**64, "step": step % 2**64})
 
     return [
-        model.register_state_dict_post_hook(_Hook(save)),
-        model.register_load_state_dict_pre_hook(_Hook(load)),
+        model.register_state_dict_post_hook(UncopiedHook(save)),
+        model.register_load_state_dict_pre_hook(UncopiedHook(load)),
     ]

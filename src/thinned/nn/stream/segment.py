@@ -22,7 +22,17 @@ import torch
 from torch.autograd.function import BackwardCFunction, Function
 from torch.utils import checkpoint
 
-_hooks = torch._C._autograd
+from ..._torch import (
+    CheckpointFrame,
+    LackingName,
+    checkpoint_hook,
+    current_graph_task,
+    forward_grad_enabled,
+    pop_saved_hooks,
+    push_saved_hooks,
+    recomputation_hook,
+    top_saved_hooks,
+)
 
 
 class Surroundings(NamedTuple):
@@ -38,22 +48,22 @@ class Surroundings(NamedTuple):
 
 def in_backward() -> bool:
     """Whether autograd's engine is running: what is called now repeats something."""
-    return torch._C._current_graph_task_id() >= 0
+    return current_graph_task() >= 0
 
 
 def plain() -> bool:
     """Whether nothing is about that could repeat the present call, or that it could be a repetition of."""
     return (
-        torch._C._current_graph_task_id() < 0
-        and _hooks._top_saved_tensors_default_hooks(True) is None
+        current_graph_task() < 0
+        and top_saved_hooks(True) is None
         # Off in the forward of an autograd.Function, unlike under no_grad. Off under inference_mode, too.
-        and (torch._C._is_fwd_grad_enabled() or torch.is_inference_mode_enabled())
+        and (forward_grad_enabled() or torch.is_inference_mode_enabled())
     )
 
 
 def surroundings() -> Surroundings:
     hooked, repeating = _hooked()
-    if not (repeating or in_backward() or not torch._C._is_fwd_grad_enabled()):
+    if not (repeating or in_backward() or not forward_grad_enabled()):
         return Surroundings(hooked, None, None)
     opened, repeated, run = _called(sys._getframe(1))
     return Surroundings(opened + hooked, repeated, run)
@@ -62,7 +72,7 @@ def surroundings() -> Surroundings:
 def repeats_in_order(segment: Any) -> bool:
     """Whether calls are repeated in their order: by torch's own checkpoint, which runs the same function again, and by
     an `autograd.Function` that says so, with an attribute of this function's name."""
-    if isinstance(segment, checkpoint._CheckpointFrame):
+    if isinstance(segment, CheckpointFrame):
         return True
     function = _function(segment)
     return function is checkpoint.CheckpointFunction or getattr(function, "repeats_in_order", False)
@@ -80,7 +90,7 @@ def _called(frame: FrameType | None) -> Surroundings:
     while frame is not None:
         code, caller = frame.f_code, frame.f_back
         if code is codes.backward:
-            return Surroundings(opened, frame.f_locals["self"], torch._C._current_graph_task_id())
+            return Surroundings(opened, frame.f_locals["self"], current_graph_task())
         if code is codes.unpack:
             return Surroundings(opened, frame.f_locals["frame"], frame.f_locals["gid"])
         if caller is not None and caller.f_code is codes.forward:
@@ -108,13 +118,13 @@ def _hooked() -> tuple[list[Any], bool]:
     """
     pairs: list[Any] = []
     try:
-        while (pair := _hooks._top_saved_tensors_default_hooks(True)) is not None:
+        while (pair := top_saved_hooks(True)) is not None:
             pairs.append(pair)
-            _hooks._pop_saved_tensors_default_hooks()
+            pop_saved_hooks()
     finally:
         for pair in reversed(pairs):
-            _hooks._push_saved_tensors_default_hooks(*pair)
-    opened = []
+            push_saved_hooks(*pair)
+    opened: list[Any] = []
     for pack, _ in pairs:
         function = inspect.unwrap(pack)  # torch wraps some of its hooks for torch.compile
         code = getattr(function, "__code__", None)
@@ -135,7 +145,7 @@ class _Codes(NamedTuple):
 
 @cache
 def _codes() -> _Codes:
-    first, again = checkpoint._checkpoint_hook.__init__, checkpoint._recomputation_hook.__init__
+    first, again = checkpoint_hook.__init__, recomputation_hook.__init__
     return _Codes(
         _inner(first, "pack_hook"),
         _inner(first, "unpack_hook"),
@@ -156,8 +166,8 @@ def require() -> None:
         plain()
         _hooked()
         known = "frame" in codes.pack.co_freevars and "frame" in codes.unpack.co_freevars
-        known = known and "gid" in codes.unpack.co_varnames and checkpoint._CheckpointFrame is not None
-    except (AttributeError, StopIteration, TypeError):
+        known = known and "gid" in codes.unpack.co_varnames and isinstance(CheckpointFrame, type)
+    except (AttributeError, LackingName, StopIteration, TypeError):
         known = False
     if not known:
         raise RuntimeError(

@@ -1,4 +1,4 @@
-"""A site's seat in a stream: which key the next call of the site has.
+"""The keys of one site in a stream: which key its next call has.
 
 A site's first call in a step has the site's key of that step; its call number c = 1, 2, ... has `fold_in(that key, c)`.
 """
@@ -11,26 +11,26 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor
 
+from ..._torch import exporting
 from ...ops.fold import fold_number
 from ...ops.placed import Parts, Placed
-from ...ops.rate import exporting
 from . import graph, segment
-from .recompute import Call, Ledger, sampled
+from .recompute import Ledger, SiteCall, sampled
 
-KEPT = 64  # counts that a seat keeps the tensors of
+COUNTS = 64  # whose tensors a site has ready, at most
 
 
-class Seat:
-    """One site of an active stream.
+class SiteKeys:
+    """The keys of one site of an active stream.
 
-    `_ticket` counts every draw of the step, repeated ones too; `index` is the next call's number without those.
+    `_ticket` counts every draw of the step, repetitions too; `index` counts calls without them: the next call's number.
     """
 
     def __init__(self, name: str, ledger: Ledger, number: int, key: Tensor) -> None:
         self.name = name
         self.parts: Parts = ()
         self._ledger = ledger
-        self._counts: dict[tuple[int, int], Tensor] = {}  # made in earlier steps, which counted alike
+        self._counts: dict[tuple[int, int], Tensor] = {}  # kept ready: steps count alike
         self._begin(number, key)
 
     def begin(self, number: int, key: Tensor) -> None:
@@ -40,7 +40,7 @@ class Seat:
 
     def _begin(self, number: int, key: Tensor) -> None:
         self._number, self.key = number, key
-        self.loose: list[Call] = []  # the step's calls in no segment
+        self.loose: list[SiteCall] = []  # the step's calls in no segment
         self._count(0, 0)
         self._start = 0  # the ticket at which the latest graph began
         self._made: set[int] = set()  # the tickets that it has drawn
@@ -53,7 +53,7 @@ class Seat:
         self._ticket, self._index = ticket, index
         count = self._counts.get((ticket, index))
         if count is None:
-            if len(self._counts) == KEPT:
+            if len(self._counts) == COUNTS:
                 self._counts.clear()
             count = self._counts[ticket, index] = integers((ticket, index))
         self.count = count
@@ -73,7 +73,7 @@ class Seat:
             return self._trace()
         ticket, index = self._ticket, self._index
         if segment.plain():
-            call, repeated = self._keep(Call(index, self.keyed(index), self.parts)), False
+            call, repeated = self._recorded(SiteCall(index, self.keyed(index), self.parts)), False
         else:
             call, repeated = self._settle(ticket, index, ticket, input)
         self._count(ticket + 1, index if repeated else index + 1)
@@ -98,7 +98,7 @@ class Seat:
     def run(self, ticket: int, index: int, start: int) -> int:
         """The key of a call in a running graph, which began at the ticket `start` and makes its calls in any order."""
         if segment.plain():
-            call, repeated = self._keep(Call(index, self.keyed(index), self.parts)), False
+            call, repeated = self._recorded(SiteCall(index, self.keyed(index), self.parts)), False
         else:
             call, repeated = self._settle(ticket, index, start, None)
         if call.parts != self.parts:
@@ -113,22 +113,22 @@ class Seat:
         self._count(max(self._ticket, ticket + 1), self._index if repeated else max(self._index, index + 1))
         return call.key
 
-    def _settle(self, ticket: int, index: int, start: int, input: Tensor | None) -> tuple[Call, bool]:
-        """A call that may be repeated, or that is a repetition, and which it is; `input` is None in a graph."""
+    def _settle(self, ticket: int, index: int, start: int, input: Tensor | None) -> tuple[SiteCall, bool]:
+        """A call that may be repeated, or that is a repetition, and whether it is one; `input` is None in a graph."""
         opened, target, run = segment.surroundings()
         repeated = target is not None or segment.in_backward()
         if repeated:
             call = self._ledger.find(target, run, self, ticket, start, input)
         else:
-            call = Call(index, self.keyed(index), self.parts)
+            call = SiteCall(index, self.keyed(index), self.parts)
             if input is not None and not (opened and all(map(segment.repeats_in_order, opened))):
                 call.sample = sampled(input)
             if not opened:
-                self._keep(call)
+                self._recorded(call)
         self._ledger.record(opened, self, call)
         return call, repeated
 
-    def _keep(self, call: Call) -> Call:
+    def _recorded(self, call: SiteCall) -> SiteCall:
         if call.sample is not None or len(self.loose) < 2:  # without a sample two are as hard to tell as many
             self.loose.append(call)
         return call

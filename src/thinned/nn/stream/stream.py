@@ -18,12 +18,12 @@ from ...ops import placed
 from ...ops.fold import fold_number, fold_numbers
 from ...ops.philox import signed
 from ..names import Module, named_modules, site_number, sites, unreached, unwrapped
-from ..site import seat_attribute
+from ..site import stream_attribute
 from . import segment
 from .division import Division, equal_part, named_rows
 from .recompute import Ledger
-from .saved import keep
-from .site_keys import Seat, integers
+from .saved import put_in_state_dict
+from .site_keys import SiteKeys, integers
 
 _active: list[Stream] = []
 
@@ -45,7 +45,7 @@ class Stream:
         self._division = Division(() if part is None else (equal_part("stream", *part, 0, interleaved),))
         self._in_state_dict = in_state_dict
         self._ledger = Ledger()
-        self._seats: list[Seat] = []
+        self._sites: list[SiteKeys] = []
         self._taken: list[tuple[Module, str]] = []
         self._hooks: list[RemovableHandle] = []
 
@@ -61,7 +61,7 @@ class Stream:
     @property
     def sites(self) -> tuple[str, ...]:
         """The names of the sites while the stream is active, "" for calls that belong to no module."""
-        return tuple(seat.name for seat in self._seats)
+        return tuple(site.name for site in self._sites)
 
     def key(self, site: str, call: int = 0) -> int:
         """The key that a site has in this step: `fold_in(fold_in(seed, site), step)`.
@@ -139,30 +139,30 @@ class Stream:
         self._refuse(found)
         names = list(dict.fromkeys(("", *(name for name, _, _ in found))))
         self._roots = _roots(self._seed, names)
-        self._seats = [Seat(name, self._ledger, *key) for name, key in zip(names, self._keys(), strict=True)]
-        by_name = dict(zip(names, self._seats, strict=True))
+        self._sites = [SiteKeys(name, self._ledger, *key) for name, key in zip(names, self._keys(), strict=True)]
+        by_name = dict(zip(names, self._sites, strict=True))
         for name, layer, noise in found:
-            layer.__dict__[seat_attribute(noise)] = by_name[name]
-        self._taken = [(layer, seat_attribute(noise)) for _, layer, noise in found]
-        self._division.begin(self._seats)
+            layer.__dict__[stream_attribute(noise)] = by_name[name]
+        self._taken = [(layer, stream_attribute(noise)) for _, layer, noise in found]
+        self._division.begin(self._sites)
         if self._in_state_dict:
-            self._hooks = keep(unwrapped(self.model), self)
+            self._hooks = put_in_state_dict(unwrapped(self.model), self)
         _active.append(self)
-        placed.ambient = self._seats[0]
+        self._leave = placed.enter(self._sites[0])
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         _active.remove(self)
-        placed.ambient = _active[-1]._seats[0] if _active else None
+        self._leave()
         for layer, attribute in self._taken:
             layer.__dict__.pop(attribute, None)
-        for seat in self._seats:
-            seat.close()
+        for site in self._sites:
+            site.close()
         for hook in self._hooks:
             hook.remove()
-        self._taken, self._seats, self._hooks = [], [], []
+        self._taken, self._sites, self._hooks = [], [], []
         self._division.begin([])
         if kind is None and self._ledger.pending:
             warnings.warn(
@@ -177,7 +177,7 @@ class Stream:
         if self in _active:
             raise RuntimeError("`stream`: a stream must be entered once at a time. Got an active one. Make another.")
         for name, layer, noise in found:
-            if layer.__dict__.get(seat_attribute(noise)) is not None:
+            if layer.__dict__.get(stream_attribute(noise)) is not None:
                 raise RuntimeError(
                     f"`stream`: a layer must be in one stream at a time. Got {name!r}, which is in an active one. "
                     "Leave that first, or make one stream of the model that holds both."
@@ -210,13 +210,13 @@ class Stream:
 
     def _go_to(self, seed: int, step: int) -> None:
         check(UINT64, "stream", "step", step)
-        if seed != self._seed and self._seats:
+        if seed != self._seed and self._sites:
             self._roots = _roots(seed, self.sites)
         self._seed, self._steps = seed, step
-        if self._seats:
-            for seat, key in zip(self._seats, self._keys(), strict=True):
-                seat.begin(*key)
-            self._division.begin(self._seats)
+        if self._sites:
+            for site, key in zip(self._sites, self._keys(), strict=True):
+                site.begin(*key)
+            self._division.begin(self._sites)
 
 
 def _roots(seed: int, names: Iterable[str]) -> list[int]:

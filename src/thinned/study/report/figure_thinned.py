@@ -30,7 +30,7 @@ def picture(activations: Activations | None) -> Picture | Missing:
         return Missing(NAME, title, "the study kept no activations (activations.npz is not in the folder).")
     whole, thinned = codes(activations)
     rows, units = whole.shape
-    share = float((~activations.kept).mean())
+    share = float((~activations.mask).mean())
     return Picture(
         name=NAME,
         title=f"In training every row meets its own thinned network: {percent(share)} of units are dropped",
@@ -52,7 +52,7 @@ def codes(activations: Activations) -> tuple[NDArray[np.int_], NDArray[np.int_]]
     """
     busiest = busiest_units(activations)
     whole, thinned = (array[:ROWS, busiest] for array in (activations.whole, activations.thinned))
-    kept = activations.kept[:ROWS, busiest]
+    kept = activations.mask[:ROWS, busiest]
     top = float(np.quantile(np.abs(thinned[thinned != 0]), 0.95)) if np.any(thinned) else 1.0
 
     def step(values: NDArray[np.float32]) -> NDArray[np.int_]:
@@ -69,7 +69,7 @@ def busiest_units(activations: Activations) -> NDArray[np.int_]:
 
 def _scaling(activations: Activations) -> str:
     """How kept units compare with the same units of the whole network, where the records show one factor."""
-    kept = activations.kept & (activations.whole > 0)
+    kept = activations.mask & (activations.whole > 0)
     if not kept.any() or activations.p >= 1:
         return ""
     factor = 1 / (1 - activations.p)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
+from thinned.replaced_file import replace_file
 from thinned.study.report import (
     figure_activity,
     figure_grid,
@@ -18,6 +17,8 @@ from thinned.study.report.page import page
 from thinned.study.report.picture import Missing, Picture, png
 from thinned.study.report.records import Records, read
 from thinned.study.report.units import Units
+
+_READABLE = 0o644  # a report is for others to read, whatever else is in the folder
 
 
 def write(folder: Path) -> Path:
@@ -37,10 +38,10 @@ def write(folder: Path) -> Path:
     for figure in [*shown, overview]:
         path = folder / "figures" / f"{figure.name}.png"
         if isinstance(figure, Picture):
-            replace(path, png(figure))
+            replace_file(path, png(figure), _READABLE)
         else:
             path.unlink(missing_ok=True)  # an earlier report's figure would contradict this page
-    replace(folder / "report.html", html.encode())
+    replace_file(folder / "report.html", html.encode(), _READABLE)
     return folder / "report.html"
 
 
@@ -56,16 +57,3 @@ def figures(records: Records) -> list[Picture | Missing]:
         figure_thinned.picture(records.activations),
         figure_grid.picture(records, units),
     ]
-
-
-def replace(path: Path, content: bytes) -> None:
-    """Write beside `path`, then move over it: a reader sees the old file or the new one, never a part."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -21,7 +21,7 @@ class Activations:
     plain: NDArray[np.float32]  # the network trained at p = 0
     whole: NDArray[np.float32]  # the best network trained with dropout, at inference
     thinned: NDArray[np.float32]  # the same network in training mode, after its dropout
-    kept: NDArray[np.bool_]
+    mask: NDArray[np.bool_]
     p: float
 
 
@@ -124,10 +124,10 @@ def _activations(folder: Path) -> Activations | None:
         found = Activations(
             arrays["plain"], arrays["whole"], arrays["thinned"], arrays["kept"].astype(bool), float(arrays["p"])
         )
-    if not found.whole.shape == found.thinned.shape == found.kept.shape or len(found.plain) != len(found.whole):
+    if not found.whole.shape == found.thinned.shape == found.mask.shape or len(found.plain) != len(found.whole):
         raise ValueError(
             f"`report.write`: {path} must hold the same rows and units in `whole`, `thinned` and `kept`. Got shapes "
-            f"{found.whole.shape}, {found.thinned.shape} and {found.kept.shape} (`plain`: {found.plain.shape}). "
+            f"{found.whole.shape}, {found.thinned.shape} and {found.mask.shape} (`plain`: {found.plain.shape}). "
             "Run the study again."
         )
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 
@@ -33,6 +34,7 @@ def test_features_tokens_channels_and_pointwise_maps_are_left_alone(findings: Fi
         assert findings(model, torch.randn(2, 3, 16, 16)) == []
 
 
+@pytest.mark.zoo
 def test_dropblock_is_left_alone(findings: Findings) -> None:
     from torchvision.ops import DropBlock2d
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -12,6 +13,7 @@ from .conftest import Findings, rule
 RULE = rule("thn403_same_stochastic_depth_everywhere")
 
 
+@pytest.mark.zoo
 def test_timm_with_and_without_decay(findings: Findings) -> None:
     import timm
 

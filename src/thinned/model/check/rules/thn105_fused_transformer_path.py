@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from ...._torch import TorchDispatchMode, fused_encoder_layer
 from ...watch.running import Running
 from ...watch.untouched import untouched
 from ..finding import Finding
@@ -52,7 +52,7 @@ def _fused(examination: Examination) -> set[str]:
 
     class FusedMode(TorchDispatchMode):
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            if func._schema.name == "aten::_transformer_encoder_layer_fwd":
+            if func.overloadpacket == fused_encoder_layer:
                 found.add(running.name)
             return func(*args, **(kwargs or {}))
 

@@ -35,7 +35,7 @@ def live(examination: Examination) -> Iterator[Finding]:
             place,
             f"the mean in training is {scaling.factor:.3g} times that at inference (measured: input times "
             f"{scaling.training:.3g} in training, times {scaling.inference:.3g} at inference, "
-            f"{scaling.kept:.3g} of the units kept). Probably {scaling.cause}",
+            f"{scaling.keep_share:.3g} of the units kept). Probably {scaling.cause}",
         )
     yield from _always_on(examination)
 

@@ -1,4 +1,4 @@
-"""The network of the estimators: a multilayer perceptron, dropout after each hidden activation, never on the output."""
+"""The network that is trained here: a multilayer perceptron, with dropout after each hidden activation."""
 
 from __future__ import annotations
 
@@ -12,22 +12,37 @@ from ..nn import Dropout
 
 
 class Perceptron(nn.Module):
-    """Linear, ReLU, dropout for each hidden layer, and a last Linear.
+    """Linear, ReLU, dropout for each hidden layer, and a last Linear: never dropout on the output.
 
     Arguments:
-        inputs, outputs: numbers of features and of outputs.
+        inputs, outputs: numbers of features, and of classes or targets.
         hidden: units a hidden layer.
         p: the probability that a hidden unit is dropped.
         p_input: the probability that an input is dropped.
-        generator: of the first weights. Torch's own state is left alone, so that threads can't disturb each other.
+        generator: of the first weights, which are uniform by torch's own rule. Torch's generator by default.
 
-    >>> network = Perceptron(4, (8,), 1, 0.2, 0.0, torch.Generator().manual_seed(0))
-    >>> network(torch.zeros(2, 4), keys=[1, 2]).shape
-    torch.Size([2, 1])
+    >>> Perceptron(784, (256,), 10, p=0.5)
+    Perceptron(
+      (linear): ModuleList(
+        (0): Linear(in_features=784, out_features=256, bias=True)
+        (1): Linear(in_features=256, out_features=10, bias=True)
+      )
+      (activation): ReLU()
+      (dropout): ModuleList(
+        (0): Dropout(p=0.5)
+      )
+      (input_dropout): Dropout(p=0.0)
+    )
     """
 
     def __init__(
-        self, inputs: int, hidden: Sequence[int], outputs: int, p: float, p_input: float, generator: torch.Generator
+        self,
+        inputs: int,
+        hidden: Sequence[int],
+        outputs: int,
+        p: float,
+        p_input: float = 0.0,
+        generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         sizes = (inputs, *hidden, outputs)
@@ -38,15 +53,18 @@ class Perceptron(nn.Module):
         self.outputs = outputs
         for layer, fan_in in zip(self.linear, sizes, strict=False):
             for parameter in layer.parameters():
-                nn.init.uniform_(parameter, -(fan_in**-0.5), fan_in**-0.5, generator)  # torch's own rule
+                nn.init.uniform_(parameter, -(fan_in**-0.5), fan_in**-0.5, generator)
 
     @property
     def drops(self) -> bool:
-        """Whether anything is random."""
+        """Whether a training step has masks."""
         return any(layer.p > 0.0 for layer in (self.input_dropout, *self.dropout))
 
     def forward(self, x: Tensor, keys: Sequence[int] | None = None) -> Tensor:
-        """`(N, outputs)`. `keys` make the masks of a training step: one a hidden layer, then the input's."""
+        """Logits or values, `(B, outputs)`.
+
+        `keys` make the masks of a training step: one a hidden layer, then the input's.
+        """
         x = self.input_dropout(x, key=None if keys is None else keys[-1])
         for layer, dropout in enumerate(self.dropout):
             x = self.activation(self.linear[layer](x))

@@ -147,7 +147,7 @@ def test_dropped_and_zero_are_told_apart(records: Records) -> None:
     assert found is not None
     whole, thinned = figure_thinned.codes(found)
     part = slice(figure_thinned.ROWS), figure_thinned.busiest_units(found)
-    kept = found.kept[part]
+    kept = found.mask[part]
     np.testing.assert_array_equal(thinned == figure_thinned.DROPPED, ~kept)
     np.testing.assert_array_equal(whole == figure_thinned.ZERO, found.whole[part] == 0)
     np.testing.assert_array_equal((thinned == figure_thinned.ZERO)[kept], (found.thinned[part] == 0)[kept])

@@ -1,0 +1,61 @@
+"""Every test is in one tier: `make test` leaves out by marks what `make test-rest` runs by the same marks."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+from conftest import APART
+
+ROOT = Path(__file__).parents[2]
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+
+
+def variable(name: str) -> str:
+    found = re.search(rf"^{name} := (.*)$", MAKEFILE, re.MULTILINE)
+    assert found, name
+    return found[1]
+
+
+def rule(target: str) -> tuple[list[str], str]:
+    """What a target needs, and its commands."""
+    found = re.search(rf"^{target}:([^#\n]*).*\n((?:\t.*\n)*)", MAKEFILE, re.MULTILINE)
+    assert found, target
+    return found[1].split(), found[2]
+
+
+def test_what_one_leaves_out_the_other_runs() -> None:
+    assert rule("test")[1] == '\t$(PYTEST) -m "not ($(APART))"\n'
+    assert rule("test-rest")[1] == '\t$(PYTEST) -m "$(APART)"\n'
+    assert re.fullmatch(r"\w+( or \w+)*", variable("APART"))
+    assert variable("PYTEST") == "$(BIN)/python -m pytest -n auto"
+
+
+def test_all_of_them_run() -> None:
+    assert {"test", "test-rest", "test-rounding"} <= {*rule("test-all")[0]}
+    steps = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert re.search(r"^make (.* )?lint (.* )?test-all( |$)", steps, re.MULTILINE)
+
+
+def test_every_mark_is_registered_and_on_tests() -> None:
+    marks = {*variable("APART").split(" or ")}
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["pytest"]["ini_options"]
+    assert marks <= {line.partition(":")[0] for line in settings["markers"]}
+    on_places = set(APART.values())
+    assert all((ROOT / place).exists() for place in APART)
+    text = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    on_tests = {mark for mark in marks if f"pytest.mark.{mark}" in text}
+    assert on_places | on_tests == marks
+
+
+def test_the_folders_of_numbers_are_there() -> None:
+    folders = re.sub(r"\\\n\s*", "", re.search(r"^NUMERIC := ((?:.*\\\n)*.*)$", MAKEFILE, re.MULTILINE)[1]).split()  # type: ignore[index]
+    assert len(folders) > 5
+    assert all((ROOT / folder).is_dir() for folder in folders)
+    commands = rule("test-rounding")[1].splitlines()
+    assert [("--rounding" in line, "--threads 3" in line, "ATEN_CPU_CAPABILITY=" in line) for line in commands] == [
+        (True, False, False),
+        (False, True, True),
+        (False, False, True),
+    ]
