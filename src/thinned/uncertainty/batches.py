@@ -1,4 +1,4 @@
-"""What a model is called with, batch by batch, and the tensor of its answer."""
+"""The arguments of a model's calls, made from `x` batch by batch, and the tensor in the model's answer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Module = torch.nn.Module
 def batches(
     model: Module, x: Any, inputs: Callable[[Any], Any] | None, device: Any, progress: bool | None
 ) -> Iterator[tuple[Any, Any]]:
-    """The arguments of the model's calls; a DataLoader's are counted on stderr."""
+    """The arguments of each call of the model, one call a batch; the batches of a DataLoader are counted on stderr."""
     where = device
     if where is None:
         where = next((tensor.device for tensor in (*model.parameters(), *model.buffers())), None)
@@ -37,7 +37,7 @@ def batches(
 
 
 def inputs_of(batch: Any) -> Any:
-    """What of a batch the model is called with."""
+    """The part of a batch that the model is called with: a dict without labels, or the first item of a sequence."""
     if isinstance(batch, Mapping):
         return {name: value for name, value in batch.items() if name not in ("label", "labels")}
     return batch[0] if isinstance(batch, (tuple, list)) and not isinstance(batch, PackedSequence) else batch
@@ -71,7 +71,7 @@ def _counted(loader: DataLoader[Any]) -> Iterator[Any]:
 
 
 def batch_size(args: Any, kwargs: Any) -> int:
-    """How many rows the first tensor has."""
+    """The number of rows: the size of axis 0 in the first tensor where that is not 0."""
     for tensor in tensors_of((args, kwargs)):
         if tensor.ndim and tensor.shape[0]:
             return int(tensor.shape[0])
@@ -79,7 +79,7 @@ def batch_size(args: Any, kwargs: Any) -> int:
 
 
 def first_tensor(answer: Any) -> Tensor:
-    """The model's answer itself, its logits, or the first tensor in it."""
+    """The tensor of a model's answer: the answer itself, its logits, or the first tensor in it."""
     if isinstance(answer, Tensor):
         return answer
     logits = answer.get("logits") if isinstance(answer, Mapping) else getattr(answer, "logits", None)

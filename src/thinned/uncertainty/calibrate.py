@@ -26,22 +26,22 @@ RATES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 
 @dataclass(frozen=True)
 class Calibration:
-    """What `calibrate` chose. `calibration.predict(x)` predicts with it."""
+    """The temperature or sigma, and the p, that `calibrate` chose. `calibration.predict(x)` predicts with them."""
 
     model: Module
     task: str
     temperature: float  # by which logits are divided; 1 for regression
     sigma: float  # the standard deviation of the targets about the network's output; 0 for classification
-    p: float | None  # for all places; None: the model's own
-    nll: float  # mean, on the held-out rows, with all this
-    nll_before: float  # with the model's own p and temperature 1, or the best sigma
-    tried: dict[float | None, float]  # the nll of each p that was tried, with its own temperature or sigma
+    p: float | None  # for all places; None: the model's own rates
+    nll: float  # the mean negative log-likelihood of the held-out rows, with these values
+    nll_before: float  # the same with the model's own rates, and with temperature 1 or the best sigma
+    tried: dict[float | None, float]  # by p: the nll with this p and the temperature or sigma fitted for it
     rows: int
     n: int
     seed: int
 
     def predict(self, x: Any, n: int | None = None, **options: Any) -> Prediction:
-        """`thinned.predict` with the temperature and the p that were fitted; other arguments as there."""
+        """`thinned.predict` with the fitted temperature and p; `options` are other arguments of `predict`."""
         given = {"p": self.p, "seed": self.seed, "task": self.task, "temperature": self.temperature, **options}
         return predict(self.model, x, n or self.n, **given)
 
@@ -61,24 +61,29 @@ def calibrate(
     seed: int = 0,
     **options: Any,
 ) -> Calibration:
-    """Fit a temperature, and among given rates p, on held-out rows, by their likelihood.
+    """Fit a temperature on held-out rows, by their likelihood, and choose p among given rates.
 
-    Classification: `-(1/N) sum ln (1/n) sum_t softmax(z_t / T)_y` is least at the fitted T. Regression: each sample is
-    a normal about its output, and its standard deviation sigma is fitted, the targets' own noise. The model is not
-    changed: the result holds what was fitted, and predicts with it.
+    Classification: the fitted T minimises `-(1/N) sum ln (1/n) sum_t softmax(z_t / T)_y`. Regression: each sample is
+    taken as a normal distribution about its output, with a standard deviation sigma for the noise of the targets, and
+    sigma is fitted. The model is not changed: the result holds the fitted values, and predicts with them.
 
     Arguments:
-        model: trained, with dropout.
-        loader: rows that neither training nor any choice has seen, with their targets: a DataLoader of (x, target), or
-            a pair of tensors. Fitting on training rows makes everything look too sure.
-        task: "classification", targets are class numbers, or "regression".
-        p: rates to try for all places, beside the model's own; `thinned.uncertainty.calibrate.RATES` are a start.
-        n, seed: as in `predict`; options: further arguments of it.
+        model: a trained model with dropout.
+        loader: rows with their targets, used neither for training nor for any choice before: a DataLoader of
+            (x, target), or a pair (x, target). A fit on training rows gives predictions that are too confident.
+        task: "classification", where targets are class numbers, or "regression".
+        p: rates to try, each for all places, besides the model's own rates; `thinned.uncertainty.calibrate.RATES` is a
+            first choice.
+        n, seed: as in `predict`.
+        options: further arguments of `predict`.
 
-    Raises: as `predict`; ValueError for a loader without targets.
+    Raises:
+        ValueError: as `predict`.
+        ValueError: `loader` gives no targets.
+        TypeError: as `predict`.
 
-    Cost: one `predict` a rate, and n times the outputs in memory. Source: Guo et al. 2017 (temperature); Gal 2016, 4.4
-    (p and tau by held-out likelihood).
+    Cost: one `predict` for each rate, and memory for n times the outputs. Source: Guo et al. 2017 (temperature); Gal
+    2016, 4.4 (p and tau by held-out likelihood).
 
     >>> from torch import nn
     >>> net = nn.Sequential(nn.Linear(2, 32), nn.ReLU(), nn.Dropout(0.2), nn.Linear(32, 2))
@@ -118,7 +123,7 @@ def calibrate(
 
 
 def _samples_and_targets(model: Module, loader: Any, n: int, options: dict[str, Any]) -> tuple[Tensor, Tensor]:
-    """The samples, and the targets in the order of their rows: a loader that shuffles is in another one each time."""
+    """The samples, and the targets of the same rows: both from one pass over the loader, since it may shuffle."""
     if isinstance(loader, DataLoader):
         targets: list[Tensor] = []
         given = options.pop("inputs", None) or inputs_of
@@ -152,7 +157,7 @@ def _target(batch: Any) -> Tensor:
 
 
 def _classes(logits: Tensor, target: Tensor) -> Callable[[float], float]:
-    """The mean NLL of the mean probabilities, by the logarithm of the temperature."""
+    """The mean NLL of the mean probabilities, as a function of the logarithm of the temperature."""
     samples = logits.double()
     if samples.shape[-1] == 1 or samples.ndim == 2:  # one logit a row stands for two classes
         samples = samples.reshape(len(samples), -1, 1)
@@ -167,13 +172,13 @@ def _classes(logits: Tensor, target: Tensor) -> Callable[[float], float]:
 
 
 def _values(outputs: Tensor, target: Tensor) -> Callable[[float], float]:
-    """The mean NLL of the mixture, by the logarithm of its sigma."""
+    """The mean NLL of the mixture, as a function of the logarithm of sigma."""
     samples, value = outputs.double().flatten(1), target.double().flatten()
     return lambda log_sigma: -float(log_mixture(samples, value, math.exp(log_sigma)).mean())
 
 
 def _least(loss: Callable[[float], float], low: float, high: float) -> float:
-    """Where a function of one hollow is least: a golden-section search, to 1e-6."""
+    """The minimiser of a function with one minimum, by a golden-section search, to 1e-6."""
     ratio = (math.sqrt(5.0) - 1.0) / 2.0
     inner = [high - ratio * (high - low), low + ratio * (high - low)]
     values = [loss(inner[0]), loss(inner[1])]

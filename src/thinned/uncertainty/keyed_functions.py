@@ -1,4 +1,4 @@
-"""torch's noisy functions with their noise taken from a source of ours: the same arithmetic, other random numbers."""
+"""torch's noisy functions with noise from a `NoiseSource`: the same arithmetic as torch's, other random numbers."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from ..model.known.functions import FUNCTIONS, Noisy
 
 
 class NoiseSource(Protocol):
-    """Where noise comes from."""
+    """Makes the noise for the functions below. `Sampler` is one, which makes it from the key of a sample."""
 
     @property
-    def packed(self) -> PackedSequence | None: ...  # what the module that runs was called with, if it is one
+    def packed(self) -> PackedSequence | None: ...  # the packed sequence that the running module was called with
 
+    # Dropout of x by a law, with one draw along each of the `shared` axes.
     def thin(
         self, x: Tensor, p: float, shared: Sequence[int] = (), law: str = "inverted", ragged: bool = False
     ) -> Tensor: ...
@@ -31,19 +32,19 @@ class NoiseSource(Protocol):
 
 
 def dropout(source: NoiseSource, name: str, x: Tensor, p: float) -> Any:
-    """The dropout functions of torch: which axes share a draw, and which law."""
+    """The dropout function of torch that has this name: chooses the axes that share a draw, and the law."""
     shared: tuple[int, ...] = ()
     if name in ("dropout1d", "dropout2d", "dropout3d", "feature_dropout", "feature_alpha_dropout"):
-        channels_at = 0 if x.ndim == {"dropout1d": 2, "dropout3d": 4}.get(name, 1) else 1  # a map without its batch
+        channels_at = 0 if x.ndim == {"dropout1d": 2, "dropout3d": 4}.get(name, 1) else 1  # 0: a map without batch
         shared = tuple(range(channels_at + 1, x.ndim))
     if name == "native_dropout":
-        kept = source.thin(torch.ones_like(x), p)  # of units that are 0, too
+        kept = source.thin(torch.ones_like(x), p)  # of ones, to have the mask where x is 0 too
         return x * kept, kept != 0
     return source.thin(x, p, shared, "alpha" if "alpha" in name else "inverted")
 
 
 def attention(source: NoiseSource, p: float, args: Sequence[Any], kwargs: dict[str, Any]) -> Tensor:
-    """`scaled_dot_product_attention`, with the weights written out and thinned."""
+    """`scaled_dot_product_attention` in plain operations, with dropout on the attention weights."""
     names = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
     given = {**dict(zip(names, args, strict=False)), **kwargs}
     query, key, value, mask = given["query"], given["key"], given["value"], given.get("attn_mask")
@@ -58,7 +59,7 @@ def attention(source: NoiseSource, p: float, args: Sequence[Any], kwargs: dict[s
         scores = torch.where(mask, scores, -math.inf) if mask.dtype is torch.bool else scores + mask
     weights = scores.softmax(-1)
     if mask is not None:
-        weights = torch.where(scores.amax(-1, keepdim=True) == -math.inf, 0.0, weights)  # it may look at nothing
+        weights = torch.where(scores.amax(-1, keepdim=True) == -math.inf, 0.0, weights)  # all keys may be masked
     attended: Tensor = source.thin(weights, p) @ value
     return attended
 
@@ -66,7 +67,7 @@ def attention(source: NoiseSource, p: float, args: Sequence[Any], kwargs: dict[s
 def multi_head_attention(
     source: NoiseSource, function: Any, p: float, args: Sequence[Any], kwargs: dict[str, Any]
 ) -> tuple[Tensor, Tensor | None]:
-    """torch's own function, in a copy whose dropout and attention are ours: it is written in Python, and long."""
+    """Run a copy of torch's Python function in which our functions replace its dropout and its attention."""
 
     def thinned(x: Tensor, p: float) -> Tensor:
         return source.thin(x, p)
@@ -90,7 +91,7 @@ def multi_head_attention(
 
 
 def recurrent(source: NoiseSource, name: str, entry: Noisy, p: float, args: Sequence[Any]) -> Any:
-    """`lstm`, `gru`, `rnn_*`: layer by layer through torch's kernel, thinned in between."""
+    """`lstm`, `gru`, `rnn_*`: one call of torch's kernel for each layer, with dropout between the layers."""
     kernel: Callable[..., Any] = getattr(fused_kernels, name)
     packed = entry.p.place == 6
     data, *rest = args
@@ -116,7 +117,7 @@ def recurrent(source: NoiseSource, name: str, entry: Noisy, p: float, args: Sequ
 
 
 def _padded(source: NoiseSource, data: Tensor, sizes: Any, p: float) -> Tensor:
-    """A packed sequence thinned by row and step: where a row lies in it depends on the rows beside it."""
+    """Dropout of packed data. It is padded first: a row's position in packed data depends on the other rows."""
     steps, lengths = pad_packed_sequence(PackedSequence(data, sizes))
     thinned = _in_order(source, steps, p)
     here = torch.arange(steps.shape[0], device="cpu")[:, None] < lengths
@@ -124,7 +125,7 @@ def _padded(source: NoiseSource, data: Tensor, sizes: Any, p: float) -> Tensor:
 
 
 def _in_order(source: NoiseSource, steps: Tensor, p: float) -> Tensor:
-    """Steps thinned in the order of the rows, not of their lengths."""
+    """Dropout of padded data, with the rows in the order of the batch, not sorted by their lengths."""
     packed = source.packed
     if packed is None or packed.unsorted_indices is None or packed.sorted_indices is None:
         return source.thin(steps, p, ragged=True)
@@ -134,9 +135,10 @@ def _in_order(source: NoiseSource, steps: Tensor, p: float) -> Tensor:
 def draw(
     source: NoiseSource, name: str, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
 ) -> Tensor:
-    """A function that only draws: `rand`, `bernoulli_` and the like.
+    """The result of a function that only draws, such as `rand` or `bernoulli_`, with numbers from the source.
 
-    Raises: NotImplementedError for a law that we don't have.
+    Raises:
+        NotImplementedError: the function draws from a law that we don't have.
     """
     if name not in _LAWS:
         raise NotImplementedError(
@@ -159,7 +161,7 @@ def in_place(function: Callable[..., Any]) -> bool:
 
 
 def _numbers(name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
-    """What `normal_` and its kin are told, in order; `torch.nn.init` has names of its own."""
+    """The parameters of a law, such as mean and std of `normal_`, in order; `torch.nn.init` has other names."""
     numbers = []
     for place, (names, default) in enumerate(_TOLD[name], 1):
         given = [kwargs[key] for key in names if key in kwargs]
@@ -176,7 +178,7 @@ _TOLD: dict[str, tuple[tuple[tuple[str, ...], float], ...]] = {
 
 
 def _empty(name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Tensor:
-    """The tensor that the function makes, without its numbers."""
+    """An uninitialised tensor like the one that the function makes."""
     if name.endswith("_like"):
         kept = {key: kwargs[key] for key in ("dtype", "device", "layout", "memory_format") if key in kwargs}
         return torch.empty_like(args[0] if args else kwargs["input"], **kept)

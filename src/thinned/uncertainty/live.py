@@ -23,14 +23,18 @@ Rates = float | Mapping[str, float] | None
 
 
 class Live(NamedTuple):
-    """The places that are to draw, and how they are brought to it in evaluation mode."""
+    """The places that are to draw noise, and how to make them draw it in evaluation mode.
+
+    For `F.dropout(x, 0.1, self.training)` in a module `net`, `calls` is `{Where("net", "dropout", file, line): None}`
+    and all sets are empty: `Sampler` makes this call drop, whatever its training flag.
+    """
 
     places: tuple[Place, ...]
-    calls: dict[Where, float | None]
-    told: set[Where]  # those that are told one by one whether they train
-    flipped: set[str]  # modules to be told that they train, since nothing else makes them draw
-    trial: set[str]  # modules that call others only when they train: told so, if they answer as in evaluation then
-    aside: set[str]  # the places in those others
+    calls: dict[Where, float | None]  # the p of each call; None for the p in the call itself; 0 to switch it off
+    told: set[Where]  # of `calls`, those that drop only where their own training flag is true
+    flipped: set[str]  # modules that must be in training mode for their noise to be drawn
+    trial: set[str]  # modules that run children only in training mode; flipped if the answer keeps its form
+    aside: set[str]  # the places in these children
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -38,10 +42,13 @@ class Live(NamedTuple):
 
 
 def find(inspection: Inspection, sites: str | Sequence[str] | None, p: Rates) -> Live:
-    """Which calls are to draw.
+    """Decide which calls are to draw noise, and with which p.
 
     Raises:
-        ValueError: nothing is random, a pattern matches no place, or a p that a place can't take.
+        ValueError: nothing is random.
+        ValueError: a pattern matches no place.
+        ValueError: a place can't take the p given for it.
+        ValueError: the noise of a place can't be left out.
     """
     patterns = [sites] if isinstance(sites, str) else sites
     wanted = [place for place in inspection.places if patterns is None or _matches(place.name, patterns)]
@@ -82,7 +89,7 @@ def find(inspection: Inspection, sites: str | Sequence[str] | None, p: Rates) ->
             some = len({trains for _, trains in training}) > 1
             if not by_hand and (some or (override is None and not itself and len(rates_there) > 1)):
                 calls[where] = override
-                told.add(where)  # which of them train, and with which rate, says only a model that trains
+                told.add(where)  # only in training mode do the calls show which of them drop, and by which p
         if not in_training <= in_evaluation or by_hand or told & in_training:
             flipped.add(place.module)
     for place in inspection.places:
@@ -102,15 +109,15 @@ def find(inspection: Inspection, sites: str | Sequence[str] | None, p: Rates) ->
 
 
 def _caller(module: str, inspection: Inspection) -> str:
-    """The nearest module around this one that runs in evaluation."""
+    """The module itself or its nearest ancestor, whichever first runs in evaluation."""
     while module and module not in inspection.eval.ran:
         module = module.rpartition(".")[0]
     return module
 
 
 def _silenced(place: Place, in_evaluation: set[Where]) -> dict[Where, float]:
-    """The calls of a place that is not to draw, but does in evaluation too."""
-    if not place.eval_calls or place.kind == LAYER_DROP:  # a number that is drawn, and compared only in training
+    """The calls to switch off at a place that is not to draw: those that draw in evaluation mode too."""
+    if not place.eval_calls or place.kind == LAYER_DROP:  # LayerDrop uses its number only in training
         return {}
     if place.kind == "random" or any(where.function in DRAWS for where in in_evaluation):
         raise ValueError(
@@ -122,7 +129,7 @@ def _silenced(place: Place, in_evaluation: set[Where]) -> dict[Where, float]:
 
 @contextmanager
 def overridden(model: torch.nn.Module, p: Rates) -> Iterator[None]:
-    """Dropout modules with the p that a call gives them, and afterwards with their own."""
+    """A context manager in which dropout modules have the rates in `p`, and after which they have their own again."""
     before: list[tuple[Attribute, Any]] = []
     try:
         for name, module in named_modules(model) if p is not None else ():
@@ -139,7 +146,7 @@ def overridden(model: torch.nn.Module, p: Rates) -> Iterator[None]:
 
 
 def _given(name: str, p: Rates) -> float | None:
-    """The rate that a call gives the place of this name; of several patterns that match, the last counts."""
+    """The rate that `p` gives the place of this name, or None; if several patterns match, the last one counts."""
     rate: Any = p
     if isinstance(p, Mapping):
         rate = None
@@ -154,7 +161,7 @@ def _matches(name: str, patterns: Sequence[str]) -> bool:
 
 
 def rate_for(place: Place, p: Rates) -> float | None:
-    """The p that a call gives a place, None where it gives none."""
+    """The rate that the argument `p` gives a place, or None where it gives none."""
     rate = _given(place.name, p)
     if rate is None:
         return None
@@ -167,7 +174,7 @@ def rate_for(place: Place, p: Rates) -> float | None:
 
 
 def _calls(inspection: Inspection, place: Place) -> tuple[set[Where], set[Where]]:
-    """Where a place's calls are made in training, and in evaluation."""
+    """The `Where` of each of a place's calls in training mode, and in evaluation mode."""
     found: list[set[Where]] = []
     for traces in (inspection.passes, (inspection.eval,)):
         made = (call for trace in traces for call in trace.of(place.module))
@@ -178,7 +185,7 @@ def _calls(inspection: Inspection, place: Place) -> tuple[set[Where], set[Where]
 
 
 def _said(traces: Sequence[Trace], where: Where) -> set[tuple[float | None, bool | None]]:
-    """The rates that calls at a where gave, and whether they were told to train."""
+    """The p and the training flag of each call at a `Where`."""
     return {
         (call.p, call.training)
         for trace in traces

@@ -1,4 +1,4 @@
-"""The networks that dropout trains, one by one: `thinned_networks`, and two ways to stand for all of them at once."""
+"""The networks that dropout trains: `thinned_networks` gives single ones, two functions an answer for all."""
 
 from __future__ import annotations
 
@@ -29,10 +29,11 @@ Module = torch.nn.Module
 def weight_scaling(model: Module, x: Any, *, output: Callable[[Any], Tensor] | None = None) -> Tensor:
     """The model's own answer in evaluation mode, which stands for the mean of all its thinned networks.
 
-    Exact for one linear layer after the noise, and the normalised geometric mean for a softmax of one; otherwise an
-    approximation, the "weight scaling inference rule". Model, buffers and random state are left as they were.
+    With one linear layer after the noise, it is exactly this mean. With a softmax of one linear layer, it is exactly
+    the normalised geometric mean. Otherwise it is an approximation, the "weight scaling inference rule". Model, buffers
+    and random state are left as they were.
 
-    Arguments: `model`, `x` and `output` as in `predict`, without a DataLoader.
+    Arguments: `model`, `x` and `output` as in `predict`, but `x` is no DataLoader.
 
     Source: Srivastava et al. 2014.
 
@@ -49,10 +50,11 @@ def weight_scaling(model: Module, x: Any, *, output: Callable[[Any], Tensor] | N
 def geometric_mean(model: Module, x: Any, n: int = 50, **options: Any) -> Tensor:
     """Class probabilities `(N, classes)`: the normalised geometric mean of n thinned networks' probabilities.
 
-    `p_c ~ (prod_t softmax(z_t)_c)^(1/n)`, which is the softmax of the mean logits. For a softmax of one linear layer
-    its limit is `weight_scaling`, exactly; for deep networks nearly, while `predict`'s arithmetic mean is less sure.
+    `p_c ~ (prod_t softmax(z_t)_c)^(1/n)`, which is the softmax of the mean logits. For a softmax of one linear layer,
+    its limit for large n is exactly the softmax of `weight_scaling`. For deep networks it is near to that softmax. The
+    arithmetic mean of `predict` is less confident.
 
-    Arguments: as `predict`, without `task`: the model's outputs are logits.
+    Arguments: as `predict`, without `task`; the model's outputs must be logits.
 
     Source: Srivastava et al. 2014; Baldi and Sadowski 2013.
 
@@ -68,21 +70,26 @@ def geometric_mean(model: Module, x: Any, n: int = 50, **options: Any) -> Tensor
 def thinned_networks(
     model: Module, k: int, *args: Any, seed: int = 0, sites: Any = None, p: Rates = None, **kwargs: Any
 ) -> list[Module]:
-    """k of the networks that dropout trains, as modules of their own, in evaluation mode.
+    """k of the networks that dropout trains, each as a module of its own, in evaluation mode.
 
-    Network t answers as sample t of `predict(model, x, seed=seed, shared_masks=True)` does, and always the same. Where
-    dropout takes whole units or channels between two layers, they are cut out of both, so the module is smaller and the
-    survivors' scale is in its weights; other dropout modules become fixed masks; noise that is in no module of its own
-    (functional, attention, recurrent) is drawn by key at each call.
+    Network t has the masks of sample t of `predict(model, x, seed=seed, shared_masks=True)`, the same at each call.
+    Where dropout drops whole units or channels between two layers, these are cut out of both layers, so that the module
+    is smaller, and the scale of the survivors is in its weights. Other dropout modules become fixed masks. Noise
+    outside of dropout modules (functional dropout, attention, recurrent layers) is drawn at each call, always by the
+    same key.
 
     Arguments:
         model: any module; it is copied, never changed.
-        k: how many.
-        args, kwargs: an example of what the model is called with; two rows are enough. The shapes of masks, and which
-            layers a dropout stands between, are read off one forward pass.
+        k: how many networks.
+        args, kwargs: an example of the arguments that the model is called with; two rows are enough. A forward pass on
+            it shows the shapes of the masks, and the layers before and after each dropout.
         seed, sites, p: as in `predict`.
 
-    Raises: as `predict`.
+    Raises:
+        ValueError: as `predict`.
+        ValueError: `k` is no integer of 1 or more.
+        TypeError: as `predict`.
+        TypeError: there is no example.
 
     Cost: k copies of the model.
 
@@ -127,16 +134,16 @@ def _rate(place: Place, p: Rates) -> float:
 
 
 class FixedMask(torch.nn.Module):
-    """`y = x * mask / q`: dropout with one mask for all time and all rows."""
+    """`y = x * mask / q`: dropout with one mask for all calls and all rows."""
 
-    factor: Tensor
+    factor: Tensor  # mask / q
 
     def __init__(self, factor: Tensor) -> None:
         super().__init__()
         self.register_buffer("factor", factor)
 
     def forward(self, x: Tensor) -> Tensor:
-        # Selected, as in dropout: a dropped inf or nan is gone.
+        # Selected, not multiplied, as in dropout: a dropped inf or nan becomes 0.
         return torch.where(self.factor != 0, x * self.factor.to(x.dtype), 0.0)
 
     def extra_repr(self) -> str:
@@ -155,7 +162,7 @@ def _fixed(
     pruning: Pruning | None,
     device: torch.device | None,
 ) -> bool:
-    """Put a place's mask into the network for good: cut out, or as a fixed mask. False if it has to be drawn."""
+    """Fix a place's mask in the network: cut its units out, or put in a `FixedMask`. False if neither can be done."""
     if ":" in place.name or place.train_calls > 1 or place.module == "":
         return False
     module = network.get_submodule(place.module)
@@ -181,7 +188,7 @@ def _put(network: Module, name: str, module: Module) -> None:
 
 
 class KeyedNetwork(torch.nn.Module):
-    """A network with some of its noise drawn at each call, always by the same key."""
+    """A network that draws some of its noise at each call, always by the same key."""
 
     def __init__(
         self,

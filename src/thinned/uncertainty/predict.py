@@ -1,4 +1,4 @@
-"""`thinned.predict`: Monte-Carlo dropout on any model, in evaluation mode, by key."""
+"""`thinned.predict`: Monte-Carlo dropout on any model, in evaluation mode, with noise by key."""
 
 from __future__ import annotations
 
@@ -36,47 +36,57 @@ def predict(
 ) -> Prediction:
     """Predict with n thinned networks: the mean of their outputs, and how much they differ.
 
-    Only dropout is live. Every place where the model draws noise in training draws it now, by key: dropout modules and
-    functions, attention and recurrent layers, DropPath, DropBlock, masks made by hand. All else stays in evaluation
-    mode, batch normalisation with its running statistics included, and model, buffers, hooks and random state are
-    afterwards what they were, after an exception too.
+    Every place that draws noise in training draws it here too, by key: dropout modules and functions, attention and
+    recurrent layers, DropPath, DropBlock, masks made by hand. Everything else runs as in evaluation mode; for instance,
+    batch normalisation uses its running statistics. Afterwards model, buffers, hooks and random state are what they
+    were before, after an exception too.
 
     `mean = (1/n) sum_t f(x; masks_t)`; with task="classification", f is the softmax of the model's logits.
 
     Arguments:
-        model: any module; the mode that it is in plays no part.
-        x: a tensor, a tuple or dict of tensors that the model is called with (rows on axis 0), or a DataLoader, whose
-            batches are predicted one after another.
-            Rows that depend on one another (the nodes of a graph, time on axis 0) stay in one batch, and masks are that
-            batch's; `engine` says so.
+        model: any module, in training mode or in evaluation mode.
+        x: the arguments of the model's call, with rows on axis 0: a tensor, or a tuple or dict of tensors. Or a
+            DataLoader, whose batches are predicted one after another. If the answer to a row depends on other rows (the
+            nodes of a graph, time on axis 0), a batch is not divided, and its masks belong to the whole batch; `engine`
+            says so.
         n: how many thinned networks.
         seed: the same seed gives the same networks, whatever the batch size, chunks, device or threads.
-        task: "regression": statistics of the outputs as they are; "classification": outputs are logits on axis 1, one
-            logit a row stands for two classes.
-        temperature: logits are divided by it, as `calibrate` fits it; only for classification.
-        sites: patterns of places (`thinned.inspect` names them) that are to draw; the others stay off. All by default.
-        p: another rate for the call: one for all places, or a mapping of patterns to rates.
-        shared_masks: every sample is one thinned network for all rows, so that samples are functions and rows may be
-            taken together. By default each row has masks of its own.
-        samples: keep the samples too, n times the memory of the outputs.
-        levels: which quantiles over the samples.
-        memory: bytes that one chunk of rows and samples may take, about.
-        inputs: what of a DataLoader's batch the model is called with: `batch -> x`. By default the batch itself, the
-            first of a tuple or list, and of a dict what is not called "labels".
-        output: the tensor of the model's answer. By default the answer, its `logits`, or the first of a tuple.
-        device: where batches are moved; by default where the model's parameters are.
-        progress: a line on stderr while a DataLoader is read; by default if that is a terminal.
+        task: "regression": the statistics are those of the outputs. "classification": the outputs are logits, with the
+            classes on axis 1, and the statistics are those of their softmax. One logit a row stands for two classes.
+        temperature: the number that logits are divided by, as `calibrate` fits it; for classification only.
+        sites: patterns for the names of the places that are to draw, as `thinned.inspect` has them; all by default. The
+            other places stay off.
+        p: other rates for this call: one for all places, or a mapping from patterns to rates.
+        shared_masks: every sample is one thinned network for all rows, so that it is a function of x. By default each
+            row has its own masks.
+        samples: return the samples too, in n times the memory of the outputs.
+        levels: the levels of the quantiles over the samples.
+        memory: about how many bytes one chunk of rows and samples may take.
+        inputs: a function `batch -> x`, which takes the model's arguments from a batch. By default they are the first
+            item of a tuple or list, a dict without "label" and "labels", or else the batch itself.
+        output: a function that takes the tensor from the model's answer. By default it is the answer itself, its
+            `logits`, or the first tensor in it.
+        device: the device that batches are moved to; by default that of the model's parameters.
+        progress: whether to count batches on stderr while a DataLoader is read; by default if stderr is a terminal.
 
     Raises:
-        ValueError: nothing is random, a pattern matches nothing, a p that a place can't take, noise that can't be left
-            out or drawn by key, or an answer of another form where the model trains.
+        ValueError: an argument is out of its range.
+        ValueError: nothing is random.
+        ValueError: a pattern matches no place.
+        ValueError: a place can't take the p given for it.
+        ValueError: the noise of a place can't be left out, or can't be drawn by key.
+        ValueError: `shared_masks` is given for a model in which rows depend on one another.
+        ValueError: the answer has another form in training mode, or not the same shape in all samples.
+        NotImplementedError: the model draws by hand from a law that can't be drawn by key.
+        RuntimeError: no place draws noise, although some did when the model was inspected.
         TypeError: a model or x of the wrong kind.
 
-    What it does not give: a posterior. The spread is that of the networks that dropout trained, and it can fail to grow
-    away from the data (docs/guides/predict.md shows how to test that).
+    The result is no posterior. Its spread is that of the networks that dropout trained, and it can fail to grow away
+    from the training data (docs/guides/predict.md shows how to test this).
 
-    Cost: the calls before the first noise once a chunk, the rest n times, in one batch where `torch.func.vmap` can.
-    Memory does not grow with the data, but for the statistics themselves. Source: Gal and Ghahramani 2016.
+    Cost: for each chunk, the calls before the first noise once, and all later calls n times; the samples run as one
+    batch where `torch.func.vmap` can do so. Only the statistics need more memory for more data. Source: Gal and
+    Ghahramani 2016.
 
     >>> from torch import nn
     >>> net = nn.Sequential(nn.Linear(2, 64), nn.ReLU(), nn.Dropout(0.5), nn.Linear(64, 1))

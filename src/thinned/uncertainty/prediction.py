@@ -1,4 +1,4 @@
-"""What `predict` answers: the mean over thinned networks, how much they differ, and what that says of each row."""
+"""`Prediction`: the mean over thinned networks, how much they differ, and the uncertainty of each row from it."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Prediction:
     n: int  # how many thinned networks
     seed: int
     task: str  # "classification" or "regression"
-    places: tuple[str, ...]  # what drew noise
+    places: tuple[str, ...]  # the names of the places that drew noise
     engine: str  # "vmap", or "loop: " and why the samples could not run as one batch
     samples: Tensor | None = None  # (n, N, ...), if asked for
-    sampled_entropy: Tensor | None = None  # (N,): the mean over samples of their entropies, for classification
-    votes: Tensor | None = None  # (N, classes): how many samples hold the class for the most probable one
+    sampled_entropy: Tensor | None = None  # (N,): the mean of the samples' entropies, for classification
+    votes: Tensor | None = None  # (N, classes): in how many samples the class is the most probable one
 
     @property
     def probability(self) -> Tensor:
@@ -57,9 +57,10 @@ class Prediction:
 
     @property
     def mutual_information(self) -> Tensor:
-        """`(N, ...)`: what a label would tell of the network (BALD): predictive entropy less the samples' mean entropy.
+        """`(N, ...)`: the mutual information of label and network (BALD).
 
-        In nats, 0 or more. Source: Houlsby et al. 2011; Gal, Islam and Ghahramani 2017.
+        The predictive entropy minus the mean entropy of the samples, in nats, 0 or more. Source: Houlsby et al. 2011;
+        Gal, Islam and Ghahramani 2017.
         """
         self._classifies("mutual_information")
         assert self.sampled_entropy is not None
@@ -67,7 +68,7 @@ class Prediction:
 
     @property
     def variation_ratio(self) -> Tensor:
-        """`(N, ...)`: the share of samples whose most probable class is not the samples' most frequent one."""
+        """`(N, ...)`: the share of samples that do not vote for the class with the most votes."""
         self._classifies("variation_ratio")
         assert self.votes is not None
         return 1.0 - self.votes.amax(1) / self.n
@@ -80,7 +81,7 @@ class Prediction:
             )
 
     def to_pandas(self) -> pandas.DataFrame:
-        """One row a row of the data: mean, std and quantiles of each output; for classes, label and uncertainties."""
+        """The rows as a DataFrame: mean, std and quantiles of each output; for classes, label and uncertainties."""
         import pandas
 
         columns: dict[str, Any] = {}

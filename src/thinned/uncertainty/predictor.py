@@ -1,4 +1,4 @@
-"""`thinned.Predictor`: `predict` for many calls, which looks at the model once."""
+"""`thinned.Predictor`: `predict` for many calls, with one inspection of the model."""
 
 from __future__ import annotations
 
@@ -29,36 +29,38 @@ Module = torch.nn.Module
 TASK = Choice(("regression", "classification"))
 LEVELS = (0.05, 0.5, 0.95)
 MEMORY = 2**28
-CACHE = 2**22  # bytes of a chunk of samples that are to stay in the caches, where that is four samples or more
-KINDS = 256  # of arguments, whose looks are kept
+# So many bytes of samples run together, to stay in the CPU's caches. Up to four samples run together even above it.
+CACHE = 2**22
+KINDS = 256  # how many `Look`s a predictor holds
 
-# Modes, hooks for all modules and generators belong to the process.
+# Modes, global module hooks and generators belong to the process, so only one prediction may run in it.
 _one_at_a_time = RLock()
 
 
 class Look(NamedTuple):
-    """What was found out about a model that is called with arguments of one kind."""
+    """The result of one inspection of a model, for arguments of one kind (`kind_of`)."""
 
     runner: Runner
-    entry_bytes: float  # that an entry of the input needs
-    answer_bytes: float  # of a row's answer
+    entry_bytes: float  # the memory that a pass needs for one entry of the input
+    answer_bytes: float  # the size of the answer to one row
 
 
 class Predictor:
-    """Monte-Carlo prediction for calls that come one after another, such as a service's.
+    """Monte-Carlo prediction for many calls one after another, such as those of a service.
 
-    `Predictor(model, n, ...)(x)` is `predict(model, x, n, ...)`, number for number. Where `predict` first finds out how
-    the model draws, in some six passes over two rows, this does it at its first call, and again when a module, or a
-    number, flag or text that one, its hooks or its configuration holds, has changed, or the model is called with rows
-    of another shape or with another flag. Where a global variable, or what the rows hold, decides about noise and
-    changes, make a new one.
+    `Predictor(model, n, ...)(x)` is `predict(model, x, n, ...)`, number for number. `predict` inspects the model at
+    each call, in about six passes over two rows. A predictor inspects it at the first call, and again in two cases:
+    when a module has changed, or a number, flag or text in a module, its hooks or its configuration; and when the model
+    is called with rows of another shape, or with other flags, numbers or texts. No other change is noticed. If noise
+    depends on a global variable or on the values in the rows, and these change, make a new predictor.
 
-    Arguments: those of `predict`. Of a call: `x`, `inputs` and `progress` as there, and `first_row`, the number of x's
-        first row in all of the data. Rows 64 to 127 with first_row=64 get the masks that they have beside the first 64.
+    Arguments: those of `predict`. Of a call: `x`, `inputs` and `progress` as in `predict`, and `first_row`, the number
+        of x's first row in the whole data. With first_row=64, rows 64 to 127 get the masks that they get in one call
+        with rows 0 to 63.
 
     Raises: as `predict`.
 
-    Cost: as `predict`, less the look. Calls wait for one another, those of all predictors of the process.
+    Cost: as `predict`, without the inspection. All predictions in the process wait for one another.
 
     >>> from torch import nn
     >>> net = nn.Sequential(nn.Linear(2, 64), nn.ReLU(), nn.Dropout(0.5), nn.Linear(64, 1))
@@ -107,7 +109,7 @@ class Predictor:
         self._sites, self._p, self._alike, self._keep = sites, p, shared_masks, samples
         self._memory, self._output, self._device = min(memory, 2**60), output or first_tensor, device
         self._looks: dict[Any, Look] = {}
-        self._state: list[Any] = []  # of the model, as the looks know it
+        self._state: list[Any] = []  # the `state` of the model at the time of the looks
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_looks": {}, "_state": []}
@@ -137,7 +139,7 @@ class Predictor:
         return joined(parts)
 
     def _batch(self, args: Any, kwargs: Any, size: int, first_row: int) -> list[Prediction]:
-        """Predict a batch, in chunks of rows that fit."""
+        """Predict a batch, in chunks of rows that fit into the memory allowed."""
         kind = kind_of((args, kwargs), size)
         if kind not in self._looks:
             if len(self._looks) >= KINDS:
@@ -159,13 +161,13 @@ class Predictor:
     def _chunks(self, look: Look, args: Any, kwargs: Any, size: int, first_row: int) -> Iterator[Prediction]:
         runner, keys = look.runner, self._keys
         row_bytes = look.entry_bytes * _entries(args, kwargs) / size
-        # Some samples at least pass the model together, and the answers of all are kept and sorted.
+        # Room for four samples that run together, and for the answers of all samples, which are held and sorted.
         row_needs = max(1.0, row_bytes * min(4, len(keys)), ALIVE * look.answer_bytes * len(keys))
         at_once = max(1, min(size, int(self._memory / row_needs)))
         if runner.whole:
             at_once = size
             self._check_whole()
-            keys = fold_in(keys, first_row) if first_row else keys  # rows have no numbers here
+            keys = fold_in(keys, first_row) if first_row else keys  # a whole batch has no row numbers
         fitting = int(min(self._memory, CACHE) / max(1.0, row_bytes * at_once))
         together = max(1, min(len(keys), max(fitting, min(4, int(self._memory / max(1.0, row_bytes * at_once))))))
         for start in range(0, size, at_once):
@@ -188,7 +190,7 @@ class Predictor:
             )
 
     def _looked(self, args: Any, kwargs: Any, size: int) -> Look:
-        """Where the model draws, seen on two rows, or on all if it can't be called with two."""
+        """Inspect the model on two rows, or on all rows if it can't be called with two."""
         few = rows(args, kwargs, size, [0, min(size, 2) - 1])
         try:
             inspection = glance(self._model, *few)
@@ -196,7 +198,7 @@ class Predictor:
             few = rows(args, kwargs, -1, None, copied=True)
             inspection = glance(self._model, *few)
         live = find(inspection, self._sites, self._p)
-        # A quarter of what all calls of a pass make is alive at once, to be careful; a row is never split.
+        # `_bytes` is a careful estimate, because a row can't be divided.
         answers = (inspection.eval.calls[index] for index in inspection.eval.outputs if index >= 0)
         return Look(
             Runner(self._model, live, self._output, self._alike, as_evaluated=self._output is first_tensor),
@@ -213,7 +215,7 @@ class Predictor:
 
 
 def kind_of(value: Any, size: int) -> Any:
-    """The shapes of rows, and the numbers, flags, texts and names that a model is called with."""
+    """The shapes of rows, and the numbers, flags, texts and names among a call's arguments: a key for looks."""
     if isinstance(value, Tensor):
         return value.dtype, tuple(value.shape[1:] if value.ndim and value.shape[0] == size else value.shape)
     if isinstance(value, dict):
@@ -226,10 +228,10 @@ def kind_of(value: Any, size: int) -> Any:
 
 
 def _entries(args: Any, kwargs: Any) -> int:
-    """How large an input is."""
+    """The number of entries in all tensors of an input."""
     return sum(tensor.numel() for tensor in tensors_of((args, kwargs)))
 
 
 def _bytes(trace: Trace) -> float:
-    """What a forward pass makes, in bytes: more than is ever alive at once."""
+    """An upper estimate of the bytes alive at once in a forward pass: a quarter of what all its calls make."""
     return float(sum(torch.Size(call.shape).numel() * call.dtype.itemsize for call in trace.calls)) / 4

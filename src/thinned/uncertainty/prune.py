@@ -1,4 +1,4 @@
-"""Units cut out of a network: where dropout stands between two layers, the dropped units of both can go."""
+"""Cuts dropped units out of a network, where dropout stands between two layers: out of both layers."""
 
 from __future__ import annotations
 
@@ -22,16 +22,19 @@ _LAYERS = {"linear": torch.nn.Linear, "conv1d": torch.nn.Conv1d, "conv2d": torch
 
 @dataclass(frozen=True)
 class Pruning:
-    """A dropout between two layers: which layers, and the normalisation before it."""
+    """A dropout between two layers, from both of which its dropped units can be cut.
 
-    place: str
-    before: str
-    norms: tuple[str, ...]
-    after: str
-    each: int  # inputs of the layer after it that one unit has: more than one where a map was flattened
+    In `Sequential(Linear(4, 64), ReLU(), Dropout(0.5), Linear(64, 2))` it is `Pruning("2", "0", (), "3", 1)`.
+    """
+
+    place: str  # the name of the dropout's place
+    before: str  # the name of the layer before the dropout
+    norms: tuple[str, ...]  # the names of the batch normalisations between this layer and the dropout
+    after: str  # the name of the layer after the dropout
+    each: int  # how many inputs of this layer belong to one unit: more than 1 where a map is flattened
 
     def cut(self, network: Module, kept: Tensor, factor: float) -> None:
-        """Take the units that are not kept out of the network's layers; survivors are multiplied by `factor`."""
+        """Cut out the units where `kept` is False, and multiply the weights that read the others by `factor`."""
         before, after = network.get_submodule(self.before), network.get_submodule(self.after)
         norm: Any
         _keep(before, "weight", 0, kept)
@@ -60,7 +63,7 @@ def _keep(module: Module, name: str, axis: int, kept: Tensor, factor: float = 1.
 
 
 def prunings(model: Module, inspection: Inspection, places: Sequence[Place]) -> Iterator[Pruning]:
-    """The places whose units can be cut out: dropout of whole units or channels, between two layers used once."""
+    """The places whose units can be cut out: dropout of whole units or channels, between two layers that run once."""
     trace = inspection.train
     for place in places:
         calls = [call for call in trace.calls if call.module == place.module and call.draws]
@@ -118,7 +121,7 @@ def _names(*layers: str) -> list[str]:
 
 
 def _layer(model: Module, trace: Trace, call: Call) -> str | None:
-    """The module of a layer's call, if its weights can be cut."""
+    """The name of the module that makes a layer's call; None if its weights can't be cut."""
     if trace.ran.get(call.module) != 1:
         return None
     module = model.get_submodule(call.module)

@@ -1,8 +1,8 @@
-"""Where the rows of a batch lie in a tensor that a model thins.
+"""Where the rows of a batch lie in a tensor that gets noise.
 
-A row's noise must not depend on how many rows are predicted at once. So its positions count from the row: the axis of
-rows is the slowest, wherever the model has it, and an axis that holds rows and something else (heads, windows, steps)
-is taken apart first.
+A row's noise must not depend on how many rows are predicted at once. So the positions of a row follow one another: the
+axis of rows has the largest stride in positions, wherever it is in the tensor. An axis that holds rows and something
+else (heads, windows, steps) is divided first.
 """
 
 from __future__ import annotations
@@ -18,14 +18,17 @@ from ..noise.place import Placement
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Which axis of a tensor has the rows, how many entries a row has there, and whether they lie together."""
+    """Where the rows are in a tensor: on which axis, and in which order there.
 
-    axis: int | None = None  # None: the tensor has no rows, and one draw serves all of them
-    each: int = 1  # entries a row on that axis
-    together: bool = True  # [row 0, row 0, row 1, row 1], or one of every row in turn
+    Attention weights of 2 rows with 8 heads, in a tensor of shape (16, 9, 9), have `Layout(axis=0, each=8)`.
+    """
+
+    axis: int | None = None  # the axis with the rows; None: the tensor has no rows, and one draw serves all rows
+    each: int = 1  # how many entries a row has on this axis
+    together: bool = True  # True: [row 0, row 0, row 1, row 1]; False: [row 0, row 1, row 0, row 1]
 
     def split(self, x: Tensor) -> tuple[Tensor, int | None]:
-        """The tensor with an axis of rows alone, and which one that is."""
+        """The tensor with an axis for the rows alone, and the number of this axis."""
         if self.axis is None or self.each == 1:
             return x, self.axis
         rows = x.shape[self.axis] // self.each
@@ -33,7 +36,7 @@ class Layout:
         return x.unflatten(self.axis, sizes), self.axis + (not self.together)
 
     def rows(self, x: Tensor) -> int | None:
-        """How many rows a tensor has; None where it has no axis of rows."""
+        """How many rows a tensor has; None if the layout has no axis of rows, -1 if the tensor does not fit it."""
         if self.axis is None or self.axis >= x.ndim:
             return None if self.axis is None else -1
         rows, rest = divmod(x.shape[self.axis], self.each)
@@ -46,21 +49,21 @@ class Layout:
         return tuple(axis + (axis > self.axis) for axis in axes)
 
 
-RAGGED = 2**32  # positions that a row has, where its length may be another beside other rows
+RAGGED = 2**32  # positions for each row, where its padded length depends on the other rows
 
 
 def placement(
     shape: Sequence[int], rows: int | None, first: int, shared: Sequence[int], alike: bool, ragged: bool = False
 ) -> Placement:
-    """Positions in which the rows come first.
+    """The positions of a tensor's elements, with the axis of rows as the slowest one.
 
     Arguments:
-        shape: the tensor's.
+        shape: the shape of the tensor.
         rows: its axis of rows, or None.
-        first: the number, in all of the data, of the first row.
+        first: the number of the tensor's first row in the whole data.
         shared: axes along which one draw is shared.
-        alike: every row has the same noise.
-        ragged: how many steps there are depends on the other rows.
+        alike: whether every row has the same noise.
+        ragged: whether the number of steps depends on the other rows.
 
     >>> placement((20, 3, 5), 1, 0, (), False).strides  # 3 rows of 20 steps and 5 features
     (5, 100, 1)
@@ -81,9 +84,9 @@ def placement(
 
 
 def layout(two: Sequence[int], three: Sequence[int]) -> Layout | None:
-    """How rows lie in a tensor, by its shapes for two rows and for three; None if they can't be told.
+    """The layout of a tensor, found from its shapes with two rows and with three; None if it can't be found.
 
-    Entries of a row on one axis are taken to lie together; `spread` says whether they do.
+    Entries of a row on one axis are assumed to lie together; `together` tests this.
 
     >>> layout((2, 8), (3, 8))
     Layout(axis=0, each=1, together=True)
@@ -105,7 +108,7 @@ def layout(two: Sequence[int], three: Sequence[int]) -> Layout | None:
 
 
 def together(found: Layout, ours: Tensor, other: Tensor) -> bool:
-    """Whether a row's entries lie together, by a tensor and the same one after the second of two rows has changed."""
+    """Whether a row's entries lie together: found from a tensor with two equal rows, and with the second changed."""
     assert found.axis is not None
     changed = (ours != other).movedim(found.axis, 0).flatten(1).any(1).tolist()
     last, first = changed[found.each :], changed[: found.each]
@@ -115,16 +118,23 @@ def together(found: Layout, ours: Tensor, other: Tensor) -> bool:
 
 
 def in_order(found: Layout, ours: Tensor, other: Tensor, swapped: Tensor) -> bool:
-    """Whether rows lie in the order in which they came: by two equal rows, and by a changed one after and before it."""
+    """Whether rows lie in the order of the batch.
+
+    Found from a tensor with two equal rows, with the second of them changed, and with these two swapped.
+    """
     split = [found.split(x) for x in (ours, other, swapped)]
     first = [x.movedim(axis or 0, 0) for x, axis in split]
-    here = tuple(slice(min(sizes)) for sizes in zip(*(x.shape for x in first), strict=True))  # steps that all have
+    # A tensor may have more steps than another: compare those that all three have.
+    here = tuple(slice(min(sizes)) for sizes in zip(*(x.shape for x in first), strict=True))
     equal, pair, back = (x[here] for x in first)
     return _alike(equal[0], pair[0]) and _alike(equal[1], back[1]) and _alike(pair[1], back[0])
 
 
 def independent(two: Tensor, three: Tensor, other: Tensor, swapped: Tensor) -> bool:
-    """Whether a row's answer is its own: by two and by three equal rows, and two of which one has changed."""
+    """Whether the answer to a row depends on this row alone.
+
+    Found from the answers to two equal rows, to three, to two of which the second is changed, and to these two swapped.
+    """
     if two.ndim == 0 or (len(two), len(three), len(other), len(swapped)) != (2, 3, 2, 2):
         return False
     pairs = ((two[0], two[1]), (three[0], three[2]), (two[0], other[0]), (two[0], swapped[1]), (other[1], swapped[0]))
@@ -132,7 +142,7 @@ def independent(two: Tensor, three: Tensor, other: Tensor, swapped: Tensor) -> b
 
 
 def _alike(one: Tensor, other: Tensor) -> bool:
-    """Equal but for rounding, which depends on how many rows are computed at once."""
+    """Whether two tensors are equal up to rounding, which depends on how many rows are computed at once."""
     if one.shape != other.shape:
         return False
     exact = torch.finfo(one.dtype).eps ** 0.5 if one.is_floating_point() else 0.0

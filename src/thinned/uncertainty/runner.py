@@ -1,4 +1,4 @@
-"""A model run with its noise on and all else off, for many samples of the same rows."""
+"""Runs a model in evaluation mode with its noise on, for many samples of the same rows."""
 
 from __future__ import annotations
 
@@ -25,20 +25,25 @@ Module = torch.nn.Module
 
 
 class Runner:
-    """A model, an example of its arguments, and its noise; `rows` of a batch are run for one sample or for many."""
+    """Runs one model on arguments of one kind, for one sample or for many, with noise by the samples' keys.
+
+    `with runner.entered():` is around all runs. There, `probe` first finds where rows lie, and then `samples` gives the
+    outputs.
+    """
 
     def __init__(
         self, model: Module, live: Live, output: Callable[[Any], Tensor], alike: bool, *, as_evaluated: bool = False
     ) -> None:
         self.model, self.live, self._output = model, live, output
         self.sampler = Sampler(model, live.calls, live.told, live.flipped, {}, alike)
-        self._as_evaluated = as_evaluated  # whether the answer must have the form that it has in evaluation
+        self._as_evaluated = as_evaluated  # whether the answer must have the same form as in evaluation
         self._probed_before = False
-        self.whole = False  # the rows are one: what is said of one hangs on the others
-        self._watched = False  # whether a pass has been watched for draws that are not ours
-        self._writes = False  # the model writes into its arguments
+        self.whole = False  # whether the batch is one unit, because rows depend on one another
+        self._watched = False  # whether a pass has been watched for draws that are not by key
+        self._writes = False  # whether the model writes into its arguments
         self.by_python = any(place.kind == "random" for place in live.places)
-        # Why samples run one by one, once that is known; what comes before the first noise may depend on such draws.
+        # Why samples run one by one; "" as long as they run as one batch. Calls before the first noise may depend on
+        # `random` or `numpy.random`, so then their results are not remembered.
         self.why_loop = "random numbers of Python or NumPy" if self.by_python else ""
         self.remembers = not self.by_python
         _in_python(model, live)
@@ -51,19 +56,19 @@ class Runner:
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """The model in evaluation mode, with the owners of its noise told that they train."""
+        """A context manager: the model in evaluation mode, but for the modules that draw only in training mode."""
         modules = self.sampler.running.modules
         self.model.eval()
         for name in self.live.flipped | self.live.trial:
             modules[name].training = True
         with (
             warnings.catch_warnings(),
-            torch.inference_mode(False),  # whose tensors do not tell when they are written to
+            torch.inference_mode(False),  # tensors of inference mode do not count writes
             torch.no_grad(),
             eager(),
             self.sampler.running.followed(),
         ):
-            warnings.filterwarnings("ignore", "Using `torch.compile")  # of hooks that fire twice, which is no harm here
+            warnings.filterwarnings("ignore", "Using `torch.compile")  # that hooks run twice: harmless here
             yield
 
     def once(self, args: Any, kwargs: Any, key: Tensor) -> Tensor:
@@ -85,20 +90,21 @@ class Runner:
         return answer
 
     def probe(self, args: Any, kwargs: Any, batch: int) -> None:
-        """Find where rows lie at every noisy call, once: all arguments of a runner are of one kind."""
+        """Find where rows lie at every noisy call. Once is enough, as all arguments of a runner are of one kind."""
         if not self._probed_before:
             self.sampler.rows = None
             self.sampler.layouts, self.whole = self._probed(args, kwargs, batch)
             self._probed_before = True
 
     def take_whole(self) -> None:
-        """Rows like the last ones turned out not to lie where they were looked for: they are one."""
+        """From now on treat a batch as one unit, because a pass had rows where the layouts don't have them."""
         self.sampler.layouts, self.whole, self.sampler.misplaced = {}, True, False
 
     def _probed(self, args: Any, kwargs: Any, batch: int) -> tuple[dict[Number, Layout], bool]:
-        """By two rows, by three, and by a change of one; and whether the rows depend on one another.
+        """The layout at each noisy call, and whether the rows depend on one another.
 
-        Where the model can't be called with two rows, as with two nodes of a graph, all are one.
+        The model runs on two equal rows, on three, and on two of which one is changed. Where it can't be called with
+        two rows, such as two nodes of a graph, the batch is one unit.
         """
         two = rows(args, kwargs, batch, [0, 0])
         self._settle(args, kwargs, two)
@@ -106,7 +112,7 @@ class Runner:
         layouts, whole = self._lying(args, kwargs, batch, two)
         if whole or self.sampler.level is None:
             return layouts, whole
-        # A mask made by hand may have hidden all: once more with the other one.
+        # A mask made by hand may have dropped everything. So probe again with a uniform number at the other end.
         self.sampler.level = LOW
         try:
             more, whole = self._lying(args, kwargs, batch, two)
@@ -144,7 +150,7 @@ class Runner:
         return layouts, False
 
     def _seen(self, args: Any, kwargs: Any) -> tuple[dict[Number, Tensor], Any]:
-        """What every noisy call acts on, and the answer, without any noise."""
+        """Run the model without noise. Returns: the tensor that each noisy call acts on, and the answer."""
         seen: dict[Number, Tensor] = {}
         self.sampler.seen = seen
         args, kwargs = rows(args, kwargs, -1, None, copied=True)
@@ -152,7 +158,7 @@ class Runner:
         versions = [tensor._version for tensor in given]
         drawn: list[Draw] = []
         try:
-            # Once: it takes its time.
+            # In one pass only, because a dispatch mode is slow.
             with nullcontext() if self._watched else DrawMode(drawn.append):
                 answer = self._answer(args, kwargs, IDLE)
         finally:
@@ -175,7 +181,7 @@ class Runner:
         return seen, answer
 
     def _settle(self, args: Any, kwargs: Any, two: Any) -> None:
-        """Leave out what runs only in training and changes the answer's form: auxiliary classifiers."""
+        """Leave out modules that run only in training and change the form of the answer: auxiliary classifiers."""
         if not self.live.trial:
             return
         try:
@@ -198,7 +204,7 @@ class Runner:
 
     @outermost
     def _plain(self, args: Any, kwargs: Any) -> Any:
-        """The answer in evaluation."""
+        """The model's answer with all modules in evaluation mode."""
         modules = [self.sampler.running.modules[name] for name in self.live.flipped | self.live.trial]
         copied = rows(args, kwargs, -1, None, copied=True)
         for module in modules:
@@ -210,7 +216,7 @@ class Runner:
                 module.training = True
 
     def _check_form(self, args: Any, kwargs: Any, answer: Any) -> None:
-        """Refuse a model whose own forward draws noise where it trains, and then answers something else as well."""
+        """Refuse a model that answers in another form while the modules that draw are in training mode."""
         modules = [self.sampler.running.modules[name] for name in self.live.flipped]
         if not self._as_evaluated or not any(True for module in modules for _ in module.children()):
             return
@@ -226,7 +232,8 @@ class Runner:
     def samples(self, args: Any, kwargs: Any, keys: Tensor, first_row: int) -> Tensor:
         """The outputs `(len(keys), rows, ...)` of the samples with these keys.
 
-        Raises: Misplaced, where rows are not where they were looked for.
+        Raises:
+            Misplaced: rows are not where the layouts have them.
         """
         self.sampler.first_row = 0 if self.whole else first_row
         self.sampler.rows = None if self.whole else batch_size(args, kwargs)
@@ -241,11 +248,11 @@ class Runner:
         return found
 
     def forget(self) -> None:
-        """Other rows come: what was computed before the first noise is of no use."""
+        """Forget the remembered results: they belong to other rows than the next ones."""
         self.sampler.forget()
 
     def _samples(self, args: Any, kwargs: Any, keys: Tensor) -> Tensor | None:
-        """All samples as one batch, or one by one; None if what is remembered can't stand for a pass."""
+        """Run all samples as one batch, or one by one; None if the remembered results can't be used in another pass."""
         if not self.why_loop and len(keys) > 1:
             try:
                 result: Tensor = torch.func.vmap(lambda key: self.once(args, kwargs, key), randomness="error")(keys)
@@ -272,7 +279,7 @@ class Runner:
         return torch.stack(drawn)
 
     def _check_places(self) -> None:
-        if self.sampler.misplaced:  # the model itself may have caught what told of it
+        if self.sampler.misplaced:  # a flag, because the model may have caught the exception
             raise Misplaced
 
 
@@ -282,7 +289,7 @@ def _form(answer: Any) -> str:
 
 
 def _changed(args: Any, kwargs: Any, batch: int, two: Any) -> tuple[Any, Any]:
-    """Two rows that differ, in both orders: the first two of the data, or a row and an altered one."""
+    """Two rows that differ, and these two swapped: the first two of the data, or a row and an altered copy."""
     if batch > 1:
         pair = rows(args, kwargs, batch, [0, 1])
         if any(not torch.equal(*both) for both in zip(tensors_of(pair), tensors_of(two), strict=True)):
@@ -291,7 +298,7 @@ def _changed(args: Any, kwargs: Any, batch: int, two: Any) -> tuple[Any, Any]:
 
 
 def _in_python(model: Module, live: Live) -> None:
-    """Refuse places inside of TorchScript, whose calls nobody sees."""
+    """Refuse places inside of TorchScript, whose calls no function mode sees."""
     modules = dict(model.named_modules())
     for place in live.places:
         if isinstance(modules.get(place.module), torch.jit.ScriptModule):
@@ -304,9 +311,9 @@ def _in_python(model: Module, live: Live) -> None:
 def rows(
     args: Any, kwargs: Any, batch: int, picked: Any, altered: int | None = None, *, copied: bool = False
 ) -> tuple[Any, Any]:
-    """The arguments with only these rows of every tensor that has `batch` of them.
+    """The arguments with only the `picked` rows of every tensor that has `batch` rows.
 
-    If asked, one of the rows is altered, where it holds real numbers; or all tensors are copied as they are.
+    `altered` is the number of a picked row whose real numbers are changed. With `copied`, all tensors are copied whole.
     """
 
     def pick(value: Any) -> Any:

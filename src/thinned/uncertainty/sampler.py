@@ -1,7 +1,8 @@
 """A model's forward pass with its noise on, by key, while the model itself stays in evaluation mode.
 
-Every call of torch passes through this mode while the model runs. A call that drops is given its p and our noise; the
-calls before the first of them are remembered by the first sample's pass, and not computed again for the next ones.
+While the model runs, every call of torch passes through `Sampler`, a function mode. A call that drops gets its p and
+noise by key from it. The results of the calls before the first noise are the same for all samples. So the first pass
+remembers them, and later passes do not compute them again.
 """
 
 from __future__ import annotations
@@ -33,29 +34,31 @@ from .rows import Layout, placement
 
 Module = torch.nn.Module
 
-IDLE = torch.tensor(0, device="cpu")  # the key of passes whose noise nobody sees
+IDLE = torch.tensor(0, device="cpu")  # the key of passes without noise
 HIGH, LOW = 1 - 2**-24, 2**-24  # uniform numbers that keep all units in `rand > p`, or in `rand < 1 - p`
 Number = tuple[str, int]  # a module's name, and which of its noisy calls in a forward pass
 
 
-# An error, so that hooks that are to run always do; of a model that catches it, `Sampler.unrepeated` tells.
+# An Exception, for which torch runs hooks with `always_call`. If a model catches it, `Sampler.unrepeated` tells of it.
 class Unrepeated(Exception):  # noqa: N818  no fault of anybody's
-    """What is remembered can't stand for a pass: a result was written to, or other calls are made."""
+    """The remembered results can't be used in this pass: one was written to, or the pass makes other calls."""
 
 
 class Misplaced(Exception):  # noqa: N818
-    """A noisy call has other rows than those that the model was called with."""
+    """A noisy call acts on a tensor that does not have the rows that the model was called with."""
 
 
 class Sampler(TorchFunctionMode):
-    """One model's noise.
+    """The function mode that turns a model's noise on, by key.
+
+    A pass for one sample is `sampler.begin(key)`, then a run of the model inside `with sampler:`, then `sampler.end()`.
 
     Arguments:
-        live: which calls drop, and with which p; None for those that say it themselves.
-        told: which of them are told one by one whether they train.
-        flipped: modules whose `training` is True for the occasion; their batch normalisation is kept in evaluation.
-        layouts: where rows lie at each noisy call, as `rows.layout` found.
-        alike: all rows have the same masks.
+        live: the calls that drop, as in `Live.calls`.
+        told: those of them that drop only where their own training flag is true.
+        flipped: modules that are in training mode during a pass; batch normalisation in them runs as in evaluation.
+        layouts: where rows lie at each noisy call, as `rows.layout` found it.
+        alike: whether all rows have the same masks.
     """
 
     def __init__(
@@ -71,26 +74,26 @@ class Sampler(TorchFunctionMode):
         self.running = Running(model)
         self._live, self._told, self.flipped, self.layouts, self._alike = live, told, flipped, layouts, alike
         self._owners = {module for module, *_ in live}
-        self.unrepeated = False  # whether what is remembered could not stand for a pass
+        self.unrepeated = False  # whether the remembered results could not be used in a pass
         self.misplaced = False  # whether rows were not where `layouts` has them
         self.first_row = 0
-        self.rows: int | None = None  # how many there are; None where they are one, or nobody asks
+        self.rows: int | None = None  # how many rows there are; None: not checked
         self.log: list[tuple[Any, Any]] = []  # functions and results of the calls before the first noise
-        self.seen: dict[Number, Tensor] | None = None  # what each noisy call acts on; no noise is made then
-        self.level: float | None = None  # which uniform number was asked for then, HIGH unless set
-        self.ragged: set[Number] = set()  # which of them have as many steps as the longest row
+        self.seen: dict[Number, Tensor] | None = None  # in a probe: what each noisy call acts on, without noise
+        self.level: float | None = None  # in a probe: the value of all uniform numbers, HIGH unless set
+        self.ragged: set[Number] = set()  # the noisy calls that have as many steps as the longest row
         self._storages: set[int] = set()
         self._versions: list[tuple[Tensor, int]] = []
         self._recording = False
         self.begin(IDLE)
 
     def begin(self, key: Tensor) -> None:
-        """Begin a forward pass, the one of the sample with this key."""
+        """Begin the forward pass of the sample with this key."""
         self.key = key
         self._order = 0
         self._counts: dict[str, int] = {}
         self._replaced: Any = None
-        self._stale: dict[int, Tensor] = {}  # what was replaced, by its storage: alive, so that none else gets that
+        self._stale: dict[int, Tensor] = {}  # replaced tensors, by storage; held, so that none is reused
         if self._recording:
             self.log = []
 
@@ -99,7 +102,7 @@ class Sampler(TorchFunctionMode):
         self._recording = self.unrepeated = False
 
     def remember(self) -> None:
-        """Keep what the next pass computes before its first noise."""
+        """Remember the results of the next pass's calls before its first noise."""
         self.forget()
         self._recording = True
 
@@ -108,14 +111,14 @@ class Sampler(TorchFunctionMode):
         kept = [tensor for _, result in self.log for tensor in tensors_of(result)]
         self._storages = {_storage(tensor) for tensor in kept} - {0}
         self._versions = [(tensor, tensor._version) for tensor in kept if not tensor.is_inference()]
-        # Of a transform's inside, or of a graph that is there for one backward pass.
+        # A tensor of a transform can't be used after it, and an autograd graph serves one backward pass only.
         self.unrepeated = any(
             is_wrapped(tensor) or (tensor.requires_grad and not isinstance(tensor, torch.nn.Parameter))
             for tensor in kept
         )
 
     def end(self) -> None:
-        """End a pass, and see whether it has written to what is remembered."""
+        """End a pass, and check whether it has written to a remembered result."""
         if self._recording:
             self._stop_recording()
         if any(tensor._version != version for tensor, version in self._versions):
@@ -158,7 +161,7 @@ class Sampler(TorchFunctionMode):
         return result
 
     def _rate(self, func: Any, name: str, args: Any, kwargs: Any) -> float | None:
-        """The p of a call that is to be thinned now, 0 if not; None for a call to leave alone."""
+        """The p of a call that is to drop; 0 for a call to switch off; None for a call to leave alone."""
         module = self.running.name
         if module not in self._owners:
             return None
@@ -198,7 +201,7 @@ class Sampler(TorchFunctionMode):
         return self._written(x, thinned) if writes else thinned
 
     def _ours(self, func: Any, args: Any) -> Tensor:
-        """An operator of thinned's, with its law and its shared axes, and the key and positions of this sample."""
+        """Run an operator of thinned with its own law and shared axes, and the key and positions of this sample."""
         x, _, law, linear, strides, _ = args
         shared = [axis for axis, step in enumerate(strides) if step == 0]
         number, found = self._number(x)
@@ -212,7 +215,7 @@ class Sampler(TorchFunctionMode):
         )
         return made.reshape(x.shape)
 
-    # What `noises` asks for.
+    # The methods of a `NoiseSource`.
 
     @property
     def packed(self) -> PackedSequence | None:
@@ -251,10 +254,10 @@ class Sampler(TorchFunctionMode):
         return result.reshape(x.shape)
 
     def _quick(self, x: Tensor, number: Number, law: Tensor, where: Placement) -> Tensor | None:
-        """`thinned::drop` around the dispatcher, where a batch of keys takes a millisecond; None if it can't."""
+        """`thinned::drop` without the dispatcher, which takes a millisecond for a batch of keys; None if it can't."""
         key, batched = self.key, is_batched(self.key)
         if x.requires_grad and torch.is_grad_enabled():
-            return None  # the operator has a derivative
+            return None  # only the operator has a derivative
         value = x
         if batched:
             level, key = batch_level(key), batch_tensor(key)
@@ -270,13 +273,18 @@ class Sampler(TorchFunctionMode):
         return add_batch_axis(made, 0, level) if batched else made
 
     def _keys(self, number: Number, parents: Tensor) -> Tensor:
-        """`_own` of keys that are plain numbers."""
+        """`_own` for a tensor of keys outside of any transform."""
         module, count = number
         numbers = fold_numbers([key % 2**64 for key in parents.flatten().tolist()], site_number(module))
         own = [signed(key) for key in fold_numbers(numbers, count)]
         return torch.tensor(own, dtype=torch.int64, device="cpu").reshape(parents.shape)
 
     def _number(self, x: Tensor) -> tuple[Number, Layout]:
+        """The number of the noisy call that is made now, and its layout.
+
+        Raises:
+            Misplaced: `x` does not have the rows that the layout says.
+        """
         module = self.running.name
         count = self._counts.get(module, 0)
         self._counts[module] = count + 1
@@ -300,7 +308,7 @@ class Sampler(TorchFunctionMode):
     # Writes.
 
     def _written(self, target: Tensor, drawn: Tensor) -> Tensor:
-        """Noise written in place: into the tensor, or, where all samples share that, in its stead from here on."""
+        """Write noise in place. If all samples share `target`, later calls get `drawn` instead of it."""
         if is_batched(drawn) and not is_batched(target):
             if self._replaced is None:
                 self._replaced = WeakIdKeyDictionary()
@@ -310,7 +318,7 @@ class Sampler(TorchFunctionMode):
         return target.copy_(drawn)
 
     def current(self, answer: Tensor) -> Tensor:
-        """A tensor of the model's answer, or the noise that stands in its stead."""
+        """A tensor of the model's answer, or the tensor that replaces it (`_written`)."""
         found: Tensor = answer if self._replaced is None else self._current(answer)
         return found
 
@@ -334,7 +342,7 @@ class Sampler(TorchFunctionMode):
 
 
 def _storage(tensor: Tensor) -> int:
-    """Where a tensor's numbers are; 0 for one that has no such place."""
+    """The address of a tensor's storage; 0 for a tensor without one."""
     try:
         return tensor.untyped_storage().data_ptr()
     except (NotImplementedError, RuntimeError):
@@ -342,7 +350,7 @@ def _storage(tensor: Tensor) -> int:
 
 
 def _linear(x: Tensor, *parameters: Any) -> Tensor:
-    """`linear` of all samples at once: vmap's own rule adds the bias in a pass of its own."""
+    """`linear` for all samples in one call. vmap's own rule would add the bias in a second pass over the result."""
     plain = not any(parameter is not None and is_wrapped(parameter) for parameter in parameters)
     if not plain or not is_batched(x) or is_wrapped(batch_tensor(x)):
         return torch.nn.functional.linear(x, *parameters)
@@ -352,7 +360,7 @@ def _linear(x: Tensor, *parameters: Any) -> Tensor:
 
 
 def _samples_first(x: Tensor) -> Tensor:
-    """What a batched tensor of vmap's is made of, with the axis of samples first."""
+    """The plain tensor inside a batched tensor of vmap, with the axis of samples first."""
     return batch_tensor(x).movedim(batch_axis(x), 0)
 
 
@@ -361,7 +369,7 @@ _UNIT = torch.ones(1, dtype=torch.float64, device="cpu")
 
 
 def _in_evaluation(args: Any, kwargs: Any) -> tuple[Any, Any]:
-    """A call of batch or instance normalisation that uses its running statistics, where it has them."""
+    """The arguments of batch or instance normalisation, set to use its running statistics where it has them."""
     named = dict(zip(("input", "running_mean", "running_var", "weight", "bias", "training"), args, strict=False))
     if {**named, **kwargs}.get("running_mean") is None:
         return args, kwargs

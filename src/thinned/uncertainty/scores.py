@@ -1,6 +1,6 @@
-"""How good predictions and their uncertainties are, by the targets: proper scores, calibration, what errors it finds.
+"""How good predictions and their uncertainties are, given the targets: proper scores, calibration, finding of errors.
 
-Needs TorchMetrics, where that has the score: pip install 'thinned[study]'.
+TorchMetrics computes some of them: pip install 'thinned[study]'.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ class ClassScores:
     rows: int
     accuracy: float
     nll: float  # mean -ln p of the true class
-    brier: float  # mean squared distance of the probabilities from the true class, in [0, 2]
+    brier: float  # mean squared distance of the probabilities from the one-hot true class, in [0, 2]
     ece: float  # expected calibration error, 15 bins
-    error_auroc: float  # of finding errors by `1 - max_probability`; nan where all rows are right, or none
+    error_auroc: float  # of finding wrong rows by `1 - max_probability`; nan where all rows are right, or all wrong
     aurc: float  # area under the risk-coverage curve
 
     def __str__(self) -> str:
@@ -44,8 +44,8 @@ class ValueScores:
     rows: int
     rmse: float
     log_likelihood: float  # mean ln density of the targets under the mixture of the samples; higher is better
-    coverage: dict[float, float]  # of the central interval that should hold this share of the targets
-    calibration: float  # root mean square of coverage less what it should be
+    coverage: dict[float, float]  # by level: the share of targets in the central interval of this probability
+    calibration: float  # root mean square of coverage minus level
     sharpness: float  # the mean predicted standard deviation
 
     def __str__(self) -> str:
@@ -60,10 +60,12 @@ def class_scores(prediction: Prediction | Tensor, target: Tensor) -> ClassScores
     """Score class probabilities.
 
     Arguments:
-        prediction: of `predict(..., task="classification")`, or probabilities `(N, classes)`.
+        prediction: the result of `predict(..., task="classification")`, or probabilities `(N, classes)`.
         target: the true classes, `(N,)`, integers.
 
-    Raises: ValueError where the two don't fit.
+    Raises:
+        ValueError: the shapes of `prediction` and `target` don't fit, or `target` has real numbers.
+        ImportError: TorchMetrics is not installed.
 
     >>> scores = class_scores(torch.tensor([[0.9, 0.1], [0.4, 0.6], [0.6, 0.4]]), torch.tensor([0, 1, 1]))
     >>> round(scores.accuracy, 3), round(scores.brier, 3), scores.error_auroc
@@ -90,17 +92,20 @@ def class_scores(prediction: Prediction | Tensor, target: Tensor) -> ClassScores
 
 
 def value_scores(prediction: Prediction, target: Tensor, sigma: float = 0.0) -> ValueScores:
-    """Score predicted numbers, as a mixture: each sample a normal of standard deviation `sigma` about its output.
+    """Score predicted numbers, as a mixture of normals: one about each sample, with standard deviation `sigma`.
 
     `ln p(y) = ln (1/n) sum_t N(y; f_t(x), sigma^2)`.
 
     Arguments:
-        prediction: of `predict(..., samples=True)`, with one output a row.
-        target: `(N,)` or `(N, 1)`.
-        sigma: the noise of the targets, in their unit, as `calibrate` fits it: samples of the network alone leave it
-            out. At 0 the log-likelihood is that of one normal with the samples' mean and deviation.
+        prediction: the result of `predict(..., samples=True)`, with one output a row.
+        target: the true values, `(N,)` or `(N, 1)`.
+        sigma: the standard deviation of the targets' noise, in their unit, as `calibrate` fits it. The samples of the
+            network do not contain this noise. At 0, the log-likelihood is that of one normal with the mean and the
+            standard deviation of the samples.
 
-    Raises: ValueError without samples, or where shapes don't fit.
+    Raises:
+        ValueError: `prediction` has no samples.
+        ValueError: the shapes of `prediction` and `target` don't fit.
 
     Source: Gal and Ghahramani 2016, equation 8.
     """
@@ -140,7 +145,7 @@ def log_mixture(drawn: Tensor, value: Tensor, sigma: float) -> Tensor:
 
 
 def _depth(drawn: Tensor, value: Tensor, sigma: float) -> Tensor:
-    """The share of the predicted law that the central interval up to each target holds: `|2 F(y) - 1|`."""
+    """The probability of the central interval that has each target at one end: `|2 F(y) - 1|`."""
     if sigma > 0.0:
         below = torch.special.ndtr((value - drawn) / sigma).mean(0)
     else:
@@ -150,7 +155,7 @@ def _depth(drawn: Tensor, value: Tensor, sigma: float) -> Tensor:
 
 
 def risk_coverage(uncertainty: Tensor, wrong: Tensor) -> tuple[Tensor, Tensor]:
-    """The error rate among the surest rows, for every number of them: coverage `(N,)` in (0, 1], and risk `(N,)`.
+    """The error rate among the k most certain rows, for each k: coverage k / N `(N,)`, and risk `(N,)`.
 
     >>> coverage, risk = risk_coverage(torch.tensor([0.1, 0.9, 0.5]), torch.tensor([False, True, False]))
     >>> [round(value, 2) for value in risk.tolist()]
@@ -163,15 +168,15 @@ def risk_coverage(uncertainty: Tensor, wrong: Tensor) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class Reliability:
-    """How often rows of a confidence are right, in equal bins of the most probable class's probability."""
+    """How often rows are right, by confidence: the probability of the most probable class, in equal bins."""
 
-    edges: Tensor  # (bins + 1,)
-    rows: Tensor  # (bins,)
-    confidence: Tensor  # (bins,), the mean; nan where there are no rows
-    accuracy: Tensor  # (bins,)
+    edges: Tensor  # (bins + 1,), the edges of the bins
+    rows: Tensor  # (bins,), how many rows each bin has
+    confidence: Tensor  # (bins,), the mean confidence; nan in a bin without rows
+    accuracy: Tensor  # (bins,), the share of rows that are right; nan in a bin without rows
 
     def plot(self, axes: Any = None) -> Any:
-        """The reliability diagram, on matplotlib's axes; new ones by default. Needs matplotlib."""
+        """Plot the reliability diagram on axes of matplotlib, new ones by default. Needs matplotlib."""
         if axes is None:
             from matplotlib.figure import Figure
 
@@ -197,7 +202,7 @@ def reliability(prediction: Prediction | Tensor, target: Tensor, bins: int = BIN
     sure, label = probability.max(1)
     right = (label == target).double()
     edges = torch.linspace(0.0, 1.0, bins + 1, dtype=torch.float64, device="cpu")
-    # A bin has its upper edge and not its lower one, in the probabilities' own precision.
+    # A bin has its upper edge and not its lower one. The edges are compared in the dtype of the probabilities.
     which = torch.bucketize(sure, edges.to(sure.dtype), right=False).clamp(1, bins) - 1
     rows = torch.bincount(which, minlength=bins)
 

@@ -1,4 +1,4 @@
-"""What a model's noise may hang on, as a list that can be compared with a later one's."""
+"""The state that a model's noise may depend on, as a list to compare with a later one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..nn.names import named_modules
 
 Module = torch.nn.Module
 
-DEPTH = 4  # a module's hooks, one of them, its table of rates, a rate
+DEPTH = 4  # levels below a module: its table of hooks, one hook, the hook's rates, one rate
 _SKIPPED = {"training", "_parameters", "_buffers", "_modules"}
 _QUICK = {type(None), bool, int, float, str}
 _PLAIN = (str, Number, np.generic)
@@ -26,9 +26,9 @@ _OPAQUE = (ModuleType, FunctionType, MethodType, type)
 
 
 def state(model: Module) -> list[Any]:
-    """The modules, and the numbers, flags and texts that they, their hooks and their configurations hold.
+    """The modules of a model, and the numbers, flags and texts in them, their hooks and their configurations.
 
-    Not the mode, and no tensors. Cost: about 5 microseconds a module.
+    Modes and tensors are left out. Cost: about 5 microseconds a module.
 
     >>> net = torch.nn.Dropout(0.5)
     >>> before = state(net)
@@ -40,18 +40,18 @@ def state(model: Module) -> list[Any]:
 
 
 class _Walk:
-    """Through all that modules hold, those too that lie in plain lists."""
+    """Collects the state of all modules, including modules in plain lists."""
 
     def __init__(self, model: Module) -> None:
         self.found: list[Any] = []
-        self._seen: dict[int, tuple[int, int]] = {}  # objects: how deep they were looked into, and a number
+        self._seen: dict[int, tuple[int, int]] = {}  # by `id` of an object: the depth searched, and its number
         self._modules: list[tuple[str, Module]] = []
         self._known: set[int] = set()
         self._meet(model)
-        for name, module in self._modules:  # it grows
+        for name, module in self._modules:  # the list grows in the loop
             self.found += (name, type(module), id(module))
             for key, value in vars(module).items():
-                if key not in _SKIPPED and not (isinstance(value, dict) and not value):  # mostly hooks' tables, empty
+                if key not in _SKIPPED and not (isinstance(value, dict) and not value):  # mostly empty tables of hooks
                     self.found.append(key)
                     self._walk(value, DEPTH)
 
@@ -64,7 +64,7 @@ class _Walk:
         if type(value) in _QUICK:
             self.found.append(value)
         elif isinstance(value, _OPAQUE):
-            self.found.append(value)  # itself, since another one could have its id later
+            self.found.append(value)  # not its id, which a later object could have
         elif isinstance(value, Module):
             self.found.append(id(value))
             self._meet(value)

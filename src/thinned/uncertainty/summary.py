@@ -1,4 +1,4 @@
-"""All samples of some rows as one `Prediction`."""
+"""Summarises all samples of some rows in one `Prediction`."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from torch import Tensor
 
 from .prediction import Prediction, entropy
 
-ALIVE = 4  # copies of all samples' answers that exist at once while they are summed up
+ALIVE = 4  # how many copies of all samples' answers exist at once in a summary
 
 
 def outputs(raw: Tensor, task: str, temperature: float) -> Tensor:
-    """What is summed up of `(samples, rows, ...)` answers: numbers as they are, or the softmax of logits."""
+    """The values to summarise, of answers `(samples, rows, ...)`: the numbers themselves, or the softmax of logits."""
     raw = raw.float()
     if task == "regression":
         return raw
     raw = raw / temperature
     if raw.ndim < 3:
         raw = raw.reshape(*raw.shape[:2], 1)
-    if raw.shape[2] == 1:  # one logit: the second class's
+    if raw.shape[2] == 1:  # one logit: that of the second class
         second = raw.sigmoid()
         return torch.cat((1.0 - second, second), 2)
     return raw.softmax(2)
 
 
 def summary(drawn: Tensor, levels: tuple[float, ...], *, task: str, keep: bool, **facts: Any) -> Prediction:
-    """The statistics of `(samples, rows, ...)`; `facts` are the prediction's other fields."""
+    """The statistics of values `(samples, rows, ...)`; `facts` are the other fields of the prediction."""
     votes = None
     if task == "classification":
         votes = torch.nn.functional.one_hot(drawn.argmax(2), drawn.shape[2]).sum(0).movedim(-1, 1).float().cpu()
@@ -49,7 +49,7 @@ def summary(drawn: Tensor, levels: tuple[float, ...], *, task: str, keep: bool, 
 
 
 def _quantiles(drawn: Tensor, levels: tuple[float, ...]) -> Tensor:
-    """Linear between the two nearest samples; torch.quantile refuses more than 16 million numbers."""
+    """Quantiles over the samples, linear between two. torch.quantile refuses more than 16 million numbers."""
     if drawn.device.type == "cpu":  # by NumPy, whose sort takes a tenth of torch's time
         ordered = torch.from_numpy(np.sort(drawn.numpy(), 0))
     else:

@@ -1,1 +1,1 @@
-"""How one call is changed: dropout before or behind it, or another p among its arguments."""
+"""How one call is changed: dropout before or after it, or another p among its arguments."""

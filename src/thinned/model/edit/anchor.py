@@ -21,7 +21,7 @@ _TEXT = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """A position in a model, or a p that it has already.
+    """A position in a model, or a p that the model has already.
 
     >>> anchor("output of relu()#2 in block.0")
     Anchor(what='output', module='block.0', call='relu', number=2)

@@ -78,6 +78,8 @@ class Forward:
 
 
 class _CountedCalls(TorchFunctionMode):
+    """The function mode of one forward: counts the calls of each function, and applies the edits."""
+
     def __init__(self, edits: dict[str, dict[int, list[CallEdit]]], names: dict[Any, str], training: bool) -> None:
         super().__init__()
         self.edits = edits

@@ -118,6 +118,8 @@ def _stack() -> list[_Override]:
 
 
 class _Override(TorchFunctionMode):
+    """The function mode of one forward: replaces the p of calls from lines that have an override."""
+
     def __init__(self, module: Module, rates: dict[Where, float]) -> None:
         super().__init__()
         self.module = module

@@ -1,1 +1,1 @@
-"""Where the noise is: every place of a model that draws, as it is and as it runs."""
+"""Where the noise is: every place of a model that draws noise, with its configured and its measured p."""

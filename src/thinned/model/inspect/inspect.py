@@ -30,8 +30,8 @@ def inspect(model: Module, *args: Any, passes: int = 8, **kwargs: Any) -> Inspec
         model: any module. A compiled one runs uncompiled here.
         args, kwargs: an example of the arguments that the model is called with. On a larger example, more units are
             counted for a measured p.
-        passes: the largest number of forward passes in training mode. Fewer are made where each mask has been measured
-            on 256 units, and chance does not decide which layers run (LayerDrop).
+        passes: the largest number of forward passes in training mode. Fewer are made if each mask has been measured on
+            256 units before, and chance does not decide which layers run (LayerDrop).
 
     Returns: an `Inspection`. `print` shows it as a table; `places`, `to_json()` and `to_pandas()` give all values.
     `train` and `eval` are the first pass in each mode, call by call, and `passes` are all passes in training mode.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Inspection:
-    """What `inspect` found. It prints as a table; `places` are its rows."""
+    """The result of `inspect`: the places of a model, and the passes that showed them. It prints as a table."""
 
     def __init__(
         self,

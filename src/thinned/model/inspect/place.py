@@ -12,7 +12,7 @@ LAYER_DROP = "LayerDrop"  # the kind of a place where one number decides whether
 
 @dataclass(frozen=True)
 class Place:
-    """A place that draws noise.
+    """A place in a model that draws noise, or is configured to.
 
     A `nn.Dropout` at `encoder.drop` is a place with `name="encoder.drop"` and `kind="Dropout"`. A call of `F.dropout`
     in the forward of `encoder` is one with `name="encoder:dropout"` and `kind="dropout"`.

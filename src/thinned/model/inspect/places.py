@@ -155,7 +155,7 @@ class Places:
         if p is None and first.function == "bernoulli" and first.draws and first.draws[0].dropped is not None:
             p = _told(first)
         if p is not None and first.function in UNIFORM | MASKS and measured is not None:
-            p = min((p, 1.0 - p), key=lambda way: abs(way - measured))  # `rand > p` and `rand < 1 - p` are the same law
+            p = min((p, 1.0 - p), key=lambda way: abs(way - measured))  # as `rand > p` or `rand < 1 - p`
         return Place(
             name=name,
             module=group.module,

@@ -57,6 +57,8 @@ def timed(model: Module, args: Any, kwargs: Any, *, quiet: bool = False) -> tupl
 
 
 class _Clock(TorchFunctionMode):
+    """A function mode that times each call of torch."""
+
     def __init__(self, quiet: bool) -> None:
         super().__init__()
         self.seconds: list[float] = []

@@ -1,4 +1,4 @@
-"""Which functions make noise: those that drop, with the arguments that hold p and the training flag; those that draw.
+"""Which functions make noise: those that drop (with how they take p and the training flag), and those that draw.
 
 A function is known by its canonical name (`canonical`): "dropout" for `torch.dropout` and for `F.dropout`. `modules.py`
 says which modules drop.

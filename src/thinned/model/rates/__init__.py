@@ -1,1 +1,1 @@
-"""How large p is: told, set, scaled and moved over steps."""
+"""How large p is: to read it, to set and scale it, and to change it over the steps of training."""

@@ -14,7 +14,7 @@ Module = torch.nn.Module
 
 
 class Assignment:
-    """Sets rates, and remembers the former ones to undo it."""
+    """Sets rates, and remembers the former ones to undo the changes."""
 
     def __init__(self) -> None:
         self.before: list[tuple[RateHolder, Any]] = []

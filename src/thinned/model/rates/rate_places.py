@@ -186,7 +186,7 @@ def _own(name: str, module: Module, held: tuple[str, ...]) -> Iterator[RatePlace
 
 
 def _by_call(function: str, p: float | None) -> bool:
-    """Whether a call's p can be overridden. Our Gaussian dropout at p = 1 makes zeros, and calls no operator."""
+    """Whether a call's p can be overridden; not where our Gaussian dropout at p = 1 makes zeros without an operator."""
     return function in CALLS or (function == "gaussian_dropout" and p != 1.0)
 
 

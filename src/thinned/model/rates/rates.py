@@ -20,8 +20,7 @@ def rates(model: Module, *, example: Any = None) -> dict[str, float]:
     """The p of every place in a model, by the place's name.
 
     A place is a dropout module, under its qualified name, or a call in a module's forward, as `module:function`. The
-    names are those of `thinned.inspect`. A call that reads p from a dropout module is the same dropout under a second
-    name.
+    names are those of `thinned.inspect`. Where a call reads p from a dropout module, both names stand for one dropout.
 
     Arguments:
         model: any module.

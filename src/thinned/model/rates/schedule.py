@@ -25,7 +25,7 @@ class Schedule:
     again.
 
     Arguments:
-        model: any module, in the form in which it will be trained. If `thinned.convert` is used, convert it first.
+        model: any module, in the form in which it will be trained: after `thinned.convert`, if that is used.
         schedules: by pattern, a curve of `thinned.schedules`, or a number for a constant. `ByDepth` counts the blocks
             among the places of its pattern, in the model's order. Places in one numbered module are in one block, such
             as "blocks.3.drop_path1" and "blocks.3.drop_path2". If several patterns match a place, the last one counts.

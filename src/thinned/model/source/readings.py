@@ -56,6 +56,8 @@ def _definition(function: types.FunctionType) -> tuple[ast.FunctionDef, str] | N
 
 
 class _ModuleReader:
+    """Reads the forward of one module, and the functions that it calls: the `Reader`."""
+
     def __init__(self, module: Module) -> None:
         self.module = module
         self.found: list[Reading] = []

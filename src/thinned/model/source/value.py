@@ -71,7 +71,7 @@ class Unknown:
     pass
 
 
-UNKNOWN = Unknown()
+UNKNOWN = Unknown()  # stands for a value that only a run can give
 
 
 def is_number(value: Any) -> bool:

@@ -84,6 +84,8 @@ def _run(model: Module, args: Any, kwargs: Mapping[str, Any]) -> Any:
 
 
 class _Recorder(TorchFunctionMode):
+    """The function mode that reports the calls of one forward pass to a keeper."""
+
     def __init__(self, model: Module, keeper: Keeper, *, generators: bool) -> None:
         super().__init__()
         self.running = Running(model, generators=generators)
