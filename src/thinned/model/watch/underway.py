@@ -16,7 +16,7 @@ from ..._torch import module_call
 
 Module = torch.nn.Module
 
-# Not the code itself: torch.compile runs a frame with other code of the same name and file.
+# A frame is recognised by name and file, not by its code object: torch.compile runs frames with a rewritten copy of it.
 _NAME, _FILE = module_call.__code__.co_name, module_call.__code__.co_filename
 
 
