@@ -263,7 +263,7 @@ class Masked(Own):
 def test_what_cannot_be_reached_is_named_and_nothing_is_changed() -> None:
     model = nn.Sequential(nn.Dropout(0.1), Masked())
     line = Masked.forward.__code__.co_firstlineno + 1
-    with pytest.raises(ValueError, match=rf"'1:bernoulli' \(.*test_rates.py:{line}\) must be within rate_places"):
+    with pytest.raises(ValueError, match=rf"'1:bernoulli' \(.*test_rates.py:{line}\) must be within reach"):
         thinned.set_rates(model, {"*": 0.3})
     with pytest.raises(ValueError, match="1:bernoulli"), thinned.disabled(model):
         pass
@@ -319,7 +319,7 @@ def test_gaussian_noise_with_a_p_in_the_code_has_the_variance_of_the_new_one(p: 
 
 def test_gaussian_noise_of_p_1_in_the_code_is_out_of_reach() -> None:
     """It is zeros, made by an operator that has no variance."""
-    with pytest.raises(ValueError, match=r"'0:gaussian_dropout' \(.*\) must be within rate_places"):
+    with pytest.raises(ValueError, match=r"'0:gaussian_dropout' \(.*\) must be within reach"):
         thinned.set_rates(nn.Sequential(GaussianOnce()), {"*": 0.2})
 
 

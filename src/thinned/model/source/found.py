@@ -26,11 +26,6 @@ class Reading:
     built: str = ""  # the class of the dropout module that the forward builds and calls, such as "Dropout"; else ""
 
     @property
-    def mask(self) -> bool:
-        """Whether it is a mask made by hand, so that the call has no argument p."""
-        return self.where.function not in FUNCTIONS
-
-    @property
     def holder(self) -> Known | None:
         """The attribute that holds p, as a `Known`; None where no attribute holds it."""
         return self.p if isinstance(self.p, Known) and self.p.held else None
