@@ -76,11 +76,13 @@ def test_without_the_module_one_warning_and_the_same_masks(reference: str) -> No
     assert "reinstall thinned; `thinned doctor` tells more" in run.stderr
 
 
+@pytest.mark.long
 def test_without_the_module_importing_is_silent() -> None:
     run = python(WITHOUT + "import thinned.nn, thinned.noise")
     assert (run.returncode, run.stderr) == (0, "")
 
 
+@pytest.mark.long
 def test_without_the_module_off_is_silent() -> None:
     run = python(WITHOUT + DIGEST, "off")
     assert (run.returncode, run.stderr) == (0, "")

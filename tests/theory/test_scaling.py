@@ -140,6 +140,7 @@ def test_training_in_either_unit_is_the_same_training(rates: tuple[float, ...]) 
         torch.testing.assert_close(ours.bias, theirs.bias, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("rates", RATES, ids=str)
 def test_the_two_inference_rules_predict_the_same(rates: tuple[float, ...]) -> None:
     """Identity on the one side, times q on the other; `scale(p) * q` is 1 to half a unit of float32."""
