@@ -14,14 +14,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from thinned.noise.kernel import ADD, DROP, MASK, TYPES, WORDS, instruction_sets, module
-from thinned.noise.law import BERNOULLI_DOMAIN, UNIFORM_DOMAIN
+from thinned.noise.kernel import ADD, DROP, TYPES, instruction_sets, module
+from thinned.noise.law import BERNOULLI_DOMAIN
 from thinned.noise.philox import blocks
 from thinned.noise.place import Placement
 
 Array = NDArray[Any]
 RUN: dict[str, Callable[..., int]] = {name: getattr(module, f"run_{name}") for name in instruction_sets}
-FORMS = {"drop": DROP, "add": ADD, "mask": MASK, "words": WORDS}
+FORMS = {"drop": DROP, "add": ADD}
+KEY = 0x0123456789ABCDEF
 
 
 def _widen_bfloat16(x: Array) -> Array:
@@ -57,7 +58,6 @@ ELEMENTS = {
         "float16", np.float16, np.float32, lambda x: x.astype(np.float32), lambda x: x.astype(np.float16)
     ),
 }
-OUT: dict[str, type[np.generic]] = {"mask": np.uint8, "words": np.uint32}
 
 
 @dataclass(frozen=True)
@@ -77,13 +77,13 @@ class Job:
     form: str
     element: Element
     where: Placement
-    x: Array | None = None
+    x: Array
     residual: Array | None = None
-    key: int = 0x0123456789ABCDEF
+    key: int = KEY
     law: Law = field(default_factory=Law)
 
     def empty(self) -> Array:
-        return np.zeros(self.where.shape, OUT.get(self.form, self.element.storage))
+        return np.zeros(self.where.shape, self.element.storage)
 
     def by_kernel(self, name: str, out: Array, threads: int = 1) -> int:
         """Run into `out`, which may be `x`, and return how many threads did it."""
@@ -93,11 +93,11 @@ class Job:
             FORMS[self.form],
             TYPES[self.element.name],
             out.ctypes.data,
-            0 if self.x is None else self.x.ctypes.data,
+            self.x.ctypes.data,
             0 if self.residual is None else self.residual.ctypes.data,
             self.where.shape,
             steps,
-            steps if self.x is None else strides(self.x),
+            strides(self.x),
             steps if self.residual is None else strides(self.residual),
             threads,
             self.key,
@@ -109,20 +109,18 @@ class Job:
             self.where.base,
         )
 
+    def kept(self) -> NDArray[np.bool_]:
+        """The mask, by the contract."""
+        return np.broadcast_to(lanes(self.key, self.where) >= self.law.threshold, self.where.shape)
+
     def by_contract(self) -> Array:
-        if self.form == "words":
-            return self._spread(lanes(self.key, self.where, "<u4", UNIFORM_DOMAIN)).astype(np.uint32)
-        kept = self._spread(lanes(self.key, self.where, "<u2", BERNOULLI_DOMAIN)) >= self.law.threshold
-        if self.form == "mask":
-            return kept.astype(np.uint8)
-        assert self.x is not None
         e, law = self.element, self.law
         with np.errstate(all="ignore"):
             y = e.widen(self.x) * e.wide(law.scale)
             if law.shift:
                 y = y + e.wide(law.shift)
             fill = e.narrow(np.full((), law.fill, e.wide))
-            dropped = np.where(kept, e.narrow(y), fill)
+            dropped = np.where(self.kept(), e.narrow(y), fill)
             if self.form == "drop":
                 return dropped
             assert self.residual is not None
@@ -130,23 +128,23 @@ class Job:
 
     def same(self, found: Array, expected: Array) -> bool:
         """Equal bit for bit, the sign of a zero too; a nan is a nan, for its payload is the processor's affair."""
-        if self.form in OUT:
-            return np.array_equal(found, expected)
         nan = self.element.nan(expected)
         both = np.array_equal(nan, self.element.nan(found))
         return both and np.array_equal(bits(found)[~nan], bits(expected)[~nan])
 
-    def _spread(self, draws: Array) -> Array:
-        return np.broadcast_to(draws, self.where.shape)
+
+def mask(element: Element, where: Placement, *, key: int = KEY, threshold: int = 16384) -> Job:
+    """The job whose output is its mask: ones, dropped at scale 1. An element is kept where it is not 0."""
+    ones = element.narrow(np.ones(where.shape, element.wide))
+    return Job("drop", element, where, ones, key=key, law=Law(threshold, scale=1.0))
 
 
-def lanes(key: int, where: Placement, lane: str, domain: int) -> Array:
-    """The lane of every draw, straight from the contract: position by position, each from its own block."""
-    per_block = 16 // np.dtype(lane).itemsize
+def lanes(key: int, where: Placement) -> Array:
+    """The 16-bit lane of every draw, straight from the contract: position by position, each from its own block."""
     positions = where.positions()
-    words = blocks(key, positions // np.uint64(per_block), domain).astype("<u4").view(lane)
-    number = (positions % np.uint64(per_block)).astype(np.intp)
-    return np.take_along_axis(words, number[..., None], axis=-1)[..., 0]
+    halves = blocks(key, positions // np.uint64(8), BERNOULLI_DOMAIN).astype("<u4").view("<u2")
+    number = (positions % np.uint64(8)).astype(np.intp)
+    return np.take_along_axis(halves, number[..., None], axis=-1)[..., 0]
 
 
 def strides(array: Array) -> tuple[int, ...]:

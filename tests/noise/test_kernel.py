@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.noise.jobs import ELEMENTS, FORMS, RUN, Array, Element, Job, Law, bits, numbers, run_of
+from tests.noise.jobs import ELEMENTS, FORMS, RUN, Array, Element, Job, Law, bits, mask, numbers, run_of
 from tests.vectors import read
 
 from thinned.noise import bernoulli, fold_in, place, scale, threshold
@@ -23,10 +23,9 @@ pytestmark = pytest.mark.skipif(module is None, reason=f"no compiled kernel: {mi
 each_set = pytest.mark.parametrize("name", instruction_sets)
 each_element = pytest.mark.parametrize("element", ELEMENTS.values(), ids=list(ELEMENTS))
 FLOAT = ELEMENTS["float32"]
-# The forms with the element types that they know: a mask and words have none.
-KINDS = [(form, element) for form in ("drop", "add") for element in ELEMENTS.values()]
-KINDS += [("mask", FLOAT), ("words", FLOAT)]
-each_kind = pytest.mark.parametrize(("form", "element"), KINDS, ids=lambda part: getattr(part, "name", part))
+# The forms on any numbers, and "mask", the form "drop" on ones: there every bit of the mask is seen.
+KINDS = [(kind, element) for kind in (*FORMS, "mask") for element in ELEMENTS.values()]
+each_kind = pytest.mark.parametrize(("kind", "element"), KINDS, ids=lambda part: getattr(part, "name", part))
 
 # How many elements the instruction sets do at a time, in a register and in a group of blocks.
 GROUPS = (16, 32, 64, 128, 192, 256, 384, 512, 768, 1024)
@@ -48,50 +47,54 @@ def cases() -> Iterator[tuple[int, int, int, int]]:
             yield (17, 65, 129, 391, 770)[(out + x) % 5], 8 * (x % 2), out, x
 
 
+def job_of(kind: str, element: Element, where: Placement, rng: np.random.Generator) -> Job:
+    if kind == "mask":
+        return mask(element, where)
+    x, residual = (numbers(element, where.shape, rng) for _ in range(2))
+    return Job(kind, element, where, x, residual if kind == "add" else None)
+
+
+def part_of(job: Job, part: slice, where: Placement) -> Job:
+    """A part of a vector's elements, placed anew."""
+    residual = None if job.residual is None else job.residual[part]
+    return replace(job, where=where, x=job.x[part], residual=residual)
+
+
 @each_kind
-def test_every_length_position_and_alignment(form: str, element: Element) -> None:
+def test_every_length_position_and_alignment(kind: str, element: Element) -> None:
     """A row of a table for each case, filled before: what is written beside the case's elements is seen too."""
-    rng = np.random.default_rng(0)
-    x, residual = numbers(element, (ROOM,), rng), numbers(element, (ROOM,), rng)
+    whole = job_of(kind, element, run_of(ROOM), np.random.default_rng(0))
     table = list(cases())
-    scaled = Job("drop", element, run_of(ROOM), x, law=Law(threshold=0)).by_contract()
-    draws = Job(form if form == "words" else "mask", element, run_of(ROOM + 71)).by_contract()
-    blank = np.full((len(table), ROOM), 77, Job(form, element, run_of(0)).empty().dtype)
+    scaled = replace(whole, form="drop", law=replace(whole.law, threshold=0)).by_contract()
+    kept = replace(whole, where=run_of(ROOM + 71)).kept()
+    blank = np.full((len(table), ROOM), 77, element.storage)
     expected = blank.copy()
     for row, (length, position, at, start) in zip(expected, table, strict=True):
-        here, there, drawn = slice(at, at + length), slice(start, start + length), draws[position : position + length]
-        if form in ("mask", "words"):
-            row[here] = drawn
-            continue
-        row[here] = np.where(drawn, scaled[there], np.zeros(1, element.storage))
-        if form == "add":
+        here, there = slice(at, at + length), slice(start, start + length)
+        row[here] = np.where(kept[position : position + length], scaled[there], np.zeros(1, element.storage))
+        if whole.residual is not None:
             with np.errstate(all="ignore"):
-                row[here] = element.narrow(element.widen(residual[there]) + element.widen(row[here].copy()))
+                row[here] = element.narrow(element.widen(whole.residual[there]) + element.widen(row[here].copy()))
     for name in RUN:
         found = blank.copy()
         for row, (length, position, at, start) in zip(found, table, strict=True):
-            there = slice(start, start + length)
-            where = run_of(length, position)
-            job = Job(form, element, where, *((x[there], residual[there]) if form in ("drop", "add") else ()))
+            job = part_of(whole, slice(start, start + length), run_of(length, position))
             job.by_kernel(name, row[at : at + length])
-        if not job.same(found, expected):
-            wrong = [case for case, a, b in zip(table, found, expected, strict=True) if not job.same(a, b)]
+        if not whole.same(found, expected):
+            wrong = [case for case, a, b in zip(table, found, expected, strict=True) if not whole.same(a, b)]
             pytest.fail(f"{name}: (length, position, output's offset, input's) {wrong[:5]}")
 
 
 @each_kind
-def test_where_counters_wrap(form: str, element: Element) -> None:
+def test_where_counters_wrap(kind: str, element: Element) -> None:
     """Positions of 31, 32 and 64 bits end, and block numbers of 32 bits: in the middle of a run, at every distance."""
-    rng = np.random.default_rng(1)
-    x, residual = numbers(element, (1100,), rng), numbers(element, (1100,), rng)
     for end in (2**31, 2**32, 2**34, 2**35, 2**64):
-        whole = Job(form, element, run_of(1100, end - 600), x, residual)
+        whole = job_of(kind, element, run_of(1100, end - 600), np.random.default_rng(1))
         expected = whole.by_contract()
         for before in (0, 1, 5, 8, 31, 33, 64, 127, 128, 200, 383, 384, 391, 600):
             for length in (1, 9, 130, 400, 500):
                 part = slice(600 - before, 600 - before + length)
-                where = run_of(length, (end - before) % 2**64)
-                job = replace(whole, where=where, x=x[part], residual=residual[part])
+                job = part_of(whole, part, run_of(length, (end - before) % 2**64))
                 for name in RUN:
                     out = job.empty()
                     job.by_kernel(name, out)
@@ -118,11 +121,11 @@ def laid_out(array: Array, how: str, draw: random.Random) -> Array:
 
 
 def random_jobs(seed: int, count: int) -> Iterator[tuple[Job, Array, random.Random]]:
-    """Jobs of any form, type, rank, layout, sharing and place, each with an output to write to."""
+    """Jobs of any kind, type, rank, layout, sharing and place, each with an output to write to."""
     draw, rng = random.Random(seed), np.random.default_rng(seed)
     layouts = ("plain", "plain", "permuted", "sliced", "backwards")
     while count:
-        form, element = draw.choice(KINDS)
+        kind, element = draw.choice(KINDS)
         rank = draw.randrange(5)
         sizes = (1, 2, 3, 5, 8, 17, 64, 100) if rank > 2 else (1, 7, 64, 65, 385, 1000, 3000)
         shape = tuple(draw.choice(sizes) if draw.random() < 0.98 else 0 for _ in range(rank))
@@ -141,9 +144,12 @@ def random_jobs(seed: int, count: int) -> Iterator[tuple[Job, Array, random.Rand
         x, residual = (laid_out(numbers(element, shape, rng), draw.choice(layouts), draw) for _ in range(2))
         if draw.random() < 0.2 and rank:
             x = np.broadcast_to(x[:1], shape) if shape[0] else x
-        job = Job(form, element, Placement(shape, where.strides, base), key=draw.getrandbits(64), law=law)
-        if form in ("drop", "add"):
-            job = replace(job, x=x, residual=residual if form == "add" else None)
+        where, key = Placement(shape, where.strides, base), draw.getrandbits(64)
+        if kind == "mask":
+            job = mask(element, where, key=key, threshold=law.threshold)
+            job = replace(job, x=laid_out(job.x, draw.choice(layouts), draw))
+        else:
+            job = Job(kind, element, where, x, residual if kind == "add" else None, key, law)
         yield job, laid_out(job.empty(), draw.choice(layouts), draw), draw
         count -= 1
 
@@ -160,7 +166,7 @@ def test_any_layout_sharing_and_place() -> None:
 def test_in_place_is_the_same() -> None:
     """Over the input, or over what is added to."""
     for number, (job, _, draw) in enumerate(random_jobs(3, 400)):
-        if job.x is None or 0 in job.x.strides:
+        if 0 in job.x.strides:
             continue
         expected = job.by_contract()
         for name in RUN:
@@ -209,7 +215,7 @@ def test_threads_share_the_work_and_change_nothing(
 
 def test_threads_are_those_of_torch_and_only_where_they_pay() -> None:
     assert module.pool() == "openmp", "torch is imported, and its pool was not found"
-    small, large = (Job("mask", FLOAT, run_of(count)) for count in (2 * 32768 - 1, 3 * 32768))
+    small, large = (mask(FLOAT, run_of(count)) for count in (2 * 32768 - 1, 3 * 32768))
     assert small.by_kernel(instruction_sets[0], small.empty(), 8) == 1
     assert large.by_kernel(instruction_sets[0], large.empty(), 0) == 1
 
@@ -227,9 +233,7 @@ def test_outputs_too_large_for_the_caches(name: str, element: Element) -> None:
     x = np.resize(pattern, count)
     whole = Job("drop", element, run_of(count, 3), x)
     scaled = Job("drop", element, run_of(4099), pattern, law=Law(threshold=0)).by_contract()
-    kept = np.empty(count, np.uint8)
-    RUN["portable"](FORMS["mask"], 0, kept.ctypes.data, 0, 0, (count,), (1,), (1,), (1,), 1, whole.key,
-                    whole.law.threshold, 1.0, 0.0, 0.0, (1,), 3)  # fmt: skip
+    kept = bernoulli(whole.key, 0.25, (count,), offset=(3,), global_shape=(3 + count,))
     expected = np.where(kept, np.resize(scaled, count), np.zeros(1, element.storage))
     for at in {aligned, (aligned + 1) % (64 // size)}:
         out = room[at : at + count]
@@ -250,8 +254,8 @@ def test_extreme_thresholds(name: str, level: int) -> None:
     kept = int((out != 0).sum())
     assert (kept == count) == (level == 0)
     assert (kept == 0) == (level == 65536)
-    for form in ("mask", "add"):
-        other = replace(job, form=form, residual=np.full(count, 0.5, np.float32))
+    added = replace(job, form="add", residual=np.full(count, 0.5, np.float32))
+    for other in (mask(FLOAT, job.where, threshold=level), added):
         out = other.empty()
         other.by_kernel(name, out)
         assert other.same(out, other.by_contract())
@@ -314,7 +318,7 @@ def test_dropped_is_zero_whatever_it_was(name: str, element: Element) -> None:
             out = each.empty()
             out[...] = 9
             each.by_kernel(name, out)
-            dropped = Job("mask", element, each.where, law=each.law).by_contract() == 0
+            dropped = ~each.kept()
             assert dropped.any()
             assert not bits(out)[dropped].any(), "+0, never -0"
 
@@ -323,25 +327,16 @@ def test_dropped_is_zero_whatever_it_was(name: str, element: Element) -> None:
 @pytest.mark.parametrize("case", read.masks(), ids=str)
 def test_expected_masks(name: str, case: read.Mask) -> None:
     where = place(case.shape, **case.block)
-    law = Law(case.threshold, case.scale)
-    mask = Job("mask", FLOAT, where, key=case.key, law=law)
-    out = mask.empty()
-    mask.by_kernel(name, out)
-    assert case.agrees(out.astype(bool))
-    drop = replace(mask, form="drop", x=np.ones(case.shape, np.float32))
-    values = drop.empty()
-    drop.by_kernel(name, values)
+    for element in ELEMENTS.values():
+        job = mask(element, where, key=case.key, threshold=case.threshold)
+        out = job.empty()
+        job.by_kernel(name, out)
+        assert case.agrees(out != 0), element.name
+    scaled = replace(mask(FLOAT, where, key=case.key), law=Law(case.threshold, case.scale))
+    values = scaled.empty()
+    scaled.by_kernel(name, values)
     assert case.agrees(values != 0)
     assert set(values.ravel().tolist()) <= {0.0, case.scale}
-
-
-@each_set
-@pytest.mark.parametrize("case", read.fields(), ids=str)
-def test_expected_words(name: str, case: read.Field) -> None:
-    job = Job("words", FLOAT, place(case.shape, **case.block), key=case.key)
-    out = job.empty()
-    job.by_kernel(name, out)
-    assert np.array_equal((out + 0.5) * 2.0**-32, case.uniform)
 
 
 def test_child_keys() -> None:
@@ -366,9 +361,9 @@ def arguments(**changed: Any) -> list[Any]:
     ("changed", "kind", "message"),
     [
         ({"more": 1}, TypeError, "run takes 17 arguments. Got 18"),
-        ({"type": 4}, ValueError, "type must be in"),
-        ({"form": 4}, ValueError, "form and type must be in"),
-        ({"form": -1}, ValueError, "form and type must be in"),
+        ({"type": 4}, ValueError, r"type in \[0, 3\].* Got 0, 4 and 1"),
+        ({"form": 2}, ValueError, r"form must be in \[0, 1\].* Got 2, 0 and 1"),
+        ({"form": -1}, ValueError, r"form must be in \[0, 1\].* Got -1, 0 and 1"),
         ({"type": "float32"}, TypeError, "int"),
         ({"form": None}, TypeError, "int"),
         ({"sizes": [4]}, SystemError, "bad argument"),

@@ -27,6 +27,15 @@ def test_normal_field(case: read.Field) -> None:
     assert np.abs(output.numpy() - 1.0 - case.normal).max(initial=0.0) <= 1e-6
 
 
+@pytest.mark.parametrize("case", read.fields(), ids=str)
+def test_uniform_field(case: read.Field) -> None:
+    where = place(case.shape, **case.block)
+    ones, law = torch.ones(case.shape, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
+    strides = [signed(step) for step in where.strides]
+    output = torch.ops.thinned.uniform(ones, torch.tensor(signed(case.key)), law, False, strides, signed(where.base))
+    assert np.array_equal(output.numpy(), np.minimum(case.uniform, 1.0 - 2.0**-24))
+
+
 @pytest.mark.parametrize("shared", [(), (1,), (0, 2)])
 @pytest.mark.parametrize("shape", [(2, 5, 3), (1, 9, 1), (0, 2, 2)])
 @pytest.mark.parametrize("start", [0, 5])

@@ -45,7 +45,7 @@ void merge(Job& job) {
 
 bool contiguous(const Job& job) {
     const Axis& a = job.axis[job.rank - 1];
-    return a.out == 1 && (a.in == 1 || !job.in) && (a.residual == 1 || !job.residual);
+    return a.out == 1 && a.in == 1 && (a.residual == 1 || !job.residual);
 }
 
 // Split the innermost axis in two and take the outer part out of the way of the axis that memory runs along.

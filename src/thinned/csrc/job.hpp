@@ -7,13 +7,10 @@ namespace thinned {
 
 constexpr int MAX_RANK = 65;        // torch and NumPy have 64 axes; one more for a tile
 constexpr uint32_t LEVELS = 65536;  // 16-bit decisions
-constexpr uint32_t BERNOULLI_DOMAIN = 0, UNIFORM_DOMAIN = 1;
 
 enum class Form {
-    drop,   // out = kept ? scale * in + shift : fill
-    add,    // out = residual + (kept ? scale * in + shift : fill), the second term rounded first
-    mask,   // out = kept, one byte
-    words,  // out = the 32-bit lane from which uniform and normal noise is made
+    drop,  // out = kept ? scale * in + shift : fill
+    add,   // out = residual + (kept ? scale * in + shift : fill), the second term rounded first
 };
 
 enum class Type { float32, float64, bfloat16, float16 };

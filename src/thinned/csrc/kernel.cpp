@@ -24,6 +24,7 @@ namespace thinned {
 namespace {
 
 constexpr int GROUP = Isa::BLOCKS * Isa::GROUPS;  // blocks that are computed side by side
+constexpr int PER_BLOCK = 8;                      // lanes of 16 bits
 constexpr uint64_t LOW_WORD = 0xffffffff;
 
 template <int N>
@@ -31,24 +32,20 @@ struct Constant {
     static constexpr int value = N;
 };
 
-// Lane number `lane` of a block: its half-words or words, the low ones first.
-template <class Lane>
-THINNED_INLINE Lane lane_of(const Block& block, uint64_t lane) {
-    constexpr uint64_t PER_WORD = 4 / sizeof(Lane);
-    return static_cast<Lane>(block.word[lane / PER_WORD] >> 8 * sizeof(Lane) * (lane % PER_WORD));
+// Lane number `lane` of a block: its half-words, the low ones first.
+THINNED_INLINE uint16_t lane_of(const Block& block, uint64_t lane) {
+    return static_cast<uint16_t>(block.word[lane / 2] >> 16 * (lane % 2));
 }
 
 // A stretch of lanes in the cache, for everything but the fused loop.
-template <class Lane>
 class Lanes {
 public:
-    static constexpr int PER_BLOCK = 16 / sizeof(Lane);
     static constexpr int64_t CAPACITY = static_cast<int64_t>(GROUP) * PER_BLOCK;
 
-    Lanes(const Schedule& key, uint32_t domain) : key_(key), domain_(domain) {}
+    explicit Lanes(const Schedule& key) : key_(key) {}
 
     // The lanes of `count` positions from `position` on; `count` is at most CAPACITY.
-    const Lane* at(uint64_t position, int64_t count) {
+    const uint16_t* at(uint64_t position, int64_t count) {
         const uint64_t first = position / PER_BLOCK, skipped = position % PER_BLOCK;
         const int64_t blocks = (static_cast<int64_t>(skipped) + count + PER_BLOCK - 1) / PER_BLOCK;
         for (int64_t done = 0; done < blocks;) done += fill(first + static_cast<uint64_t>(done), done, blocks - done);
@@ -57,40 +54,36 @@ public:
 
 private:
     int64_t fill(uint64_t block, int64_t at, int64_t wanted) {
-        Lane* const to = lanes_ + at * PER_BLOCK;
+        uint16_t* const to = lanes_ + at * PER_BLOCK;
         block &= ~0ull / PER_BLOCK;  // positions wrap at 2**64
         if (wanted > GROUP / 2 && (block & LOW_WORD) + GROUP <= LOW_WORD) return many<Isa::GROUPS>(block, to);
         if ((block & LOW_WORD) + Isa::BLOCKS <= LOW_WORD) return many<1>(block, to);
         // The counter's low word is about to wrap.
-        const Block one = philox(key_, block, domain_);
-        for (unsigned lane = 0; lane < PER_BLOCK; ++lane) to[lane] = lane_of<Lane>(one, lane);
+        const Block one = philox(key_, block);
+        for (unsigned lane = 0; lane < PER_BLOCK; ++lane) to[lane] = lane_of(one, lane);
         return 1;
     }
 
     template <int GROUPS>
-    int64_t many(uint64_t block, Lane* to) {
+    int64_t many(uint64_t block, uint16_t* to) {
         typename Isa::Register word[2 * GROUPS];
-        philox_many<Isa, GROUPS>(key_, block, domain_, word);
+        philox_many<Isa, GROUPS>(key_, block, word);
         for (int j = 0; j < 2 * GROUPS; ++j)
-            Isa::store(to + j * static_cast<int>(sizeof word[0] / sizeof(Lane)), word[j]);
+            Isa::store(to + j * static_cast<int>(sizeof word[0] / sizeof *to), word[j]);
         return GROUPS * Isa::BLOCKS;
     }
 
     const Schedule& key_;
-    const uint32_t domain_;
     // A block more than CAPACITY for a start inside one, and room for a last group that overshoots.
-    alignas(64) Lane lanes_[(2 * GROUP + 1) * PER_BLOCK];
+    alignas(64) uint16_t lanes_[(2 * GROUP + 1) * PER_BLOCK];
 };
 
-// The forms. Each names its lane and its types and does one element, given its lane.
+// The forms. Each names its element type and does one element, given its lane.
 
 template <class T, bool AFFINE>
 struct Drop {
-    using Lane = uint16_t;
-    using In = T;
-    using Out = T;
+    using Element = T;
     using Number = typename Wide<T>::type;
-    static constexpr uint32_t DOMAIN_WORD = BERNOULLI_DOMAIN;
     uint32_t threshold;
     Number scale, shift;
     T fill;
@@ -102,7 +95,7 @@ struct Drop {
           shift(job.shift != 0 ? static_cast<Number>(job.shift) : Number(-0.0)),
           fill(narrow<T>(static_cast<Number>(job.fill))) {}
 
-    THINNED_INLINE Out operator()(uint32_t lane, In x, In) const {
+    THINNED_INLINE T operator()(uint32_t lane, T x, T) const {
         const Number scaled = widen(x) * scale;
         return choose(lane >= threshold, narrow<T>(AFFINE ? scaled + shift : scaled), AFFINE ? fill : T());
     }
@@ -115,29 +108,6 @@ struct Add : Drop<T, AFFINE> {
     THINNED_INLINE T operator()(uint32_t lane, T x, T residual) const {
         return narrow<T>(widen(residual) + widen(Drop<T, AFFINE>::operator()(lane, x, x)));
     }
-};
-
-struct Mask {
-    using Lane = uint16_t;
-    using In = uint8_t;
-    using Out = uint8_t;
-    static constexpr uint32_t DOMAIN_WORD = BERNOULLI_DOMAIN;
-    uint32_t threshold;
-
-    explicit Mask(const Job& job) : threshold(job.threshold) {}
-
-    THINNED_INLINE Out operator()(uint32_t lane, In, In) const { return lane >= threshold; }
-};
-
-struct Words {
-    using Lane = uint32_t;
-    using In = uint8_t;
-    using Out = uint32_t;
-    static constexpr uint32_t DOMAIN_WORD = UNIFORM_DOMAIN;
-
-    explicit Words(const Job&) {}
-
-    THINNED_INLINE Out operator()(uint32_t lane, In, In) const { return lane; }
 };
 
 // Whether the fused loop does this form: the lanes never leave the registers.
@@ -170,11 +140,11 @@ int64_t fused(const Schedule& key, const Drop<T, false>& op, const T* in, T* out
     constexpr int LANES = sizeof(typename Isa::Register) / 2;
     constexpr int AHEAD = Isa::AHEAD / static_cast<int>(sizeof(T));
     int64_t done = 0;
-    uint64_t block = position / 8;
+    uint64_t block = position / PER_BLOCK;
     const auto group = [&](auto groups) THINNED_INLINE_LAMBDA {
         constexpr int GROUPS = decltype(groups)::value;
         typename Isa::Register lanes[2 * GROUPS];
-        philox_many<Isa, GROUPS>(key, block, BERNOULLI_DOMAIN, lanes);
+        philox_many<Isa, GROUPS>(key, block, lanes);
         for (int j = 0; j < 2 * GROUPS; ++j) {
             __builtin_prefetch(in + done + j * LANES + AHEAD);
             select.template operator()<STREAM>(lanes[j], in + done + j * LANES, out + done + j * LANES);
@@ -193,11 +163,11 @@ int64_t fused(const Schedule& key, const Drop<T, false>& op, const T* in, T* out
 template <class Op>
 class Worker {
 public:
-    explicit Worker(const Job& job) : job_(job), op_(job), key_(job.key), lanes_(key_, Op::DOMAIN_WORD) {}
+    explicit Worker(const Job& job) : job_(job), op_(job), key_(job.key), lanes_(key_) {}
 
     void work(int64_t begin, int64_t end) {
         // Where all is dropped no lane is asked for.
-        const bool all = Op::DOMAIN_WORD == BERNOULLI_DOMAIN && job_.threshold >= LEVELS;
+        const bool all = job_.threshold >= LEVELS;
         const Pattern pattern = all && job_.pattern == Pattern::run ? Pattern::constant : job_.pattern;
         const Axis& inner = job_.axis[job_.rank - 1];
         int64_t index[MAX_RANK];
@@ -213,10 +183,10 @@ public:
         }
         while (begin < end) {
             const int64_t count = end - begin < inner.size - column ? end - begin : inner.size - column;
-            Out* const to = static_cast<Out*>(job_.out) + out + column * inner.out;
-            const In* const from = job_.in ? static_cast<const In*>(job_.in) + in + column * inner.in : nullptr;
-            const In* const plus =
-                job_.residual ? static_cast<const In*>(job_.residual) + residual + column * inner.residual : from;
+            T* const to = static_cast<T*>(job_.out) + out + column * inner.out;
+            const T* const from = static_cast<const T*>(job_.in) + in + column * inner.in;
+            const T* const plus =
+                job_.residual ? static_cast<const T*>(job_.residual) + residual + column * inner.residual : from;
             const uint64_t first = position + static_cast<uint64_t>(column) * inner.noise;
             if (pattern == Pattern::run)
                 run(to, from, plus, first, count);
@@ -238,20 +208,17 @@ public:
     }
 
 private:
-    using Lane = typename Op::Lane;
-    using In = typename Op::In;
-    using Out = typename Op::Out;
+    using T = typename Op::Element;
     static constexpr bool FUSES = Fused<Op>::value;
 
-    void run(Out* out, const In* in, const In* residual, uint64_t position, int64_t count) {
+    void run(T* out, const T* in, const T* residual, uint64_t position, int64_t count) {
         const auto advance = [&](int64_t done) {
-            position += static_cast<uint64_t>(done), out += done, count -= done;
-            if (in) in += done, residual += done;
+            position += static_cast<uint64_t>(done), out += done, in += done, residual += done, count -= done;
         };
         while (count > 0) {
 #if defined(THINNED_FUSED)
             if constexpr (FUSES) {
-                if (position % 8 == 0) {
+                if (position % PER_BLOCK == 0) {
                     const bool whole = reinterpret_cast<uintptr_t>(out) % sizeof(typename Isa::Register) == 0;
                     advance(job_.stream && whole ? fused<true>(key_, op_, in, out, position, count)
                                                  : fused<false>(key_, op_, in, out, position, count));
@@ -259,43 +226,33 @@ private:
             }
 #endif
             // Up to a block's start, past a wrap of the counter's low word, or the rest.
-            const int64_t part = position % 8 ? static_cast<int64_t>(-position % 8) : lanes_.CAPACITY;
+            const int64_t part = position % PER_BLOCK ? static_cast<int64_t>(-position % PER_BLOCK) : lanes_.CAPACITY;
             const int64_t done = FUSES && part < count ? part : count;
             buffered(out, in, residual, position, done);
             advance(done);
         }
     }
 
-    void buffered(Out* out, const In* in, const In* residual, uint64_t position, int64_t count) {
+    void buffered(T* out, const T* in, const T* residual, uint64_t position, int64_t count) {
         while (count > 0) {
             const int64_t part = count < lanes_.CAPACITY ? count : lanes_.CAPACITY;
-            const Lane* const lane = lanes_.at(position, part);
-            if (in) {
-                THINNED_INDEPENDENT
-                for (int64_t j = 0; j < part; ++j) out[j] = op_(lane[j], in[j], residual[j]);
-                in += part, residual += part;
-            } else {
-                THINNED_INDEPENDENT
-                for (int64_t j = 0; j < part; ++j) out[j] = op_(lane[j], In(), In());
-            }
-            out += part, position += static_cast<uint64_t>(part), count -= part;
+            const uint16_t* const lane = lanes_.at(position, part);
+            THINNED_INDEPENDENT
+            for (int64_t j = 0; j < part; ++j) out[j] = op_(lane[j], in[j], residual[j]);
+            out += part, in += part, residual += part, position += static_cast<uint64_t>(part), count -= part;
         }
     }
 
-    void constant(Out* out, const In* in, const In* residual, uint64_t position, int64_t count) {
+    void constant(T* out, const T* in, const T* residual, uint64_t position, int64_t count) {
         const uint32_t lane = draw(position);
-        if (!in) {
-            for (int64_t j = 0; j < count; ++j) out[j] = op_(lane, In(), In());
-            return;
-        }
         THINNED_INDEPENDENT
         for (int64_t j = 0; j < count; ++j) out[j] = op_(lane, in[j], residual[j]);
     }
 
-    void scatter(Out* out, const In* in, const In* residual, uint64_t position, int64_t count, const Axis& axis) {
+    void scatter(T* out, const T* in, const T* residual, uint64_t position, int64_t count, const Axis& axis) {
         int64_t o = 0, i = 0, r = 0;
         const auto element = [&](uint32_t lane) {
-            out[o] = in ? op_(lane, in[i], residual[r]) : op_(lane, In(), In());
+            out[o] = op_(lane, in[i], residual[r]);
             o += axis.out, i += axis.in, r += job_.residual ? axis.residual : axis.in;
         };
         if (axis.noise != 1) {
@@ -304,7 +261,7 @@ private:
         }
         while (count > 0) {
             const int64_t part = count < lanes_.CAPACITY ? count : lanes_.CAPACITY;
-            const Lane* const lane = lanes_.at(position, part);
+            const uint16_t* const lane = lanes_.at(position, part);
             for (int64_t j = 0; j < part; ++j) element(lane[j]);
             position += static_cast<uint64_t>(part), count -= part;
         }
@@ -312,19 +269,18 @@ private:
 
     // One draw. Neighbours, such as the channels of a sample, often share a block: the last one is kept.
     uint32_t draw(uint64_t position) {
-        constexpr uint64_t PER_BLOCK = 16 / sizeof(Lane);
         if (!known_ || position / PER_BLOCK != block_) {
             block_ = position / PER_BLOCK;
-            words_ = philox(key_, block_, Op::DOMAIN_WORD);
+            words_ = philox(key_, block_);
             known_ = true;
         }
-        return lane_of<Lane>(words_, position % PER_BLOCK);
+        return lane_of(words_, position % PER_BLOCK);
     }
 
     const Job& job_;
     const Op op_;
     const Schedule key_;
-    Lanes<Lane> lanes_;
+    Lanes lanes_;
     bool known_ = false;
     uint64_t block_ = 0;
     Block words_ = {};
@@ -345,8 +301,6 @@ void typed(const Job& job, int64_t begin, int64_t end) {
 #define THINNED_NAME(isa) THINNED_NAME2(isa)
 
 void THINNED_NAME(THINNED_ISA)(const Job& job, int64_t begin, int64_t end) {
-    if (job.form == Form::mask) return Worker<Mask>(job).work(begin, end);
-    if (job.form == Form::words) return Worker<Words>(job).work(begin, end);
     switch (job.type) {
         case Type::float32: return typed<float>(job, begin, end);
         case Type::float64: return typed<double>(job, begin, end);

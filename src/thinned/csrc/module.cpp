@@ -33,8 +33,8 @@ bool count_is(Py_ssize_t count, Py_ssize_t expected, const char* name) {
 // run_<instruction set>(form, type, out, in, residual, sizes, out_strides, in_strides, residual_strides, threads,
 //     key, threshold, scale, shift, fill, noise_strides, base) -> threads used
 //
-// An address of 0 stands for an absent `in` or `residual`; strides are counted in elements, those of the noise in
-// positions modulo 2**64, as are `base` and `key`. `out` may be `in`, or must not overlap it.
+// An address of 0 stands for an absent `residual`; strides are counted in elements, those of the noise in positions
+// modulo 2**64, as are `base` and `key`. `out` may be `in`, or must not overlap it.
 template <int SET>
 PyObject* run(PyObject*, PyObject* const* args, Py_ssize_t count) {
     if (!count_is(count, 17, "run")) return nullptr;
@@ -50,8 +50,9 @@ PyObject* run(PyObject*, PyObject* const* args, Py_ssize_t count) {
         if (!PyErr_Occurred() && PyTuple_Size(args[a]) != rank && !PyErr_Occurred())
             PyErr_SetString(PyExc_ValueError, "run: sizes and strides must be tuples of one length.");
     if (PyErr_Occurred()) return nullptr;
-    if (form < 0 || form > 3 || type < 0 || type > 3 || rank >= thinned::MAX_RANK) {
-        PyErr_Format(PyExc_ValueError, "run: form and type must be in [0, 3], rank below %d. Got %ld, %ld and %zd.",
+    if (form < 0 || form > 1 || type < 0 || type > 3 || rank >= thinned::MAX_RANK) {
+        PyErr_Format(PyExc_ValueError,
+                     "run: form must be in [0, 1], type in [0, 3], rank below %d. Got %ld, %ld and %zd.",
                      thinned::MAX_RANK, form, type, rank);
         return nullptr;
     }

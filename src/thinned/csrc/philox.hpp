@@ -20,6 +20,7 @@ namespace {
 constexpr int ROUNDS = 10;
 constexpr uint32_t MULTIPLIER[2] = {0xD2511F53, 0xCD9E8D57};
 constexpr uint32_t WEYL[2] = {0x9E3779B9, 0xBB67AE85};
+constexpr uint32_t BERNOULLI_DOMAIN = 0;  // the counter's last word: the blocks that decide what is kept
 
 // The key of every round, widened: a vector takes each by one broadcast from memory.
 struct Schedule {
@@ -49,8 +50,8 @@ THINNED_INLINE Block philox(const Schedule& key, const uint32_t (&counter)[4]) {
     return {{x0, x1, x2, x3}};
 }
 
-THINNED_INLINE Block philox(const Schedule& key, uint64_t block, uint32_t domain) {
-    return philox(key, {static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32), 0, domain});
+THINNED_INLINE Block philox(const Schedule& key, uint64_t block) {
+    return philox(key, {static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32), 0, BERNOULLI_DOMAIN});
 }
 
 // GROUPS * Isa::BLOCKS consecutive blocks, their words in natural order, in 2 * GROUPS registers.
@@ -61,8 +62,7 @@ THINNED_INLINE Block philox(const Schedule& key, uint64_t block, uint32_t domain
 // The low word of the block number must not wrap within the call. Then word 1 of the counter, and words 2 and 3, are
 // the same in all lanes, and what depends on them alone is done once: half of the first three rounds.
 template <class Isa, int GROUPS>
-THINNED_INLINE void philox_many(const Schedule& key, uint64_t block, uint32_t domain,
-                                typename Isa::Register (&out)[2 * GROUPS]) {
+THINNED_INLINE void philox_many(const Schedule& key, uint64_t block, typename Isa::Register (&out)[2 * GROUPS]) {
     using V = typename Isa::Register;
     const V m0 = Isa::broadcast(MULTIPLIER[0]), m1 = Isa::broadcast(MULTIPLIER[1]);
     V x0[GROUPS], x1[GROUPS], x2[GROUPS], x3[GROUPS];
@@ -73,7 +73,7 @@ THINNED_INLINE void philox_many(const Schedule& key, uint64_t block, uint32_t do
     // Word 0 after round 1 and its product in round 2 are one number.
     const uint32_t same = static_cast<uint32_t>(block >> 32) ^ static_cast<uint32_t>(key.word[0][0]);
     const uint64_t same_product = static_cast<uint64_t>(MULTIPLIER[0]) * same;
-    const V round1 = Isa::broadcast(key.word[1][0] ^ domain);
+    const V round1 = Isa::broadcast(key.word[1][0] ^ BERNOULLI_DOMAIN);
     const V round2 = Isa::broadcast((same_product >> 32) ^ key.word[1][1]);
     const V round3 = Isa::broadcast(static_cast<uint32_t>(same_product) ^ key.word[1][2]);
     for (int g = 0; g < GROUPS; ++g) {

@@ -13,7 +13,7 @@ from typing import Any
 
 VARIABLE = "THINNED_KERNEL"
 OFF = "off"
-DROP, ADD, MASK, WORDS = range(4)  # the forms, as csrc/job.hpp numbers them
+DROP, ADD = range(2)  # the forms, as csrc/job.hpp numbers them
 TYPES = {"float32": 0, "float64": 1, "bfloat16": 2, "float16": 3}
 
 module: Any = None
