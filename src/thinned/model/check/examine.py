@@ -15,6 +15,7 @@ from .finding import Finding
 from .findings import Findings
 from .lens.examination import Examination
 from .lens.source_file import silenced_by
+from .rule import Rule
 from .settings import Settings, prefixes
 
 
@@ -39,8 +40,12 @@ def check_model(
     rules = settings.rules("models")
     with untouched("check", model):
         seed(0)
-        examination = Examination(model, inspect(model, *args, **kwargs), args, dict(kwargs))
-        found = [finding for rule in rules if rule.live is not None for finding in rule.live(examination)]
+        return findings(Examination(model, inspect(model, *args, **kwargs), args, dict(kwargs)), rules)
+
+
+def findings(examination: Examination, rules: Iterable[Rule]) -> Findings:
+    """What some rules find in a model that has been inspected, without what a `# noqa` silences."""
+    found = [finding for rule in rules if rule.live is not None for finding in rule.live(examination)]
     return Findings(finding for finding in found if not _silenced(finding))
 
 
