@@ -16,11 +16,13 @@ ROOT = Path(__file__).parent
 
 # Folders and files whose tests `make test` leaves to `make test-rest`. Other tests have their mark beside them.
 APART = {
+    "tests/benchmarks/test_shift.py": "long",
     "tests/csrc": "sanitizer",
     "tests/device": "device",
     "tests/distributed": "ranks",
     "tests/interop/test_lightning.py": "frameworks",
     "tests/interop/test_transformers.py": "frameworks",
+    "tests/study/report": "long",
     "tests/zoo": "zoo",
 }
 
