@@ -19,28 +19,29 @@ std::mt19937_64 draw(1);  // NOLINT: the same jobs every time
 
 int64_t below(int64_t limit) { return static_cast<int64_t>(draw() % static_cast<uint64_t>(limit)); }
 
-uint32_t lane(const Job& job, uint64_t position) {
-    const Block block = philox(Schedule(job.key), position / 8);
+uint32_t lane(const Schedule& key, uint64_t position) {
+    const Block block = philox(key, position / 8);
     const uint64_t number = position % 8;
     return block.word[number / 2] >> 16 * (number % 2) & 0xffff;
 }
 
 template <class T>
-void element(const Job& job, int64_t out, int64_t in, int64_t residual, uint64_t position) {
+void element(const Job& job, const Schedule& key, int64_t out, int64_t in, int64_t residual, uint64_t position) {
     using Number = typename Wide<T>::type;
     const Number x = widen(static_cast<const T*>(job.in)[in]) * static_cast<Number>(job.scale);
-    const bool kept = lane(job, position) >= job.threshold;
+    const bool kept = lane(key, position) >= job.threshold;
     const T y = narrow<T>(kept ? x + static_cast<Number>(job.shift) : static_cast<Number>(job.fill));
     static_cast<T*>(job.out)[out] =
         job.form == Form::add ? narrow<T>(widen(static_cast<const T*>(job.residual)[residual]) + widen(y)) : y;
 }
 
 template <class T>
-void slowly(const Job& job, int depth, int64_t out, int64_t in, int64_t residual, uint64_t position) {
-    if (depth == job.rank) return element<T>(job, out, in, residual, position);
+void slowly(const Job& job, const Schedule& key, int depth, int64_t out, int64_t in, int64_t residual,
+            uint64_t position) {
+    if (depth == job.rank) return element<T>(job, key, out, in, residual, position);
     const Axis& axis = job.axis[depth];
     for (int64_t i = 0; i < axis.size; ++i)
-        slowly<T>(job, depth + 1, out + i * axis.out, in + i * axis.in, residual + i * axis.residual,
+        slowly<T>(job, key, depth + 1, out + i * axis.out, in + i * axis.in, residual + i * axis.residual,
                   position + static_cast<uint64_t>(i) * axis.noise);
 }
 
@@ -104,7 +105,7 @@ bool trial(const InstructionSet& set, Type type) {
     // new unsigned char[span] is aligned for SIMD at most by luck; the sanitizers see every byte past it.
     std::vector<unsigned char> expected(span), got(span);
     job.out = expected.data();
-    slowly<T>(job, 0, 0, 0, 0, job.base);
+    slowly<T>(job, Schedule(job.key), 0, 0, 0, 0, job.base);
     job.out = got.data();
     arrange(job);
     const int64_t count = job.count(), cut = below(count + 1);
