@@ -10,7 +10,9 @@ CONFIGURE = $(BIN)/cmake -S src/thinned/csrc -DPython_EXECUTABLE=$(CURDIR)/$(BIN
 # What `make test` leaves to `make test-rest`, by marks: pyproject.toml says what each is, conftest.py which folders have one.
 APART := zoo or compiler or ranks or sanitizer or frameworks or device or long
 # Where tests compare the results of products. Compilers round by themselves.
-NUMERIC := tests/contract tests/fit tests/interop tests/model/batch_norm tests/model/convert tests/model/plan tests/model/quiet tests/model/rates tests/nn tests/regressions tests/stream tests/theory tests/transforms tests/uncertainty --ignore=tests/stream/test_compile.py --ignore=tests/transforms/test_compile.py
+NUMERIC := tests/contract tests/fit tests/interop tests/model/batch_norm tests/model/convert tests/model/plan \
+	tests/model/quiet tests/model/rates tests/nn tests/regressions tests/stream tests/theory tests/transforms \
+	tests/uncertainty --ignore=tests/stream/test_compile.py --ignore=tests/transforms/test_compile.py
 PYTEST := $(BIN)/python -m pytest -n auto
 
 # What a wheel is made of.

@@ -13,7 +13,7 @@ MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 
 
 def variable(name: str) -> str:
-    found = re.search(rf"^{name} := (.*)$", MAKEFILE, re.MULTILINE)
+    found = re.search(rf"^{name} := (.*)$", MAKEFILE.replace("\\\n", " "), re.MULTILINE)
     assert found, name
     return found[1]
 
