@@ -34,6 +34,7 @@ def add_and_stop(self, outcome):
     if len(kept) == 3:
         os.killpg(os.getpgrp(), signal.SIGINT)
 Journal.add = add_and_stop
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has its background jobs ignore Ctrl-C
 main()
 """
 
