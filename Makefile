@@ -21,14 +21,14 @@ PACKAGE := pyproject.toml README.md README.ko.md CHANGELOG.md LICENSE $(wildcard
 # Where the wheel is installed for its smoke test, with every compiler out of reach.
 CLEAN := build/clean
 NO_COMPILER = CC=/bin/false CXX=/bin/false PATH=$(CURDIR)/$(CLEAN)/bin
-# The oldest torch that pyproject.toml allows, and the torchvision of the same day.
+# The oldest torch that pyproject.toml allows, and the tests that run on it.
 OLDEST := .venv-oldest
 TORCH_OLDEST := $(shell sed -n 's/^dependencies = .*"torch>=\([0-9.]*\)".*/\1/p' pyproject.toml)
-TORCHVISION_OLDEST := 0.23.0
+TESTS_OLDEST := tests/noise tests/ops tests/contract tests/nn tests/stream tests/model tests/uncertainty
 # More interpreters to try the wheel's kernel on: make dist OTHER_PYTHONS="python3.12 python3.13"
 OTHER_PYTHONS ?=
 
-.PHONY: study test test-rest test-rounding test-oldest test-all lint tidy sanitize docs check dist format clean
+.PHONY: study test test-rest test-rounding test-oldest test-all lint tidy style types sanitize docs check dist oldest format clean
 
 study: $(VENV)/study.stamp ## the main job: which dropout rate, on real digits
 	$(BIN)/thinned study
@@ -43,14 +43,20 @@ test-rounding: $(VENV)/dev.stamp ## comparisons that lean on one machine's round
 	ATEN_CPU_CAPABILITY=default OMP_WAIT_POLICY=PASSIVE $(PYTEST) -m "not ($(APART))" --rounding --threads 3 $(NUMERIC)
 	ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 $(PYTEST) -m "not ($(APART))" $(NUMERIC)
 
-test-oldest: $(OLDEST)/torch.stamp $(VENV)/dev.stamp ## the tests of `make test` on the oldest torch that the package allows
-	$(OLDEST)/bin/python -m pytest -n auto -m "not ($(APART))" tests --ignore tests/house
+oldest: $(OLDEST)/torch.stamp ## an environment with the oldest torch that the package allows
+
+test-oldest: oldest $(VENV)/dev.stamp ## the tests of `make test` that meet torch, on the oldest one
+	$(OLDEST)/bin/python -m pytest -n auto -m "not ($(APART))" $(TESTS_OLDEST)
 
 test-all: test test-rest test-rounding test-oldest ## every test
 
-lint: tidy $(VENV)/dev.stamp ## format, lint, types
+lint: tidy style types ## format, lint, types
+
+style: $(VENV)/dev.stamp ## Python: format, lint
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+
+types: $(VENV)/dev.stamp
 	$(BIN)/mypy
 
 tidy: $(VENV)/dev.stamp ## the kernel's C++: format, clang-tidy
@@ -100,33 +106,33 @@ format: $(VENV)/dev.stamp
 clean:
 	rm -rf $(VENV) $(OLDEST) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-# torch first and by the constraints file, so that no other package can pull in a build of its own choice.
+# torch first and by the constraints file, so that no other package can pull in a build of its own choice. Python compiles
+# the files that it uses when it uses them: compiling all of them here would take a minute.
 $(VENV)/torch.stamp: constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "thinned needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Call make PYTHON=python3.11 (or newer).")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt torch numpy
+	$(BIN)/pip install --quiet --no-compile --constraint constraints.txt torch numpy
 	@touch $@
 
 $(VENV)/study.stamp: $(VENV)/torch.stamp $(SETUP)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[study]'
+	$(BIN)/pip install --quiet --no-compile --constraint constraints.txt --editable '.[study]'
 	@touch $@
 
 # timm and torchvision, whose models the tests run, without what they ask for: torch stays, and [dev] has the rest. In a
 # folder of their own, which only the tests look into: beside a CPU torch, torchvision fails in whoever imports it.
 $(VENV)/dev.stamp: $(VENV)/torch.stamp $(SETUP)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps --upgrade --target $(VENV)/zoo timm torchvision
+	$(BIN)/pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install --quiet --no-compile --constraint constraints.txt --no-deps --upgrade --target $(VENV)/zoo timm torchvision
 	@touch $@ $(VENV)/study.stamp
 
 # The oldest torch, and all else as the tests on the pinned one have it: what .venv has comes after what is here. On x86-64
 # the registry has this torch with CUDA only, 3.9 GB to load and 6.5 GB on disk. `import torch` opens the libraries of 12 of
-# its 14 CUDA packages; the other two and Triton are 0.4 GB, so nothing is left out. Sources are not compiled ahead.
+# its 14 CUDA packages; the other two and Triton are 0.4 GB, so nothing is left out.
 $(OLDEST)/torch.stamp: constraints.txt pyproject.toml $(VENV)/torch.stamp
 	rm -rf $(OLDEST)
 	$(PYTHON) -m venv $(OLDEST)
-	sed 's/^torch==.*/torch==$(TORCH_OLDEST)/; s/^torchvision==.*/torchvision==$(TORCHVISION_OLDEST)/' constraints.txt >$(OLDEST)/constraints.txt
+	sed 's/^torch==.*/torch==$(TORCH_OLDEST)/' constraints.txt >$(OLDEST)/constraints.txt
 	$(OLDEST)/bin/pip install --quiet --no-compile --constraint $(OLDEST)/constraints.txt torch
-	$(OLDEST)/bin/pip install --quiet --no-compile --constraint $(OLDEST)/constraints.txt --no-deps --target $(OLDEST)/zoo timm torchvision
 	echo "import site; site.addsitedir('$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')')" \
 		>$$($(OLDEST)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/as-in-venv.pth
 	@touch $@
