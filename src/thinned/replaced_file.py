@@ -17,7 +17,9 @@ def replace_file(path: Path, content: bytes, mode: int | None = None) -> None:
     """
     part = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
     try:
-        with part.open("xb") as stream:
+        # With a mode the file is readable by its owner alone until it has that mode.
+        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666 if mode is None else 0o600)
+        with os.fdopen(handle, "wb") as stream:
             stream.write(content)
         if mode is not None:
             part.chmod(mode)

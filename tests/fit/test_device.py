@@ -36,3 +36,13 @@ def test_a_packed_sequence_is_moved() -> None:
 def test_without_a_device_tensors_are_left_where_they_are() -> None:
     x = torch.ones(2, device="meta")
     assert on_device([x], None)[0] is x
+
+
+def test_classes_of_lists_are_passed_on_as_they_are() -> None:
+    """Only its author knows how such a batch is made."""
+
+    class Batch(list[torch.Tensor]):
+        pass
+
+    batch = Batch([torch.ones(2)])
+    assert on_device(batch, "meta") is batch

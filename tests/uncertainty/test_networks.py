@@ -135,3 +135,21 @@ def test_errors_say_what_to_do() -> None:
         thinned.thinned_networks(net, 0, torch.ones(2, 6))
     with pytest.raises(TypeError, match="`task` is not among its arguments"):
         thinned.geometric_mean(net, torch.ones(2, 6), task="regression")
+
+
+def test_a_bound_for_each_unit_is_not_pruned_through() -> None:
+    """`clamp` takes tensors for its bounds, which would keep their width."""
+
+    class Bounded(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.drop, self.last = torch.nn.Linear(4, 8), torch.nn.Dropout(0.5), torch.nn.Linear(8, 2)
+            self.least = torch.nn.Parameter(torch.zeros(8))
+
+        def forward(self, x: Tensor) -> Tensor:
+            result: Tensor = self.last(self.drop(self.first(x).clamp(min=self.least)))
+            return result
+
+    x = torch.randn(3, 4)
+    (network,) = thinned.thinned_networks(Bounded(), 1, x, seed=0)
+    assert network(x).shape == (3, 2)

@@ -58,8 +58,8 @@ def faults(name: str) -> tuple[list[str], list[Finding]]:
             fused = [call for call in trace.calls if call.draws and is_fused(call)]
             if len(fused) != count.attention:
                 found.append(f"{len(fused)} calls of fused attention draw, {count.attention} counted")
-    for module, mode in zip(model.modules(), modes, strict=True):
-        module.training = mode
+    for module, trains in zip(model.modules(), modes, strict=True):
+        module.training = trains
     seeded(0)
     examination = Examination(model, inspection, args, kwargs)
     return found + wrong_rates(inspection), list(findings(examination, rules().values()))

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ..model.edit.rate_holder import Attribute
+from ..model.edit.rate_holder import Assignment, Attribute
 from ..model.inspect.inspection import Inspection
 from ..model.inspect.place import LAYER_DROP, Place
 from ..model.known.functions import DRAWS
@@ -130,19 +130,16 @@ def _silenced(place: Place, in_evaluation: set[Where]) -> dict[Where, float]:
 @contextmanager
 def overridden(model: torch.nn.Module, p: Rates) -> Iterator[None]:
     """A context manager in which dropout modules have the rates in `p`, and after which they have their own again."""
-    before: list[tuple[Attribute, Any]] = []
+    assignment = Assignment()
     try:
         for name, module in named_modules(model) if p is not None else ():
             for own in rate_attributes(module):
                 rate = _given(f"{name}.{own}" if own == "recurrent_dropout" else name, p)
                 if rate is not None:
-                    attribute = Attribute(module, own)
-                    before.append((attribute, attribute.state))
-                    attribute.p = rate
+                    assignment.assign(Attribute(module, own), rate)
         yield
     finally:
-        for attribute, state in reversed(before):
-            attribute.state = state
+        assignment.undo()
 
 
 def _given(name: str, p: Rates) -> float | None:

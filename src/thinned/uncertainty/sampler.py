@@ -29,7 +29,7 @@ from ..ops import cpu
 from ..ops.fold import fold_numbers
 from ..ops.philox import signed
 from ..ops.rate import packed, unpacked
-from . import keyed_functions as noises
+from . import keyed_functions
 from .rows import Layout, placement
 
 Module = torch.nn.Module
@@ -181,23 +181,25 @@ class Sampler(TorchFunctionMode):
         if name in OPERATORS:
             return self._ours(func, args)
         if name == "scaled_dot_product_attention":
-            return noises.attention(self, p, args, kwargs)
+            return keyed_functions.attention(self, p, args, kwargs)
         if name == "multi_head_attention_forward":
-            return noises.multi_head_attention(self, func, p, args, kwargs)
+            return keyed_functions.multi_head_attention(self, func, p, args, kwargs)
         if name in INSIDE:
             entry = noisy(name, args)
             assert entry is not None
-            return noises.recurrent(self, name, entry, p, args)
+            return keyed_functions.recurrent(self, name, entry, p, args)
         if name in DRAWS:
-            drawn = noises.draw(self, name, func, args, kwargs)
-            return self._written(args[0] if args else kwargs["tensor"], drawn) if noises.in_place(func) else drawn
+            drawn = keyed_functions.draw(self, name, func, args, kwargs)
+            if keyed_functions.in_place(func):
+                return self._written(args[0] if args else kwargs["tensor"], drawn)
+            return drawn
         if name == "stochastic_depth":
             mode = args[2] if len(args) > 2 else kwargs["mode"]
             x = args[0] if args else kwargs["input"]
             return self.thin(x, p, range(1, x.ndim) if mode == "row" else range(x.ndim))
         x = args[0] if args else kwargs["input"]
-        thinned = noises.dropout(self, name, x, p)
-        writes = noises.in_place(func) or (args[3] if len(args) > 3 else kwargs.get("inplace", False))
+        thinned = keyed_functions.dropout(self, name, x, p)
+        writes = keyed_functions.in_place(func) or (args[3] if len(args) > 3 else kwargs.get("inplace", False))
         return self._written(x, thinned) if writes else thinned
 
     def _ours(self, func: Any, args: Any) -> Tensor:

@@ -355,6 +355,13 @@ def test_a_scripted_model_is_seen_from_below() -> None:
     scripted = torch.jit.script(nn.Sequential(nn.Linear(8, 32), nn.Dropout(0.25)))
     places = thinned.inspect(scripted, torch.randn(64, 8)).places
     assert [(place.kind, place.active) for place in places if place.train_calls] == [("bernoulli", "train")]
+    assert [place.share for place in places] == [None] * len(places)  # no call of torch's was timed that drew
+
+
+def test_a_scripted_part_is_not_charged_with_another_call() -> None:
+    scripted = torch.jit.script(nn.Dropout(0.25))
+    places = thinned.inspect(nn.Sequential(nn.Linear(512, 512), scripted), torch.randn(256, 512)).places
+    assert [place.share for place in places if place.train_calls] == [None]
 
 
 def test_other_exports_and_views() -> None:

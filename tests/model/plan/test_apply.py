@@ -499,3 +499,13 @@ def test_dropout_in_place_that_would_break_the_backward_pass_is_off() -> None:
     (off,) = (line for line in plan if not line.enabled)
     assert off.where == "p of 1.inner.attn_drop"
     assert off.reason.endswith("off, because in place it would break the backward pass: set its inplace=False first.")
+
+
+def test_a_plan_may_name_a_function_as_torch_does_inside() -> None:
+    """`log_sigmoid` is what torch calls `logsigmoid`: a plan written with either takes hold."""
+    for name in ("log_sigmoid", "logsigmoid"):
+        model = torch.nn.Sequential(torch.nn.LogSigmoid())
+        plan = thinned.Plan((PlanLine(f"output of {name}() in 0", "Dropout", 0.5),))
+        with thinned.apply(model, plan):
+            out = model.train()(torch.randn(64, 64))
+        assert 0.4 < float((out == 0).float().mean()) < 0.6

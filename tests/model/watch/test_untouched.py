@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -91,3 +92,19 @@ def test_what_is_kept_is_of_use_after_an_error_too() -> None:
     with pytest.raises(KeyboardInterrupt):
         thinned.predict(model, X, n=5, output=fails)
     assert model.last is before
+
+
+def test_a_model_that_answers_for_its_parameters_itself_is_checked() -> None:
+    class Own(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer, self.drop = torch.nn.Linear(4, 4), torch.nn.Dropout(0.5)
+
+        def parameters(self, recurse: bool = True) -> Iterator[torch.nn.Parameter]:
+            yield torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            result: torch.Tensor = self.layer(self.drop(self.layer(x)))
+            return result
+
+    assert not thinned.check(Own(), torch.randn(8, 4), select=["THN405"])

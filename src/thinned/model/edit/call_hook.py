@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode, get_overridable_functions
 
-from ..known.functions import canonical, noisy
+from ..known.functions import ALIASES, canonical, noisy
 from ..watch.callsite import transparent
 from .anchor import Anchor
 from .module_hook import dropped, given
@@ -114,4 +114,5 @@ class _CountedCalls(TorchFunctionMode):
 def functions(name: str) -> dict[Any, str]:
     """Every torch function with this plain name. They are listed beforehand: torch.compile can't trace `canonical`."""
     every = (function for group in get_overridable_functions().values() for function in group)
-    return {function: name for function in every if canonical(function) == name}
+    known = ALIASES.get(name, name)
+    return {function: name for function in every if canonical(function) == known}

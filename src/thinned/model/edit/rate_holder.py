@@ -96,3 +96,26 @@ class CallRate:
 
 
 RateHolder = Attribute | CallRate
+
+
+class Assignment:
+    """Sets rates, and remembers the former ones to undo the changes."""
+
+    def __init__(self) -> None:
+        self.before: list[tuple[RateHolder, Any]] = []
+
+    def assign(self, way: RateHolder, p: float) -> None:
+        if way.p != p:
+            self.before.append((way, way.state))
+            way.p = p
+
+    def release(self, call: CallRate) -> None:
+        """Remove the override of a call, so that it has the p in its code again."""
+        if call.state is not None:
+            self.before.append((call, call.state))
+            call.state = None
+
+    def undo(self) -> None:
+        while self.before:
+            way, state = self.before.pop()
+            way.state = state

@@ -31,16 +31,17 @@ class Times:
 
     def share(self, trace: Trace, calls: Sequence[Call]) -> float | None:
         """The share of the pass's time that the noise of these calls takes: to make it and to apply it."""
-        if not calls or not self.total:
+        if not calls or not self.total or any(call.order is None for call in calls):
             return None
         if any(call.function in INSIDE and call.draws for call in calls):
             if self._quiet is None:
                 return None
-            spent = sum(self._seconds[call.order] - self._quiet[call.order] for call in calls)
+            numbers = [call.order for call in calls if call.order is not None]
+            spent = sum(self._seconds[number] - self._quiet[number] for number in numbers)
         else:
             calls = [call for call in calls if call.function not in INSIDE]
             orders = {call.order for call in calls} | {call.order for draw in calls for call in _chain(trace, draw)}
-            spent = sum(self._seconds[order] for order in orders if order < len(self._seconds))
+            spent = sum(self._seconds[order] for order in orders if order is not None and order < len(self._seconds))
         return min(1.0, max(0.0, spent / self.total))
 
 

@@ -124,7 +124,7 @@ def canonical(function: Any) -> str:
     if name.startswith("__") and name.endswith("__"):
         name = name[2:-2]
         name = _DUNDERS.get(name, name)
-    name = _ALIASES.get(name, name)
+    name = ALIASES.get(name, name)
     return name.rstrip("_") if not name.startswith("_") else name
 
 
@@ -134,7 +134,7 @@ _DUNDERS = {
     "invert": "logical_not",
 }
 # From the name that a function has inside torch to the name that users write.
-_ALIASES = {"log_sigmoid": "logsigmoid", "_threshold": "threshold", "linalg_multi_dot": "multi_dot"}
+ALIASES = {"log_sigmoid": "logsigmoid", "_threshold": "threshold", "linalg_multi_dot": "multi_dot"}
 WRITES = re.compile(r"^(?!__).*[a-z0-9]_$|^__i(add|sub|mul|truediv|div|pow|and|or|xor)__$|^__setitem__$|^copy_$")
 
 

@@ -19,7 +19,7 @@ ACTIVATIONS = frozenset(
     }
 )
 # Activations whose output for a unit depends on this unit alone, without parameters or randomness.
-UNITWISE = ACTIVATIONS - {"glu", "prelu", "rrelu"}
+UNITWISE = ACTIVATIONS - {"glu", "prelu", "rrelu"} - {"clamp", "clamp_min", "clamp_max", "clip"}
 # Functions of UNITWISE that map 0 to 0, whatever their other arguments.
 ZERO_AT_ZERO = frozenset(
     {

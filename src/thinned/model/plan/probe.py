@@ -16,7 +16,7 @@ import torch
 from ..._torch import tree_map_only
 from ...nn.names import named_modules
 from ..edit.anchor import Anchor
-from ..edit.rate_holder import Attribute
+from ..edit.rate_holder import Assignment, Attribute
 from ..known.modules import rate_attributes
 from ..watch.trace import Trace, trace
 from ..watch.untouched import untouched
@@ -106,13 +106,10 @@ def copied(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ..
 @contextmanager
 def woken(trials: Iterable[tuple[Module, str, float]]) -> Iterator[None]:
     """Inside the `with`, each of these attributes of modules has its trial p."""
-    trials = list(trials)
-    before = [(module, dict(vars(module))) for module, _, _ in trials]
+    assignment = Assignment()
     try:
         for module, attribute, p in trials:
-            Attribute(module, attribute).p = p
+            assignment.assign(Attribute(module, attribute), p)
         yield
     finally:
-        for module, own in reversed(before):
-            vars(module).clear()
-            vars(module).update(own)
+        assignment.undo()

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from ..rates.assign import Assignment, assign
+from ..edit.rate_holder import Assignment
+from ..rates.assign import assign
 from ..rates.patterns import matching
 from ..rates.rate_places import RatePlace, RatePlaces
 

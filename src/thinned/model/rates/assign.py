@@ -7,33 +7,10 @@ from typing import Any
 
 import torch
 
-from ..edit.rate_holder import Attribute, CallRate, RateHolder
+from ..edit.rate_holder import Assignment, Attribute
 from .rate_places import RatePlace, RatePlaces, look
 
 Module = torch.nn.Module
-
-
-class Assignment:
-    """Sets rates, and remembers the former ones to undo the changes."""
-
-    def __init__(self) -> None:
-        self.before: list[tuple[RateHolder, Any]] = []
-
-    def assign(self, way: RateHolder, p: float) -> None:
-        if way.p != p:
-            self.before.append((way, way.state))
-            way.p = p
-
-    def release(self, call: CallRate) -> None:
-        """Remove the override of a call, so that it has the p in its code again."""
-        if call.state is not None:
-            self.before.append((call, call.state))
-            call.state = None
-
-    def undo(self) -> None:
-        while self.before:
-            way, state = self.before.pop()
-            way.state = state
 
 
 def assign(

@@ -149,14 +149,14 @@ def _version(tensor: Tensor | None) -> int | None:
     return None if tensor is None or tensor.is_inference() else tensor._version
 
 
-def named_tensors(model: Module) -> dict[int, str]:
-    """The names of a model's parameters and buffers, by the tensor's `id`; a shared tensor has its first name."""
-    found: dict[int, str] = {}
+def named_tensors(model: Module) -> dict[str, Tensor]:
+    """The model's parameters and buffers by name. A tensor that has several names is there once, under the first."""
+    found: dict[int, tuple[str, Tensor]] = {}
     for name, module in named_modules(model):
         for own, tensor in (*module._parameters.items(), *module._buffers.items()):
             if tensor is not None:
-                found.setdefault(id(tensor), f"{name}.{own}" if name else own)
-    return found
+                found.setdefault(id(tensor), (f"{name}.{own}" if name else own, tensor))
+    return dict(found.values())
 
 
 def tensors_of(value: Any) -> Iterator[Tensor]:

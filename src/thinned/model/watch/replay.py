@@ -125,10 +125,10 @@ class _Steps:
         self._by_torch = {
             name for name, module in named_modules(model) if type(module).__module__.startswith("torch.nn.")
         }
-        self._parameters = named_tensors(model)
-        tensors = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
-        for identity, name in self._parameters.items():
-            self._source("parameter", name, tensors[identity])
+        parameters = named_tensors(model)
+        self._parameters = set(map(id, parameters.values()))
+        for name, tensor in parameters.items():
+            self._source("parameter", name, tensor)
         for index, tensor in enumerate(tensors_of(example)):
             self._source("input", index, tensor)
 

@@ -43,7 +43,7 @@ class Call:
     arguments: dict[str, Any]  # its arguments that are no tensors: by name where one was given, else "0", "1", ...
     writes: bool  # whether it wrote into its first argument
     seconds: float
-    order: int  # its number among all calls of torch by the model, calls that make no tensor included
+    order: int | None  # its number among all calls of torch, those included that make no tensor; None: no call drew
     draws: list[Draw] = field(default_factory=list)
     p: float | None = None  # the p of a call that drops; for a draw, the number that it was compared with
     training: bool | None = None  # the training flag of a call that drops
@@ -126,7 +126,7 @@ class _Calls:
     def __init__(self, model: Module, example: Any) -> None:
         self.calls: list[Call] = []
         self.firsts: dict[str, int | None] = {}
-        self._parameters = named_tensors(model)
+        self._parameters = {id(tensor): name for name, tensor in named_tensors(model).items()}
         self._made: Any = WeakIdKeyDictionary()
         self._masks = Masks()
         for tensor in tensors_of(example):
@@ -158,7 +158,7 @@ class _Calls:
                 arguments={},
                 writes=False,
                 seconds=0.0,
-                order=0,
+                order=None,
                 draws=[draw],
             )
         )
