@@ -283,6 +283,10 @@ def test_copies_are_not_guarded(copied: Callable[[nn.Module], nn.Module]) -> Non
         assert isinstance(copied(model)(X), Tensor)
 
 
+@pytest.mark.skipif(
+    torch.__version__.startswith("2.8."),
+    reason="torch 2.8 compiles nothing more in a process in which a dispatch mode has raised in several threads",
+)
 def test_threads_are_guarded_each_for_itself() -> None:
     """Two threads evaluate while one draws outside of the model, and one draws inside of another."""
     model, other = nn.Sequential(Own.__new__(Functional)), nn.Sequential(nn.Dropout(0.5))
