@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -34,7 +35,6 @@ def add_and_stop(self, outcome):
     if len(kept) == 3:
         os.killpg(os.getpgrp(), signal.SIGINT)
 Journal.add = add_and_stop
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has its background jobs ignore Ctrl-C
 main()
 """
 
@@ -201,6 +201,9 @@ def uninterrupted(thinned: Thinned, tumours: Path, tmp_path_factory: pytest.Temp
 
 @pytest.mark.long
 @pytest.mark.skipif(os.name == "nt", reason="signals a process group")
+@pytest.mark.skipif(
+    signal.getsignal(signal.SIGINT) == signal.SIG_IGN, reason="a shell has its background jobs ignore Ctrl-C"
+)
 def test_ctrl_c_keeps_what_is_finished_and_the_same_command_goes_on(
     thinned: Thinned, tumours: Path, tmp_path: Path, uninterrupted: Path
 ) -> None:
