@@ -82,19 +82,14 @@ def test_a_failure_leaves_the_old_report_and_no_scraps(
     report = write(folder)
     before = report.read_bytes(), sorted(path.name for path in folder.rglob("*"))
 
-    whole = Path.open
-
-    def on_a_full_disk(path: Path, mode: str = "r", *rest: Any, **named: Any) -> Any:
-        return _Full(path, mode) if mode == "xb" else whole(path, mode, *rest, **named)
-
-    monkeypatch.setattr(Path, "open", on_a_full_disk)
+    monkeypatch.setattr("thinned.replaced_file.os.fdopen", _Full)
     with pytest.raises(OSError, match="no space left"):
         write(folder)
     assert before == (report.read_bytes(), sorted(path.name for path in folder.rglob("*")))
 
 
 class _Full(io.FileIO):
-    """A file on a full disk."""
+    """A file on a full disk, opened from its descriptor."""
 
     def write(self, content: object, /) -> int:
         raise OSError("no space left on device")
