@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 Task = Literal["classification", "regression"]
-Arm = Literal["dropout", "l2", "input"]
+Arm = Literal["dropout", "decay", "both", "input"]
 
 SCHEMA = 1
 

@@ -18,8 +18,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from safetensors import SafetensorError
 
-from ..fit.perceptron import Perceptron
-from ..replaced_file import replace_file
+from ...fit.perceptron import Perceptron
+from ...replaced_file import replace_file
 from .dataset import Dataset, StudyError
 from .prepare import Preparation
 from .retrained import Retrained

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from .record import Task
+from ..record import Task
 from .trial import Score
 
 BINS = 15

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..replaced_file import replace_file
+from ...replaced_file import replace_file
 from .dataset import StudyError
 from .trial import Config, Measured, Outcome, Score
 

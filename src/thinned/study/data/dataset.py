@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .record import Task
+from ..record import Task
 
 
 class StudyError(ValueError):

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from .dataset import Dataset, StudyError
-from .record import Task
+from ..record import Task
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet", ".npz")
 MIN_ROWS = 40  # fewer cannot be split into training, validation and test rows that mean anything

@@ -1,4 +1,4 @@
-"""What one seed's trials train on: prepared arrays, on disk between the preparing and the training processes."""
+"""What one seed's runs train on: prepared arrays, on disk between the preparing and the training processes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ class Fold:
     """Training, validation and test rows as the network takes them.
 
     `y_*` are class numbers (int64), or for regression standardised values (float32) with the training rows' `mean` and
-    `scale`. `outputs` is the number of classes, or 0 for regression.
+    `scale`. `outputs` is the number of classes, or 0 for regression. `val_rows` and `test_rows` are the rows' numbers
+    in the data.
     """
 
     x_train: NDArray[np.float32]
@@ -24,6 +25,8 @@ class Fold:
     y_val: NDArray[np.int64] | NDArray[np.float32]
     x_test: NDArray[np.float32]
     y_test: NDArray[np.int64] | NDArray[np.float32]
+    val_rows: NDArray[np.int64]
+    test_rows: NDArray[np.int64]
     outputs: int
     mean: float = 0.0
     scale: float = 1.0

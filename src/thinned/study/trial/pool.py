@@ -15,7 +15,7 @@ from typing import TypeVar
 import torch
 
 from .fold import Fold
-from .trial import Config, Recipe
+from .config import Config, Recipe
 
 T = TypeVar("T")
 Work = Callable[[Config, Fold, Recipe], T]

@@ -7,7 +7,7 @@ from pathlib import Path
 from .dataset import Dataset, StudyError
 from .digits import digits
 from .idx import idx_folder
-from .record import Task
+from ..record import Task
 from .table import table
 
 

@@ -1,0 +1,1 @@
+"""Finished runs on disk: a killed study loses none."""

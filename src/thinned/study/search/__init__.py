@@ -1,0 +1,1 @@
+"""What to train next, decided from validation figures alone."""

@@ -1,0 +1,1 @@
+"""One training, or a stack of them: configuration in, outcome out."""

@@ -1,0 +1,63 @@
+"""What a training run leaves: its course, its figures on validation rows, its answers to validation and test rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .config import Config
+
+Ended = Literal["converged", "raced", "steps", "diverged"]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A point of a learning curve. Errors and likelihoods are measured with dropout off, on at most 500 rows a set."""
+
+    step: int
+    train_loss: float  # as the optimiser saw it since the last point, noise on
+    train_error: float
+    train_nll: float
+    val_error: float
+    val_nll: float
+    val_loss: float  # on all validation rows: what stops the training
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Means over rows, of the network that is kept, dropout off.
+
+    `error` is the misclassified fraction, or the root mean squared error in the target's units. `nll` is in nats a row.
+    `loss` is the squared error of the prediction: the Brier score (Brier 1950), or the mean squared error.
+    """
+
+    error: float
+    nll: float
+    loss: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished run.
+
+    `best_step` is the step whose state is kept, the one with the least validation loss; `steps` is how many were
+    trained. `ended` says why no more were: the loss fell no longer, another learning rate was far ahead, the limit of
+    steps, or a loss that was no number.
+
+    `val_output` and `test_output` are the kept network's raw answers, `(rows, classes)` logits, or `(rows, 1)` values
+    in standardised units, float32, in the order of the fold's rows.
+    """
+
+    config: Config
+    best_step: int
+    steps: int
+    ended: Ended
+    curve: tuple[Measured, ...]
+    train: Figures
+    val: Figures
+    val_output: NDArray[np.float32]
+    test_output: NDArray[np.float32]
+    seconds: float  # the unit's time, shared out evenly
