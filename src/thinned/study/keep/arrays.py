@@ -35,12 +35,12 @@ class RunArrays:
     test_output: NDArray[np.float32]
 
 
-def file_name(unit: Unit) -> str:
-    """The unit's file without its suffix: its level, for readers, and a digest of every bit of the unit.
+def unit_name(unit: Unit) -> str:
+    """A name fit for files: the unit's level, for readers, and a digest of every bit of the unit.
 
     >>> from ..trial.config import Level
-    >>> file_name(Unit(Level("dropout", 0.5), (0.001, 0.003), (0, 1)))
-    'dropout-p0.5-wd0-6ee9b1a35c71'
+    >>> unit_name(Unit(Level("dropout", 0.5), (0.001, 0.003), (0, 1)))
+    'dropout-p0.5-wd0-ff992afd3479'
     """
     level = unit.level
     numbers = [level.p, level.weight_decay, level.p_input]
@@ -67,13 +67,13 @@ def write_arrays(folder: Path, unit: Unit, outcomes: Sequence[Outcome]) -> None:
     content = io.BytesIO()
     arrays: dict[str, NDArray[Any]] = {name: np.concatenate(runs) for name, runs in kinds.items()}
     rows = {f"{name}_rows": np.array([len(run) for run in runs]) for name, runs in kinds.items()}
-    np.savez(content, **arrays, **rows)
+    np.savez(content, allow_pickle=False, **arrays, **rows)
     folder.mkdir(parents=True, exist_ok=True)
-    replace_file(folder / f"{file_name(unit)}{SUFFIX}", content.getvalue())
+    replace_file(folder / f"{unit_name(unit)}{SUFFIX}", content.getvalue())
 
 
 def read_arrays(folder: Path, name: str, runs: int) -> list[RunArrays]:
-    """The arrays of the runs of one unit. `name` is that of `file_name`, `runs` how many there must be.
+    """The arrays of the runs of one unit. `name` is that of `unit_name`, `runs` how many there must be.
 
     Raises: DamagedArraysError.
     """

@@ -184,7 +184,9 @@ def _insert(connection: Connection, tables: dict[str, Table], study: int, trials
     for number, trial in zip(numbers, trials, strict=True):
         if trial.value is not None:
             infinite = trial.value == float("inf")
-            kind = {"value": None, "value_type": "INF_POS"} if infinite else {"value": trial.value, "value_type": "FINITE"}
+            kind = (
+                {"value": None, "value_type": "INF_POS"} if infinite else {"value": trial.value, "value_type": "FINITE"}
+            )
             values.append({"trial_id": number, "objective": 0, **kind})
         for name, value in trial.params.items():
             distribution = trial.distributions[name]

@@ -50,7 +50,9 @@ class StudyIdentity:
         if differing:
             raise StudyError(
                 f"{folder} holds a study with other settings: "
-                + "; ".join(f"{name} was {_short(old.get(name))}, now {_short(settings.get(name))}" for name in differing)
+                + "; ".join(
+                    f"{name} was {_short(old.get(name))}, now {_short(settings.get(name))}" for name in differing
+                )
                 + ". Name another folder with --out, or remove this one."
             )
         if storage != self.storage:

@@ -1,4 +1,4 @@
-"""What has finished, so that a study can go on where it stopped, and grow: trials in Optuna's storage, arrays beside."""
+"""What has finished, so that a study can go on and grow: trials in Optuna's storage, arrays as files beside it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,12 @@ class Journal:
     """
 
     def __init__(
-        self, folder: Path, settings: dict[str, Any], storage: str | None = None, *, wanted: dict[str, Any] | None = None
+        self,
+        folder: Path,
+        settings: dict[str, Any],
+        storage: str | None = None,
+        *,
+        wanted: dict[str, Any] | None = None,
     ) -> None:
         settings = json.loads(json.dumps(settings))
         place = HERE if storage is None else address(storage)
@@ -119,8 +124,8 @@ class Journal:
             write_arrays(self.folder / FOLDER, unit, ordered)
         except OSError as error:
             raise StudyError(
-                f"{self.folder}: cannot be written to: {error.strerror}. Nothing that was recorded before is lost. Mend "
-                "this and give the same command again."
+                f"{self.folder}: cannot be written to: {error.strerror}. Nothing that was recorded before is lost. "
+                "Mend this and give the same command again."
             ) from error
         self._database.add([completed(unit, outcome) for outcome in ordered])
 
@@ -132,14 +137,14 @@ class Journal:
         """The units that failed and have not been trained since, with the last reason of each."""
         done = self._units()
         failed_trials = [trial for trial in self._database.trials() if trial.state.name == "FAIL"]
-        return dict(failed_unit(trial) for trial in failed_trials if trial.user_attrs["arrays"] not in done)
+        return dict(failed_unit(trial) for trial in failed_trials if trial.user_attrs["unit"] not in done)
 
     def _units(self) -> dict[str, dict[int, FrozenTrial]]:
         """Complete units by the names of their files: trials by their numbers within the unit, the last of each."""
         units: dict[str, dict[int, FrozenTrial]] = defaultdict(dict)
         for trial in self._database.trials():
-            if trial.state.name == "COMPLETE" and "arrays" in trial.user_attrs:
-                units[trial.user_attrs["arrays"]][trial.user_attrs["run"]] = trial
+            if trial.state.name == "COMPLETE" and "unit" in trial.user_attrs:
+                units[trial.user_attrs["unit"]][trial.user_attrs["run"]] = trial
         # Where Optuna adds the trials one by one, a unit can be incomplete.
         return {
             name: trials

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from ..record import Arm
 from ..trial.config import Config, Level, Unit
 from ..trial.outcome import Figures, Outcome
-from .arrays import RunArrays, file_name
+from .arrays import RunArrays, unit_name
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -35,8 +35,7 @@ def completed(unit: Unit, outcome: Outcome) -> FrozenTrial:
         distributions=_distributions(params),
         value=math.inf if math.isnan(loss) else float(loss),
         user_attrs={
-            "unit": unit.name,
-            "arrays": file_name(unit),
+            "unit": unit_name(unit),
             "run": unit.configs().index(config),
             "runs": len(unit.lrs) * len(unit.seeds),
             "best_step": outcome.best_step,
@@ -60,8 +59,7 @@ def failed(unit: Unit, reason: str) -> FrozenTrial:
         params=params,
         distributions=_distributions(params),
         user_attrs={
-            "unit": unit.name,
-            "arrays": file_name(unit),
+            "unit": unit_name(unit),
             "reason": reason,
             "lrs": [float(lr) for lr in unit.lrs],
             "seeds": [int(seed) for seed in unit.seeds],
