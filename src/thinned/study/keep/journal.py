@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import warnings
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,15 +101,16 @@ class Journal:
         Warns once of each unit whose file of arrays is missing or damaged: its runs count as not run.
         """
         found: dict[Config, Outcome] = {}
-        for name, trials in self._units().items():
-            try:
-                arrays = read_arrays(self.folder / FOLDER, name, len(trials))
-            except DamagedArraysError as error:
-                self._tell(name, f"{error}, so its {len(trials)} runs count as not run")
-                continue
-            for run, trial in trials.items():
-                outcome = outcome_of(trial, arrays[run])
-                found[outcome.config] = outcome
+        with _collector_paused():
+            for name, trials in self._units().items():
+                try:
+                    arrays = read_arrays(self.folder / FOLDER, name, len(trials))
+                except DamagedArraysError as error:
+                    self._tell(name, f"{error}, so its {len(trials)} runs count as not run")
+                    continue
+                for run, trial in trials.items():
+                    outcome = outcome_of(trial, arrays[run])
+                    found[outcome.config] = outcome
         return found
 
     def add(self, unit: Unit, outcomes: Sequence[Outcome]) -> None:
@@ -156,6 +159,18 @@ class Journal:
         if name not in self._told:
             self._told.add(name)
             warnings.warn(f"{self.folder / FOLDER / name}{SUFFIX} {what}.", stacklevel=3)
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Reading makes 100,000s of objects that stay; Python's collector would look through them again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _write(folder: Path, identity: StudyIdentity) -> None:
