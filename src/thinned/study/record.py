@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 Task = Literal["classification", "regression"]
 Arm = Literal["dropout", "decay", "both", "input"]
 Kind = Literal["better", "level", "unclear", "worse"]
-Advice = Literal["dropout", "decay", "both", "input", "plain", "tree", "linear", "nothing"]
+Advice = Literal["dropout", "decay", "both", "input", "plain", "nothing"]
 
 SCHEMA = 2
 
@@ -136,6 +136,8 @@ class Difference(_Record):
     low: float
     high: float
     visible: float  # the smallest true difference that this study would see in 4 of 5 cases
+    rows_needed: int | None = None  # test rows at which a true difference of this size would be seen, with these seeds
+    seeds_needed: int | None = None  # seeds at which it would be, with these test rows; None where no number would do
 
 
 class RateRange(_Record):
