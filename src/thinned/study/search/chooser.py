@@ -42,6 +42,8 @@ class Chooser:
         self.grid, self.seeds = grid, tuple(seeds)
         self.searching = self.seeds[: grid.search_seeds]
         self._losses = {item.config: item.loss for item in seen}
+        self._tried: dict[Level, tuple[float, ...]] = {}
+        self._rows: dict[tuple[Level, tuple[float, ...]], np.ndarray] = {}
 
     def missing(self) -> list[Unit]:
         """The next round's units, in the order to run them; none where the split is complete."""
@@ -53,10 +55,8 @@ class Chooser:
     def levels(self) -> list[Level]:
         """The levels with a result: dropout by p, the best weight decay, both, inputs."""
         found = [level for level in self.dropout() if self.lr(level) is not None]
-        for best in (self.decay(), self.both(), self.input()):
-            if best is not None and self.lr(best) is not None:
-                found.append(best)
-        return found
+        beside = [level for level in (self.decay(), self.both(), self.input()) if level is not None]
+        return [*found, *(level for level in beside if self.lr(level) is not None)]
 
     def dropout(self) -> list[Level]:
         """The dropout arm, by p, widened where its largest p does best."""
@@ -102,21 +102,9 @@ class Chooser:
 
     def lrs(self, level: Level) -> tuple[float, ...]:
         """The learning rates that a level is tried at: the grid, widened at an end where the best one lies."""
-        lrs = self.grid.lrs
-        if len(lrs) < 2:
-            return lrs
-        for _ in range(2 * WIDENINGS):
-            if self._open([Config(level, lr, seed) for lr in lrs for seed in self.searching]):
-                break
-            at = int(np.argmin(self._row(level, lrs)[1]))
-            added = len(lrs) - len(self.grid.lrs)
-            if at == 0 and added < WIDENINGS:
-                lrs = (below(lrs), *lrs)
-            elif at == len(lrs) - 1 and added < WIDENINGS and above(lrs) <= self.grid.lr_limit:
-                lrs = (*lrs, above(lrs))
-            else:
-                break
-        return lrs
+        if level not in self._tried:
+            self._tried[level] = self._ladder(level)
+        return self._tried[level]
 
     def at_edge(self, level: Level) -> bool:
         """Whether the chosen learning rate is the least or the largest that was tried, among several."""
@@ -140,6 +128,23 @@ class Chooser:
         levels = len(self.grid.ps) + 2 * len(self.grid.weight_decays) + bool(self.grid.p_input)
         later = len(self.seeds) - len(self.searching)
         return levels * len(self.grid.lrs) * len(self.searching) + (len(self.grid.ps) + 3) * later
+
+    def _ladder(self, level: Level) -> tuple[float, ...]:
+        lrs = self.grid.lrs
+        if len(lrs) < 2:
+            return lrs
+        for _ in range(2 * WIDENINGS):
+            if self._open([Config(level, lr, seed) for lr in lrs for seed in self.searching]):
+                break
+            at = int(np.argmin(self._row(level, lrs)[1]))
+            added = len(lrs) - len(self.grid.lrs)
+            if at == 0 and added < WIDENINGS:
+                lrs = (below(lrs), *lrs)
+            elif at == len(lrs) - 1 and added < WIDENINGS and above(lrs) <= self.grid.lr_limit:
+                lrs = (*lrs, above(lrs))
+            else:
+                break
+        return lrs
 
     def _search(self) -> list[Unit]:
         levels = [*self.dropout(), *self._decays()]
@@ -187,11 +192,10 @@ class Chooser:
 
     def _best(self, family: list[Level]) -> Level | None:
         """Of levels by weight decay, the first without any, the one above 0 with the least smoothed loss."""
-        losses = [self._mean(level) for level in family]
-        if any(loss is None for loss in losses[1:]):
+        losses = [self._mean(level) for level in family[1:]]
+        if None in losses:
             return None
-        row = [np.nan if loss is None else loss for loss in losses]
-        return family[1 + int(np.argmin(smooth([row])[0][1:]))]
+        return min(zip(losses, family[1:], strict=True), key=lambda item: item[0] or 0.0)[1]
 
     def _units(self, level: Level, lrs: tuple[float, ...]) -> list[Unit]:
         return [Unit(level, lrs, seeds) for seeds in self._blocks(self.searching)]
@@ -220,10 +224,12 @@ class Chooser:
 
     def _row(self, level: Level, lrs: tuple[float, ...] | None = None) -> tuple[tuple[float, ...], np.ndarray]:
         """A level's losses by learning rate, smoothed over them and over the levels beside it on its grid."""
-        lrs = self.grid.lrs if lrs is None and len(self.grid.lrs) < 2 else lrs or self.lrs(level)
-        family = self._family(level)
-        table = [[self._cell(member, lr) for lr in lrs] for member in family]
-        return lrs, smooth(table)[family.index(level)]
+        lrs = lrs or self.lrs(level)
+        if (level, lrs) not in self._rows:
+            family = self._family(level)
+            table = [[self._cell(member, lr) for lr in lrs] for member in family]
+            self._rows[level, lrs] = smooth(table)[family.index(level)]
+        return lrs, self._rows[level, lrs]
 
     def _family(self, level: Level) -> list[Level]:
         """The level with its neighbours on the grid of its arm."""
