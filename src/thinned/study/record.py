@@ -104,6 +104,7 @@ class LevelResult(_Record):
     train_error: float
     gap: float  # test minus training error, dropout off for both
     metric: Estimate  # what decides, by `Study.metric`
+    against_plain: Estimate | None = None  # the deciding metric minus that of p = 0, paired; None for p = 0 itself
     figures: dict[str, float]  # the other metrics on test rows, by name
     nll: float
     nll_tempered: float  # with one temperature a network, fitted on its validation rows
