@@ -23,7 +23,7 @@ import pytest
 from sqlalchemy import NullPool, event
 from sqlalchemy.engine import Engine
 
-from thinned.study.data.dataset import StudyError
+from thinned.study import StudyError
 from thinned.study.keep.journal import Journal
 from thinned.study.trial.config import Config, Level, Unit
 from thinned.study.trial.outcome import Figures, Outcome
@@ -227,6 +227,18 @@ def test_killed_at_any_statement_a_unit_is_absent_as_a_whole(tmp_path: Path, mad
     with Journal(tmp_path / "study", SETTINGS) as journal:
         journal.add(units[0], made(units[0]))
         assert_same(journal.read(), made(units[0]) + made(units[1]))
+
+
+def test_killed_before_it_knows_its_study_a_folder_is_as_new(tmp_path: Path, made: Made, units: list[Unit]) -> None:
+    (tmp_path / "there").mkdir()
+    for statement in (0, 20, 40, 60):
+        for name in ("there", "new"):
+            with dying_at(statement), pytest.raises(KeyboardInterrupt):
+                Journal(tmp_path / name, SETTINGS)
+        assert not (tmp_path / "new").exists()
+    with Journal(tmp_path / "there", SETTINGS) as journal:
+        journal.add(units[0], made(units[0]))
+        assert_same(journal.read(), made(units[0]))
 
 
 def test_where_optuna_adds_trials_itself_an_incomplete_unit_is_left_out(

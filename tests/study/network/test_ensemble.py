@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,13 +30,19 @@ Fitted = Callable[[Rows, Rows, int], tuple[list[Member], list[Rows]]]
 
 
 def member(
-    val_rows: list[int], y_val: list[float], val: object, test: object, outputs: int = 0, mean: float = 0.0, scale: float = 1.0
-) -> Member:  # fmt: skip
+    val_rows: list[int],
+    y_val: list[float],
+    val: object,
+    test: object,
+    outputs: int = 0,
+    mean: float = 0.0,
+    scale: float = 1.0,
+) -> Member:
     x = np.zeros((0, 1), dtype=np.float32)
-    kind = np.int64 if outputs else np.float32
-    y = np.array(y_val, dtype=kind)
+    kind: Any = np.int64 if outputs else np.float32
+    y: NDArray[Any] = np.array(y_val, dtype=kind)
     test_output = np.asarray(test, dtype=np.float32)
-    y_test = np.arange(len(test_output)).astype(kind)
+    y_test: NDArray[Any] = np.arange(len(test_output)).astype(kind)
     rows = np.array(val_rows, dtype=np.int64)
     fold = Fold(x, y[:0], x, y, x, y_test, rows, 100 + np.arange(len(y_test)), outputs, mean, scale)
     return Member(fold, np.asarray(val, dtype=np.float32), test_output)
@@ -82,7 +89,7 @@ def test_a_temperature_of_the_mean() -> None:
 
 
 def test_the_temperature_is_fitted_on_what_it_is_applied_to() -> None:
-    """Labels drawn from the mean probabilities at a known temperature: it is found again, within what 4,000 rows tell."""
+    """Labels drawn at a known temperature of the mean: it is found again, as well as 4,000 rows can tell."""
     rng = np.random.default_rng(1)
     logits = rng.normal(scale=3.0, size=(4, 4000, 3)).astype(np.float32)
     truth = probabilities(together(list(logits)), 2.5)
@@ -175,10 +182,10 @@ def test_the_interval_holds_new_values(
         x, y = draw(rng, NEW)
         mean = np.mean([np.column_stack([x, np.ones(NEW)]) @ w for w in weights], axis=0)
         below[table], above[table] = (y < mean + low).mean(), (y > mean + high).mean()
-    # A side's miss in one table is Beta(6, 234) by the ranks, binomial in the new rows on top: a standard deviation of
-    # 1.01 + 0.70 % squared and rooted. Four standard errors of the mean over tables, and 1 % for members that are fewer.
+    # A side's miss in one table is Beta(6, 234) by the ranks, and binomial in the new rows on top. Four standard errors
+    # of the mean over tables; below, half a percent for the members of a row's answer, which are fewer than all.
     side = math.sqrt(6 * 234 / (240**2 * 241) + 0.025 * 0.975 / NEW) / math.sqrt(TABLES)
     assert 4 * side < 0.0065
     for missed in (below.mean(), above.mean()):
-        assert 0.025 - 4 * side - 0.005 < missed < 0.025 + 4 * side
+        assert 0.025 - 4 * side - 0.005 < missed < 0.025 + 4 * side, draw.__name__
     assert 1 - below.mean() - above.mean() > 0.95 - 4 * math.sqrt(2) * side

@@ -10,14 +10,14 @@ from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..data.dataset import StudyError
+from ..error import StudyError
+from .identity import HERE
 
 if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
     from sqlalchemy import Connection, Engine, Table
 
-FILE = "trials.db"
 WAIT = 60.0  # seconds for a lock of SQLite that another program has, such as a dashboard that reads
 # Optuna's tables as the bulk writer below knows them. With any other columns, Optuna writes by itself.
 _TABLES = {
@@ -44,16 +44,16 @@ class TrialDatabase:
     """
 
     def __init__(self, folder: Path, url: str | None, name: str) -> None:
-        self.place = str(folder / FILE) if url is None else address(url)
+        self.place = str(folder / HERE) if url is None else address(url)
         with self._told("opened"):
             import optuna
             from sqlalchemy import NullPool, create_engine
 
             options: dict[str, Any] = {"poolclass": NullPool}  # no connection stays open while networks are trained
             if url is None:
-                path = folder / FILE  # not as part of a URL, where "?", "%" and "{" mean something
+                path = folder / HERE  # not as part of a URL, where "?", "%" and "{" mean something
                 options["creator"] = lambda: sqlite3.connect(path, timeout=WAIT, check_same_thread=False)
-            address_in_full = "sqlite:///trials.db" if url is None else _with_driver(url)
+            address_in_full = f"sqlite:///{HERE}" if url is None else _with_driver(url)
             before = optuna.logging.get_verbosity()
             optuna.logging.set_verbosity(optuna.logging.WARNING)
             try:

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from ...replaced_file import replace_file
-from ..data.dataset import StudyError
+from ..error import StudyError
 from .lock import LOCK
 
 IDENTITY = "journal.json"
 FORMAT = 2
 _OLDER = Path("journal", "settings.json")  # format 1: a file a trial
 HERE = "trials.db"
+BEGUN = {LOCK, HERE, f"{HERE}-journal"}  # all there is where a study was ended before it had written who it is
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def found_in(folder: Path) -> StudyIdentity | None:
             f"{folder} holds a study of an older version of thinned, which trained by other rules and cannot go on. "
             "Name another folder with --out, or remove this one."
         )
-    if folder.is_dir() and any(item.name != LOCK for item in folder.iterdir()):
+    if folder.is_dir() and any(item.name not in BEGUN for item in folder.iterdir()):
         raise StudyError(
             f"{folder}: `--out` must be a new or empty folder, or an earlier study's. Name another with --out."
         )

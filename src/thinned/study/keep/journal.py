@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..data.dataset import StudyError
+from ..error import StudyError
 from ..trial.config import Config, Unit
 from ..trial.outcome import Outcome
 from .arrays import FOLDER, SUFFIX, DamagedArraysError, read_arrays, write_arrays
 from .database import TrialDatabase, address
-from .identity import HERE, StudyIdentity, found_in
-from .lock import LOCK, FolderLock
+from .identity import BEGUN, HERE, StudyIdentity, found_in
+from .lock import FolderLock
 from .optuna_trial import completed, failed, failed_unit, outcome_of
 
 if TYPE_CHECKING:
@@ -78,8 +78,9 @@ class Journal:
             )
         except BaseException:
             self._lock.release()
-            if new_folder and [item.name for item in folder.iterdir()] == [LOCK]:
-                (folder / LOCK).unlink()
+            if new_folder and {item.name for item in folder.iterdir()} <= BEGUN:
+                for item in folder.iterdir():
+                    item.unlink()
                 folder.rmdir()
             raise
         self.name = identity.name

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import IO
 
-from ..data.dataset import StudyError
+from ..error import StudyError
 
 LOCK = ".lock"
 

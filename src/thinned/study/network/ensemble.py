@@ -90,7 +90,7 @@ def temperature_of(members: Sequence[Member]) -> float:
     from ..answer.temperature import fit
 
     found = out_of_fold(members)
-    return float(fit(found.output, found.y))
+    return float(fit(found.output, found.y.astype(np.int64)))
 
 
 def residuals_of(members: Sequence[Member]) -> Values:

@@ -1,0 +1,197 @@
+"""The networks to take away: written, loaded and asked through the public door."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from thinned.fit.perceptron import Perceptron
+from thinned.study import StudyError, load
+from thinned.study.data.dataset import Dataset
+from thinned.study.data.prepare import fit
+from thinned.study.network.ensemble import offsets
+from thinned.study.network.files import save
+from thinned.study.network.model import EnsembleMember
+from thinned.study.record import Task
+from thinned.study.trial.config import Level, Recipe
+
+RECIPE = Recipe(key=7, hidden=(8, 4), batch=10, max_steps=700)
+LEVEL = Level("dropout", 0.3, 0.01, 0.1)
+RESIDUALS = np.random.default_rng(3).normal(size=200)
+
+
+def frame(rows: int = 90) -> pd.DataFrame:
+    """Numbers with gaps, text with levels that are rare, a column that is empty at times."""
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "age": np.where(rng.random(rows) < 0.2, np.nan, rng.normal(50, 10, rows)),
+            "town": rng.choice(np.array(["Ulm", 'a "quoted" \n name', "Kiel", None], dtype=object), rows),
+            "rare": ["a"] * 5 + [None] * 55 + ["b", "c"] + ["d"] * (rows - 62),
+            "day": pd.date_range("2020-01-01", periods=rows, freq="D"),
+        }
+    )
+
+
+def members(classes: int, seeds: int = 3) -> list[EnsembleMember]:
+    found = []
+    for seed in range(seeds):
+        rows = np.random.default_rng(seed).permutation(90)[:60] if seed else np.arange(60)
+        preparation = fit(frame().iloc[rows])
+        generator = torch.Generator().manual_seed(seed)
+        network = Perceptron(preparation.inputs, RECIPE.hidden, classes or 1, 0.3, 0.1, generator)
+        weights = {name: value.numpy() for name, value in network.state_dict().items()}
+        own = (0.0, 1.0) if classes else (100.0 + seed, 10.0 + seed)
+        found.append(EnsembleMember(seed, 0.001 * (1 + seed), preparation, weights, *own))
+    return found
+
+
+def data(classes: tuple[str | int | bool, ...]) -> Dataset:
+    y = np.zeros(90, dtype=np.int64) if classes else np.zeros(90)
+    task: Task = "classification" if classes else "regression"
+    return Dataset("a table", "a file", task, "target", frame(), y, classes)
+
+
+@pytest.fixture
+def numbers(tmp_path: Path) -> Path:
+    folder = tmp_path / "numbers"
+    folder.mkdir()
+    save(folder, data(()), members(0), LEVEL, RECIPE, residuals=RESIDUALS)
+    return folder
+
+
+@pytest.fixture
+def classes(tmp_path: Path) -> Path:
+    folder = tmp_path / "classes"
+    folder.mkdir()
+    save(folder, data(("yes", "no", "perhaps")), members(3), LEVEL, RECIPE, temperature=1.7)
+    return folder
+
+
+def own_answers(classes: int) -> list[np.ndarray[tuple[int, ...], np.dtype[np.float64]]]:
+    found = []
+    for member in members(classes):
+        network = Perceptron(member.preparation.inputs, RECIPE.hidden, classes or 1, 0.3, 0.1).eval()
+        network.load_state_dict({name: torch.tensor(value) for name, value in member.weights.items()})
+        with torch.no_grad():
+            output = network(torch.from_numpy(member.preparation(frame()))).double().numpy()
+        found.append(output if classes else output[:, 0] * member.scale + member.mean)
+    return found
+
+
+def test_numbers(numbers: Path) -> None:
+    model = load(numbers)
+    answers = own_answers(0)
+    assert model.predict(frame()) == pytest.approx(np.mean(answers, axis=0), rel=1e-12)
+    assert model.spread(frame()) == pytest.approx(np.std(answers, axis=0, ddof=1), rel=1e-9)
+    low, high = offsets(np.sort(RESIDUALS))
+    interval = model.predict_interval(frame())
+    assert interval == pytest.approx(model.predict(frame())[:, None] + [low, high], rel=1e-12)
+    wider = model.predict_interval(frame(), level=0.98)
+    assert (wider[:, 0] < interval[:, 0]).all()
+    assert (wider[:, 1] > interval[:, 1]).all()
+    assert np.isinf(model.predict_interval(frame(), level=0.999)).all()
+    with pytest.raises(StudyError, match="`predict_proba`: only a classifier"):
+        model.predict_proba(frame())
+    with pytest.raises(StudyError, match=r"`level` must be above 0 and below 1. Got 95. If 95 % was meant, pass 0.95."):
+        model.predict_interval(frame(), level=95)
+
+
+def test_classes(classes: Path) -> None:
+    model = load(classes)
+    mean = np.mean([torch.from_numpy(z).softmax(1).numpy() for z in own_answers(3)], axis=0)
+    expected = mean ** (1 / 1.7) / (mean ** (1 / 1.7)).sum(axis=1, keepdims=True)
+    assert model.predict_proba(frame()) == pytest.approx(expected, rel=1e-10)
+    assert model.predict(frame()).tolist() == [("yes", "no", "perhaps")[i] for i in mean.argmax(axis=1)]
+    assert model.spread(frame()).shape == (90, 3)
+    with pytest.raises(StudyError, match="`predict_interval`: only numbers have an interval"):
+        model.predict_interval(frame())
+
+
+def test_columns_by_name_in_any_order_and_arrays(numbers: Path) -> None:
+    model = load(numbers)
+    x = frame()
+    expected = model.predict(x)
+    assert np.array_equal(model.predict(x[x.columns[::-1]].assign(more=1)), expected)
+    assert model.columns == ("age", "town", "rare", "day")
+    assert [one.preparation.texts for one in model.members] == [("town", "rare")] * 3
+    assert len({one.preparation.inputs for one in model.members}) > 1  # the rare levels of each are its own
+    with pytest.raises(StudyError, match="Missing: town, day"):
+        model.predict(x[["age", "rare"]])
+    with pytest.raises(StudyError, match=r"must be rows x 4 columns. Got an array of shape \(4,\). For one row pass"):
+        model.predict(np.zeros(4))
+
+
+def test_the_file_for_people(numbers: Path, classes: Path) -> None:
+    facts = tomllib.loads((numbers / "config.toml").read_text())
+    assert facts["format"] == 2
+    low, high = offsets(np.sort(RESIDUALS))
+    assert facts["target"] == {"name": "target", "residual_low": low, "residual_high": high, "level": 0.95}
+    assert facts["network"] | {"sha256": ""} == {
+        "members": 3, "hidden": [8, 4], "p": 0.3, "p_input": 0.1, "activation": "relu", "sha256": "",
+    }  # fmt: skip
+    assert facts["training"]["weight_decay"] == 0.01
+    assert [member["seed"] for member in facts["members"]] == [0, 1, 2]
+    assert [member["lr"] for member in facts["members"]] == [0.001, 0.002, 0.003]
+    assert [member["mean"] for member in facts["members"]] == [100.0, 101.0, 102.0]
+    facts = tomllib.loads((classes / "config.toml").read_text())
+    assert facts["temperature"] == 1.7
+    assert facts["target"] == {"name": "target", "classes": ["yes", "no", "perhaps"]}
+    assert "mean" not in facts["members"][0]
+
+
+def test_few_residuals_make_an_interval_without_an_end(tmp_path: Path) -> None:
+    save(tmp_path, data(()), members(0), LEVEL, RECIPE, residuals=RESIDUALS[:38])
+    assert load(tmp_path).predict_interval(frame()).tolist() == [[-math.inf, math.inf]] * 90
+
+
+def test_the_modules_are_in_evaluation_mode_with_their_rates(classes: Path) -> None:
+    for network in load(classes).networks:
+        assert not network.training
+        assert network.drops
+        assert [layer.p for layer in network.dropout] == [0.3, 0.3]
+        assert network.input_dropout.p == 0.1
+
+
+def change(text: str, old: str, new: str) -> str:
+    assert old in text
+    return text.replace(old, new)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("format = 2", "format = 3", "has format 3; this version reads 2"),
+        ("format = 2", "format = ", "damaged"),
+        ("sha256 = ", 'sha256 = "" # ', "do not belong together: the weights are others"),
+        ("    8,\n", "    9,\n", "do not belong together or are damaged"),
+        ("seed = 0\n", "", "damaged"),
+        ("[inputs]", "[input]", "damaged"),
+    ],
+)
+def test_damaged_files(numbers: Path, old: str, new: str, said: str) -> None:
+    config = numbers / "config.toml"
+    config.write_text(change(config.read_text(), old, new))
+    with pytest.raises(StudyError, match=said):
+        load(numbers)
+
+
+def test_folders_without_networks(tmp_path: Path, numbers: Path, classes: Path) -> None:
+    with pytest.raises(StudyError, match=r"has no config\.toml\. Pass the folder of a finished study"):
+        load(tmp_path)
+    shutil.copy(classes / "networks.safetensors", numbers)
+    with pytest.raises(StudyError, match="do not belong together"):
+        load(numbers)
+    (numbers / "networks.safetensors").write_bytes(b"short")
+    with pytest.raises(StudyError, match="do not belong together"):
+        load(numbers)
+    (numbers / "networks.safetensors").rename(numbers / "best.safetensors")
+    with pytest.raises(StudyError, match="was written by an older version of thinned"):
+        load(numbers)
