@@ -374,6 +374,7 @@ def test_a_wrong_storage_is_said_and_leaves_nothing(tmp_path: Path) -> None:
     for storage, said in (
         ("nonsense", r"`--storage` must be a database's URL, such as postgresql://"),
         ("postgresql://me:secret@localhost:1/none", r"postgresql://me@localhost:1/none: .* cannot be opened"),
+        ("postgres://me:secret@localhost:1/none", r"postgresql://me@localhost:1/none: .* cannot be opened"),
         ("oracle://me@host/none", r"oracle://me@host/none needs a driver that is not installed"),
         (f"sqlite:///{tmp_path}/no/where.db", "cannot be opened: unable to open database file"),
     ):
