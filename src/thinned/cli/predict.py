@@ -1,4 +1,4 @@
-"""`thinned predict`: the network of a study on new rows, and how sure it is of each."""
+"""`thinned predict`: the networks of a study on new rows, and how sure they are of each."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from rich.table import Table
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..study.best import StudyModel
+    from ..study.network.model import StudyModel
+    from ..uncertainty.prediction import Prediction
 
 FAILED = 2
-ROWS = 1024  # that are predicted at once
 SHOWN = 50  # rows of a table on a terminal; a file has all
 
 EPILOG = """
@@ -26,7 +26,7 @@ Examples:
 
     thinned predict thinned-study new.parquet --n 200 --format json > predicted.json
 
-    thinned predict thinned-study new.csv --p 0.1        for a network that was best without dropout
+    thinned predict thinned-study new.csv --p 0.1        thinned networks where no dropout was best
 """
 
 
@@ -42,7 +42,9 @@ def predict(
         Path, typer.Argument(help="A .csv, .parquet or .npz file, or a folder of IDX images: the rows to predict.")
     ],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The file to write. Without it: stdout.")] = None,
-    n: Annotated[int, typer.Option("--n", min=1, help="How many thinned networks.")] = 50,
+    n: Annotated[
+        int, typer.Option("--n", min=1, help="How many thinned networks, spread over the seeds' networks.")
+    ] = 50,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same numbers.")] = 0,
     p: Annotated[
         float | None, typer.Option("--p", help="Another drop probability after the hidden layers than the study chose.")
@@ -51,16 +53,25 @@ def predict(
         PredictFormat | None, typer.Option(help="csv or json; text, the default on a terminal, shows the first rows.")
     ] = None,
 ) -> None:
-    """Predict rows with the network of a study, and say how sure it is of each.
+    """Predict rows with the networks of a study, and say how sure they are of each.
 
-    One row for each row of the data, in their order. For classes: the most probable one, its probability (the mean over
-    the thinned networks) with 5 %, 50 % and 95 % quantiles, predictive entropy, mutual information and variation ratio,
-    in nats. For numbers: mean, standard deviation and quantiles over the thinned networks, in the target's units; the
-    scatter of the data around the mean comes on top.
+    One row for each row of the data, in their order. Prediction, probabilities and interval are those of
+    `thinned.study.load`: the mean of the seeds' networks, nothing dropped.
 
-    Exit code 2: no finished study, data that can't be read or lack columns, or a network without dropout.
+    For numbers, in the target's units: prediction; low95 and high95, between which a new value lies with 95 %
+    probability, its noise included; spread, the standard deviation of the networks' answers, and their quantiles,
+    network_q0.05 and so on. The networks agree where data were many, however noisy: their quantiles are no interval of
+    a new value.
+
+    For classes: the most probable one, its probability, the probability of each class, with the study's temperature,
+    and the entropy of these, in nats; then how much the networks differ, before the temperature: mutual information,
+    in nats, and variation ratio.
+
+    The networks are those of the seeds, and where they drop units, n thinned ones.
+
+    Exit code 2: no finished study, or data that can't be read or lack columns.
     """
-    from ..study.dataset import StudyError
+    from ..study.error import StudyError
 
     try:
         found = predicted(model, data, n=n, seed=seed, p=p)
@@ -73,68 +84,71 @@ def predict(
 def predicted(model: Path, data: Path, *, n: int, seed: int, p: float | None) -> pd.DataFrame:
     """The table: one row for each row of the data."""
     import torch
-    from torch.utils.data import DataLoader, TensorDataset
 
-    from ..study.best import load
-    from ..study.dataset import StudyError
-    from ..uncertainty.predict import predict
+    from ..study.error import StudyError
+    from ..study.network.files import load
+    from ..uncertainty.members import predict_members
 
     loaded = load(model)
-    if p is None and not any(getattr(module, "p", 0.0) for module in loaded.network.modules()):
-        raise StudyError(
-            f"the network in {model} has p = 0, so that nothing is random and it can't say how sure it is. Pass "
-            "--p 0.1 to drop units all the same, though it was not trained for that."
-        )
-    rows = torch.from_numpy(loaded.preparation(_frame(data)))
-    if not len(rows):
+    frame = _frame(data)
+    if not len(frame):
         raise StudyError(f"{data}: there must be rows to predict. Got none.")
+    drops = p is not None or any(network.drops for network in loaded.networks)
+    if not drops and len(loaded.networks) == 1:
+        typer.echo(
+            "thinned predict: one network without dropout can't differ from others: what networks disagree about is 0.",
+            err=True,
+        )
     try:
-        found = predict(
-            loaded.network,
-            DataLoader(TensorDataset(rows), batch_size=ROWS),
-            n,
+        networks = predict_members(
+            loaded.networks,
+            [torch.from_numpy(x) for x in loaded.inputs(frame)],
+            n if drops else 0,
             seed=seed,
             task="classification" if loaded.classes else "regression",
             p=None if p is None else {"dropout.*": p},
+            units=None if loaded.classes else [(member.mean, member.scale) for member in loaded.members],
         )
     except ValueError as error:
         raise StudyError(str(error)) from None
-    return _table(loaded, found)
+    return _classes(loaded, frame, networks) if loaded.classes else _numbers(loaded, frame, networks)
 
 
 def _frame(data: Path) -> pd.DataFrame:
-    from ..study.source import open_data
-    from ..study.table import read
+    from ..study.data.source import open_data
+    from ..study.data.table import read
 
     return open_data(data).features if data.is_dir() else read(data)
 
 
-def _table(loaded: StudyModel, found: object) -> pd.DataFrame:
-    import numpy as np
+def _numbers(loaded: StudyModel, frame: pd.DataFrame, networks: Prediction) -> pd.DataFrame:
     import pandas as pd
 
-    from ..uncertainty.prediction import Prediction
+    interval = loaded.predict_interval(frame)
+    columns = {
+        "prediction": loaded.predict(frame),
+        "low95": interval[:, 0],
+        "high95": interval[:, 1],
+        "spread": networks.std.numpy(),
+    }
+    quantiles = zip(networks.levels, networks.quantiles.numpy(), strict=True)
+    return pd.DataFrame(columns | {f"network_q{level:g}": values for level, values in quantiles})
 
-    assert isinstance(found, Prediction)
-    levels = [f"q{level:g}" for level in found.levels]
-    if loaded.classes:
-        label = found.label
-        chosen = found.quantiles.gather(2, label.expand(len(levels), -1)[..., None]).squeeze(2)
-        columns = {
-            "prediction": np.array(loaded.classes)[label.numpy()],
-            "probability": found.max_probability.numpy(),
-            **dict(zip(levels, chosen.numpy(), strict=True)),
-            "entropy": found.entropy.numpy(),
-            "mutual_information": found.mutual_information.numpy(),
-            "variation_ratio": found.variation_ratio.numpy(),
-        }
-    else:
-        quantiles = found.quantiles.squeeze(2).double().numpy() * loaded.scale + loaded.mean
-        columns = {
-            "prediction": found.mean.squeeze(1).double().numpy() * loaded.scale + loaded.mean,
-            "std": found.std.squeeze(1).double().numpy() * loaded.scale,
-            **dict(zip(levels, quantiles, strict=True)),
-        }
+
+def _classes(loaded: StudyModel, frame: pd.DataFrame, networks: Prediction) -> pd.DataFrame:
+    import numpy as np
+    import pandas as pd
+    from scipy.special import entr
+
+    probability = loaded.predict_proba(frame)
+    columns = {
+        "prediction": np.array(loaded.classes)[probability.argmax(axis=1)],
+        "probability": probability.max(axis=1),
+        **{f"p_{name}": values for name, values in zip(loaded.classes, probability.T, strict=True)},
+        "entropy": entr(probability).sum(axis=1),
+        "mutual_information": networks.mutual_information.numpy(),
+        "variation_ratio": networks.variation_ratio.numpy(),
+    }
     return pd.DataFrame(columns)
 
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .best import Predictor as Predictor
-    from .best import StudyModel, load
-    from .dataset import Dataset, StudyError
+    from .data.dataset import Dataset
+    from .error import StudyError
+    from .network.files import load
+    from .network.model import Predictor as Predictor
+    from .network.model import StudyModel
     from .run import Progress, run_study
 
 _HOMES = {
-    "Dataset": "dataset",
-    "Predictor": "best",
+    "Dataset": "data.dataset",
+    "Predictor": "network.model",
     "Progress": "run",
-    "StudyError": "dataset",
-    "StudyModel": "best",
-    "load": "best",
+    "StudyError": "error",
+    "StudyModel": "network.model",
+    "load": "network.files",
     "run_study": "run",
 }
 

@@ -1,101 +1,182 @@
-"""What has finished: one file a trial, written whole or not at all, so that a study can go on where it stopped."""
+"""What has finished, so that a study can go on and grow: trials in Optuna's storage, arrays as files beside it."""
 
 from __future__ import annotations
 
-import io
+import gc
 import json
-from dataclasses import asdict
+import warnings
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from ..data.dataset import StudyError
+from ..trial.config import Config, Unit
+from ..trial.outcome import Outcome
+from .arrays import FOLDER, SUFFIX, DamagedArraysError, read_arrays, write_arrays
+from .database import TrialDatabase, address
+from .identity import HERE, StudyIdentity, found_in
+from .lock import LOCK, FolderLock
+from .optuna_trial import completed, failed, failed_unit, outcome_of
 
-from ...replaced_file import replace_file
-from .dataset import StudyError
-from .trial import Config, Measured, Outcome, Score
-
-FOLDER = "journal"
-SETTINGS = "settings.json"
-_PARTS = ("train", "val", "test")
-_MEANS = ("error", "nll", "loss")
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
 
 
 class Journal:
-    """The finished trials of one study folder.
+    """The finished runs of one study folder. One process at a time has it, until `close`.
 
     Arguments:
         folder: the study's folder; made if need be.
-        settings: everything that decides the numbers. A folder holds trials of one setting only.
+        settings: everything that decides the numbers of a run: data, seed, layers, batch, limit of steps, versions. A
+            folder holds runs of one setting only. What only decides which runs are wanted is not among them.
+        storage: the URL of a database for the record of trials. By default it is the file `trials.db` in the folder.
+        wanted: which runs this call wants, and other facts for whoever looks at the study in a dashboard. They may
+            differ from call to call.
 
-    Raises StudyError: the folder belongs to something else, or to a study with other settings.
+    Raises StudyError: the folder belongs to something else, to a study with other settings or of an older version, or
+    is in use; or the database cannot be used.
+
+    A unit's arrays are written before its trials, and its trials in one transaction. So whatever fails in between, a
+    unit is there as a whole or not at all, and no other unit is touched.
     """
 
-    def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
-        self.folder = folder / FOLDER
+    def __init__(
+        self,
+        folder: Path,
+        settings: dict[str, Any],
+        storage: str | None = None,
+        *,
+        wanted: dict[str, Any] | None = None,
+    ) -> None:
         settings = json.loads(json.dumps(settings))
-        path = self.folder / SETTINGS
-        if folder.exists() and not folder.is_dir():
-            raise StudyError(f"{folder}: `--out` must be a folder. This is a file. Name another with --out.")
-        if path.is_file():
-            _compare(folder, json.loads(path.read_text(encoding="utf-8")), settings)
-        elif folder.is_dir() and any(folder.iterdir()):
+        place = HERE if storage is None else address(storage)
+        identity = found_in(folder)  # before anything is written, and before Optuna is imported
+        if identity is not None:
+            identity.check(folder, place, settings)
+        new_folder = not folder.exists()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
             raise StudyError(
-                f"{folder}: `--out` must be a new or empty folder, or an earlier study's. Name another with --out."
+                f"{folder}: cannot be written to: {error.strerror}. Name another folder with --out."
+            ) from error
+        self.folder = folder
+        self._lock = FolderLock(folder)
+        try:
+            identity = found_in(folder)  # another process may have begun a study in the meantime
+            if identity is None:
+                identity = StudyIdentity.new(folder, place, settings)
+                self._database = TrialDatabase(folder, storage, identity.name)
+                _write(folder, identity)
+            else:
+                identity.check(folder, place, settings)
+                self._database = TrialDatabase(folder, storage, identity.name)
+            self._database.describe(
+                {"settings": settings} | ({} if wanted is None else {"wanted": json.loads(json.dumps(wanted))})
             )
-        else:
-            try:
-                self.folder.mkdir(parents=True, exist_ok=True)
-                replace_file(path, (json.dumps(settings, indent=1) + "\n").encode())
-            except OSError as error:
-                raise StudyError(
-                    f"{folder}: cannot be written to: {error.strerror}. Name another folder with --out."
-                ) from error
+        except BaseException:
+            self._lock.release()
+            if new_folder and [item.name for item in folder.iterdir()] == [LOCK]:
+                (folder / LOCK).unlink()
+                folder.rmdir()
+            raise
+        self.name = identity.name
+        self._told: set[str] = set()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let another process have the folder."""
+        self._lock.release()
 
     def read(self) -> dict[Config, Outcome]:
-        """Every finished trial."""
-        found = [_load(path) for path in sorted(self.folder.glob("*.npz"))]
-        return {outcome.config: outcome for outcome in found}
+        """Every finished run of which all arrays are there.
 
-    def add(self, outcome: Outcome) -> None:
-        """Write a finished trial."""
-        path = self.folder / f"{outcome.config.name}.npz"
-        facts = {
-            "config": asdict(outcome.config),
-            "points": [asdict(point) for point in outcome.points],
-            "seconds": outcome.seconds,
-            **{part: {name: getattr(getattr(outcome, part), name) for name in _MEANS} for part in _PARTS},
+        Warns once of each unit whose file of arrays is missing or damaged: its runs count as not run.
+        """
+        found: dict[Config, Outcome] = {}
+        with _collector_paused():
+            for name, trials in self._units().items():
+                try:
+                    arrays = read_arrays(self.folder / FOLDER, name, len(trials))
+                except DamagedArraysError as error:
+                    self._tell(name, f"{error}, so its {len(trials)} runs count as not run")
+                    continue
+                for run, trial in trials.items():
+                    outcome = outcome_of(trial, arrays[run])
+                    found[outcome.config] = outcome
+        return found
+
+    def add(self, unit: Unit, outcomes: Sequence[Outcome]) -> None:
+        """Write a unit's finished runs, all of them.
+
+        Raises StudyError: a full disk, or a database that does not answer. What was there before stays.
+        """
+        by_config = {outcome.config: outcome for outcome in outcomes}
+        configs = unit.configs()
+        if set(by_config) != set(configs) or len(outcomes) != len(configs):
+            raise ValueError(f"`Journal.add`: `outcomes` must be the {len(configs)} runs of {unit.name}.")
+        ordered = [by_config[config] for config in configs]
+        try:
+            write_arrays(self.folder / FOLDER, unit, ordered)
+        except OSError as error:
+            raise StudyError(
+                f"{self.folder}: cannot be written to: {error.strerror}. Nothing that was recorded before is lost. "
+                "Mend this and give the same command again."
+            ) from error
+        self._database.add([completed(unit, outcome) for outcome in ordered])
+
+    def fail(self, unit: Unit, reason: str) -> None:
+        """Record that a unit could not be trained, and why."""
+        self._database.add([failed(unit, reason)])
+
+    def failures(self) -> dict[Unit, str]:
+        """The units that failed and have not been trained since, with the last reason of each."""
+        done = self._units()
+        failed_trials = [trial for trial in self._database.trials() if trial.state.name == "FAIL"]
+        return dict(failed_unit(trial) for trial in failed_trials if trial.user_attrs["unit"] not in done)
+
+    def _units(self) -> dict[str, dict[int, FrozenTrial]]:
+        """Complete units by the names of their files: trials by their numbers within the unit, the last of each."""
+        units: dict[str, dict[int, FrozenTrial]] = defaultdict(dict)
+        for trial in self._database.trials():
+            if trial.state.name == "COMPLETE" and "unit" in trial.user_attrs:
+                units[trial.user_attrs["unit"]][trial.user_attrs["run"]] = trial
+        # Where Optuna adds the trials one by one, a unit can be incomplete.
+        return {
+            name: trials
+            for name, trials in units.items()
+            if sorted(trials) == list(range(next(iter(trials.values())).user_attrs["runs"]))
         }
-        test = outcome.test
-        content = io.BytesIO()
-        np.savez(content, facts=json.dumps(facts), error=test.row_error, nll=test.row_nll, sure=test.row_sure)
-        replace_file(path, content.getvalue())
+
+    def _tell(self, name: str, what: str) -> None:
+        if name not in self._told:
+            self._told.add(name)
+            warnings.warn(f"{self.folder / FOLDER / name}{SUFFIX} {what}.", stacklevel=3)
 
 
-def _load(path: Path) -> Outcome:
-    """A trial; of training and validation rows only the means are written."""
-    with np.load(path) as arrays:
-        facts = json.loads(str(arrays["facts"]))
-        rows = (arrays["error"], arrays["nll"], arrays["sure"])
-    none = np.zeros(0)
-    return Outcome(
-        Config(**facts["config"]),
-        tuple(Measured(**point) for point in facts["points"]),
-        Score(**facts["train"], row_error=none, row_nll=none, row_sure=none),
-        Score(**facts["val"], row_error=none, row_nll=none, row_sure=none),
-        Score(**facts["test"], row_error=rows[0], row_nll=rows[1], row_sure=rows[2]),
-        facts["seconds"],
-    )
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Reading makes 100,000s of objects that stay; Python's collector would look through them again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
-def _compare(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
-    differing = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
-    if differing:
+def _write(folder: Path, identity: StudyIdentity) -> None:
+    try:
+        identity.write(folder)
+    except OSError as error:
         raise StudyError(
-            f"{folder} holds a study with other settings: "
-            + "; ".join(f"{name} was {_short(old.get(name))}, now {_short(new.get(name))}" for name in differing)
-            + ". Name another folder with --out, or remove this one."
-        )
-
-
-def _short(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+            f"{folder}: cannot be written to: {error.strerror}. Name another folder with --out."
+        ) from error

@@ -1,0 +1,102 @@
+"""Which study a folder belongs to: `journal.json` says its name, where its trials are, and with which settings."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ...replaced_file import replace_file
+from ..data.dataset import StudyError
+from .lock import LOCK
+
+IDENTITY = "journal.json"
+FORMAT = 2
+_OLDER = Path("journal", "settings.json")  # format 1: a file a trial
+HERE = "trials.db"
+
+
+@dataclass(frozen=True)
+class StudyIdentity:
+    """A study's name in its database, the database (without password), and the settings that decide every number."""
+
+    name: str
+    storage: str
+    settings: dict[str, Any]
+
+    @classmethod
+    def new(cls, folder: Path, storage: str, settings: dict[str, Any]) -> StudyIdentity:
+        """A name for a new study. On a server, where others have studies too, no two are alike.
+
+        A folder's name and a digest of the settings make it recognisable. A random part makes it this folder's own:
+        trials without the arrays that lie here are of no use to anybody else.
+        """
+        own = folder.resolve().name
+        if storage != HERE:
+            digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
+            own = f"{own[:200]}-{digest}-{secrets.token_hex(3)}"
+        return cls(own, storage, settings)
+
+    def write(self, folder: Path) -> None:
+        replace_file(folder / IDENTITY, (json.dumps({"format": FORMAT} | asdict(self), indent=1) + "\n").encode())
+
+    def check(self, folder: Path, storage: str, settings: dict[str, Any]) -> None:
+        """Raises StudyError: other settings, or another database."""
+        old = self.settings
+        differing = [name for name in sorted(old.keys() | settings.keys()) if old.get(name) != settings.get(name)]
+        if differing:
+            raise StudyError(
+                f"{folder} holds a study with other settings: "
+                + "; ".join(
+                    f"{name} was {_short(old.get(name))}, now {_short(settings.get(name))}" for name in differing
+                )
+                + ". Name another folder with --out, or remove this one."
+            )
+        if storage != self.storage:
+            again = "Leave --storage out" if self.storage == HERE else f"Pass --storage {self.storage}"
+            raise StudyError(
+                f"{folder}: `--storage` must be where this study's trials are: {self.storage}. Got {storage}. {again}, "
+                "or name another folder with --out."
+            )
+
+
+def found_in(folder: Path) -> StudyIdentity | None:
+    """The study that a folder belongs to; None for a folder that is new or empty.
+
+    Raises StudyError: the folder is a file, holds something else, or a study of an older version.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise StudyError(f"{folder}: `--out` must be a folder. This is a file. Name another with --out.")
+    path = folder / IDENTITY
+    if path.is_file():
+        try:
+            facts = json.loads(path.read_text(encoding="utf-8"))
+            if facts.pop("format") != FORMAT:
+                raise StudyError(
+                    f"{folder} holds a study of another version of thinned, which cannot go on here. Name another "
+                    "folder with --out, or remove this one."
+                )
+            return StudyIdentity(**facts)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            if isinstance(error, StudyError):
+                raise
+            raise StudyError(
+                f"{path} is damaged: {error}. Name another folder with --out, or remove {folder}."
+            ) from error
+    if (folder / _OLDER).is_file():
+        raise StudyError(
+            f"{folder} holds a study of an older version of thinned, which trained by other rules and cannot go on. "
+            "Name another folder with --out, or remove this one."
+        )
+    if folder.is_dir() and any(item.name != LOCK for item in folder.iterdir()):
+        raise StudyError(
+            f"{folder}: `--out` must be a new or empty folder, or an earlier study's. Name another with --out."
+        )
+    return None
+
+
+def _short(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)

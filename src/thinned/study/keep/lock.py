@@ -1,0 +1,69 @@
+"""One process at a time writes to a study's folder."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import IO
+
+from ..data.dataset import StudyError
+
+LOCK = ".lock"
+
+
+class FolderLock:
+    """The right to write to a folder, until `release`, or until this process ends in whatever way.
+
+    The operating system holds the lock, so a killed process leaves none behind. The file `.lock` stays; it names the
+    process that had the lock last.
+
+    Raises StudyError: another process has it, or the folder cannot be written to.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / LOCK
+        try:
+            stream = path.open("a+", encoding="utf-8")
+        except OSError as error:
+            raise StudyError(
+                f"{folder}: cannot be written to: {error.strerror}. Name another folder with --out."
+            ) from error
+        if not _taken(stream):
+            stream.seek(0)
+            owner = stream.read().strip() or "another process"
+            stream.close()
+            raise StudyError(
+                f"{folder}: a study is being written here by {owner}. Wait until it has ended, or name another folder "
+                "with --out."
+            )
+        stream.seek(0)
+        stream.truncate()
+        stream.write(f"process {os.getpid()} on {platform.node()}\n")
+        stream.flush()
+        self._stream = stream
+
+    def release(self) -> None:
+        """Let others write. A second call does nothing."""
+        self._stream.close()
+
+
+def _taken(stream: IO[str]) -> bool:
+    """Whether the lock is ours now. Children that run another program do not inherit it."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        stream.seek(2**20)  # beyond the text, which others may read
+        try:
+            msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

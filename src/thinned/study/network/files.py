@@ -1,0 +1,175 @@
+"""The networks to take away as files: `networks.safetensors` and `config.toml`; `save` writes them, `load` reads them.
+
+Both are plain data: loading them runs no code that they bring. `config.toml` is for people too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+import tomli_w
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+
+from ...replaced_file import replace_file
+from ..data.dataset import Dataset
+from ..data.prepare import Preparation
+from ..error import StudyError
+from ..trial.config import Level, Recipe
+from .ensemble import offsets
+from .model import EnsembleMember, StudyModel
+
+WEIGHTS = "networks.safetensors"
+CONFIG = "config.toml"
+FORMAT = 2
+_OLDER = "best.safetensors"
+_ARRAYS = ("fill", "mean", "scale", "gaps")
+_RESIDUALS = "residuals"
+SCHEDULE = (
+    "cycles of 100, 200, 400, ... steps; in each a tenth of the steps linearly up, then linearly down to 0; the state "
+    "with the least validation loss is kept"
+)
+
+
+def save(
+    folder: Path,
+    data: Dataset,
+    members: Sequence[EnsembleMember],
+    level: Level,
+    recipe: Recipe,
+    *,
+    temperature: float = 1.0,
+    residuals: NDArray[np.float64] | None = None,
+) -> None:
+    """Write the networks and everything that their predictions need.
+
+    Arguments:
+        members: one network a seed, all of `level`.
+        temperature: for classes, `ensemble.temperature_of` the members.
+        residuals: for numbers, `ensemble.residuals_of` the members.
+
+    Raises: OSError where the folder can't be written to. The earlier networks stay whole in this case.
+    """
+    residuals = np.zeros(0) if residuals is None else np.sort(residuals.astype(np.float64))
+    arrays: dict[str, NDArray[Any]] = {_RESIDUALS: residuals}
+    for number, member in enumerate(members):
+        arrays |= {f"{number}.network.{name}": np.ascontiguousarray(value) for name, value in member.weights.items()}
+        prepared = {name: np.ascontiguousarray(getattr(member.preparation, name)) for name in _ARRAYS}
+        arrays |= {f"{number}.prepare.{name}": value for name, value in prepared.items()}
+    weights = safetensors.numpy.save(arrays)
+    facts: dict[str, Any] = {"format": FORMAT, "task": data.task}
+    if data.classes:
+        facts |= {"temperature": float(temperature), "target": {"name": data.target, "classes": list(data.classes)}}
+    else:
+        low, high = offsets(residuals)
+        facts["target"] = {"name": data.target, "residual_low": low, "residual_high": high, "level": 0.95}
+    facts |= {
+        "network": {
+            "members": len(members),
+            "hidden": list(recipe.hidden),
+            "p": float(level.p),
+            "p_input": float(level.p_input),
+            "activation": "relu",
+            "sha256": hashlib.sha256(weights).hexdigest(),  # of the weights' file
+        },
+        "training": {
+            "optimiser": "AdamW",
+            "weight_decay": float(level.weight_decay),
+            "schedule": SCHEDULE,
+            "max_steps": recipe.max_steps,
+            "batch": recipe.batch,
+            "study_seed": recipe.key,
+        },
+        "inputs": {"columns": list(members[0].preparation.columns)},
+        "members": [_facts(member, numeric=not data.classes) for member in members],
+    }
+    replace_file(folder / WEIGHTS, weights)
+    replace_file(folder / CONFIG, tomli_w.dumps(facts).encode())
+
+
+def _facts(member: EnsembleMember, numeric: bool) -> dict[str, Any]:
+    prepared = member.preparation
+    return {
+        "seed": member.seed,
+        "lr": float(member.lr),
+        **({"mean": float(member.mean), "scale": float(member.scale)} if numeric else {}),
+        "texts": [
+            {"name": name, "levels": list(levels), "rare": rare}
+            for name, levels, rare in zip(prepared.texts, prepared.levels, prepared.rare, strict=True)
+        ],
+    }
+
+
+def load(folder: str | Path) -> StudyModel:
+    """The networks of a study's folder, ready to predict.
+
+    Raises StudyError where the folder has no finished study, or its files do not belong together.
+    """
+    folder = Path(folder)
+    absent = [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]
+    if absent and (folder / _OLDER).is_file():
+        raise StudyError(f"`load`: {folder} was written by an older version of thinned. Run the study again.")
+    if absent:
+        raise StudyError(f"`load`: {folder} has no {absent[0]}. Pass the folder of a finished study.")
+    try:
+        facts = tomllib.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        weights = (folder / WEIGHTS).read_bytes()
+        if facts["format"] != FORMAT:
+            raise StudyError(f"`load`: {folder / CONFIG} has format {facts['format']}; this version reads {FORMAT}.")
+        if hashlib.sha256(weights).hexdigest() != facts["network"]["sha256"]:
+            raise StudyError(
+                f"`load`: {folder / CONFIG} and {WEIGHTS} do not belong together: the weights are others. Give the "
+                "study's command again, which writes both."
+            )
+        return _model(facts, safetensors.numpy.load(weights))
+    except (
+        AttributeError,
+        KeyError,
+        TypeError,
+        RuntimeError,
+        tomllib.TOMLDecodeError,
+        UnicodeDecodeError,
+        SafetensorError,
+    ) as error:
+        raise StudyError(
+            f"`load`: {folder / CONFIG} and {WEIGHTS} do not belong together or are damaged: {error}."
+        ) from error
+
+
+def _model(facts: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> StudyModel:
+    shape, target = facts["network"], facts["target"]
+    classes = tuple(target.get("classes", ()))
+    columns = tuple(facts["inputs"]["columns"])
+    members = tuple(_member(number, member, columns, arrays) for number, member in enumerate(facts["members"]))
+    networks = tuple(
+        member.network(tuple(shape["hidden"]), len(classes) or 1, shape["p"], shape["p_input"]) for member in members
+    )
+    return StudyModel(networks, members, classes, facts.get("temperature", 1.0), arrays[_RESIDUALS])
+
+
+def _member(
+    number: int, facts: dict[str, Any], columns: tuple[str, ...], arrays: Mapping[str, NDArray[Any]]
+) -> EnsembleMember:
+    prefix = f"{number}.network."
+    texts = tuple(item["name"] for item in facts["texts"])
+    return EnsembleMember(
+        seed=facts["seed"],
+        lr=facts["lr"],
+        preparation=Preparation(
+            columns=columns,
+            numbers=tuple(name for name in columns if name not in texts),
+            **{name: arrays[f"{number}.prepare.{name}"] for name in _ARRAYS},
+            texts=texts,
+            levels=tuple(tuple(item["levels"]) for item in facts["texts"]),
+            rare=tuple(item["rare"] for item in facts["texts"]),
+        ),
+        weights={name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)},
+        mean=facts.get("mean", 0.0),
+        scale=facts.get("scale", 1.0),
+    )

@@ -1,0 +1,132 @@
+"""`StudyModel`: the networks of a study as one model, which predicts from columns as the user has them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from ...fit.perceptron import Perceptron
+from ..data.prepare import Preparation
+from ..error import StudyError
+from .ensemble import offsets, probabilities, together
+
+
+@dataclass(frozen=True)
+class EnsembleMember:
+    """One of the networks to take away: one seed's, with the preparation that was fitted on its training rows.
+
+    `mean` and `scale` are those of its training rows' target: 0 and 1 for classes. `weights` are a `Perceptron`'s.
+    """
+
+    seed: int
+    lr: float
+    preparation: Preparation
+    weights: dict[str, NDArray[np.float32]]
+    mean: float = 0.0
+    scale: float = 1.0
+
+    def network(self, hidden: tuple[int, ...], outputs: int, p: float, p_input: float) -> Perceptron:
+        """The network, in evaluation mode. Raises RuntimeError where the weights have another shape."""
+        network = Perceptron(self.preparation.inputs, hidden, outputs, p, p_input)
+        network.load_state_dict({name: torch.tensor(value) for name, value in self.weights.items()})
+        return network.eval()
+
+
+@dataclass(frozen=True)
+class StudyModel:
+    """The trained networks of a study, one a seed, each with its preprocessing; their mean is the prediction.
+
+    `X` is a DataFrame with the columns that the networks were trained on (in any order; others are left aside), or an
+    array with these columns in their order. Values may be missing, and text may be new.
+
+    `networks` are `members` as modules, in evaluation mode. `temperature` is applied to the mean probability.
+    `residuals` are target minus out-of-fold answer, ascending, in the target's units.
+    """
+
+    networks: tuple[Perceptron, ...]
+    members: tuple[EnsembleMember, ...] = field(repr=False)
+    classes: tuple[str | int | bool, ...]
+    temperature: float
+    residuals: NDArray[np.float64] = field(repr=False)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of `X`."""
+        return self.members[0].preparation.columns
+
+    def predict(self, X: pd.DataFrame | ArrayLike) -> NDArray[Any]:  # noqa: N803 - scikit-learn's name
+        """The most probable class of each row, or for regression its value, in the target's units."""
+        mean = together(self.outputs(X))
+        if self.classes:
+            return np.asarray(np.array(self.classes)[mean.argmax(axis=1)])
+        return mean
+
+    def predict_proba(self, X: pd.DataFrame | ArrayLike) -> NDArray[np.float64]:  # noqa: N803
+        """Each class's probability, rows x classes in `classes`' order, with the temperature.
+
+        Raises StudyError for regression.
+        """
+        if not self.classes:
+            raise StudyError(
+                "`predict_proba`: only a classifier has class probabilities. These networks predict a number: "
+                "`predict_interval` says how sure they are."
+            )
+        return probabilities(together(self.outputs(X)), self.temperature)
+
+    def predict_interval(
+        self,
+        X: pd.DataFrame | ArrayLike,  # noqa: N803
+        level: float = 0.95,
+    ) -> NDArray[np.float64]:
+        """Two numbers a row, low and high, between which a new value lies with probability `level`, noise included.
+
+        The probability holds over new rows like those of the study. Raises StudyError for a classifier.
+        """
+        if self.classes:
+            raise StudyError(
+                "`predict_interval`: only numbers have an interval. These networks predict a class: `predict_proba` "
+                "says how sure they are."
+            )
+        if not 0.0 < level < 1.0:
+            hint = f" If {level:g} % was meant, pass {level / 100:g}." if 1.0 <= level < 100.0 else ""
+            raise StudyError(f"`predict_interval`: `level` must be above 0 and below 1. Got {level}.{hint}")
+        return np.asarray(self.predict(X)[:, None] + np.array(offsets(self.residuals, level)))
+
+    def spread(self, X: pd.DataFrame | ArrayLike) -> NDArray[np.float64]:  # noqa: N803
+        """How much the networks differ: the standard deviation of their answers; 0 for one network.
+
+        One number a row, in the target's units; for classes rows x classes, of the probabilities before the
+        temperature. The noise of the data is not in it.
+        """
+        outputs = self.outputs(X)
+        answers = np.stack([probabilities(output) for output in outputs] if self.classes else outputs)
+        return np.asarray(answers.std(axis=0, ddof=min(1, len(answers) - 1)))
+
+    def outputs(self, X: pd.DataFrame | ArrayLike) -> list[NDArray[np.float64]]:  # noqa: N803
+        """Each network's own answers: logits, rows x classes; or values in the target's units."""
+        found = []
+        with torch.no_grad():
+            for network, member, x in zip(self.networks, self.members, self.inputs(X), strict=True):
+                output: NDArray[np.float64] = network(torch.from_numpy(x)).double().numpy()
+                found.append(output if self.classes else output[:, 0] * member.scale + member.mean)
+        return found
+
+    def inputs(self, X: pd.DataFrame | ArrayLike) -> list[NDArray[np.float32]]:  # noqa: N803
+        """`X` as each network takes it."""
+        if not isinstance(X, pd.DataFrame):
+            values = np.asarray(X)
+            if values.ndim != 2 or values.shape[1] != len(self.columns):
+                raise StudyError(
+                    f"`predict`: `X` must be rows x {len(self.columns)} columns. Got an array of shape {values.shape}. "
+                    + ("For one row pass X[None]." if values.shape == (len(self.columns),) else "")
+                )
+            X = pd.DataFrame(values, columns=list(self.columns))  # noqa: N806
+        return [member.preparation(X) for member in self.members]
+
+
+Predictor = StudyModel  # its older name, by which it can still be imported; `thinned.Predictor` is another class
