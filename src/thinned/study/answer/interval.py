@@ -12,9 +12,9 @@ In a block
     R = MS_rest / (S N)        the rest's share alone, which A and B both hold
     se^2 = A + B - R
 
-without bias, however values are distributed (Cornfield and Tukey 1956), and never below the smaller of A and B. Blocks
-are weighted by their rows: every row counts once. Degrees of freedom are Satterthwaite's (1946), A's and B's pooled over
-blocks. Test rows of one fold are training rows of another: for the mean over the pools at hand the blocks still count
+without bias, however values are distributed (Cornfield and Tukey 1956), and never below the larger of A and B: no part
+is negative. Blocks are weighted by their rows: every row counts once. Degrees of freedom are those of the larger one
+where it decides, else Satterthwaite's (1946), with A's and B's pooled over blocks. Test rows of one fold are training rows of another: for the mean over the pools at hand the blocks still count
 as independent (Bayle et al. 2020).
 
 Measured coverage: `benchmarks/coverage.py`, and docs/study.md.
@@ -38,8 +38,8 @@ Values = NDArray[np.float64]
 class Interval:
     """A value with its 95 % interval, standard error, degrees of freedom, and where the scatter comes from.
 
-    `seeds_part`, `rows_part` and `rest_part` are variances of the value, none below 0: the first is divided by more
-    seeds, the second by more rows, the third by both. `seeds` and `rows` are how many there were, over all blocks.
+    `seeds_part`, `rows_part` and `rest_part` are variances that add up to se^2: more seeds divide the first, more rows
+    the second, either the third. `seeds` and `rows` are how many there were, over all blocks.
     """
 
     value: float
@@ -106,9 +106,10 @@ def interval(blocks: Sequence[Values], bounds: Bounds | None = None) -> Interval
     if bounds is not None and np.isfinite([bounds.low, bounds.high]).all():
         centre, scale, by_row = _with_pseudo_rows(value, by_row, bounds, total)
         by_seed, rest = by_seed * scale, rest * scale
-    square = max(by_seed + by_row - rest, min(by_seed, by_row))
-    df = min(square**2 / (by_seed**2 / freedom[0] + by_row**2 / freedom[1]), float(freedom[1]))
-    df = max(df, min(map(float, freedom)))
+    square = max(by_seed + by_row - rest, by_seed, by_row)
+    df = square**2 / (by_seed**2 / freedom[0] + by_row**2 / freedom[1])
+    if rest >= min(by_seed, by_row):
+        df = float(freedom[0] if by_seed > by_row else freedom[1])
     se = square**0.5
     half = float(stdtrit(df, (1 + LEVEL) / 2)) * se
     low, high = centre - half, centre + half
@@ -122,9 +123,9 @@ def interval(blocks: Sequence[Values], bounds: Bounds | None = None) -> Interval
         high=float(high),
         se=se,
         df=df,
-        seeds_part=max(by_seed - rest, 0.0),
-        rows_part=max(by_row - rest, 0.0),
-        rest_part=min(rest, by_seed, by_row),
+        seeds_part=(seeds_part := max(by_seed - rest, 0.0)),
+        rows_part=(rows_part := max(by_row - rest, 0.0)),
+        rest_part=max(square - seeds_part - rows_part, 0.0),
         seeds=sum(map(len, blocks)),
         rows=total,
     )
