@@ -62,7 +62,7 @@ class Bounds:
     """What a row's value can be at all, and how many rows carry the figure.
 
     A mean between 0 and 1 gets two pseudo-rows at each end (Agresti and Coull 1998), a difference of two such means
-    one at -1 and one at 1 (Bonett and Price 2012). A mean above 0 without an upper end gets its interval on a
+    one at -1 and one at 1 (Bonett and Price 2012), which weigh the less, the less seeds agree on a row. A mean above 0 without an upper end gets its interval on a
     logarithmic scale.
 
     Arguments:
@@ -104,7 +104,8 @@ def interval(blocks: Sequence[Values], bounds: Bounds | None = None) -> Interval
         return _alike(float(common), bounds, sum(map(len, blocks)), total)
     centre = value
     if bounds is not None and np.isfinite([bounds.low, bounds.high]).all():
-        centre, scale, by_row = _with_pseudo_rows(value, by_row, bounds, total)
+        count = (bounds.rows or total) / _agreement(blocks)
+        centre, scale, by_row = _with_pseudo_rows(value, by_row, bounds, count)
         by_seed, rest = by_seed * scale, rest * scale
     square = max(by_seed + by_row - rest, by_seed, by_row)
     df = square**2 / (by_seed**2 / freedom[0] + by_row**2 / freedom[1])
@@ -156,15 +157,20 @@ def _parts(block: Values, weight: float) -> tuple[float, float, float]:
     return a * weight**2, b * weight**2, mean_square / (seeds * rows) * weight**2
 
 
-def _with_pseudo_rows(value: float, by_row: float, bounds: Bounds, rows: int) -> tuple[float, float, float]:
+def _with_pseudo_rows(value: float, by_row: float, bounds: Bounds, count: float) -> tuple[float, float, float]:
     """The centre, what other variances shrink by, and B, after a few rows at the ends."""
-    count = bounds.rows or float(rows)
-    times = 1 if bounds.low < 0 else 2
-    ends = np.repeat([bounds.low, bounds.high], times)
+    ends = np.repeat([bounds.low, bounds.high], 1 if bounds.low < 0 else 2)
     whole = count + len(ends)
     centre = (count * value + float(ends.sum())) / whole
     squares = by_row * count**2 + count * (value - centre) ** 2 + float(((ends - centre) ** 2).sum())
     return centre, (count / whole) ** 2, squares / whole**2
+
+
+def _agreement(blocks: Sequence[Values]) -> float:
+    """How far seeds agree on a row, from 1 / S to 1: one row of full agreement and of size 1 is added to those seen."""
+    means = sum(float((block.mean(axis=0) ** 2).sum()) for block in blocks)
+    squares = sum(float((block**2).mean(axis=0).sum()) for block in blocks)
+    return (1 + means) / (1 + squares)
 
 
 def _alike(value: float, bounds: Bounds | None, seeds: int, rows: int) -> Interval:
