@@ -1,7 +1,7 @@
 """What a study leaves on disk, as data: `study/` writes these records, `study/report/` reads them and nothing else.
 
-A folder holds `study.json` (a `Study`), `trials.csv` (one `Trial` a row), `curves.csv` (one `Point` a row) and
-`activations.npz`. Rates are fractions in [0, 1] here; pages and words turn them into percent.
+A folder holds `study.json` (a `Study`), `runs.csv` (one `Run` a row), `curves.csv` (one `Point` a row), `range.csv` (one
+`RangePoint` a row) and `activations.npz`. Shares are fractions in [0, 1] here; pages and words turn them into percent.
 """
 
 from __future__ import annotations
@@ -12,83 +12,157 @@ from pydantic import BaseModel, ConfigDict
 
 Task = Literal["classification", "regression"]
 Arm = Literal["dropout", "decay", "both", "input"]
+Kind = Literal["better", "level", "unclear", "worse"]
+Advice = Literal["dropout", "decay", "both", "input", "plain", "nothing"]
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Trial(_Record):
+class Run(_Record):
     """One training run. `error` is the misclassified fraction, or the root mean squared error in the target's units.
 
-    `calibration` is the expected calibration error over 15 bins, or, for regression, how far the 95 % prediction
-    interval's coverage is from 0.95. `nll` is in nats a row.
+    Every figure but `train_loss` in the curves is measured with dropout off, of the state with the least validation
+    loss. `nll` is in nats a row.
     """
 
-    trial: str  # arm, p, lr, weight decay and seed in one word: the key by which a run is resumed
-    arm: Arm  # "l2" has p = 0 and a weight decay above 0, "input" the best p and a p_input above 0
+    run: str  # arm, strength, learning rate and seed in one word
+    arm: Arm  # "decay" has p = 0 and a weight decay, "both" a p and a decay, "input" a p and a p_input
     p: float
     p_input: float  # the probability that an input is dropped
-    lr: float
     weight_decay: float
+    lr: float
     seed: int
-    epochs: int
-    chosen_lr: bool  # whether this is the learning rate that validation chose for its arm and p
-    train_error: float  # with dropout off, like every figure here but `train_loss` in the curves
+    outer: int  # which of the outer splits: 0 where there is one
+    chosen_lr: bool  # whether this is the learning rate that validation chose for its level
+    best_step: int  # the step whose state is kept
+    steps: int  # trained in all
+    ended: Literal["converged", "raced", "steps", "diverged"]
+    train_error: float
     train_nll: float
     val_error: float
     val_nll: float
-    val_loss: float  # what choices go by: the mean squared error of the prediction, for classes the Brier score
+    val_loss: float  # the Brier score, or the mean squared error: what stops the training and what choices go by
     test_error: float
     test_nll: float
-    test_calibration: float
+    temperature: float  # fitted on this run's validation rows; 1 for regression
+    test_nll_tempered: float
     seconds: float
 
 
 class Point(_Record):
-    """One epoch of one trial."""
+    """A point of a run's learning curve."""
 
-    trial: str
-    epoch: int
+    run: str
+    step: int
     train_loss: float  # as the optimiser saw it, noise on
-    train_error: float  # noise off
-    train_nll: float
-    val_error: float
-    val_nll: float
-
-
-class Level(_Record):
-    """One p (or another arm), at its chosen learning rate, summed up over seeds; intervals are 95 %."""
-
-    arm: Arm
-    p: float
-    p_input: float
-    lr: float
-    weight_decay: float
-    seeds: int
-    test_error: float
-    test_error_low: float
-    test_error_high: float
-    test_nll: float
-    test_calibration: float
-    train_error: float
+    train_error: float  # noise off, like the rest
     train_nll: float
     val_error: float
     val_nll: float
     val_loss: float
 
 
-class Difference(_Record):
-    """A paired difference, first minus second, with its 95 % interval (seeds and test rows both vary)."""
+class RangePoint(_Record):
+    """A point of the learning-rate range test (Smith 2017)."""
 
-    first: str
-    second: str
-    metric: Literal["error", "nll"]
+    lr: float
+    loss: float  # training loss, smoothed
+
+
+class Estimate(_Record):
+    """A mean over seeds and test rows with its 95 % interval."""
+
     value: float
     low: float
     high: float
+
+
+class Calibration(_Record):
+    """The expected calibration error (15 bins), with an interval, and what a perfect predictor would show here."""
+
+    value: float
+    low: float
+    high: float
+    perfect: float
+
+
+class LevelResult(_Record):
+    """A level, each seed at the learning rate that validation chose, summed up over seeds and outer splits."""
+
+    arm: Arm
+    p: float  # with several outer splits, where validation chooses it anew in each: the most frequent
+    p_input: float
+    weight_decay: float
+    lrs: list[float]  # one an outer split
+    lr_at_edge: bool  # whether one of them lies at an end of the learning rates that were tried
+    seeds: int
+    error: Estimate  # test rows
+    train_error: float
+    gap: float  # test minus training error, dropout off for both
+    metric: Estimate  # what decides, by `Study.metric`
+    against_plain: Estimate | None = None  # the deciding metric minus that of p = 0, paired; None for p = 0 itself
+    figures: dict[str, float]  # the other metrics on test rows, by name
+    nll: float
+    nll_tempered: float  # with one temperature a network, fitted on its validation rows
+    temperature: float
+    calibration: Calibration | None  # None below 1,000 test rows, and for regression
+    val_loss: float
+    val_nll: float
+    steps: float  # median over seeds of the step whose state is kept
+    unfinished: float  # share of seeds whose validation loss was still falling when the steps ran out
+
+
+class BaselineResult(_Record):
+    """Another kind of model on the same rows."""
+
+    name: Literal["constant", "linear", "tree"]
+    title: str  # "gradient boosting", "logistic regression", "majority class"
+    error: Estimate
+    metric: Estimate
+    figures: dict[str, float]
+    nll: float
+
+
+class Difference(_Record):
+    """A paired difference, first minus second: below 0 the first is better."""
+
+    first: str
+    second: str
+    metric: str
+    value: float
+    low: float
+    high: float
+    visible: float  # the smallest true difference that this study would see in 4 of 5 cases
+    rows_needed: int | None = None  # test rows at which a true difference of this size would be seen, with these seeds
+    seeds_needed: int | None = None  # seeds at which it would be, with these test rows; None where no number would do
+
+
+class RateRange(_Record):
+    """Neighbouring rates about which the study says the same: how they differ from p = 0, in the deciding metric."""
+
+    ps: list[float]
+    kind: Kind
+    low: float  # bounds that hold for each of them
+    high: float
+
+
+class Network(_Record):
+    """The network to take away: the seeds' networks together, on test rows that none of them learnt from."""
+
+    arm: Arm
+    p: float
+    p_input: float
+    weight_decay: float
+    lrs: list[float]
+    members: int
+    temperature: float
+    error: float | None  # None where outer splits leave no row that all members are new to
+    nll: float | None
+    chosen: Estimate  # the deciding metric when validation chooses the level anew in each outer split
 
 
 class Study(_Record):
@@ -96,26 +170,39 @@ class Study(_Record):
     title: str  # "MNIST digits", or the file's name
     source: str  # where the data came from, in words
     task: Task
-    metric: str  # "test error" or "test RMSE"
-    unit: str  # "%" for classification, the target's name for regression
+    metric: str  # what decides: a name of METRICS
+    metric_title: str  # "test error", "test RMSE", "1 - AUC"
+    unit: str  # "%" or "" or the target's name
+    error_title: str  # "test error" or "test RMSE"
     target: str
     classes: list[str]  # empty for regression
     features: int
     rows_train: int
     rows_val: int
-    rows_test: int
+    rows_test: int  # with outer splits: all of them
+    outer: int
     hidden: list[int]
+    batch: int
+    max_steps: int
     seed: int
     seeds: int
     ps: list[float]
-    lrs: list[float]
-    best_p: float  # by validation
-    best_p_input: float  # of the chosen network: 0 unless dropping inputs as well did better on validation rows
-    best_lr: float
-    levels: list[Level]  # one a p in `ps`' order, then the L2 arm's, then the input arm's where there is one
-    differences: list[Difference]  # best p against 0, best p against L2
-    verdict: Literal["helps", "no difference", "hurts"]
-    words: list[str]  # the answer, a sentence each, most important first
-    seconds: float
+    lrs: list[float]  # all that were tried
+    weight_decays: list[float]
+    diverges_at: float | None  # by the range test
+    levels: list[LevelResult]  # dropout by p, then the best decay, both, input
+    baselines: list[BaselineResult]
+    differences: list[Difference]
+    ranges: list[RateRange]  # every p above 0, against p = 0
+    best_p: float  # the rate above 0 that stands for dropout: the best by validation
+    network: Network | None
+    advice: Advice
+    headline: str  # the recommendation
+    words: list[str]  # the answer, a sentence each, most important first; the headline is not among them
+    warnings: list[str]  # what a reader must know before the answer
+    notes: list[str]  # how the data were read and split
+    failures: list[str]  # runs that failed, with the reason
+    seconds: float  # of training in all, over every call
     versions: dict[str, str]
-    complete: bool  # False after Ctrl-C
+    complete: bool
+    stopped: str  # why not, where it isn't: "" | "interrupted" | "budget"

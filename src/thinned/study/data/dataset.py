@@ -9,11 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ..error import StudyError as StudyError
 from ..record import Task
-
-
-class StudyError(ValueError):
-    """What the caller can mend: a file, a column, an option or a folder. The message says how."""
 
 
 @dataclass(frozen=True)

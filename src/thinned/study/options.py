@@ -1,0 +1,119 @@
+"""What a caller can choose about a study, checked before anything heavy is imported."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from .error import StudyError
+
+METRIC_NAMES = {
+    "classification": ("error", "nll", "brier", "balanced-error", "auc", "f1"),
+    "regression": ("rmse", "mae"),
+}
+_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
+
+
+@dataclass(frozen=True)
+class Options:
+    """See `run_study` for what each means."""
+
+    target: str | None = None
+    task: Literal["classification", "regression"] | None = None
+    groups: str | None = None
+    time: str | None = None
+    test: Path | None = None
+    out: Path = Path("thinned-study")
+    seed: int = 0
+    seeds: int | None = None
+    ps: tuple[float, ...] | None = None
+    lrs: tuple[float, ...] | None = None
+    weight_decays: tuple[float, ...] | None = None
+    epochs: int | None = None
+    hidden: tuple[int, ...] | None = None
+    train_rows: int | None = None
+    metric: str | None = None
+    jobs: int = 1
+    budget: float | None = None
+    storage: str | None = None
+
+    def __post_init__(self) -> None:
+        _require("--seed", self.seed, 0 <= self.seed < 2**63, "a whole number, 0 or more")
+        if self.seeds is not None:
+            _require("--seeds", self.seeds, self.seeds >= 2, "at least 2: one run can't tell an effect from luck")
+        for p in self.ps or ():
+            _require("--p", p, 0 <= p < 1, "a drop probability in [0, 1)")
+        if self.ps is not None:
+            _require("--p", _said(self.ps), any(p > 0 for p in self.ps), "at least one rate above 0 to compare with 0")
+        for lr in self.lrs or ():
+            _require("--lr", lr, 0 < lr < float("inf"), "a positive number")
+        for decay in self.weight_decays or ():
+            _require("--weight-decay", decay, 0 < decay < float("inf"), "a positive number; 0 is always tried")
+        if self.epochs is not None:
+            _require("--epochs", self.epochs, self.epochs >= 1, "at least 1")
+        if self.hidden is not None:
+            holds = len(self.hidden) > 0 and min(self.hidden) >= 1
+            _require("--hidden", _said(self.hidden), holds, "units of each hidden layer, 1 or more")
+        if self.train_rows is not None:
+            _require("--train-rows", self.train_rows, self.train_rows >= 2, "at least 2")
+        _require("--jobs", self.jobs, self.jobs >= 1, "at least 1")
+        if self.metric is not None:
+            names = (*METRIC_NAMES["classification"], *METRIC_NAMES["regression"])
+            _require("--metric", self.metric, self.metric in names, f"one of {', '.join(names)}")
+        if self.budget is not None:
+            _require("--budget", self.budget, self.budget > 0, "a time above 0, as 90s, 10m or 1h30m")
+        ways = [
+            way for way, given in (("--groups", self.groups), ("--time", self.time), ("--test", self.test)) if given
+        ]
+        _require("--groups, --time and --test", " with ".join(ways), len(ways) < 2, "given one at a time")
+
+
+def _require(option: str, value: Any, holds: bool, rule: str) -> None:
+    if not holds:
+        percent = option == "--p" and isinstance(value, (int, float)) and 1 < value < 100
+        hint = f" If {value:g} % was meant, pass {value / 100:g}." if percent else ""
+        raise StudyError(f"`{option}` must be {rule}. Got {value}.{hint}")
+
+
+def numbers(option: str, texts: Sequence[str]) -> tuple[float, ...]:
+    """Numbers given one by one or with commas between them.
+
+    >>> numbers("--p", ["0.1,0.2", "0.5"])
+    (0.1, 0.2, 0.5)
+    """
+    try:
+        return tuple(float(part) for text in texts for part in text.split(",") if part.strip())
+    except ValueError:
+        raise StudyError(f"`{option}` must be numbers, as 0.1 or 0.1,0.2. Got {' '.join(texts)!r}.") from None
+
+
+def sizes_of(text: str) -> tuple[int, ...]:
+    """Units of each hidden layer.
+
+    >>> sizes_of("256,128")
+    (256, 128)
+    """
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise StudyError(f"`--hidden` must be whole numbers with commas between, as 256,256. Got {text!r}.") from None
+
+
+def seconds_of(text: str) -> float:
+    """A duration in seconds.
+
+    >>> seconds_of("90"), seconds_of("10m"), seconds_of("1h30m")
+    (90.0, 600.0, 5400.0)
+    """
+    found = _DURATION.fullmatch(text.strip())
+    if found is None or not any(found.groups()):
+        raise StudyError(f"`--budget` must be a time, as 90s, 10m or 1h30m. Got {text!r}.")
+    hours, minutes, seconds = (float(part or 0) for part in found.groups())
+    return 3600 * hours + 60 * minutes + seconds
+
+
+def _said(values: Sequence[float] | None) -> str:
+    return ", ".join(f"{value:g}" for value in values or ()) or "none"
