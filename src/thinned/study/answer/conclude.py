@@ -13,12 +13,12 @@ from ..trial.baseline import BASELINES
 from ..trial.config import Config, Level
 from ..trial.fold import Fold
 from ..trial.outcome import Outcome
-from .interval import Interval, interval
+from .interval import Interval
 from .power import rows_needed, seeds_needed, smallest_effect
-from .simplest import simplest
+from .simplest import Tried, simplest
 from .speech import name
 from .standing import ERRORS, NLL_TEMPERED, Answered, Standing, Trained, estimate, summed_up
-from .verdict import ranges
+from .verdict import margin, runs
 
 BESIDE: tuple[Arm, ...] = ("decay", "both", "input")
 
@@ -41,6 +41,7 @@ class Conclusion:
 def conclude(
     choosers: Sequence[Chooser],
     finished: Mapping[Config, Outcome],
+    losses: Mapping[Config, float],
     folds: Mapping[int, Fold],
     baselines: Mapping[str, Mapping[int, Answered]],
     task: Task,
@@ -54,7 +55,7 @@ def conclude(
     results = {key: summed_up(item, None if item is plain else plain, task, metric) for key, item in trained.items()}
     best_p = _best_p(choosers, trained)
     noisy = trained.get(("dropout", best_p))
-    key = _simplest(trained, folds, None)
+    key = _simplest(trained, losses, folds, None)
     rivals = {item.name: item for item in _baselines(baselines, folds, choosers, task, metric)}
     compared = _Compared(metric, task, results, trained, folds)
     differences = compared.levels(best_p, key)
@@ -65,9 +66,12 @@ def conclude(
         levels=list(results.values()),
         baselines=list(rivals.values()),
         differences=differences,
-        ranges=ranges(against, results["dropout", 0.0].metric.value),
+        ranges=[
+            RateRange(ps=list(found.ps), kind=found.kind, low=found.low, high=found.high)
+            for found in runs(against, margin(results["dropout", 0.0].metric.value))
+        ],
         best_p=best_p,
-        network=_network(trained, key, folds, task, metric),
+        network=_network(trained, losses, key, folds, metric),
         chosen=trained[key],
         plain=plain,
         noisy=noisy,
@@ -119,16 +123,24 @@ def _best_p(choosers: Sequence[Chooser], trained: Mapping[Key, Trained]) -> floa
     return min((p for arm, p in trained if arm == "dropout" and p > 0), key=lambda p: (loss(p), p))
 
 
-def _simplest(trained: Mapping[Key, Trained], folds: Mapping[int, Fold], split: int | None) -> Key:
-    """The level to take, by validation figures: of one outer split, or of all."""
-    losses: dict[Level, dict[int, float]] = {}
-    keys: dict[Level, Key] = {}
-    for key, item in trained.items():
-        chosen = item.outcomes if split is None else item.outcomes[split : split + 1]
-        losses[item.level] = {seed: run.val.loss for outcomes in chosen for seed, run in outcomes.items()}
-        keys[item.level] = key
-    fold = next(iter(folds.values()))
-    return keys[simplest(losses, len(fold.y_val), len(fold.y_train))]
+def _simplest(
+    trained: Mapping[Key, Trained], losses: Mapping[Config, float], folds: Mapping[int, Fold], split: int | None
+) -> Key:
+    """The level to take, by validation figures: of one outer split, or of all. The seeds are those that all have."""
+    parts = {key: item.outcomes if split is None else item.outcomes[split : split + 1] for key, item in trained.items()}
+    by_seed = {key: {seed: run for runs in part for seed, run in runs.items()} for key, part in parts.items()}
+    seeds = sorted(set.intersection(*(set(found) for found in by_seed.values())))
+    tried = {
+        key: Tried(
+            trained[key].level,
+            tuple(losses[found[seed].config] for seed in seeds),
+            float(np.mean([found[seed].val.nll for seed in seeds])),
+        )
+        for key, found in by_seed.items()
+    }
+    fold = folds[seeds[0]]
+    level = simplest(list(tried.values()), len(fold.y_val), len(fold.y_train))
+    return next(key for key, item in tried.items() if item.level == level)
 
 
 def _standings(
@@ -188,9 +200,7 @@ class _Compared:
         for arm in BESIDE:
             pairs += [((arm, 0.0), noisy, self.metric), ((arm, 0.0), plain, self.metric)]
         pairs.append((("both", 0.0), ("decay", 0.0), self.metric))
-        wanted = [
-            (a, b, m) for a, b, m in dict.fromkeys(pairs) if a != b and a in self.trained and b in self.trained
-        ]
+        wanted = [(a, b, m) for a, b, m in dict.fromkeys(pairs) if a != b and a in self.trained and b in self.trained]
         if self.task == "regression":
             wanted = [(a, b, m) for a, b, m in wanted if m != NLL_TEMPERED]
         return [
@@ -232,7 +242,11 @@ class _Compared:
 
 
 def _network(
-    trained: Mapping[Key, Trained], key: Key, folds: Mapping[int, Fold], task: Task, metric: str
+    trained: Mapping[Key, Trained],
+    losses: Mapping[Config, float],
+    key: Key,
+    folds: Mapping[int, Fold],
+    metric: str,
 ) -> Network:
     """The level to take away, its members together on the test rows, and what choosing by validation gives."""
     item = trained[key]
@@ -248,14 +262,16 @@ def _network(
         temperature=temperature,
         error=error,
         nll=nll,
-        chosen=_nested(trained, folds, metric),
+        chosen=_nested(trained, losses, folds, metric),
     )
 
 
-def _nested(trained: Mapping[Key, Trained], folds: Mapping[int, Fold], metric: str) -> Estimate:
+def _nested(
+    trained: Mapping[Key, Trained], losses: Mapping[Config, float], folds: Mapping[int, Fold], metric: str
+) -> Estimate:
     """The metric where each outer split has its own choice of level."""
     splits = tuple(
-        trained[_simplest(trained, folds, index)].standing.splits[index]
+        trained[_simplest(trained, losses, folds, index)].standing.splits[index]
         for index in range(len(next(iter(trained.values())).outcomes))
     )
     return estimate(Standing(splits, folds).estimate(metric))
@@ -270,5 +286,3 @@ def _together(item: Trained, folds: Mapping[int, Fold]) -> tuple[float | None, f
     if len(item.outcomes) > 1:
         return None, None, temperature
     return *combined(members, temperature), temperature
-
-

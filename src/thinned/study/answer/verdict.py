@@ -16,14 +16,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Literal, Protocol
+from typing import Protocol
 
-Kind = Literal["better", "worse", "level", "unclear"]
+from ..record import Kind
 
 WORTH = 0.05  # of p = 0's figure: a smaller difference is not worth having
 
 
-class Estimate(Protocol):
+class Bounded(Protocol):
     """A value with its 95 % interval: an `Interval`, or what a record keeps of it."""
 
     @property
@@ -35,7 +35,7 @@ class Estimate(Protocol):
 
 
 @dataclass(frozen=True)
-class Run:
+class Stretch:
     """Neighbouring p's of one kind.
 
     Arguments:
@@ -72,7 +72,7 @@ def margin(plain: float, share: float = WORTH) -> float:
     return share * abs(plain)
 
 
-def kind(found: Estimate, margin: float) -> Kind:
+def kind(found: Bounded, margin: float) -> Kind:
     """What an interval says."""
     if -margin <= found.low and found.high <= margin:
         return "level"
@@ -81,7 +81,7 @@ def kind(found: Estimate, margin: float) -> Kind:
     return "worse" if found.low > 0 else "unclear"
 
 
-def runs(differences: Mapping[float, Estimate], margin: float) -> tuple[Run, ...]:
+def runs(differences: Mapping[float, Bounded], margin: float) -> tuple[Stretch, ...]:
     """The p's above 0 in ascending order, neighbours of one kind together.
 
     Arguments:
@@ -99,8 +99,8 @@ def runs(differences: Mapping[float, Estimate], margin: float) -> tuple[Run, ...
     return tuple(_run(tuple(ps), name, differences) for name, ps in together)
 
 
-def _run(ps: tuple[float, ...], name: Kind, differences: Mapping[float, Estimate]) -> Run:
+def _run(ps: tuple[float, ...], name: Kind, differences: Mapping[float, Bounded]) -> Stretch:
     members = [differences[p] for p in ps]
     values = [one.value for one in members]
     low, high = min(one.low for one in members), max(one.high for one in members)
-    return Run(ps, name, low, high, min(values), max(values))
+    return Stretch(ps, name, low, high, min(values), max(values))

@@ -18,7 +18,9 @@ def order(key: int, count: int) -> Rows:
     return np.argsort(uniform(key, (count,)), kind="stable")
 
 
-def draw(among: Rows, count: int, key: int, labels: Rows | None = None, groups: Rows | None = None) -> tuple[Rows, Rows]:
+def draw(
+    among: Rows, count: int, key: int, labels: Rows | None = None, groups: Rows | None = None
+) -> tuple[Rows, Rows]:
     """`count` rows and the others, both sorted.
 
     With groups, `count` at least: the last group drawn may bring more rows than were missing, and rows that are a

@@ -107,7 +107,10 @@ def parts(data: Dataset, size: Sizes, seed: int, index: int) -> Part:
     val = rest
     if len(rest) > size.val:
         val = draw(rest, size.val, fold_in(key, _VAL), _labels(data), data.groups)[0]
-    train, val = _trimmed(train, size.train, fold_in(key, _TRIM_TRAIN)), _trimmed(val, size.val, fold_in(key, _TRIM_VAL))
+    train, val = (
+        _trimmed(train, size.train, fold_in(key, _TRIM_TRAIN)),
+        _trimmed(val, size.val, fold_in(key, _TRIM_VAL)),
+    )
     if (len(train), len(val)) != (size.train, size.val):
         raise StudyError(
             f"`parts`: `size` must be what `sizes` gives for these data and this seed. Got {size}, and a draw has "
