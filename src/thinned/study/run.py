@@ -4,40 +4,48 @@ from __future__ import annotations
 
 import platform
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+import time as clock
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..fit.loop import batch_size
 from . import results
+from .answer.caution import cautions, listed_failures
 from .answer.conclude import Conclusion, conclude
+from .answer.metric import METRICS
 from .answer.standing import ERRORS, Answered
+from .answer.words import say
 from .data.dataset import Dataset
+from .data.parts import notes as notes_on_parts
 from .data.parts import parts, sizes
-from .data.source import open_data
+from .data.prepare import Preparation
+from .data.source import checked, open_data
 from .data.suspicion import suspicions
 from .error import StudyError
 from .keep.journal import Journal
 from .options import METRIC_NAMES, Options
 from .record import Study
-from .search.chooser import Chooser, ValidationFigures
+from .search.chooser import PLAIN, Chooser, ValidationFigures
 from .search.grid import PS, WEIGHT_DECAYS, Grid
-from .trial.baseline import fit_baselines
-from .trial.config import Config, Level, Recipe, Unit
+from .trial.baseline import BaselineName, baselines
+from .trial.config import Config, Recipe, Unit
 from .trial.fold import Fold
-from .trial.outcome import Outcome
+from .trial.outcome import Outcome, still_holds
 from .trial.pool import Failed, Pool
 from .trial.prepared import prepared
-from .trial.range_test import RangeTest, range_test
-from .trial.unit import train_unit
+from .trial.range_test import range_test
+from .trial.unit import State, train_unit, weights_again
 
 MAX_STEPS = 12_700  # seven cycles, the first of 100 steps
 TABLE_HIDDEN, IMAGE_HIDDEN = (128, 128), (256, 256)
 TABLE_SEEDS, IMAGE_SEEDS = 20, 5
+FEWEST_SEEDS = 2  # of an outer split
 BASELINE_SEEDS = 5  # baselines are fitted on so many seeds' rows, or two of each outer split
+LEAST_LOSS = 1e-4  # a metric of 0 on validation rows counts as this
 STACKED = 150_000  # weights: networks up to this size are trained many at a time
 
 
@@ -49,10 +57,6 @@ class Progress:
     total: int
     doing: str
     left: float | None = None
-
-
-class OutOfTime(Exception):
-    """The budget is used up."""
 
 
 def run_study(
@@ -146,14 +150,14 @@ def study(data: str | Path | Dataset | None, options: Options, watch: Callable[[
 
 
 class _Running:
-    """A study that goes on: its data, its plan, and what is finished."""
+    """A study that goes on: its data, what is wanted, and what is finished."""
 
     def __init__(
         self, data: str | Path | Dataset | None, options: Options, scratch: Path, watch: Callable[[Progress], None]
     ) -> None:
-        self.start = time.monotonic()
-        self.options, self.scratch, self.watch = options, scratch, watch
-        self.data = data if isinstance(data, Dataset) else _opened(data, options)
+        self.start = clock.monotonic()
+        self.options, self.watch = options, watch
+        self.data = checked(data) if isinstance(data, Dataset) else _opened(data, options)
         task = self.data.task
         self.metric = options.metric or ERRORS[task]
         if self.metric not in METRIC_NAMES[task]:
@@ -161,46 +165,274 @@ class _Running:
                 f"`--metric` must be one of {', '.join(METRIC_NAMES[task])} for {task}. Got {self.metric!r}. "
                 "--task reads the target the other way."
             )
-        self.size = sizes(self.data, options.train_rows)
-        self.seeds = options.seeds or (IMAGE_SEEDS if self.data.pixels else TABLE_SEEDS)
-        self.seeds = max(self.seeds, 2 * self.size.outer)
+        self.size = sizes(self.data, options.train_rows, options.seed)
+        self.seeds = max(
+            options.seeds or (IMAGE_SEEDS if self.data.pixels else TABLE_SEEDS), FEWEST_SEEDS * self.size.outer
+        )
         batch = batch_size(self.size.train)
         steps = MAX_STEPS if options.epochs is None else options.epochs * -(-self.size.train // batch)
         hidden = options.hidden or (IMAGE_HIDDEN if self.data.pixels else TABLE_HIDDEN)
         self.recipe = Recipe(options.seed, hidden, batch, steps)
-        self.versions = {n: version(n) for n in ("thinned", "torch", "numpy", "scikit-learn", "optuna")}
-        self.journal = Journal(options.out, self._identity(), options.storage)
-        self.finished = {c: o for c, o in self.journal.read().items() if still_holds(o, steps)}
-        self.failed: dict[Config, str] = {}
-        self.folds = self._prepare()
+        self.versions = {name: version(name) for name in ("thinned", "torch", "numpy", "scikit-learn", "optuna")}
+        self.journal = Journal(options.out, self._decides(), options.storage, wanted=self._wanted())
+        self.finished = {
+            config: outcome for config, outcome in self.journal.read().items() if still_holds(outcome, steps)
+        }
+        self.failed: dict[str, str] = {}
+        self.lost: set[Config] = set()  # runs of failed units
+        self.preparations: dict[int, Preparation] = {}
+        self.folds: dict[int, Fold] = {}
+        self._prepare(scratch)
         self.range = range_test(self.folds[0], self.recipe)
         self.grid = self._grid()
+        self.pool = Pool(scratch, self.recipe, options.jobs)
+        self.fresh = 0  # runs trained in this call
+        self.training_since = clock.monotonic()
 
     def study(self) -> Study:
         """Search, judge and write."""
-        stopped = ""
-        with Pool(self.scratch, self.recipe, self.options.jobs) as pool:
-            try:
-                self._search(pool)
-            except OutOfTime:
-                stopped = "budget"
-            except KeyboardInterrupt:
-                self.finished.update(self.journal.read())
-                self._write_partly()
-                raise
-            pool.restart()
-            self._say("comparing with other models")
-            baselines = self._baselines(pool)
-            found = self._conclude(baselines)
-            if found is None:
-                self._write_runs(None)
-                raise StudyError(
-                    f"{self.options.out}: no answer yet: {len(self.finished)} runs are finished and kept. Give it more "
-                    "time with --budget; the same command goes on from here."
-                )
-            self._say("training the network to take away again, for its weights")
-            retrained = results.retrain(pool, found, self.units(), self.finished)
-        self._say("writing the report")
-        study = results.record(self, found, stopped)
-        results.write(self, found, retrained, study)
+        stopped: Literal["", "budget"] = ""
+        try:
+            with self.pool:
+                if not self._search():
+                    stopped = "budget"
+            with self.pool:
+                self._say("comparing with other models")
+                found = self._conclude(self._baselines())
+                if found is None:
+                    results.write_runs(self.options.out, self._choosers(), self.finished, self.folds)
+                    raise StudyError(
+                        f"{self.options.out}: no answer yet: {len(self.finished):,} runs are finished and kept. Give "
+                        "the same command again to go on, with a larger --budget if it had one."
+                    )
+                self._say("training the networks to take away again, for their weights")
+                weights = self._weights(found)
+            self._say("writing the report")
+            study = self._record(found, stopped)
+            self._write(study, found, weights)
+        except KeyboardInterrupt:
+            self.finished.update(self.journal.read())  # the signal may have come between keeping a unit and counting it
+            results.write_runs(self.options.out, self._choosers(), self.finished, self.folds)
+            raise
+        finally:
+            self.journal.close()
         return study
+
+    def _search(self) -> bool:
+        """Train what is missing; False where the budget ended it."""
+        deadline = None if self.options.budget is None else self.start + self.options.budget - self._reserve()
+        while units := [unit for chooser in self._choosers() for unit in chooser.missing()]:
+            self._say(f"training {units[0].level.name}")
+            for done in self.pool.map(train_unit, units, deadline):
+                if isinstance(done, Failed):
+                    self.failed[done.unit.name] = done.reason
+                    self.lost.update(done.unit.configs())
+                    self.journal.fail(done.unit, done.reason)
+                else:
+                    self.journal.add(done.unit, done.result)
+                    self.finished.update({outcome.config: outcome for outcome in done.result})
+                    self.fresh += len(done.result)
+                self._say(f"training {done.unit.level.name}")
+            if deadline is not None and clock.monotonic() >= deadline:
+                return False
+        return True
+
+    def _reserve(self) -> float:
+        """Seconds of the budget for baselines, weights and the report."""
+        assert self.options.budget is not None
+        return min(0.3 * self.options.budget, 60.0)
+
+    def _say(self, doing: str) -> None:
+        choosers = self._choosers()
+        total = max(sum(chooser.outlook() for chooser in choosers), len(self.finished))
+        left = None
+        if self.fresh:
+            spent = clock.monotonic() - self.training_since
+            left = spent / self.fresh * (total - len(self.finished))
+            if self.options.budget is not None:
+                left = min(left, self.start + self.options.budget - clock.monotonic())
+        self.watch(Progress(len(self.finished), total, doing, left))
+
+    def _choosers(self) -> list[Chooser]:
+        """One an outer split, over what is finished. A failed run counts as one that diverged."""
+        seen = [ValidationFigures(config, loss) for config, loss in self._losses().items()]
+        seen += [ValidationFigures(config, float("inf")) for config in self.lost if config not in self.finished]
+        outer = self.size.outer
+        return [Chooser(self.grid, range(split, self.seeds, outer), seen) for split in range(outer)]
+
+    def _losses(self) -> dict[Config, float]:
+        """What choices go by: the deciding metric on validation rows; for the error its smoother kin, the Brier score.
+
+        A count of rows scatters more than the squared error that it follows.
+        """
+        found = {}
+        for config, outcome in self.finished.items():
+            if config.seed >= self.seeds:
+                continue
+            if self.metric in ERRORS.values():
+                found[config] = outcome.val.loss
+            else:
+                fold = self.folds[config.seed]
+                rows = METRICS[self.metric].rows(outcome.val_output, fold.y_val, fold.scale)
+                found[config] = max(float(rows.mean()), LEAST_LOSS)
+        return found
+
+    def _baselines(self) -> dict[BaselineName, dict[int, Answered]]:
+        """Other models' answers by name and seed, on a few seeds of each outer split."""
+        outer = self.size.outer
+        seeds = range(min(self.seeds, BASELINE_SEEDS if outer == 1 else 2 * outer))
+        found: dict[BaselineName, dict[int, Answered]] = {}
+        units = [Unit(PLAIN, (), (seed,)) for seed in seeds]
+        for done in self.pool.map(_fit_baselines, units):
+            if isinstance(done, Failed):
+                self.failed[f"baselines of seed {done.unit.seeds[0]}"] = done.reason
+                continue
+            for name, answered in done.result.items():
+                found.setdefault(name, {})[done.unit.seeds[0]] = answered
+        return found
+
+    def _conclude(self, others: Mapping[BaselineName, Mapping[int, Answered]]) -> Conclusion | None:
+        choosers, losses = self._choosers(), self._losses()
+        return conclude(choosers, self.finished, losses, self.folds, others, self.data.task, self.metric)
+
+    def _weights(self, found: Conclusion) -> dict[Config, State]:
+        """The weights of the networks to take away, and of two whose hidden layers are shown."""
+        wanted = {run.config for run in found.chosen.runs} | set(_shown(found))
+        units: dict[Unit, set[Config]] = {}
+        for config in wanted:
+            units.setdefault(self.journal.unit_of(config), set()).add(config)
+        weights: dict[Config, State] = {}
+        order = sorted(units)
+        for done in self.pool.map(partial(_weights_of, wanted=frozenset(wanted)), order):
+            if isinstance(done, Failed):
+                raise StudyError(f"{done.unit.name} could not be trained again for its weights: {done.reason}")
+            weights.update(done.result)
+        return weights
+
+    def _record(self, found: Conclusion, stopped: Literal["", "budget"]) -> Study:
+        data, size, metric = self.data, self.size, METRICS[self.metric]
+        study = Study(
+            title=data.title,
+            source=data.source,
+            task=data.task,
+            metric=self.metric,
+            metric_title=metric.title,
+            unit=data.target if metric.unit == "target" else metric.unit,
+            error_title=METRICS[ERRORS[data.task]].title,
+            target=data.target,
+            classes=[str(name) for name in data.classes],
+            features=data.features.shape[1],
+            rows_train=size.train,
+            rows_val=size.val,
+            rows_test=size.test,
+            outer=size.outer,
+            hidden=list(self.recipe.hidden),
+            batch=self.recipe.batch,
+            max_steps=self.recipe.max_steps,
+            seed=self.options.seed,
+            seeds=self.seeds,
+            ps=list(self.grid.ps),
+            lrs=sorted({config.lr for config in self.finished}),
+            weight_decays=sorted({c.level.weight_decay for c in self.finished if c.level.weight_decay}),
+            diverges_at=self.range.diverges_at,
+            levels=found.levels,
+            baselines=found.baselines,
+            differences=found.differences,
+            ranges=found.ranges,
+            best_p=found.best_p,
+            network=found.network,
+            advice="plain",
+            headline="",
+            words=[],
+            warnings=[],
+            notes=[*data.notes, *notes_on_parts(data, size)],
+            failures=listed_failures(self.failed),
+            seconds=sum(outcome.seconds for outcome in self.finished.values()),
+            versions={**self.versions, "python": platform.python_version()},
+            complete=not stopped,
+            stopped=stopped,
+        )
+        warned = [*suspicions(data), *cautions(study, found, self.folds)]
+        return say(study.model_copy(update={"warnings": warned}))
+
+    def _write(self, study: Study, found: Conclusion, weights: Mapping[Config, State]) -> None:
+        out = self.options.out
+        plain, noisy = _shown(found)
+        results.write_networks(out, self.data, found, weights, self.folds, self.preparations, self.recipe)
+        results.write_runs(out, self._choosers(), self.finished, self.folds)
+        results.write_range(out, self.range)
+        results.write_activations(out, plain, noisy, weights, self.folds[plain.seed], self.recipe)
+        results.write_study(out, study)
+        from .report import write as write_report  # late: drawing needs matplotlib, which nothing above does
+
+        write_report(out)
+
+    def _prepare(self, scratch: Path) -> None:
+        for seed in range(self.seeds):
+            found = prepared(self.data, parts(self.data, self.size, self.options.seed, seed))
+            found.fold.save(scratch / f"{seed}.npz")
+            self.folds[seed], self.preparations[seed] = found.fold, found.preparation
+
+    def _grid(self) -> Grid:
+        options, diverges = self.options, self.range.diverges_at
+        single = self.data.pixels or self._weights_of_one() > STACKED
+        return Grid(
+            ps=PS if options.ps is None else tuple(sorted({0.0, *options.ps})),
+            lrs=self.range.proposed() if options.lrs is None else tuple(sorted(set(options.lrs))),
+            lr_limit=float("inf") if diverges is None else diverges,
+            weight_decays=WEIGHT_DECAYS if options.weight_decays is None else tuple(sorted(set(options.weight_decays))),
+            search_seeds=2 if single else 5,
+            together=1 if single else 5,
+            widen_ps=options.ps is None,
+        )
+
+    def _weights_of_one(self) -> int:
+        shape = (self.folds[0].x_train.shape[1], *self.recipe.hidden, max(self.folds[0].outputs, 1))
+        return int(sum(a * b for a, b in zip(shape, shape[1:], strict=False)))
+
+    def _decides(self) -> dict[str, Any]:
+        """What decides the numbers of a run, beside its configuration."""
+        return {
+            "data": self.data.title,
+            "data's fingerprint": self.data.fingerprint(),
+            "--seed": self.options.seed,
+            "--hidden": self.recipe.hidden,
+            "--train-rows": self.size.train,
+            **{f"{name}'s version": self.versions[name] for name in ("thinned", "torch")},
+        }
+
+    def _wanted(self) -> dict[str, Any]:
+        options = self.options
+        return {
+            "--seeds": self.seeds,
+            "--p": options.ps,
+            "--lr": options.lrs,
+            "--metric": self.metric,
+            "steps": self.recipe.max_steps,
+        }
+
+
+def _shown(found: Conclusion) -> tuple[Config, Config]:
+    """The networks whose hidden layers are shown: without dropout and with it, of the first seed that both have."""
+    noisy = found.noisy or found.plain
+    ours = {run.config.seed: run.config for run in found.plain.runs}
+    theirs = {run.config.seed: run.config for run in noisy.runs}
+    seed = min(set(ours) & set(theirs))
+    return ours[seed], theirs[seed]
+
+
+def _opened(data: str | Path | None, options: Options) -> Dataset:
+    path = None if data is None else Path(data)
+    return open_data(path, options.target, options.task, options.groups, options.time, options.test)
+
+
+def _fit_baselines(unit: Unit, folds: Mapping[int, Fold], recipe: Recipe) -> dict[BaselineName, Answered]:
+    """Work for the pool: the baselines on the rows of the unit's seed."""
+    return {found.name: Answered(found.val_output, found.test_output) for found in baselines(folds[unit.seeds[0]])}
+
+
+def _weights_of(
+    unit: Unit, folds: Mapping[int, Fold], recipe: Recipe, wanted: frozenset[Config]
+) -> dict[Config, State]:
+    """Work for the pool: the weights of those of the unit's runs that are wanted."""
+    return weights_again(unit, folds, recipe, [config for config in unit.configs() if config in wanted])

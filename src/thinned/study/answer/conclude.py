@@ -9,11 +9,12 @@ import numpy as np
 
 from ..record import Arm, BaselineResult, Difference, Estimate, LevelResult, Network, RateRange, Task
 from ..search.chooser import PLAIN, Chooser
-from ..trial.baseline import BASELINES
+from ..trial.baseline import BaselineName
 from ..trial.config import Config, Level
 from ..trial.fold import Fold
 from ..trial.outcome import Outcome
 from .interval import Interval
+from .metric import METRICS
 from .power import rows_needed, seeds_needed, smallest_effect
 from .simplest import Tried, simplest
 from .speech import name
@@ -21,6 +22,16 @@ from .standing import ERRORS, NLL_TEMPERED, Answered, Standing, Trained, estimat
 from .verdict import margin, runs
 
 BESIDE: tuple[Arm, ...] = ("decay", "both", "input")
+
+
+TITLES: dict[Task, dict[BaselineName, str]] = {
+    "classification": {
+        "constant": "the most frequent class",
+        "linear": "logistic regression",
+        "tree": "gradient boosting",
+    },
+    "regression": {"constant": "the mean", "linear": "linear regression", "tree": "gradient boosting"},
+}
 
 
 @dataclass(frozen=True)
@@ -43,7 +54,7 @@ def conclude(
     finished: Mapping[Config, Outcome],
     losses: Mapping[Config, float],
     folds: Mapping[int, Fold],
-    baselines: Mapping[str, Mapping[int, Answered]],
+    baselines: Mapping[BaselineName, Mapping[int, Answered]],
     task: Task,
     metric: str,
 ) -> Conclusion | None:
@@ -144,8 +155,8 @@ def _simplest(
 
 
 def _standings(
-    baselines: Mapping[str, Mapping[int, Answered]], folds: Mapping[int, Fold], choosers: Sequence[Chooser]
-) -> dict[str, Standing]:
+    baselines: Mapping[BaselineName, Mapping[int, Answered]], folds: Mapping[int, Fold], choosers: Sequence[Chooser]
+) -> dict[BaselineName, Standing]:
     """The baselines' answers, by outer split."""
     return {
         kind: Standing(
@@ -156,18 +167,16 @@ def _standings(
 
 
 def _baselines(
-    baselines: Mapping[str, Mapping[int, Answered]],
+    baselines: Mapping[BaselineName, Mapping[int, Answered]],
     folds: Mapping[int, Fold],
     choosers: Sequence[Chooser],
     task: Task,
     metric: str,
 ) -> list[BaselineResult]:
-    from .metric import METRICS
-
     return [
         BaselineResult(
-            name=kind,  # type: ignore[arg-type]  # a name of BASELINES
-            title=BASELINES[kind].title(task),
+            name=kind,
+            title=TITLES[task][kind],
             error=estimate(standing.estimate(ERRORS[task])),
             metric=estimate(standing.estimate(metric)),
             figures={n: standing.mean(n) for n, item in METRICS.items() if item.task == task and n != metric},
@@ -221,7 +230,7 @@ class _Compared:
             if mine.pairs(standing) < 2:
                 continue
             level = name(self.results[chosen])
-            if title == BASELINES["constant"].title(self.task):
+            if title == TITLES[self.task]["constant"]:
                 found.append(self._record(level, title, self.metric, mine.minus(standing, self.metric)))
             else:
                 found.append(self._record(title, level, self.metric, standing.minus(mine, self.metric)))
