@@ -167,6 +167,7 @@ wait_tensor = find_later("torch.distributed._functional_collectives.wait_tensor"
 # Layers: torch's own kernels and classes.
 
 fused_kernels = find("torch._VF", "layers", "torch's fused lstm, gru, rnn_tanh and rnn_relu")
+fused_adamw = find("torch._fused_adamw_", "study", "AdamW on slices: torch.optim takes 5 times as long for a few")
 if TYPE_CHECKING:
     BatchNorm = torch.nn.modules.batchnorm._BatchNorm
     ConvNd = torch.nn.modules.conv._ConvNd

@@ -1,36 +1,45 @@
-"""`thinned study`: does dropout help on these data, and at which p?"""
+"""`thinned study`: does dropout help on these data, at which p, and what should be used?"""
 
 from __future__ import annotations
 
 import os
 import shlex
 import sys
+import time as clock
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from ..study.record import Study
+    from ..study.answer.speech import Speech
+    from ..study.record import Estimate, LevelResult, Study
+    from ..study.run import Progress
 
 INTERRUPTED = 130  # what a shell expects of a program that Ctrl-C ended
+LINE_EVERY = 10.0  # seconds between lines of progress where there is no terminal
 
 EPILOG = """
 Examples:
 
-    thinned study                                        5,000 MNIST digits, under two minutes on two cores
+    thinned study                                        5,000 MNIST digits, under three minutes on two cores
 
     thinned study patients.csv --target outcome          your table; also .parquet and .npz
+
+    thinned study patients.csv --target outcome --groups hospital --metric auc
 
     thinned study houses.parquet --target price          numbers are predicted as numbers
 
     thinned study /usr/share/datasets/fashion-mnist      a folder of IDX images
 
-    thinned study data.csv --target y --p 0.1 --p 0.5 --seeds 10 --hidden 512,512 --out my-study
+    thinned study data.csv --target y --budget 10m       the best answer in ten minutes; give it again to go on
+
+    thinned study data.csv --target y --p 0.1,0.5 --seeds 10 --hidden 512,512 --out my-study
 """
 
 
@@ -46,77 +55,84 @@ def study(
     ] = None,
     target: Annotated[str | None, typer.Option(help="The column to predict.")] = None,
     task: Annotated[TaskName | None, typer.Option(help="How to read the target, if it does not say.")] = None,
-    out: Annotated[Path, typer.Option(help="The folder to write. An unfinished study in it is continued.")] = Path(
-        "thinned-study"
-    ),
+    groups: Annotated[
+        str | None, typer.Option(help="A column whose equal values stay on one side of every split.")
+    ] = None,
+    time: Annotated[str | None, typer.Option(help="A column to order rows by: the latest are the test rows.")] = None,
+    test: Annotated[Path | None, typer.Option(help="A file whose rows are the test set.")] = None,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The folder to write. A study of the same data in it goes on.")
+    ] = Path("thinned-study"),
     seed: Annotated[int, typer.Option(help="The same seed gives the same numbers.")] = 0,
-    seeds: Annotated[int, typer.Option(help="How often each p is trained.")] = 5,
+    seeds: Annotated[
+        int | None, typer.Option(help="How often each level is trained: 20 for tables, 5 for images.")
+    ] = None,
     p: Annotated[
-        list[float] | None, typer.Option("--p", help="A drop probability to try; repeat it. 0 is always tried.")
+        list[str] | None, typer.Option("--p", help="Drop probabilities to try, as 0.1,0.2. 0 is always tried.")
     ] = None,
     lr: Annotated[
-        list[float] | None, typer.Option("--lr", help="A learning rate to try; repeat it. One alone is taken as given.")
+        list[str] | None,
+        typer.Option("--lr", help="Learning rates to try; one alone is taken as given. Default: by a range test."),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training rows.")] = None,
+    weight_decay: Annotated[
+        list[str] | None, typer.Option("--weight-decay", help="Weight decays to try, as 0.1,1. 0 is always tried.")
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="The most passes over the training rows; training ends by itself before.")
+    ] = None,
     hidden: Annotated[str | None, typer.Option(help="Units of each hidden layer, as 256,256.")] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(help="What decides: error, nll, brier, balanced-error, auc, f1; for numbers rmse, mae."),
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Stop in time with the best answer so far: 90s, 10m, 1h30m.")
+    ] = None,
+    storage: Annotated[
+        str | None, typer.Option(help="Where trials are recorded: an Optuna address. Default: a file in the folder.")
+    ] = None,
     jobs: Annotated[int | None, typer.Option(help="Processes. The numbers do not depend on it.")] = None,
     train_rows: Annotated[int | None, typer.Option(help="How many rows to train on.")] = None,
 ) -> None:
-    """Does dropout help on these data, at which p, with a fair learning rate for each p?"""
-    from ..study import StudyError, run_study
-    from ..study.run import HIDDEN, LRS, PS
-    from ..study.run import Progress as Step
+    """Does dropout help on these data, at which p, and what should be used?"""
+    from ..study.error import StudyError
+    from ..study.options import Options, numbers, seconds_of, sizes_of
 
     console, complaints = Console(), Console(stderr=True)
-    last = Step(0, 0, "")
-    bar = Progress(
-        TextColumn("[progress.description]{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("trials"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-    )
+    progress = _Shown(console)
     try:
-        with bar:
-            shown = bar.add_task("reading the data", total=None)
+        options = Options(
+            target=target,
+            task=None if task is None else task.value,
+            groups=groups,
+            time=time,
+            test=test,
+            out=out,
+            seed=seed,
+            seeds=seeds,
+            ps=None if not p else numbers("--p", p),
+            lrs=None if not lr else numbers("--lr", lr),
+            weight_decays=None if not weight_decay else numbers("--weight-decay", weight_decay),
+            epochs=epochs,
+            hidden=None if hidden is None else sizes_of(hidden),
+            train_rows=train_rows,
+            metric=metric,
+            jobs=jobs if jobs is not None else cores(),
+            budget=None if budget is None else seconds_of(budget),
+            storage=storage,
+        )
+        for file in (data, test):
+            if file is not None and not file.exists():
+                raise StudyError(f"{file}: there is no such file or folder. Pass a table or a folder of IDX images.")
+        with progress:
+            from ..study.run import study as run  # late: torch and pandas, after what can be said without them
 
-            def watch(step: Step) -> None:
-                nonlocal last
-                last = step
-                bar.update(shown, description=step.doing, completed=step.done, total=step.total)
-
-            found = run_study(
-                data,
-                target=target,
-                task=None if task is None else task.value,
-                out=out,
-                seed=seed,
-                seeds=seeds,
-                ps=p or PS,
-                lrs=lr or LRS,
-                epochs=epochs,
-                hidden=_sizes(hidden) if hidden is not None else HIDDEN,
-                train_rows=train_rows,
-                jobs=jobs if jobs is not None else cores(),
-                watch=watch,
-            )
+            found = run(data, options, progress.watch)
     except StudyError as error:
         complaints.print(f"thinned study: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
-        again = shlex.join(["thinned", *sys.argv[1:]])
-        complaints.print(
-            f"Stopped. {last.done} of about {last.total} trials are kept in {out}. Go on with: {again}"
-            if last.done
-            else "Stopped before the first trial was finished.",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
+        complaints.print(_stopped(progress, out), markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(INTERRUPTED) from None
     _print(console, found, out)
 
@@ -126,49 +142,108 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _sizes(text: str) -> list[int]:
-    from ..study import StudyError
+class _Shown:
+    """Progress: a bar on a terminal, a line now and then elsewhere."""
 
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise StudyError(
-            f"`--hidden` must be whole numbers with commas between them, as 256,256. Got {text!r}."
-        ) from None
+    def __init__(self, console: Console) -> None:
+        self.done = self.total = 0
+        self._console = console
+        self._bar = Bar(
+            TextColumn("[progress.description]{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("runs"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("reading the data", total=None, left="")
+        self._start = clock.monotonic()
+        self._said = -LINE_EVERY
+        self._doing = ""
+
+    def __enter__(self) -> _Shown:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def watch(self, step: Progress) -> None:
+        self.done, self.total = step.done, step.total
+        left = "" if step.left is None else f"about {_duration(step.left)} left"
+        self._bar.update(self._task, description=step.doing, completed=step.done, total=step.total, left=left)
+        now = clock.monotonic() - self._start
+        if self._console.is_terminal or (now - self._said < LINE_EVERY and step.doing == self._doing):
+            return
+        self._said, self._doing = now, step.doing
+        parts = [f"{step.done:,} of about {step.total:,} runs", step.doing, left]
+        typer.echo(f"[{_duration(now)}] " + ", ".join(part for part in parts if part), err=True)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _stopped(progress: _Shown, out: Path) -> str:
+    again = shlex.join(["thinned", *sys.argv[1:]])
+    if not progress.done:
+        return "Stopped before the first run was finished."
+    return f"Stopped. {progress.done:,} of about {progress.total:,} runs are in {out}. Go on with: {again}"
 
 
 def _print(console: Console, found: Study, out: Path) -> None:
+    from ..study.answer.speech import Speech, name
+
+    def say(line: str, **style: Any) -> None:
+        console.print(line, markup=False, highlight=False, **style)
+
+    for warning in found.warnings:
+        say(f"Note first: {warning}", style="yellow")
+    say(found.headline, style="bold")
     for sentence in found.words:
-        console.print(sentence, markup=False, highlight=False)
-    percent = found.task == "classification"
-    best = (found.best_p, found.best_p_input)
-
-    def error(value: float) -> str:
-        return f"{100 * value:.1f}" if percent else f"{value:.4g}"
-
+        say(sentence)
+    speech = Speech.of(found)
     table = Table(
         title=f"{found.title}: {found.rows_train:,} training and {found.rows_test:,} test rows, {found.seeds} seeds",
-        caption="In brackets: 95 % intervals. L2: weight decay alone, without dropout.",
+        caption="In brackets: 95 % intervals. T: with one temperature a network, fitted on validation rows.",
     )
-    for name in ("", "learning rate", f"{found.metric}, {found.unit}", "NLL", "calibration error"):
-        table.add_column(name, justify="right")
+    nll = ("NLL", "NLL, T") if found.task == "classification" else ("NLL",)
+    for heading in ("", found.metric_title, "against p = 0", *nll, "learning rate", "steps"):
+        table.add_column(heading, justify="right")
+
+    def figures(level: LevelResult) -> list[str]:
+        against = level.against_plain
+        return [
+            _interval(speech, level.metric),
+            "" if against is None else f"{speech.signed(against.value)} ({speech.signed(against.low)} to "
+            f"{speech.signed(against.high)})",
+            *([f"{level.nll:.3f}", f"{level.nll_tempered:.3f}"] if len(nll) == 2 else [f"{level.nll:.3f}"]),
+            ", ".join(f"{lr:g}" for lr in sorted(set(level.lrs))),
+            f"{level.steps:,.0f}",
+        ]  # fmt: skip
+
+    net = found.network
     for level in found.levels:
-        dropout = level.arm != "l2"
-        inputs = f", inputs {level.p_input:g}" if level.p_input else ""
+        chosen = net is not None and (level.arm, level.p if level.arm == "dropout" else net.p) == (net.arm, net.p)
+        table.add_row(name(level), *figures(level), style="bold" if chosen else None)
+    for other in found.baselines:
         table.add_row(
-            f"p = {level.p:g}{inputs}" if dropout else f"L2 {level.weight_decay:g}",
-            f"{level.lr:g}",
-            f"{error(level.test_error)} ({error(level.test_error_low)} to {error(level.test_error_high)})",
-            f"{level.test_nll:.3f}",
-            f"{level.test_calibration:.3f}",
-            style="bold" if dropout and (level.p, level.p_input) == best else None,
+            other.title,
+            _interval(speech, other.metric),
+            "",
+            *([f"{other.nll:.3f}"] if len(nll) == 1 else [f"{other.nll:.3f}", ""]),
         )
     console.print(table)
-    inputs = f", inputs {found.best_p_input:g}" if found.best_p_input else ""
+    for note in (*found.notes, *found.failures):
+        say(note)
     for line in (
-        f"Report: {out / 'report.html'}   every trial: {out / 'trials.csv'}",
-        f"The chosen network (p = {found.best_p:g}{inputs}, learning rate {found.best_lr:g}), "
-        f"which takes {found.features} columns:",
+        f"Report: {out / 'report.html'}   every run: {out / 'runs.csv'}",
+        f"The network to take away ({found.features} columns in):",
         "",
         "    from thinned.study import load",
         "",
@@ -176,4 +251,8 @@ def _print(console: Console, found: Study, out: Path) -> None:
         "    model.predict(X)  # a DataFrame with these columns, or an array in their order",
         "",
     ):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(line, soft_wrap=True)
+
+
+def _interval(speech: Speech, found: Estimate) -> str:
+    return f"{speech.value(found.value)} ({speech.value(found.low)} to {speech.value(found.high)})"

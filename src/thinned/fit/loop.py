@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..noise import fold_in
+from ..ops.fold import fold_numbers
 from .loss import training_loss
 from .perceptron import Perceptron
 
@@ -61,7 +62,7 @@ class Loop:
             lr = course.lr * course.lr_share(self._step, self._steps)
             for group in self._optimiser.param_groups:
                 group["lr"] = lr
-            keys = [fold_in(key, self._step) for key in self._keys] if self.network.drops else None
+            keys = fold_numbers(self._keys, self._step) if self.network.drops else None
             self._optimiser.zero_grad()
             loss = training_loss(self.network(self.x[rows], keys), self.y[rows])
             loss.backward()

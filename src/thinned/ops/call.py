@@ -83,7 +83,7 @@ def drop(
         elsewhere = (
             () if offset is step is global_shape is None else tuple(map(_hashable, (offset, step, global_shape)))
         )
-        constants = _constants(owner, law, p, input.shape, tuple(broadcast_dims), *elsewhere)
+        constants = law_constants(owner, law, p, input.shape, tuple(broadcast_dims), *elsewhere)
         return cpu.thin(input, residual, out, (as_number(key, generator), *constants))
     p = as_rate(PROBABILITY, owner, "p", p)
     check(LAW, owner, "law", law)
@@ -103,7 +103,7 @@ def drop(
 
 
 @lru_cache(maxsize=1024)
-def _constants(
+def law_constants(
     owner: str,
     law: str,
     p: float,

@@ -1,128 +1,147 @@
-"""From finished trials to records: `trials.csv`, `curves.csv` and `study.json`."""
+"""A study's answer on disk: `study.json`, `runs.csv`, `curves.csv`, `range.csv`, `activations.npz` and the networks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import torch
+from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from ..noise import fold_in
 from ..replaced_file import replace_file
-from .calibration import calibration
-from .dataset import Dataset
-from .plan import Candidate, Chooser
-from .record import Point, Study, Task, Trial
-from .split import Sizes
-from .trial import Config, Outcome
-from .verdict import Runs, Speech, answer, difference
+from .answer.conclude import Conclusion
+from .answer.standing import Answered, tempered_nll
+from .data.dataset import Dataset
+from .data.prepare import Preparation
+from .network.ensemble import Member, residuals_of, temperature_of
+from .network.files import save
+from .network.model import EnsembleMember
+from .record import Point, RangePoint, Run, Study
+from .search.chooser import Chooser
+from .trial.config import Config, Recipe
+from .trial.fold import Fold
+from .trial.outcome import Outcome
+from .trial.range_test import RangeTest
+from .trial.unit import State, as_network
+
+SHOWN_ROWS = 32
+_SHOWN_MASK = 3  # a child of the seed's key, after those of weights, order and masks
 
 
-def conclude(
-    data: Dataset,
-    size: Sizes,
-    chooser: Chooser,
-    finished: Mapping[Config, Outcome],
-    *,
-    hidden: list[int],
-    seed: int,
-    seconds: float,
-    versions: dict[str, str],
-    complete: bool,
-) -> Study:
-    """The study's record, over the chooser's seeds."""
-    seeds = chooser.grid.seeds
-
-    def runs(candidate: Candidate) -> Runs:
-        lr = chooser.lr(candidate)
-        outcomes = tuple(finished[candidate.at(lr, index)] for index in range(seeds))
-        return Runs(outcomes, tuple(calibration(outcome.test, data.task) for outcome in outcomes), data.task)
-
-    finals = {candidate: runs(candidate) for candidate in chooser.finals()}
-    by_p = {candidate.p: found for candidate, found in finals.items() if candidate.arm == "dropout"}
-    l2 = next(found for candidate, found in finals.items() if candidate.arm == "l2")
-    inputs = next((found for candidate, found in finals.items() if candidate.arm == "input"), None)
-    best_p = chooser.p()
-    plain, noisy = by_p[0.0], by_p[best_p or chooser.p_above_zero()]
-    levels = {"plain": plain.level(), "noisy": noisy.level(), "l2": l2.level()}
-    differences = {
-        "error": difference(noisy, plain, "error"),
-        "nll": difference(noisy, plain, "nll"),
-        "l2": difference(noisy, l2, "error"),
-        "l2 nll": difference(noisy, l2, "nll"),
-    }
-    if inputs is not None:
-        levels["inputs"] = inputs.level()
-        differences["inputs"] = difference(inputs, noisy, "error")
-        differences["inputs plain"] = difference(inputs, plain, "error")
-        differences["inputs plain nll"] = difference(inputs, plain, "nll")
-    speech = Speech(data.task, data.target)
-    verdict, words = answer(
-        speech, best_p, levels, differences, len(chooser.grid.lrs) > 1, seeds, size.test, data.notes
-    )
-    classification = data.task == "classification"
-    return Study(
-        title=data.title,
-        source=data.source,
-        task=data.task,
-        metric="test error" if classification else "test RMSE",
-        unit="%" if classification else data.target,
-        target=data.target,
-        classes=[str(name) for name in data.classes],
-        features=data.features.shape[1],
-        rows_train=size.train,
-        rows_val=size.val,
-        rows_test=size.test,
-        hidden=hidden,
-        seed=seed,
-        seeds=seeds,
-        ps=list(chooser.grid.ps),
-        lrs=sorted({config.lr for config in finished}),
-        best_p=best_p,
-        best_p_input=chooser.best().p_input,
-        best_lr=chooser.lr(chooser.best()),
-        levels=[found.level() for found in finals.values()],
-        differences=list(differences.values()),
-        verdict=verdict,
-        words=words,
-        seconds=seconds,
-        versions=versions,
-        complete=complete,
-    )
-
-
-def write_results(folder: Path, study: Study) -> None:
+def write_study(folder: Path, study: Study) -> None:
     """Write `study.json`."""
     replace_file(folder / "study.json", (study.model_dump_json(indent=1) + "\n").encode())
 
 
-def write_trials(folder: Path, task: Task, chooser: Chooser, finished: Mapping[Config, Outcome]) -> None:
-    """Write `trials.csv` and `curves.csv`, in an order that does not depend on which trial finished first."""
-    chosen = chooser.chosen()
-    trials, points = [], []
-    for config in sorted(finished, key=lambda c: (c.arm, c.p, c.p_input, c.weight_decay, c.lr, c.seed)):
-        outcome = finished[config]
-        trials.append(
-            Trial(
-                trial=config.name,
-                **asdict(config),
-                epochs=outcome.points[-1].epoch,
+def write_runs(
+    folder: Path, choosers: Sequence[Chooser], finished: Mapping[Config, Outcome], folds: Mapping[int, Fold]
+) -> None:
+    """Write `runs.csv` and `curves.csv`, in an order that does not depend on which run finished first."""
+    chosen = {config for chooser in choosers for level in chooser.levels() for config in chooser.configs(level)}
+    runs, points = [], []
+    for config in sorted(finished):
+        outcome, level, fold = finished[config], config.level, folds.get(config.seed)
+        if fold is None:
+            continue  # of an earlier call with more seeds
+        answered = Answered(outcome.val_output, outcome.test_output)
+        temperature, error, nll, tempered = tempered_nll(answered, fold)
+        runs.append(
+            Run(
+                run=config.name,
+                arm=level.arm,
+                p=level.p,
+                p_input=level.p_input,
+                weight_decay=level.weight_decay,
+                lr=config.lr,
+                seed=config.seed,
+                outer=config.seed % len(choosers),
                 chosen_lr=config in chosen,
+                best_step=outcome.best_step,
+                steps=outcome.steps,
+                ended=outcome.ended,
                 train_error=outcome.train.error,
                 train_nll=outcome.train.nll,
                 val_error=outcome.val.error,
                 val_nll=outcome.val.nll,
                 val_loss=outcome.val.loss,
-                test_error=outcome.test.error,
-                test_nll=outcome.test.nll,
-                test_calibration=calibration(outcome.test, task),
+                test_error=error,
+                test_nll=nll,
+                temperature=temperature,
+                test_nll_tempered=tempered,
                 seconds=outcome.seconds,
             )
         )
-        points += [Point(trial=config.name, **asdict(point)) for point in outcome.points]
-    replace_file(folder / "trials.csv", _csv(Trial, trials))
+        points += [Point(run=config.name, **asdict(point)) for point in outcome.curve]
+    replace_file(folder / "runs.csv", _csv(Run, runs))
     replace_file(folder / "curves.csv", _csv(Point, points))
+
+
+def write_range(folder: Path, found: RangeTest) -> None:
+    """Write `range.csv`."""
+    points = [RangePoint(lr=lr, loss=loss) for lr, loss in zip(found.lrs, found.losses, strict=True)]
+    replace_file(folder / "range.csv", _csv(RangePoint, points))
+
+
+def write_networks(
+    folder: Path,
+    data: Dataset,
+    found: Conclusion,
+    weights: Mapping[Config, State],
+    folds: Mapping[int, Fold],
+    preparations: Mapping[int, Preparation],
+    recipe: Recipe,
+) -> None:
+    """Write the networks to take away."""
+    runs = found.chosen.runs
+    members = [Member(folds[run.config.seed], run.val_output, run.test_output) for run in runs]
+    save(
+        folder,
+        data,
+        [
+            EnsembleMember(
+                seed=run.config.seed,
+                lr=run.config.lr,
+                preparation=preparations[run.config.seed],
+                weights=weights[run.config],
+                mean=folds[run.config.seed].mean,
+                scale=folds[run.config.seed].scale,
+            )
+            for run in runs
+        ],
+        found.chosen.level,
+        recipe,
+        temperature=temperature_of(members),
+        residuals=residuals_of(members),
+    )
+
+
+def write_activations(
+    folder: Path, plain: Config, noisy: Config, weights: Mapping[Config, State], fold: Fold, recipe: Recipe
+) -> None:
+    """Write `activations.npz`: the first hidden layer on some test rows, without dropout and with it."""
+    whole, _, _ = _activations(plain, weights[plain], fold, recipe)
+    full, thinned, mask = _activations(noisy, weights[noisy], fold, recipe)
+    np.savez(
+        folder / "activations.npz", plain=whole, whole=full, thinned=thinned, kept=mask, p=np.float64(noisy.level.p)
+    )
+
+
+def _activations(
+    config: Config, state: State, fold: Fold, recipe: Recipe
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+    """At inference, in training mode after dropout, and which units that keeps."""
+    network = as_network(state, config, recipe).eval()
+    key = fold_in(fold_in(recipe.key, config.seed), _SHOWN_MASK)
+    with torch.no_grad():
+        whole = network.activation(network.linear[0](torch.from_numpy(fold.x_test[:SHOWN_ROWS])))
+        dropout = network.dropout[0].train()
+        thinned, mask = dropout(whole, key=key), dropout(torch.ones_like(whole), key=key) != 0
+    return whole.numpy(), thinned.numpy(), mask.numpy()
 
 
 def _csv(kind: type[BaseModel], rows: Iterable[BaseModel]) -> bytes:

@@ -4,245 +4,435 @@ from __future__ import annotations
 
 import platform
 import tempfile
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import time as clock
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, Literal
 
 from ..fit.loop import batch_size
-from . import best, split
-from .dataset import Dataset, StudyError
-from .fold import Fold
-from .journal import Journal
-from .plan import Candidate, Chooser, Grid, ValidationFigures
-from .pool import Pool
-from .prepare import Preparation, fit
-from .record import Study, Task
-from .results import conclude, write_results, write_trials
-from .retrained import Retrained, retrain
-from .source import open_data
-from .trial import Config, Outcome, Recipe, run
+from . import results
+from .answer.caution import cautions, listed_failures
+from .answer.conclude import Conclusion, conclude
+from .answer.metric import METRICS
+from .answer.standing import ERRORS, Answered
+from .answer.words import say
+from .data.dataset import Dataset
+from .data.parts import notes as notes_on_parts
+from .data.parts import parts, sizes
+from .data.prepare import Preparation
+from .data.source import checked, open_data
+from .data.suspicion import suspicions
+from .error import StudyError
+from .keep.journal import Journal
+from .options import METRIC_NAMES, Options
+from .record import Study
+from .search.chooser import PLAIN, Chooser, ValidationFigures
+from .search.grid import PS, WEIGHT_DECAYS, Grid
+from .trial.baseline import BaselineName, baselines
+from .trial.config import Config, Recipe, Unit
+from .trial.fold import Fold
+from .trial.outcome import Outcome, still_holds
+from .trial.pool import Failed, Pool
+from .trial.prepared import prepared
+from .trial.range_test import range_test
+from .trial.unit import State, train_unit, weights_again
 
-PS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
-LRS = (0.004, 0.008, 0.016)
-WEIGHT_DECAYS = (0.5, 2.0)
-P_INPUT = 0.2  # the rate at which inputs are dropped as well, once the best p is known (Srivastava et al. 2014)
-EPOCHS, MIN_STEPS = 15, 300
-HIDDEN = (512, 512)
+MAX_STEPS = 12_700  # seven cycles, the first of 100 steps
+TABLE_HIDDEN, IMAGE_HIDDEN = (128, 128), (256, 256)
+TABLE_SEEDS, IMAGE_SEEDS = 20, 5
+FEWEST_SEEDS = 2  # of an outer split
+BASELINE_SEEDS = 5  # baselines are fitted on so many seeds' rows, or two of each outer split
+LEAST_LOSS = 1e-4  # a metric of 0 on validation rows counts as this
+STACKED = 150_000  # weights: networks up to this size are trained many at a time
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a study is: trials finished, trials expected (widening a grid adds some), and what goes on."""
+    """How far a study is: runs finished, runs expected (a widened grid adds some), what goes on, seconds left."""
 
     done: int
     total: int
     doing: str
+    left: float | None = None
 
 
 def run_study(
     data: str | Path | Dataset | None = None,
     *,
     target: str | None = None,
-    task: Task | None = None,
+    task: Any = None,
+    groups: str | None = None,
+    time: str | None = None,  # noqa: A002
+    test: str | Path | None = None,
     out: str | Path = "thinned-study",
     seed: int = 0,
-    seeds: int = 5,
-    ps: Sequence[float] = PS,
-    lrs: Sequence[float] = LRS,
+    seeds: int | None = None,
+    ps: Sequence[float] | None = None,
+    lrs: Sequence[float] | None = None,
+    weight_decays: Sequence[float] | None = None,
     epochs: int | None = None,
-    hidden: Sequence[int] = HIDDEN,
+    hidden: Sequence[int] | None = None,
     train_rows: int | None = None,
+    metric: str | None = None,
     jobs: int = 1,
+    budget: float | None = None,
+    storage: str | None = None,
     watch: Callable[[Progress], None] = lambda progress: None,
 ) -> Study:
-    """Find out whether dropout helps on some data, at which p, with a fair learning rate for each p.
+    """Find out whether dropout helps on some data, at which p, and what to use.
+
+    Every level (a p, a weight decay, both, inputs dropped as well) is trained until its validation loss falls no
+    longer, at learning rates searched on validation rows, with the same effort for each.
 
     Arguments:
         data: a `.csv`, `.parquet` or `.npz` file, a folder of IDX images, or None for 5,000 MNIST digits.
         target: the column to predict.
         task: "classification" or "regression", if the target does not say.
-        out: the folder to write. If it holds the same study unfinished, that is continued.
-        seed: decides every split, initial weight, order and mask: the same seed gives the same numbers.
-        seeds: how often each p is trained in the end, on different training rows, weights and masks; at least 2.
-        ps: drop probabilities to try, in [0, 1). 0 is always among them.
-        lrs: learning rates to try, widened where the best is at an edge; one alone is taken as given.
-        epochs: passes over the training rows; None means 15, or what it takes to make 300 steps.
-        hidden: units of each hidden layer.
+        groups: a column whose equal values stay on one side of every split: patients, speakers, sites.
+        time: a column to order rows by: the latest are the test rows, the latest before them validation rows.
+        test: a file whose rows are the test set.
+        out: the folder to write. If it holds a study of the same data and recipe, that goes on: nothing is trained
+            twice, and seeds, rates and steps may be added.
+        seed: decides every split, first weight, order and mask: the same seed gives the same numbers.
+        seeds: how often each level is trained in the end, on other rows, weights and masks; at least 2. None means 20
+            for tables and 5 for images.
+        ps: drop probabilities to try, in [0, 1). 0 is always among them. None means 0.02, 0.05, 0.1, 0.2, ... 0.5, and
+            0.6 and 0.7 where 0.5 does best.
+        lrs: learning rates to try, widened where the best is at an end; one alone is taken as given. None means what a
+            range test proposes.
+        weight_decays: strengths of the weight decay to try, alone and beside the best p.
+        epochs: the most passes over the training rows; None means 12,700 steps. Training ends by itself before.
+        hidden: units of each hidden layer; None means 128, 128 for tables and 256, 256 for images.
         train_rows: how many rows to train on; None means 1,000 images, or 55 % of a table.
+        metric: what decides, a name of `thinned.study.answer.metric.METRICS`; None means error, or RMSE.
         jobs: processes. The numbers do not depend on it. Above 1, a script needs `if __name__ == "__main__":`.
-        watch: called after every trial.
+        budget: seconds after which the study ends with the best answer so far.
+        storage: where the record of trials is kept, an address that Optuna takes; None means a file in `out`.
+        watch: called as the study goes on.
 
-    Returns what `study.json` in `out` holds; beside it lie `trials.csv`, `curves.csv`, `report.html`, and the chosen
-    network for `load`.
+    Returns what `study.json` in `out` holds; beside it lie `runs.csv`, `curves.csv`, `report.html`, and the networks
+    for `load`.
 
     Raises:
-        StudyError: data, options or a folder that cannot be used, and nothing has been written; or trials in the folder
-            that were run elsewhere and cannot be repeated here.
+        StudyError: data, options or a folder that can't be used, and nothing has been written.
         KeyboardInterrupt: Ctrl-C. What is finished is in `out`, and the same call goes on from there.
     """
-    start = time.perf_counter()
-    out = Path(out)
-    _check(seed, seeds, ps, lrs, epochs, hidden, train_rows, jobs)
-    dataset = data if isinstance(data, Dataset) else open_data(None if data is None else Path(data), target, task)
-    size = split.sizes(dataset, train_rows)
-    batch = batch_size(size.train)
-    steps_an_epoch = -(-size.train // batch)
-    recipe = Recipe(seed, tuple(hidden), epochs or max(EPOCHS, -(-MIN_STEPS // steps_an_epoch)), batch)
-    grid = Grid(
-        tuple(sorted({0.0, *map(float, ps)})), tuple(sorted(set(map(float, lrs)))), WEIGHT_DECAYS, seeds, P_INPUT
+    options = Options(
+        target=target,
+        task=task,
+        groups=groups,
+        time=time,
+        test=None if test is None else Path(test),
+        out=Path(out),
+        seed=seed,
+        seeds=seeds,
+        ps=None if ps is None else tuple(map(float, ps)),
+        lrs=None if lrs is None else tuple(map(float, lrs)),
+        weight_decays=None if weight_decays is None else tuple(map(float, weight_decays)),
+        epochs=epochs,
+        hidden=None if hidden is None else tuple(hidden),
+        train_rows=train_rows,
+        metric=metric,
+        jobs=jobs,
+        budget=budget,
+        storage=storage,
     )
-    versions = {name: version(name) for name in ("thinned", "torch", "numpy", "scikit-learn")}
-    settings: dict[str, Any] = {
-        "data": dataset.title,
-        "data's fingerprint": dataset.fingerprint(),
-        "--seed": seed,
-        "--seeds": seeds,
-        "--p": grid.ps,
-        "--lr": grid.lrs,
-        "--epochs": recipe.epochs,
-        "--hidden": recipe.hidden,
-        "--train-rows": size.train,
-        **{f"{name}'s version": found for name, found in versions.items() if name in ("thinned", "torch")},
-    }
-    journal = Journal(out, settings)
-    finished = journal.read()
-
-    def facts(levels_seeds: int, complete: bool) -> Study:
-        return conclude(
-            dataset,
-            size,
-            Chooser(replace(grid, seeds=levels_seeds), _seen(finished)),
-            finished,
-            hidden=list(recipe.hidden),
-            seed=seed,
-            seconds=time.perf_counter() - start,
-            versions={**versions, "python": platform.python_version()},
-            complete=complete,
-        )
-
-    try:
-        with tempfile.TemporaryDirectory(prefix="thinned-study-") as scratch:
-            preparations = _prepare(dataset, size, seed, seeds, Path(scratch))
-            with Pool(Path(scratch), recipe, jobs) as pool:
-                while missing := Chooser(grid, _seen(finished)).missing():
-                    for outcome in pool.map(run, missing):
-                        journal.add(outcome)
-                        finished[outcome.config] = outcome
-                        total = max(Chooser(grid, _seen(finished)).outlook(), len(finished))
-                        watch(Progress(len(finished), total, outcome.config.name))
-                watch(Progress(len(finished), len(finished), "writing the report"))
-                study = facts(seeds, complete=True)
-                chooser = Chooser(grid, _seen(finished))
-                retrained = _retrain(pool, chooser, finished)
-            fold = Fold.load(Path(scratch) / "0.npz")
-    except KeyboardInterrupt:
-        finished.update(journal.read())  # the signal may have come between keeping a trial and counting it
-        done = Chooser(grid, _seen(finished)).seeds_done()
-        if done >= 2:
-            write_results(out, facts(done, complete=False))
-        write_trials(out, dataset.task, Chooser(replace(grid, seeds=max(done, 2)), _seen(finished)), finished)
-        raise
-    best.save(out, dataset, preparations[0], retrained[chooser.best()], recipe, fold.mean, fold.scale)
-    write_trials(out, dataset.task, chooser, finished)
-    _write_activations(out, retrained[chooser.at(0.0)], retrained[chooser.at(chooser.p_above_zero())])
-    write_results(out, study)
-    from .report import write as write_report  # late: drawing needs matplotlib, which nothing above does
-
-    write_report(out)
-    return study
+    return study(data, options, watch)
 
 
-def _check(
-    seed: int,
-    seeds: int,
-    ps: Sequence[float],
-    lrs: Sequence[float],
-    epochs: int | None,
-    hidden: Sequence[int],
-    train_rows: int | None,
-    jobs: int,
-) -> None:
-    rules = [
-        ("--seed", seed, 0 <= seed < 2**63, "a whole number, 0 or more"),
-        ("--seeds", seeds, seeds >= 2, "at least 2: one run cannot tell an effect from luck"),
-        *(("--p", p, 0 <= p < 1, "a drop probability in [0, 1)") for p in ps),
-        ("--p", list(ps), any(p > 0 for p in ps), "at least one rate above 0 to compare with 0"),
-        *(("--lr", lr, 0 < lr < float("inf"), "a positive number") for lr in lrs),
-        ("--lr", list(lrs), len(lrs) > 0, "at least one learning rate"),
-        ("--epochs", epochs, epochs is None or epochs >= 1, "at least 1"),
-        (
-            "--hidden",
-            list(hidden),
-            len(hidden) > 0 and all(n >= 1 for n in hidden),
-            "units of each hidden layer, 1 or more",
-        ),
-        ("--train-rows", train_rows, train_rows is None or train_rows >= 2, "at least 2"),
-        ("--jobs", jobs, jobs >= 1, "at least 1"),
-    ]
-    for name, value, holds, rule in rules:
-        if not holds:
-            hint = (
-                f" If {value:g} % was meant, pass {value / 100:g}."
-                if name == "--p" and isinstance(value, (int, float)) and 1 < value < 100
-                else ""
-            )
-            raise StudyError(f"`{name}` must be {rule}. Got {value}.{hint}")
+def study(data: str | Path | Dataset | None, options: Options, watch: Callable[[Progress], None]) -> Study:
+    """`run_study` with its options in one."""
+    with tempfile.TemporaryDirectory(prefix="thinned-study-") as scratch:
+        return _Running(data, options, Path(scratch), watch).study()
 
 
-def _seen(finished: dict[Config, Outcome]) -> list[ValidationFigures]:
-    """Finished trials as a choice may see them: validation figures, nothing of the test rows."""
-    return [ValidationFigures(config, outcome.val.loss, outcome.val.nll) for config, outcome in finished.items()]
+class _Running:
+    """A study that goes on: its data, what is wanted, and what is finished."""
 
-
-def _prepare(data: Dataset, size: split.Sizes, seed: int, seeds: int, folder: Path) -> list[Preparation]:
-    """Every seed's rows as the network takes them, each prepared from its own training rows alone."""
-    test = split.test_rows(data, size, seed)
-    preparations = []
-    for index in range(seeds):
-        rows = split.rows(data, size, test, seed, index)
-        preparation = fit(data.features.iloc[rows.train], data.pixels)
-        y: NDArray[np.int64] | NDArray[np.float32]
-        if data.task == "regression":
-            mean, scale = float(data.y[rows.train].mean()), float(data.y[rows.train].std()) or 1.0
-            y = ((data.y - mean) / scale).astype(np.float32)
-        else:
-            mean, scale, y = 0.0, 1.0, data.y.astype(np.int64)
-        x_train, x_val, x_test = (preparation(data.features.iloc[part]) for part in (rows.train, rows.val, test))
-        Fold(x_train, y[rows.train], x_val, y[rows.val], x_test, y[test], len(data.classes), mean, scale).save(
-            folder / f"{index}.npz"
-        )
-        preparations.append(preparation)
-    return preparations
-
-
-def _retrain(pool: Pool, chooser: Chooser, finished: dict[Config, Outcome]) -> dict[Candidate, Retrained]:
-    """Seed 0's networks at p = 0, at the best p above 0, and the chosen one."""
-    candidates = {chooser.at(p) for p in (0.0, chooser.p_above_zero())} | {chooser.best()}
-    configs = {candidate.at(chooser.lr(candidate), 0): candidate for candidate in candidates}
-    order = sorted(configs, key=lambda config: config.name)
-    retrained = {configs[found.config]: found for found in pool.map(retrain, order)}
-    for found in retrained.values():
-        before = finished[found.config].points[-1].val_nll
-        if found.val_nll != before:
+    def __init__(
+        self, data: str | Path | Dataset | None, options: Options, scratch: Path, watch: Callable[[Progress], None]
+    ) -> None:
+        self.start = clock.monotonic()
+        self.options, self.watch = options, watch
+        self.data = checked(data) if isinstance(data, Dataset) else _opened(data, options)
+        task = self.data.task
+        self.metric = options.metric or ERRORS[task]
+        if self.metric not in METRIC_NAMES[task]:
             raise StudyError(
-                f"{found.config.name} gave another network than before (NLL {found.val_nll}, was {before}): "
-                "its trial was run on another machine or with other libraries. Remove the folder and start again."
+                f"`--metric` must be one of {', '.join(METRIC_NAMES[task])} for {task}. Got {self.metric!r}. "
+                "--task reads the target the other way."
             )
-    return retrained
+        self.size = sizes(self.data, options.train_rows, options.seed)
+        self.seeds = max(
+            options.seeds or (IMAGE_SEEDS if self.data.pixels else TABLE_SEEDS), FEWEST_SEEDS * self.size.outer
+        )
+        batch = batch_size(self.size.train)
+        steps = MAX_STEPS if options.epochs is None else options.epochs * -(-self.size.train // batch)
+        hidden = options.hidden or (IMAGE_HIDDEN if self.data.pixels else TABLE_HIDDEN)
+        self.recipe = Recipe(options.seed, hidden, batch, steps)
+        self.versions = {name: version(name) for name in ("thinned", "torch", "numpy", "scikit-learn", "optuna")}
+        self.journal = Journal(options.out, self._decides(), options.storage, wanted=self._wanted())
+        self.finished = {
+            config: outcome for config, outcome in self.journal.read().items() if still_holds(outcome, steps)
+        }
+        self.failed: dict[str, str] = {}
+        self.lost: set[Config] = set()  # runs of failed units
+        self.preparations: dict[int, Preparation] = {}
+        self.folds: dict[int, Fold] = {}
+        self._prepare(scratch)
+        self.range = range_test(self.folds[0], self.recipe)
+        self.grid = self._grid()
+        self.pool = Pool(scratch, self.recipe, options.jobs)
+        self.fresh = 0  # runs trained in this call
+        self.training_since = clock.monotonic()
+
+    def study(self) -> Study:
+        """Search, judge and write."""
+        stopped: Literal["", "budget"] = ""
+        try:
+            with self.pool:
+                if not self._search():
+                    stopped = "budget"
+            with self.pool:
+                self._say("comparing with other models")
+                found = self._conclude(self._baselines())
+                if found is None:
+                    results.write_runs(self.options.out, self._choosers(), self.finished, self.folds)
+                    raise StudyError(
+                        f"{self.options.out}: no answer yet: {len(self.finished):,} runs are finished and kept. Give "
+                        "the same command again to go on, with a larger --budget if it had one."
+                    )
+                self._say("training the networks to take away again, for their weights")
+                weights = self._weights(found)
+            self._say("writing the report")
+            study = self._record(found, stopped)
+            self._write(study, found, weights)
+        except KeyboardInterrupt:
+            self.finished.update(self.journal.read())  # the signal may have come between keeping a unit and counting it
+            results.write_runs(self.options.out, self._choosers(), self.finished, self.folds)
+            raise
+        finally:
+            self.journal.close()
+        return study
+
+    def _search(self) -> bool:
+        """Train what is missing; False where the budget ended it."""
+        deadline = None if self.options.budget is None else self.start + self.options.budget - self._reserve()
+        while units := [unit for chooser in self._choosers() for unit in chooser.missing()]:
+            self._say(f"training {units[0].level.name}")
+            for done in self.pool.map(train_unit, units, deadline):
+                if isinstance(done, Failed):
+                    self.failed[done.unit.name] = done.reason
+                    self.lost.update(done.unit.configs())
+                    self.journal.fail(done.unit, done.reason)
+                else:
+                    self.journal.add(done.unit, done.result)
+                    self.finished.update({outcome.config: outcome for outcome in done.result})
+                    self.fresh += len(done.result)
+                self._say(f"training {done.unit.level.name}")
+            if deadline is not None and clock.monotonic() >= deadline:
+                return False
+        return True
+
+    def _reserve(self) -> float:
+        """Seconds of the budget for baselines, weights and the report."""
+        assert self.options.budget is not None
+        return min(0.3 * self.options.budget, 60.0)
+
+    def _say(self, doing: str) -> None:
+        choosers = self._choosers()
+        total = max(sum(chooser.outlook() for chooser in choosers), len(self.finished))
+        left = None
+        if self.fresh:
+            spent = clock.monotonic() - self.training_since
+            left = spent / self.fresh * (total - len(self.finished))
+            if self.options.budget is not None:
+                left = min(left, self.start + self.options.budget - clock.monotonic())
+        self.watch(Progress(len(self.finished), total, doing, left))
+
+    def _choosers(self) -> list[Chooser]:
+        """One an outer split, over what is finished. A failed run counts as one that diverged."""
+        seen = [ValidationFigures(config, loss) for config, loss in self._losses().items()]
+        seen += [ValidationFigures(config, float("inf")) for config in self.lost if config not in self.finished]
+        outer = self.size.outer
+        return [Chooser(self.grid, range(split, self.seeds, outer), seen) for split in range(outer)]
+
+    def _losses(self) -> dict[Config, float]:
+        """What choices go by: the deciding metric on validation rows; for the error its smoother kin, the Brier score.
+
+        A count of rows scatters more than the squared error that it follows.
+        """
+        found = {}
+        for config, outcome in self.finished.items():
+            if config.seed >= self.seeds:
+                continue
+            if self.metric in ERRORS.values():
+                found[config] = outcome.val.loss
+            else:
+                fold = self.folds[config.seed]
+                rows = METRICS[self.metric].rows(outcome.val_output, fold.y_val, fold.scale)
+                found[config] = max(float(rows.mean()), LEAST_LOSS)
+        return found
+
+    def _baselines(self) -> dict[BaselineName, dict[int, Answered]]:
+        """Other models' answers by name and seed, on a few seeds of each outer split."""
+        outer = self.size.outer
+        seeds = range(min(self.seeds, BASELINE_SEEDS if outer == 1 else 2 * outer))
+        found: dict[BaselineName, dict[int, Answered]] = {}
+        units = [Unit(PLAIN, (), (seed,)) for seed in seeds]
+        for done in self.pool.map(_fit_baselines, units):
+            if isinstance(done, Failed):
+                self.failed[f"baselines of seed {done.unit.seeds[0]}"] = done.reason
+                continue
+            for name, answered in done.result.items():
+                found.setdefault(name, {})[done.unit.seeds[0]] = answered
+        return found
+
+    def _conclude(self, others: Mapping[BaselineName, Mapping[int, Answered]]) -> Conclusion | None:
+        choosers, losses = self._choosers(), self._losses()
+        return conclude(choosers, self.finished, losses, self.folds, others, self.data.task, self.metric)
+
+    def _weights(self, found: Conclusion) -> dict[Config, State]:
+        """The weights of the networks to take away, and of two whose hidden layers are shown."""
+        wanted = {run.config for run in found.chosen.runs} | set(_shown(found))
+        units: dict[Unit, set[Config]] = {}
+        for config in wanted:
+            units.setdefault(self.journal.unit_of(config), set()).add(config)
+        weights: dict[Config, State] = {}
+        order = sorted(units)
+        for done in self.pool.map(partial(_weights_of, wanted=frozenset(wanted)), order):
+            if isinstance(done, Failed):
+                raise StudyError(f"{done.unit.name} could not be trained again for its weights: {done.reason}")
+            weights.update(done.result)
+        return weights
+
+    def _record(self, found: Conclusion, stopped: Literal["", "budget"]) -> Study:
+        data, size, metric = self.data, self.size, METRICS[self.metric]
+        study = Study(
+            title=data.title,
+            source=data.source,
+            task=data.task,
+            metric=self.metric,
+            metric_title=metric.title,
+            unit=data.target if metric.unit == "target" else metric.unit,
+            error_title=METRICS[ERRORS[data.task]].title,
+            target=data.target,
+            classes=[str(name) for name in data.classes],
+            features=data.features.shape[1],
+            rows_train=size.train,
+            rows_val=size.val,
+            rows_test=size.test,
+            outer=size.outer,
+            hidden=list(self.recipe.hidden),
+            batch=self.recipe.batch,
+            max_steps=self.recipe.max_steps,
+            seed=self.options.seed,
+            seeds=self.seeds,
+            ps=list(self.grid.ps),
+            lrs=sorted({config.lr for config in self.finished}),
+            weight_decays=sorted({c.level.weight_decay for c in self.finished if c.level.weight_decay}),
+            diverges_at=self.range.diverges_at,
+            levels=found.levels,
+            baselines=found.baselines,
+            differences=found.differences,
+            ranges=found.ranges,
+            best_p=found.best_p,
+            network=found.network,
+            advice="plain",
+            headline="",
+            words=[],
+            warnings=[],
+            notes=[*data.notes, *notes_on_parts(data, size)],
+            failures=listed_failures(self.failed),
+            seconds=sum(outcome.seconds for outcome in self.finished.values()),
+            versions={**self.versions, "python": platform.python_version()},
+            complete=not stopped,
+            stopped=stopped,
+        )
+        warned = [*suspicions(data), *cautions(study, found, self.folds)]
+        return say(study.model_copy(update={"warnings": warned}))
+
+    def _write(self, study: Study, found: Conclusion, weights: Mapping[Config, State]) -> None:
+        out = self.options.out
+        plain, noisy = _shown(found)
+        results.write_networks(out, self.data, found, weights, self.folds, self.preparations, self.recipe)
+        results.write_runs(out, self._choosers(), self.finished, self.folds)
+        results.write_range(out, self.range)
+        results.write_activations(out, plain, noisy, weights, self.folds[plain.seed], self.recipe)
+        results.write_study(out, study)
+        from .report import write as write_report  # late: drawing needs matplotlib, which nothing above does
+
+        write_report(out)
+
+    def _prepare(self, scratch: Path) -> None:
+        for seed in range(self.seeds):
+            found = prepared(self.data, parts(self.data, self.size, self.options.seed, seed))
+            found.fold.save(scratch / f"{seed}.npz")
+            self.folds[seed], self.preparations[seed] = found.fold, found.preparation
+
+    def _grid(self) -> Grid:
+        options, diverges = self.options, self.range.diverges_at
+        single = self.data.pixels or self._weights_of_one() > STACKED
+        return Grid(
+            ps=PS if options.ps is None else tuple(sorted({0.0, *options.ps})),
+            lrs=self.range.proposed() if options.lrs is None else tuple(sorted(set(options.lrs))),
+            lr_limit=float("inf") if diverges is None else diverges,
+            weight_decays=WEIGHT_DECAYS if options.weight_decays is None else tuple(sorted(set(options.weight_decays))),
+            search_seeds=2 if single else 5,
+            together=1 if single else 5,
+            widen_ps=options.ps is None,
+        )
+
+    def _weights_of_one(self) -> int:
+        shape = (self.folds[0].x_train.shape[1], *self.recipe.hidden, max(self.folds[0].outputs, 1))
+        return int(sum(a * b for a, b in zip(shape, shape[1:], strict=False)))
+
+    def _decides(self) -> dict[str, Any]:
+        """What decides the numbers of a run, beside its configuration."""
+        return {
+            "data": self.data.title,
+            "data's fingerprint": self.data.fingerprint(),
+            "--seed": self.options.seed,
+            "--hidden": self.recipe.hidden,
+            "--train-rows": self.size.train,
+            **{f"{name}'s version": self.versions[name] for name in ("thinned", "torch")},
+        }
+
+    def _wanted(self) -> dict[str, Any]:
+        options = self.options
+        return {
+            "--seeds": self.seeds,
+            "--p": options.ps,
+            "--lr": options.lrs,
+            "--metric": self.metric,
+            "steps": self.recipe.max_steps,
+        }
 
 
-def _write_activations(out: Path, plain: Retrained, noisy: Retrained) -> None:
-    np.savez(
-        out / "activations.npz",
-        plain=plain.whole,
-        whole=noisy.whole,
-        thinned=noisy.thinned,
-        kept=noisy.mask,
-        p=np.float64(noisy.config.p),
-    )
+def _shown(found: Conclusion) -> tuple[Config, Config]:
+    """The networks whose hidden layers are shown: without dropout and with it, of the first seed that both have."""
+    noisy = found.noisy or found.plain
+    ours = {run.config.seed: run.config for run in found.plain.runs}
+    theirs = {run.config.seed: run.config for run in noisy.runs}
+    seed = min(set(ours) & set(theirs))
+    return ours[seed], theirs[seed]
+
+
+def _opened(data: str | Path | None, options: Options) -> Dataset:
+    path = None if data is None else Path(data)
+    return open_data(path, options.target, options.task, options.groups, options.time, options.test)
+
+
+def _fit_baselines(unit: Unit, folds: Mapping[int, Fold], recipe: Recipe) -> dict[BaselineName, Answered]:
+    """Work for the pool: the baselines on the rows of the unit's seed."""
+    return {found.name: Answered(found.val_output, found.test_output) for found in baselines(folds[unit.seeds[0]])}
+
+
+def _weights_of(
+    unit: Unit, folds: Mapping[int, Fold], recipe: Recipe, wanted: frozenset[Config]
+) -> dict[Config, State]:
+    """Work for the pool: the weights of those of the unit's runs that are wanted."""
+    return weights_again(unit, folds, recipe, [config for config in unit.configs() if config in wanted])

@@ -47,8 +47,11 @@ class Standing:
 
     def estimate(self, metric: str) -> Interval:
         """The metric, with its interval."""
-        rows = [self._rows(split, metric, sorted(split)) for split in self.splits]
-        return interval(rows, self._bounds(metric))
+        return interval(self.rows(metric), self._bounds(metric))
+
+    def rows(self, metric: str) -> list[NDArray[np.float64]]:
+        """Values whose mean is the metric, (seeds, test rows) for each outer split."""
+        return [self._rows(split, metric, sorted(split)) for split in self.splits]
 
     def minus(self, other: Standing, metric: str) -> Interval:
         """This one's metric minus another's, paired by seed and test row, over the seeds that both have."""
@@ -60,7 +63,7 @@ class Standing:
 
     def mean(self, metric: str) -> float:
         """The metric alone: each row once, its seeds averaged."""
-        rows = [self._rows(split, metric, sorted(split)) for split in self.splits]
+        rows = self.rows(metric)
         return float(sum(block.mean(axis=0).sum() for block in rows) / sum(block.shape[1] for block in rows))
 
     def pairs(self, other: Standing) -> int:
@@ -91,6 +94,13 @@ class Standing:
         if metric == NLL_TEMPERED:
             return METRICS["nll"].rows(output / np.float32(self.temperatures[seed]), fold.y_test)
         return METRICS[metric].rows(output, fold.y_test, fold.scale)
+
+
+def tempered_nll(answered: Answered, fold: Fold) -> tuple[float, float, float, float]:
+    """A run's temperature, its test error, its test NLL, and that with the temperature."""
+    alone = Standing(({0: answered},), {0: fold})
+    error = alone.mean(ERRORS["classification" if fold.outputs else "regression"])
+    return alone.temperatures[0], error, alone.mean("nll"), alone.mean(NLL_TEMPERED)
 
 
 def _gaussian(answered: Answered, fold: Fold) -> NDArray[np.float64]:

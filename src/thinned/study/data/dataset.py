@@ -19,7 +19,10 @@ class Dataset:
 
     `y` holds class numbers (int64, indices into `classes`) or target values (float64). `test` names the rows that the
     data's authors set apart for testing, where they did. `pixels` are grey values in 0..255, scaled as one and not
-    column by column. `notes` are sentences for the report: what was left out, what was assumed.
+    column by column.
+
+    Rows of equal `groups` number are kept on one side of every cut: they stem from one source, or are copies. Where
+    `time` is there, the latest rows are tested on. `notes` are sentences for the report: what was left out or assumed.
     """
 
     title: str
@@ -30,6 +33,8 @@ class Dataset:
     y: NDArray[np.int64] | NDArray[np.float64]
     classes: tuple[str | int | bool, ...] = ()
     test: NDArray[np.int64] | None = None
+    groups: NDArray[np.int64] | None = None
+    time: NDArray[np.float64] | None = None
     pixels: bool = False
     notes: tuple[str, ...] = ()
 
@@ -42,8 +47,10 @@ class Dataset:
         digest = hashlib.sha256()
         digest.update(repr((self.task, self.target, self.classes, list(self.features.columns))).encode())
         digest.update(np.ascontiguousarray(self.y).tobytes())
-        if self.test is not None:
-            digest.update(self.test.tobytes())
+        for name, part in (("test", self.test), ("groups", self.groups), ("time", self.time)):
+            if part is not None:
+                digest.update(b"" if name == "test" else name.encode())
+                digest.update(part.tobytes())
         if self.pixels:
             digest.update(self.features.to_numpy().tobytes())
         else:

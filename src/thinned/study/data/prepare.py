@@ -76,7 +76,7 @@ def fit(frame: pd.DataFrame, pixels: bool = False) -> Preparation:
         zeros = np.zeros(len(columns))
         scale = np.full(len(columns), PIXEL_SCALE)
         return Preparation(columns, columns, zeros, zeros, scale, np.zeros(0, dtype=np.int64), (), (), ())
-    is_text = {name: _is_text(frame[name]) for name in columns}
+    is_text = {name: is_text(frame[name]) for name in columns}
     number_names = tuple(name for name in columns if not is_text[name])
     text_names = tuple(name for name in columns if is_text[name])
     pipeline = transformer(number_names, text_names)
@@ -162,7 +162,7 @@ def texts(frame: pd.DataFrame, names: tuple[str, ...]) -> NDArray[np.object_]:
     return found
 
 
-def _is_text(column: pd.Series[Any]) -> bool:
+def is_text(column: pd.Series[Any]) -> bool:
     """Neither numbers, nor dates, nor empty: a column without a value is a number column that is always missing."""
     kinds = pd.api.types
     if kinds.is_numeric_dtype(column) or kinds.is_datetime64_any_dtype(column):

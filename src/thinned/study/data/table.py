@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .dataset import Dataset, StudyError
 from ..record import Task
+from .columns import appended
+from .dataset import Dataset, StudyError
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet", ".npz")
 MIN_ROWS = 40  # fewer cannot be split into training, validation and test rows that mean anything
@@ -27,7 +28,7 @@ EXACT: dict[str, Any] = (
 STRAY = 0.1  # a text column in which fewer values than this share are no numbers is a number column with faults
 
 
-def table(path: Path, target: str | None, task: Task | None = None) -> Dataset:
+def table(path: Path, target: str | None, task: Task | None = None, test: Path | None = None) -> Dataset:
     """Read a table and look at its target.
 
     Arguments:
@@ -55,19 +56,25 @@ def table(path: Path, target: str | None, task: Task | None = None) -> Dataset:
         twice = frame.columns[frame.columns.duplicated()][0]
         raise StudyError(f"{path}: column names must differ. {twice!r} is there twice. Rename one.")
 
+    own = np.ones(len(frame), dtype=bool)  # which rows are this table's, not the test table's
+    if test is not None:
+        frame = appended(frame, read(test), str(path), str(test))
+        own = np.arange(len(frame)) < len(own)
     notes: list[str] = []
     known = frame[target].notna()
     if not known.any():
         raise StudyError(f"{path}: the target {target!r} has no values: all {len(frame)} are missing.")
     if not known.all():
         notes.append(f"{int((~known).sum())} of {len(frame)} rows have no {target} and were left out.")
-        frame = frame[known]
+        frame, own = frame[known], own[known]
     features = frame.drop(columns=target).reset_index(drop=True)
     answer = frame[target].reset_index(drop=True)
     if features.shape[1] == 0:
         raise StudyError(f"{path}: there must be a column besides the target {target!r}. There is none.")
-    if len(frame) < MIN_ROWS:
-        raise StudyError(f"{path}: a study needs at least {MIN_ROWS} rows with a target. Got {len(frame)}.")
+    if own.sum() < MIN_ROWS:
+        raise StudyError(f"{path}: a study needs at least {MIN_ROWS} rows with a target. Got {int(own.sum())}.")
+    if test is not None and own.all():
+        raise StudyError(f"`--test`: {test} must have rows with a {target}. It has none.")
     for name in frame.columns:
         _check_column(path, frame[name])
 
@@ -83,9 +90,11 @@ def table(path: Path, target: str | None, task: Task | None = None) -> Dataset:
             notes.append(f"{target} was read as {decided}; --task {other} reads it the other way.")
     common: dict[str, Any] = {
         "title": path.name,
-        "source": f"{len(frame):,} rows of {path}",
+        "source": f"{int(own.sum()):,} rows of {path}"
+        + ("" if test is None else f", tested on {int((~own).sum()):,} rows of {test}"),
         "target": target,
         "features": features,
+        "test": None if test is None else np.flatnonzero(~own),
         "notes": tuple(notes),
     }
     if decided == "regression":
@@ -95,7 +104,13 @@ def table(path: Path, target: str | None, task: Task | None = None) -> Dataset:
             raise StudyError(f"{path}: a regression target must be finite numbers. {target!r} has {bad!r}.")
         return Dataset(task="regression", y=values, **common)
     names, codes = np.unique(_labels(answer), return_inverse=True)
-    rare = [(name, int(n)) for name, n in zip(names.tolist(), np.bincount(codes), strict=True) if n < MIN_CLASS_ROWS]
+    counts = np.bincount(codes[own], minlength=len(names))
+    if (counts == 0).any():
+        raise StudyError(
+            f"`--test`: the classes of {test} must be among those of {path}. {names.tolist()[int(counts.argmin())]!r} is "
+            "not. Leave such rows out."
+        )
+    rare = [(name, int(n)) for name, n in zip(names.tolist(), counts, strict=True) if n < MIN_CLASS_ROWS]
     if rare:
         raise StudyError(
             f"{path}: every class of {target!r} needs at least {MIN_CLASS_ROWS} rows. {rare[0][0]!r} has {rare[0][1]}"

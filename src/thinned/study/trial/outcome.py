@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ...fit.cycles import cycles
 from .config import Config
 
 Ended = Literal["converged", "raced", "steps", "diverged"]
@@ -61,3 +62,13 @@ class Outcome:
     val_output: NDArray[np.float32]
     test_output: NDArray[np.float32]
     seconds: float  # the unit's time, shared out evenly
+
+
+def still_holds(outcome: Outcome, max_steps: int) -> bool:
+    """Whether a run would end as it did under another limit of steps.
+
+    A run that ran out of steps would go on under a larger limit, and no run ends in a cycle that was cut short.
+    """
+    if outcome.steps == max_steps:
+        return True
+    return outcome.ended != "steps" and any(cycle.whole and cycle.end == outcome.steps for cycle in cycles(max_steps))

@@ -1,0 +1,178 @@
+"""Training a stack to convergence: cycles, the best state kept, and who leaves when."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from .cycles import cycles
+from .stack import Member, Stack, squared_error
+
+GAIN = 0.01  # a member goes on while a cycle lowers its least validation loss by this share
+RACE_FROM = 700  # steps
+BEHIND = 1.25  # how many times the best learning rate's loss another's may be
+
+EndOfTraining = Literal["converged", "raced", "steps", "diverged"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """A look at the members under training, in the order of `members`."""
+
+    step: int
+    members: tuple[int, ...]  # which of the caller's members they are
+    train_loss: tuple[float, ...]  # a row, masks on, mean since the last check; nan at step 0
+    val_loss: tuple[float, ...]  # on all validation rows
+    answer: Callable[[Tensor], Tensor]  # outputs `(M, rows, outputs)` for sets `(R, rows, inputs)`, dropout off
+
+
+@dataclass(frozen=True)
+class TrainedMember:
+    """The state with the least validation loss, and how the training went."""
+
+    state: dict[str, Tensor]  # as `Perceptron.load_state_dict` takes it
+    val_loss: float
+    best_step: int
+    steps: int
+    ended: EndOfTraining
+
+
+def train_stack(
+    members: Sequence[Member],
+    x: Tensor,
+    y: Tensor,
+    x_val: Tensor,
+    y_val: Tensor,
+    *,
+    outputs: int,
+    hidden: Sequence[int],
+    batch: int,
+    max_steps: int,
+    watch: Callable[[Check], None] = lambda check: None,
+    needed: Collection[int] | None = None,
+) -> list[TrainedMember]:
+    """Train networks side by side until each has converged. Equal calls give equal bits, with one torch thread.
+
+    The validation loss (Brier score, or mean squared error) is measured ten times a cycle (`fit.cycles`), and the state
+    with the least is kept, the first weights included. At the end of a cycle a member leaves
+    - as "diverged" if a loss of its was no finite number;
+    - as "converged" if the cycle lowered its least validation loss by less than 1 %. The first cycle, and one that is
+      cut short, say nothing;
+    - as "raced" if, from step 700 on, the mean least loss of the members with its learning rate, gone ones included, is
+      more than 1.25 times that of the best learning rate;
+    - as "steps" at `max_steps`.
+
+    Arguments:
+        members: what is trained.
+        x, y: training sets, `(R, n, inputs)` and `(R, n)`; y is int64 for classes, else float32.
+        x_val, y_val: each set's validation rows, likewise.
+        outputs, hidden, batch: as in `Stack`.
+        max_steps: of each member.
+        watch: called at step 0 and whenever the validation loss is measured.
+        needed: numbers of the members whose results are wanted: the training ends when these have left. The others are
+            trained as long, since a race depends on all, and their results are what they are by then ("steps").
+
+    Returns: a result for each member, in `members`' order.
+    """
+    order = sorted(range(len(members)), key=lambda n: (members[n].lr, members[n].weight_decay))
+    course = _Course(
+        Stack([members[n] for n in order], x, y, outputs, hidden, batch), order, x_val, y_val, watch, len(members)
+    )
+    wanted = set(range(len(members)) if needed is None else needed)
+    course.check()
+    for cycle in cycles(max_steps):
+        before = list(course.least)
+        checks = set(cycle.checks())
+        for step in range(cycle.start, cycle.end):
+            course.stack.step(cycle.lr_share(step))
+            if step + 1 in checks:
+                course.check()
+        judged = cycle.whole and cycle.start > 0
+        behind = _rates_behind(members, course.least) if cycle.end >= RACE_FROM else set()
+        ended: dict[int, EndOfTraining] = {}
+        for n in course.present:
+            if n in course.diverged:
+                ended[n] = "diverged"
+            elif judged and course.least[n] > before[n] * (1 - GAIN):
+                ended[n] = "converged"
+            elif members[n].lr in behind:
+                ended[n] = "raced"
+            elif cycle.end == max_steps:
+                ended[n] = "steps"
+        course.leave(ended)
+        if not wanted.intersection(course.present):
+            break
+    course.leave(dict.fromkeys(course.present, "steps"))
+    return [course.results[n] for n in range(len(members))]
+
+
+def _rates_behind(members: Sequence[Member], least: Sequence[float]) -> set[float]:
+    """The learning rates whose members' mean least loss is far above that of the best rate."""
+    losses: dict[float, list[float]] = {}
+    for member, loss in zip(members, least, strict=True):
+        losses.setdefault(member.lr, []).append(loss)
+    means = {lr: math.fsum(values) / len(values) for lr, values in losses.items()}
+    return {lr for lr, mean in means.items() if mean > BEHIND * min(means.values())}
+
+
+class _Course:
+    """The members under way, and what is known of each so far, gone ones included."""
+
+    def __init__(
+        self,
+        stack: Stack,
+        present: list[int],
+        x_val: Tensor,
+        y_val: Tensor,
+        watch: Callable[[Check], None],
+        count: int,
+    ) -> None:
+        self.stack = stack
+        self.present = present  # numbers of the members in the stack, in its order
+        self.least = [math.inf] * count  # each member's least validation loss
+        self.diverged: set[int] = set()
+        self.results: dict[int, TrainedMember] = {}
+        self._best_step = [0] * count
+        self._best = [leaf.clone() for leaf in stack.network.leaves]
+        self._x_val, self._y_val, self._watch = x_val, y_val, watch
+
+    def check(self) -> None:
+        """Measure, and keep the states that are the best yet."""
+        stack = self.stack
+        train_loss = stack.loss().tolist() if stack.steps else [math.nan] * len(self.present)
+        sets = torch.tensor([member.rows for member in stack.members])
+        val_loss = squared_error(stack.answer(self._x_val), self._y_val[sets]).tolist()
+        better = []
+        for position, n in enumerate(self.present):
+            if not math.isfinite(val_loss[position]) or (stack.steps and not math.isfinite(train_loss[position])):
+                self.diverged.add(n)
+            elif val_loss[position] < self.least[n] and n not in self.diverged:
+                self.least[n], self._best_step[n] = val_loss[position], stack.steps
+                better.append(position)
+        if better:
+            chosen = torch.tensor(better)
+            for best, leaf in zip(self._best, stack.network.leaves, strict=True):
+                best.index_copy_(0, chosen, leaf.index_select(0, chosen))
+        self._watch(Check(stack.steps, tuple(self.present), tuple(train_loss), tuple(val_loss), stack.answer))
+
+    def leave(self, ended: dict[int, EndOfTraining]) -> None:
+        """Members whose training has ended."""
+        if not ended:
+            return
+        stay = []
+        for position, n in enumerate(self.present):
+            if n not in ended:
+                stay.append(position)
+                continue
+            state = self.stack.network.state(position, self._best)
+            self.results[n] = TrainedMember(state, self.least[n], self._best_step[n], self.stack.steps, ended[n])
+        self.present = [self.present[position] for position in stay]
+        if stay:
+            self.stack.keep(stay)
+            chosen = torch.tensor(stay)
+            self._best = [best[chosen] for best in self._best]

@@ -1,0 +1,297 @@
+"""From finished runs to the record of the answer: levels, baselines, differences, ranges and the network to take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..record import Arm, BaselineResult, Difference, Estimate, LevelResult, Network, RateRange, Task
+from ..search.chooser import PLAIN, Chooser
+from ..trial.baseline import BaselineName
+from ..trial.config import Config, Level
+from ..trial.fold import Fold
+from ..trial.outcome import Outcome
+from .interval import Interval
+from .metric import METRICS
+from .power import rows_needed, seeds_needed, smallest_effect
+from .simplest import Tried, simplest
+from .speech import name
+from .standing import ERRORS, NLL_TEMPERED, Answered, Standing, Trained, estimate, summed_up
+from .verdict import margin, runs
+
+BESIDE: tuple[Arm, ...] = ("decay", "both", "input")
+
+
+TITLES: dict[Task, dict[BaselineName, str]] = {
+    "classification": {
+        "constant": "the most frequent class",
+        "linear": "logistic regression",
+        "tree": "gradient boosting",
+    },
+    "regression": {"constant": "the mean", "linear": "linear regression", "tree": "gradient boosting"},
+}
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """What was found, without words."""
+
+    levels: list[LevelResult]
+    baselines: list[BaselineResult]
+    differences: list[Difference]
+    ranges: list[RateRange]
+    best_p: float
+    network: Network
+    chosen: Trained  # the network's level
+    plain: Trained
+    noisy: Trained | None  # the level at `best_p`
+
+
+def conclude(
+    choosers: Sequence[Chooser],
+    finished: Mapping[Config, Outcome],
+    losses: Mapping[Config, float],
+    folds: Mapping[int, Fold],
+    baselines: Mapping[BaselineName, Mapping[int, Answered]],
+    task: Task,
+    metric: str,
+) -> Conclusion | None:
+    """The answer so far; None before p = 0 and a rate above it have two seeds in every outer split."""
+    trained = _all_trained(choosers, finished, folds)
+    plain = trained.get(("dropout", 0.0))
+    if plain is None or not any(arm == "dropout" and p > 0 for arm, p in trained):
+        return None
+    results = {key: summed_up(item, None if item is plain else plain, task, metric) for key, item in trained.items()}
+    best_p = _best_p(choosers, trained)
+    noisy = trained.get(("dropout", best_p))
+    key = _simplest(trained, losses, folds, None)
+    rivals = {item.name: item for item in _baselines(baselines, folds, choosers, task, metric)}
+    compared = _Compared(metric, task, results, trained, folds)
+    differences = compared.levels(best_p, key)
+    differences += compared.rivals({rivals[n].title: s for n, s in _standings(baselines, folds, choosers).items()}, key)
+    by_p = {p: item for (arm, p), item in trained.items() if arm == "dropout" and p > 0}
+    against = {p: item.standing.minus(plain.standing, metric) for p, item in sorted(by_p.items())}
+    return Conclusion(
+        levels=list(results.values()),
+        baselines=list(rivals.values()),
+        differences=differences,
+        ranges=[
+            RateRange(ps=list(found.ps), kind=found.kind, low=found.low, high=found.high)
+            for found in runs(against, margin(results["dropout", 0.0].metric.value))
+        ],
+        best_p=best_p,
+        network=_network(trained, losses, key, folds, metric),
+        chosen=trained[key],
+        plain=plain,
+        noisy=noisy,
+    )
+
+
+Key = tuple[Arm, float]  # the arm, and for dropout its p
+
+
+def _all_trained(
+    choosers: Sequence[Chooser], finished: Mapping[Config, Outcome], folds: Mapping[int, Fold]
+) -> dict[Key, Trained]:
+    """Every level that all outer splits have, dropout by p first."""
+    by_split: list[dict[Key, tuple[Level, dict[int, Outcome]]]] = []
+    for chooser in choosers:
+        split: dict[Key, tuple[Level, dict[int, Outcome]]] = {}
+        for level in chooser.levels():
+            outcomes = {c.seed: finished[c] for c in chooser.configs(level) if c in finished}
+            if len(outcomes) >= 2:
+                split[level.arm, level.p if level.arm == "dropout" else 0.0] = level, outcomes
+        by_split.append(split)
+    found: dict[Key, Trained] = {}
+    for key in by_split[0]:
+        if all(key in split for split in by_split):
+            levels = tuple(split[key][0] for split in by_split)
+            outcomes = tuple(split[key][1] for split in by_split)
+            answers = tuple(
+                {seed: Answered(run.val_output, run.test_output) for seed, run in split.items()} for split in outcomes
+            )
+            lrs = tuple(next(iter(split.values())).config.lr for split in outcomes)
+            edge = any(chooser.at_edge(level) for chooser, level in zip(choosers, levels, strict=True))
+            found[key] = Trained(levels, lrs, edge, outcomes, Standing(answers, folds))
+    return dict(sorted(found.items(), key=lambda item: (item[0][0] != "dropout", item[0][1])))
+
+
+def _best_p(choosers: Sequence[Chooser], trained: Mapping[Key, Trained]) -> float:
+    """The rate above 0 that validation likes best: the mean over outer splits of the loss, relative to p = 0's."""
+
+    def loss(p: float) -> float:
+        ratios = [
+            np.mean(list(chooser.losses(Level("dropout", p)).values()))
+            / max(float(np.mean(list(chooser.losses(PLAIN).values()))), 1e-12)
+            for chooser in choosers
+        ]
+        return float(np.mean(ratios))
+
+    if len(choosers) == 1 and (p := choosers[0].p()) is not None and ("dropout", p) in trained:
+        return p
+    return min((p for arm, p in trained if arm == "dropout" and p > 0), key=lambda p: (loss(p), p))
+
+
+def _simplest(
+    trained: Mapping[Key, Trained], losses: Mapping[Config, float], folds: Mapping[int, Fold], split: int | None
+) -> Key:
+    """The level to take, by validation figures: of one outer split, or of all. The seeds are those that all have."""
+    parts = {key: item.outcomes if split is None else item.outcomes[split : split + 1] for key, item in trained.items()}
+    by_seed = {key: {seed: run for runs in part for seed, run in runs.items()} for key, part in parts.items()}
+    seeds = sorted(set.intersection(*(set(found) for found in by_seed.values())))
+    tried = {
+        key: Tried(
+            trained[key].level,
+            tuple(losses[found[seed].config] for seed in seeds),
+            float(np.mean([found[seed].val.nll for seed in seeds])),
+        )
+        for key, found in by_seed.items()
+    }
+    fold = folds[seeds[0]]
+    level = simplest(list(tried.values()), len(fold.y_val), len(fold.y_train))
+    return next(key for key, item in tried.items() if item.level == level)
+
+
+def _standings(
+    baselines: Mapping[BaselineName, Mapping[int, Answered]], folds: Mapping[int, Fold], choosers: Sequence[Chooser]
+) -> dict[BaselineName, Standing]:
+    """The baselines' answers, by outer split."""
+    return {
+        kind: Standing(
+            tuple({seed: found[seed] for seed in chooser.seeds if seed in found} for chooser in choosers), folds
+        )
+        for kind, found in baselines.items()
+    }
+
+
+def _baselines(
+    baselines: Mapping[BaselineName, Mapping[int, Answered]],
+    folds: Mapping[int, Fold],
+    choosers: Sequence[Chooser],
+    task: Task,
+    metric: str,
+) -> list[BaselineResult]:
+    return [
+        BaselineResult(
+            name=kind,
+            title=TITLES[task][kind],
+            error=estimate(standing.estimate(ERRORS[task])),
+            metric=estimate(standing.estimate(metric)),
+            figures={n: standing.mean(n) for n, item in METRICS.items() if item.task == task and n != metric},
+            nll=standing.mean("nll"),
+        )
+        for kind, standing in _standings(baselines, folds, choosers).items()
+    ]
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """Differences of standings, as records."""
+
+    metric: str
+    task: Task
+    results: Mapping[Key, LevelResult]
+    trained: Mapping[Key, Trained]
+    folds: Mapping[int, Fold]
+
+    def levels(self, best_p: float, chosen: Key) -> list[Difference]:
+        """The best rate above 0, the chosen level and the other arms, against each other and against p = 0."""
+        plain, noisy = ("dropout", 0.0), ("dropout", best_p)
+        pairs: list[tuple[Key, Key, str]] = [
+            (noisy, plain, self.metric),
+            (noisy, plain, "nll"),
+            (noisy, plain, NLL_TEMPERED),
+            (chosen, plain, self.metric),
+            (chosen, plain, NLL_TEMPERED),
+        ]
+        for arm in BESIDE:
+            pairs += [((arm, 0.0), noisy, self.metric), ((arm, 0.0), plain, self.metric)]
+        pairs.append((("both", 0.0), ("decay", 0.0), self.metric))
+        wanted = [(a, b, m) for a, b, m in dict.fromkeys(pairs) if a != b and a in self.trained and b in self.trained]
+        if self.task == "regression":
+            wanted = [(a, b, m) for a, b, m in wanted if m != NLL_TEMPERED]
+        return [
+            self._record(
+                name(self.results[a]),
+                name(self.results[b]),
+                m,
+                self.trained[a].standing.minus(self.trained[b].standing, m),
+            )
+            for a, b, m in wanted
+        ]
+
+    def rivals(self, standings: Mapping[str, Standing], chosen: Key) -> list[Difference]:
+        """The baselines against the chosen level; the constant answer the other way round."""
+        found = []
+        mine = self.trained[chosen].standing
+        for title, standing in standings.items():
+            if mine.pairs(standing) < 2:
+                continue
+            level = name(self.results[chosen])
+            if title == TITLES[self.task]["constant"]:
+                found.append(self._record(level, title, self.metric, mine.minus(standing, self.metric)))
+            else:
+                found.append(self._record(title, level, self.metric, standing.minus(mine, self.metric)))
+        return found
+
+    def _record(self, first: str, second: str, metric: str, found: Interval) -> Difference:
+        return Difference(
+            first=first,
+            second=second,
+            metric=metric,
+            value=found.value,
+            low=found.low,
+            high=found.high,
+            visible=smallest_effect(found),
+            rows_needed=rows_needed(found, abs(found.value)),
+            seeds_needed=seeds_needed(found, abs(found.value)),
+        )
+
+
+def _network(
+    trained: Mapping[Key, Trained],
+    losses: Mapping[Config, float],
+    key: Key,
+    folds: Mapping[int, Fold],
+    metric: str,
+) -> Network:
+    """The level to take away, its members together on the test rows, and what choosing by validation gives."""
+    item = trained[key]
+    level = item.level
+    error, nll, temperature = _together(item, folds)
+    return Network(
+        arm=level.arm,
+        p=level.p,
+        p_input=level.p_input,
+        weight_decay=level.weight_decay,
+        lrs=sorted(set(item.lrs)),
+        members=len(item.runs),
+        temperature=temperature,
+        error=error,
+        nll=nll,
+        chosen=_nested(trained, losses, folds, metric),
+    )
+
+
+def _nested(
+    trained: Mapping[Key, Trained], losses: Mapping[Config, float], folds: Mapping[int, Fold], metric: str
+) -> Estimate:
+    """The metric where each outer split has its own choice of level."""
+    splits = tuple(
+        trained[_simplest(trained, losses, folds, index)].standing.splits[index]
+        for index in range(len(next(iter(trained.values())).outcomes))
+    )
+    return estimate(Standing(splits, folds).estimate(metric))
+
+
+def _together(item: Trained, folds: Mapping[int, Fold]) -> tuple[float | None, float | None, float]:
+    """Error and NLL of the members' mean on the test rows, where all are new to all of them, and the temperature."""
+    from ..network.ensemble import Member, combined, temperature_of
+
+    members = [Member(folds[run.config.seed], run.val_output, run.test_output) for run in item.runs]
+    temperature = temperature_of(members)
+    if len(item.outcomes) > 1:
+        return None, None, temperature
+    return *combined(members, temperature), temperature

@@ -1,0 +1,241 @@
+"""Which rows are for what: training, validation and test rows of every seed.
+
+A draw depends on the study's seed and the seed's index alone, never on p or the learning rate: runs of one index are
+paired. Small tables have outer folds, so that every row is a test row once: seed index s belongs to fold s mod K.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...noise import fold_in
+from .dataset import Dataset, StudyError
+from .draw import draw, order
+
+FOLDS = 4  # outer folds of a small table
+SMALL = 500  # rows; a table of as many or more has one test set
+IMAGE_TRAIN_ROWS = 1000  # few enough that an MLP overfits visibly
+MAX_TRAIN_ROWS = 10_000
+MAX_VAL_ROWS = 5_000
+MAX_TEST_ROWS = 10_000
+VAL_SHARE = 20 / 75  # of the rows that are not tested on
+TIME_SHARE = 0.9  # of the training rows that each seed draws, where time decides the rest
+MIN_GROUPS = 4
+_TEST = 2**64 - 1  # the child key of the test rows; seeds count up from 0
+_TRAIN, _VAL, _TRIM_TRAIN, _TRIM_VAL, _TRIM_TEST = range(5)
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How many rows each part gets: `train` and `val` in every seed alike, `test` over all `outer` folds together."""
+
+    train: int
+    val: int
+    test: int
+    outer: int = 1
+
+
+@dataclass(frozen=True)
+class Part:
+    """Row numbers of one seed. `outer` says which fold is its test set."""
+
+    train: Rows
+    val: Rows
+    test: Rows
+    outer: int = 0
+
+
+def sizes(data: Dataset, train_rows: int | None = None, seed: int = 0) -> Sizes:
+    """How many rows each part gets.
+
+    Tables under 500 rows: four outer folds; of the rows outside a fold, 55/75 for training and 20/75 for validation.
+    Larger ones: one test set, 55 % / 20 % / 25 %, with caps. With `train_rows` given, and for images, where it is
+    1,000: that many, as many validation rows (at most 1,000 and a third of the rest), and what is left as test rows.
+
+    Groups are drawn whole, so a draw may bring too many rows; rows in excess are not used. `train` and `val` are the
+    numbers that every draw reaches.
+
+    Arguments:
+        train_rows: how many rows to train on.
+        seed: the study's. Which groups are tested on depends on it, and so does how many rows are left.
+
+    Raises StudyError where the data have not enough rows, groups or points in time for that.
+    """
+    _check_groups(data)
+    if data.time is not None:
+        earlier, val, test = _eras(data)
+        most = min(int(TIME_SHARE * len(earlier)), MAX_TRAIN_ROWS)
+        return _enough(data, Sizes(min(train_rows or most, most), len(val), len(test)), len(earlier), train_rows)
+    outer = _outer(data)
+    wanted = train_rows if train_rows is not None else IMAGE_TRAIN_ROWS if data.pixels else None
+    if wanted is None or outer > 1:
+        tests = _tests(data, min(data.rows // 4, MAX_TEST_ROWS), outer, seed)
+        pool = min(len(_pool(data, test)) for test in tests)
+        val = min(round(pool * VAL_SHARE), MAX_VAL_ROWS)
+        train = min(pool - val, MAX_TRAIN_ROWS)
+        if wanted is not None:
+            val = min(val, wanted, 1000, pool - wanted)
+            train = wanted
+    else:
+        there = data.rows if data.test is None else len(_pool(data, data.test))
+        val = min(wanted, 1000, (there - wanted) // (1 if data.test is not None else 3))
+        tests = _tests(data, min(there - wanted - val, MAX_TEST_ROWS), 1, seed) if there - wanted > val > 0 else []
+        pool = len(_pool(data, tests[0])) if tests else max(there - wanted, 0)
+        train = wanted
+    slack = _slack(data, pool)
+    if wanted is None:
+        train -= slack // 2
+    val = min(val, pool - train - slack)
+    return _enough(data, Sizes(train, val, sum(map(len, tests)), outer), pool, train_rows)
+
+
+def parts(data: Dataset, size: Sizes, seed: int, index: int) -> Part:
+    """The rows of seed number `index` of a study with this `seed`; `size` is what `sizes` says of both."""
+    key = fold_in(seed, index)
+    outer = index % size.outer
+    if data.time is not None:
+        earlier, val, test = _eras(data)
+        train = draw(earlier, size.train, fold_in(key, _TRAIN), _labels(data))[0]
+        return Part(train, val, test)
+    test = _tests(data, size.test, size.outer, seed)[outer]
+    train, rest = draw(_pool(data, test), size.train, fold_in(key, _TRAIN), _labels(data), data.groups)
+    val = rest
+    if len(rest) > size.val:
+        val = draw(rest, size.val, fold_in(key, _VAL), _labels(data), data.groups)[0]
+    train, val = (
+        _trimmed(train, size.train, fold_in(key, _TRIM_TRAIN)),
+        _trimmed(val, size.val, fold_in(key, _TRIM_VAL)),
+    )
+    if (len(train), len(val)) != (size.train, size.val):
+        raise StudyError(
+            f"`parts`: `size` must be what `sizes` gives for these data and this seed. Got {size}, and a draw has "
+            f"{len(train)} training and {len(val)} validation rows. Pass sizes(data, train_rows, seed)."
+        )
+    return Part(train, val, test, outer)
+
+
+def notes(data: Dataset, size: Sizes) -> tuple[str, ...]:
+    """What a reader must know of the cuts, a sentence each."""
+    said = []
+    if size.outer > 1:
+        said.append(
+            f"The table is small, so every row is a test row once: {size.outer} outer folds, each tested on by a quarter "
+            "of the seeds, and every choice is made within its fold."
+        )
+    if data.time is not None:
+        said.append(
+            f"The {size.test:,} latest rows are tested on, the {size.val:,} before them are for validation, and each "
+            f"seed draws {size.train:,} of the earlier ones."
+        )
+    elif data.groups is not None and data.test is not None:
+        lost = data.rows - len(data.test) - len(_pool(data, data.test))
+        if lost:
+            said.append(f"{lost:,} rows share a group or all features with a test row and are not trained on.")
+    elif data.groups is not None and _slack(data, data.rows):
+        pool = data.rows - size.test // size.outer
+        lost = pool - size.train - size.val
+        if lost > 0 and size.train < MAX_TRAIN_ROWS and size.val < MAX_VAL_ROWS:
+            said.append(
+                f"Groups are kept whole and every seed has equally many rows, so about {lost:,} of {data.rows:,} rows "
+                "are left out in each, other ones every time."
+            )
+    return tuple(said)
+
+
+def _labels(data: Dataset) -> Rows | None:
+    return data.y.astype(np.int64) if data.task == "classification" else None
+
+
+def _outer(data: Dataset) -> int:
+    """How many outer folds."""
+    if data.rows >= SMALL or data.pixels or data.test is not None or data.time is not None:
+        return 1
+    few = data.groups is not None and len(np.unique(data.groups)) < 2 * FOLDS
+    return 1 if few else FOLDS
+
+
+def _tests(data: Dataset, count: int, outer: int, seed: int) -> list[Rows]:
+    """The test rows of every outer fold, which no choice of that fold sees."""
+    if data.test is not None:
+        return [data.test]
+    key, rest, found = fold_in(seed, _TEST), np.arange(data.rows), []
+    if outer == 1:
+        return [_trimmed(draw(rest, count, key, _labels(data), data.groups)[0], count, fold_in(key, _TRIM_TEST))]
+    for fold in range(outer - 1):
+        test, rest = draw(rest, len(rest) // (outer - fold), fold_in(key, fold), _labels(data), data.groups)
+        found.append(test)
+    return [*found, rest]
+
+
+def _pool(data: Dataset, test: Rows) -> Rows:
+    """Rows to learn from: no test row, and none of a test row's group."""
+    free = np.ones(data.rows, dtype=bool)
+    free[test] = False
+    if data.groups is not None:
+        free &= ~np.isin(data.groups, data.groups[test])
+    return np.flatnonzero(free)
+
+
+def _slack(data: Dataset, pool: int) -> int:
+    """By how many rows a draw of whole groups may exceed its number; none where single rows can fill up."""
+    if data.groups is None:
+        return 0
+    counts = np.bincount(data.groups)
+    return 0 if (counts == 1).sum() > data.rows / 2 and counts.max() < pool / 10 else int(counts.max()) - 1
+
+
+def _trimmed(rows: Rows, count: int, key: int) -> Rows:
+    return rows if len(rows) <= count else np.sort(rows[order(key, len(rows))[:count]])
+
+
+def _eras(data: Dataset) -> tuple[Rows, Rows, Rows]:
+    """Rows by time: the earlier ones, the later ones for validation, the latest quarter. Equal times stay together."""
+    assert data.time is not None
+    by_time = np.argsort(data.time, kind="stable")
+    starts = np.flatnonzero(np.diff(data.time[by_time])) + 1  # where a new time begins
+
+    def nearest(place: int, end: int) -> int:
+        fitting = starts[starts < end]
+        if len(fitting) == 0:
+            raise StudyError(
+                f"`--time`: there must be at least three points in time. Got {len(starts) + 1} in {data.rows} rows. "
+                "Name a column that tells when each row was seen."
+            )
+        return int(fitting[np.abs(fitting - place).argmin()])
+
+    end = nearest(data.rows - min(data.rows // 4, MAX_TEST_ROWS), data.rows)
+    if end == starts[0]:
+        end = int(starts[min(1, len(starts) - 1)])  # leave two times to train and to validate on
+    cut = nearest(end - min(round(end * VAL_SHARE), MAX_VAL_ROWS), end)
+    return np.sort(by_time[:cut]), np.sort(by_time[cut:end]), np.sort(by_time[end:])
+
+
+def _check_groups(data: Dataset) -> None:
+    if data.groups is not None and (number := len(np.unique(data.groups))) < MIN_GROUPS:
+        raise StudyError(
+            f"`--groups`: there must be at least {MIN_GROUPS} groups, to train, choose and test on different ones. "
+            f"Got {number}. Name another column, or leave it out."
+        )
+
+
+def _enough(data: Dataset, size: Sizes, pool: int, train_rows: int | None) -> Sizes:
+    classes = max(len(data.classes), 1)
+    if size.train >= 2 * classes and size.val >= max(classes, 5) and size.test >= max(classes, 5):
+        return size
+    left = f"It would leave {max(size.val, 0)} validation and {max(size.test, 0)} test rows"
+    if train_rows is not None or (data.groups is None and data.time is None):
+        wanted = size.train if train_rows is None else train_rows
+        raise StudyError(
+            f"`--train-rows`: {wanted} of {pool} rows must leave enough to choose and to test on, and be at least two "
+            f"a class. {left}. Pass another number."
+        )
+    option = "--groups" if data.time is None else "--time"
+    raise StudyError(
+        f"`{option}`: each side of a cut must have rows enough. There would be {max(size.train, 0)} training, "
+        f"{max(size.val, 0)} validation and {max(size.test, 0)} test rows. Name a column that divides the rows more evenly."
+    )
