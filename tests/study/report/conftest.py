@@ -1,41 +1,57 @@
-"""Two small real studies, run once a session: the pages under test are made from what networks really did."""
+"""Made-up studies as folders, and their pages, each written once a session."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
-import numpy as np
 import pytest
-from sklearn.datasets import load_diabetes, load_digits
+from matplotlib.figure import FigureBase
 
-from thinned.study import Dataset, run_study
-from thinned.study.dataset import images
-
-BUNDLED = "scikit-learn's bundled data"
+from tests.study.report.cases import CASES
+from tests.study.report.reading import PageReader
+from tests.study.report.studies import write_records
+from thinned.study.report.folder import figures
+from thinned.study.report.page import page
+from thinned.study.report.picture import Picture
+from thinned.study.report.records import Records, read
+from thinned.study.report.theme import Colours
 
 
 @pytest.fixture(scope="session")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Classification, three rates, three seeds."""
-    folder: Path = tmp_path_factory.mktemp("digits") / "thinned-study"
-    pixels, labels = load_digits(return_X_y=True)
-    data = images("Handwritten digits", BUNDLED, (pixels * 15.9375).astype(np.uint8), labels)  # 0..16 to 0..255
-    run_study(data, out=folder, seeds=3, ps=(0, 0.3, 0.6), lrs=(0.004, 0.016), epochs=8, hidden=(64,), train_rows=200)
+def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A case's folder, to read from."""
+
+    @cache
+    def folder(case: str) -> Path:
+        path: Path = tmp_path_factory.mktemp("case") / "thinned-study"
+        write_records(CASES[case], path)
+        return path
+
     return folder
 
 
 @pytest.fixture(scope="session")
-def diabetes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Regression, with names that would break out of a page or a formula."""
-    folder: Path = tmp_path_factory.mktemp("diabetes") / "thinned-study"
-    table = load_diabetes(as_frame=True)
-    data = Dataset(
-        title="Diabetes <script>alert(1)</script>",
-        source=BUNDLED,
-        task="regression",
-        target="cost <$ & $>",
-        features=table.data,
-        y=table.target.to_numpy(np.float64),
-    )
-    run_study(data, out=folder, seeds=2, ps=(0, 0.2), lrs=(0.004, 0.016), epochs=8, hidden=(64,))
-    return folder
+def records_of(folder_of: Callable[[str], Path]) -> Callable[[str], Records]:
+    """A case's records."""
+    return cache(lambda case: read(folder_of(case)))
+
+
+@pytest.fixture(scope="session")
+def page_of(
+    folder_of: Callable[[str], Path], records_of: Callable[[str], Records]
+) -> Callable[[str], PageReader]:  # fmt: skip
+    """A case's page with all its words; the figures are left empty, which saves most of the time."""
+
+    @cache
+    def reader(case: str) -> PageReader:
+        shown = [replace(x, draw=_nothing) if isinstance(x, Picture) else x for x in figures(records_of(case))]
+        return PageReader(page(records_of(case), shown, folder_of(case)))
+
+    return reader
+
+
+def _nothing(figure: FigureBase, colours: Colours) -> None:
+    """Draw nothing."""

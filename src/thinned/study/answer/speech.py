@@ -50,7 +50,7 @@ class Speech:
         >>> Speech(True, "test error", "species", "error").value(0.083)
         '8.3 %'
         """
-        return f"{100 * value:.1f} %" if self.percent else f"{value:.4g}"
+        return f"{100 * value:.1f} %" if self.percent else digits(value, 4)
 
     def size(self, value: float) -> str:
         """The size of a difference, without its sign: at least so much that it is not said to be nothing.
@@ -58,24 +58,51 @@ class Speech:
         >>> Speech(True, "test error", "species", "error").size(-0.0042)
         '0.4 points'
         """
-        return f"{self.number(abs(value))} points" if self.percent else f"{abs(value):.3g}"
+        return f"{self.number(abs(value))} points" if self.percent else digits(abs(value), 3)
 
     def number(self, value: float) -> str:
         """A difference's figure, rounded as `size` and `span` round it."""
         if not self.percent:
-            return f"{value:.3g}"
-        digits = 1 if abs(value) >= 0.001 or value == 0 else 2
-        return f"{100 * value:.{digits}f}"
+            return digits(value, 3)
+        return f"{100 * value:.{1 if abs(value) >= 0.001 or value == 0 else 2}f}"
 
     def span(self, value: float, low: float, high: float) -> str:
-        """A signed difference with its 95 % interval.
+        """A signed difference with its 95 % interval, in as many digits as it takes to tell its ends apart.
 
-        >>> Speech(True, "test error", "species", "error").span(-0.007, -0.012, -0.003)
+        >>> speech = Speech(True, "test error", "species", "error")
+        >>> speech.span(-0.007, -0.012, -0.003)
         '-0.7 points (95 % interval -1.2 to -0.3)'
+        >>> speech.span(0.0, 0.0, 0.0)
+        '0.0 points (no interval: no seed and no row differs)'
         """
         unit = " points" if self.percent else ""
-        return f"{self.signed(value)}{unit} (95 % interval {self.signed(low)} to {self.signed(high)})"
+        if low == high:
+            return f"{self.signed(value) if value else self.number(0.0)}{unit} (no interval: no seed and no row differs)"
+        middle, least, most = self.told_apart(value, low, high)
+        return f"{middle}{unit} (95 % interval {least} to {most})"
 
-    def signed(self, value: float) -> str:
-        text = self.number(value)
+    def told_apart(self, value: float, low: float, high: float) -> tuple[str, str, str]:
+        """A signed difference and the ends of its interval, which differ as text where they differ as numbers."""
+        texts = (self.signed(value), self.signed(low), self.signed(high))
+        places = 2
+        while texts[1] == texts[2] and low < high and places < 15:
+            texts = (self.signed(value, places), self.signed(low, places), self.signed(high, places))
+            places += 1
+        return texts
+
+    def signed(self, value: float, places: int | None = None) -> str:
+        """A difference's figure with its sign; `places` are decimals of a percentage, or significant digits."""
+        if places is None:
+            text = self.number(value)
+        else:
+            text = f"{100 * value:.{places}f}" if self.percent else digits(value, places + 2)
         return text if text.startswith("-") else f"+{text}"
+
+
+def digits(value: float, count: int) -> str:
+    """A plain number in so many significant digits, whole and with commas where it is larger than they reach.
+
+    >>> digits(0.12345, 3), digits(-54321.6, 4), digits(0.0, 3)
+    ('0.123', '-54,322', '0')
+    """
+    return f"{value:,.0f}" if abs(value) >= 10**count else f"{value:.{count}g}"

@@ -1,4 +1,4 @@
-"""Learning curves, noise off: training and validation, without dropout beside the best p, the gap between shaded."""
+"""Learning curves by step, noise off: training and validation, without dropout beside the best p."""
 
 from __future__ import annotations
 
@@ -12,94 +12,110 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import FigureBase
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from numpy.typing import NDArray
 
 from thinned.study.report.picture import Missing, Picture, dress, legend
 from thinned.study.report.records import Records
-from thinned.study.report.series import curve, gaps
+from thinned.study.report.series import best_states, curve, excess
 from thinned.study.report.theme import Colours
-from thinned.study.report.units import Units, at, nats
+from thinned.study.report.units import GLUE, Units, at, nats
 
 Measure = Literal["error", "nll"]
 NAMES = {"error": "learning-curves", "nll": "nll-curves"}
 DASHED = (0, (3, 1.5))
+TURN = 0.02  # a rise of the validation curve above its lowest value that is worth a word
 
 
 @dataclass(frozen=True)
-class Arm:
+class CurvesOfLevel:
     """One p's curves in one measure."""
 
     p: float
     frame: pd.DataFrame
-    gaps: NDArray[np.float64]  # a seed each, at its last epoch
+    best: pd.DataFrame  # the kept state of each run
+    excess: NDArray[np.float64]  # validation minus training at the kept state, one a run
     measure: Measure
     units: Units
 
+    @property
+    def factor(self) -> float:
+        return self.units.factor if self.measure == "error" else 1.0
+
     def values(self, part: str, end: str = "mean") -> NDArray[np.float64]:
         """The curve of `part` ("train" or "val") as it stands on the axis."""
-        factor = self.units.factor if self.measure == "error" else 1.0
-        return factor * self.frame[f"{part}_{self.measure}_{end}"].to_numpy(float)
+        return self.factor * self.frame[f"{part}_{self.measure}_{end}"].to_numpy(float)
 
     @property
-    def gap(self) -> str:
-        """The mean gap over seeds, in words."""
-        mean = float(self.gaps.mean())
-        return self.units.gap(mean) if self.measure == "error" else f"{nats(mean)}\N{NO-BREAK SPACE}nats"
+    def words(self) -> str:
+        """The mean excess over runs, with points or nats."""
+        mean = float(self.excess.mean())
+        return self.units.size(mean) if self.measure == "error" else f"{nats(mean)}{GLUE}nats"
 
 
-def arms(records: Records, units: Units, measure: Measure) -> list[Arm]:
+def arms(records: Records, units: Units, measure: Measure) -> list[CurvesOfLevel]:
     """The arm at p = 0 and the one that stands for dropout; those without a curve yet are left out."""
-    levels = [level for level in (records.plain, records.noisy) if level]
-    found = [Arm(x.p, curve(records, x), gaps(records, x, measure), measure, units) for x in levels]
+    found = [
+        CurvesOfLevel(
+            level.p,
+            curve(records, level),
+            best_states(records, level),
+            excess(records, level, measure),
+            measure,
+            units,
+        )
+        for level in (records.plain, records.noisy)
+        if level
+    ]
     return [arm for arm in found if len(arm.frame)]
 
 
 def picture(records: Records, units: Units, measure: Measure) -> Picture | Missing:
-    """Learning curves in error or in NLL."""
+    """Learning curves in error or in NLL; `units` are the error's."""
     shown = arms(records, units, measure)
     if not shown:
         title = "Learning curves" if measure == "error" else "Learning curves in NLL"
         return Missing(NAMES[measure], title, "no learning rate has been chosen yet, so no curve stands for its p.")
-    runs = max(len(arm.gaps) for arm in shown)
+    runs = max(len(arm.excess) for arm in shown)
     band = f"lines are means over {runs} seeds, bands reach from the lowest to the highest" if runs > 1 else "one seed"
-    what = f"{units.name} {units.axis}" if measure == "error" else "negative log-likelihood (nats a row)"
     return Picture(
         name=NAMES[measure],
-        title=_gap_finding(shown) if measure == "error" else _turn_finding(shown),
-        caption="How to read it: the shaded gap between validation (solid) and training (dashed) is overfitting; "
-        f"dropout is switched off for both; {band}.{_cut(shown)}",
-        alt=f"Training and validation {what} by epoch. " + " ".join(_ends(arm) for arm in shown),
+        title=excess_finding(shown) if measure == "error" else turn_finding(shown),
+        caption="How to read it: validation (solid) and training rows (dashed), dropout off for both, by optimiser "
+        f"steps on a log axis; {band}. A dot is the state that a seed keeps: the one with the least validation loss. "
+        f"A run that has ended stays at its last value.{_cut(shown)}",
+        alt=f"Training and validation {'error' if measure == 'error' else 'NLL'} by step. "
+        + " ".join(_ends(arm) for arm in shown),
         draw=partial(_draw, shown=shown),
     )
 
 
-def ceiling(shown: list[Arm]) -> float:
-    """Where the axis ends: above everything but the first tenth of the epochs, which would flatten the rest."""
-    tails = [arm.values(part, "high")[len(arm.frame) // 10 :] for arm in shown for part in ("val", "train")]
-    values = np.concatenate(tails)
+def ceiling(shown: list[CurvesOfLevel]) -> float:
+    """Where the axis ends: above every kept state and the later half of each curve; the first steps may lie higher."""
+    tops = [arm.values(part)[len(arm.frame) // 2 :] for arm in shown for part in ("val", "train")]
+    tops += [arm.factor * arm.best[f"{part}_{arm.measure}"].to_numpy(float) for arm in shown for part in ("val",)]
+    values = np.concatenate(tops)
     values = values[np.isfinite(values)]
-    return float(1.08 * values.max()) if values.size and values.max() > 0 else 1.0
+    return float(1.25 * values.max()) if values.size and values.max() > 0 else 1.0
 
 
-def panel(axes: Axes, arm: Arm, colours: Colours) -> None:
-    """One arm: two curves, their bands, and the gap with its size in the panel's heading."""
+def panel(axes: Axes, arm: CurvesOfLevel, colours: Colours) -> None:
+    """One arm: two curves, their bands, the kept states."""
     colour = colours.noisy if arm.p > 0 else colours.plain
-    epochs = arm.frame.index.to_numpy(float)
-    axes.fill_between(epochs, arm.values("train"), arm.values("val"), color=colour, alpha=0.16, linewidth=0)
+    steps = arm.frame.index.to_numpy(float)
     for part, style in (("train", DASHED), ("val", "-")):
-        if len(arm.gaps) > 1:
+        if len(arm.excess) > 1:
             axes.fill_between(
-                epochs, arm.values(part, "low"), arm.values(part, "high"), color=colour, alpha=0.22, linewidth=0
+                steps, arm.values(part, "low"), arm.values(part, "high"), color=colour, alpha=0.16, linewidth=0
             )
-        marker = "o" if len(epochs) == 1 else ""
-        axes.plot(epochs, arm.values(part), color=colour, linestyle=style, linewidth=1.8, marker=marker)
-    # a target's name can be too long for half a figure; the axis has it
-    size = arm.gap if arm.units.percent or arm.measure == "nll" else arm.units.number(float(arm.gaps.mean()))
-    heading = f"{at(arm.p)}\ngap {size}"
-    axes.set_title(heading, color=colour, fontweight="bold", loc="left", pad=8)
-    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        axes.plot(steps, arm.values(part), color=colour, linestyle=style, linewidth=1.8)
+    heights = arm.factor * arm.best[f"val_{arm.measure}"].to_numpy(float)
+    axes.plot(arm.best["step"], heights, "o", color=colours.ink, markersize=3.6, markeredgewidth=0, alpha=0.75)
+    axes.set_title(f"{at(arm.p)}", color=colour, fontweight="bold", loc="left", pad=8)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(10))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
 
 
 def keys(colours: Colours) -> list[Artist]:
@@ -107,57 +123,57 @@ def keys(colours: Colours) -> list[Artist]:
     return [
         Line2D([], [], color=colours.muted, linewidth=1.8, label="validation"),
         Line2D([], [], color=colours.muted, linewidth=1.8, linestyle=DASHED, label="training"),
-        Patch(color=colours.muted, alpha=0.3, linewidth=0, label="gap"),
+        Line2D([], [], color=colours.ink, linestyle="", marker="o", markersize=4, mew=0, label="state kept"),
     ]
 
 
-def _draw(figure: FigureBase, colours: Colours, *, shown: list[Arm]) -> None:
-    plots = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
+def _draw(figure: FigureBase, colours: Colours, *, shown: list[CurvesOfLevel]) -> None:
+    plots = figure.subplots(1, len(shown), sharex=True, sharey=True, squeeze=False)[0]
     measure, units = shown[0].measure, shown[0].units
-    label = f"{units.name} {units.axis}" if measure == "error" else "NLL (nats a row)"
+    label = f"{units.title.removeprefix('test ')} {units.axis}" if measure == "error" else "NLL (nats a row)"
     for column, (axes, arm) in enumerate(zip(plots, shown, strict=True)):
-        dress(axes, colours, x="epoch", y="" if column else label)
+        dress(axes, colours, x="step", y="" if column else label)
         panel(axes, arm, colours)
     plots[0].set_ylim(0 if measure == "error" else None, ceiling(shown))
     legend(figure, keys(colours), colours)
 
 
-def _gap_finding(shown: list[Arm]) -> str:
+def excess_finding(shown: list[CurvesOfLevel]) -> str:
     """A change is claimed only where no seed of one arm lies among the other's."""
     first, last = shown[0], shown[-1]
     if len(shown) == 1:
-        return f"At {at(first.p)} the overfitting gap ends at {first.gap}"
-    before = first.units.number(float(first.gaps.mean()))
-    if len(first.gaps) > 1 and len(last.gaps) > 1:
-        if last.gaps.max() < first.gaps.min():
-            return f"Dropout narrows the overfitting gap from {before} to {last.gap}"
-        if last.gaps.min() > first.gaps.max():
-            return f"Dropout widens the overfitting gap from {before} to {last.gap}"
-    return f"The overfitting gap ends at {first.gap} without dropout and {last.gap} with it"
+        return f"Validation minus training error is {first.words} at {at(first.p)}, in the state kept"
+    if len(first.excess) > 1 and len(last.excess) > 1 and first.words != last.words:
+        if last.excess.max() < first.excess.min():
+            return f"Dropout narrows validation minus training error from {first.words} to {last.words}"
+        if last.excess.min() > first.excess.max():
+            return f"Dropout widens validation minus training error from {first.words} to {last.words}"
+    return f"Validation minus training error, in the state kept: {first.words} without dropout, {last.words} with it"
 
 
-def _turn_finding(shown: list[Arm]) -> str:
+def turn_finding(shown: list[CurvesOfLevel]) -> str:
     """Overfitting shows in NLL as a validation curve that turns up again, by more than 2 % of its lowest value."""
-    turned = []
+    turned, flat = [], []
     for arm in shown:
         values = arm.values("val")
         lowest = int(np.argmin(values))
-        if values[-1] - values[lowest] > 0.02 * abs(values[lowest]):
-            turned.append(f"after epoch {arm.frame.index[lowest]} at {at(arm.p)}")
-    if turned:
-        return f"Validation NLL rises again {' and '.join(turned)}"
-    return "Validation NLL does not turn up again" + (", with or without dropout" if len(shown) == 2 else "")
+        if values[-1] - values[lowest] > TURN * abs(values[lowest]):
+            turned.append(f"after step {arm.frame.index[lowest]:,} at {at(arm.p)}")
+        else:
+            flat.append(at(arm.p))
+    if not turned:
+        return f"Mean validation NLL ends within 2{GLUE}% of its lowest, at {' and '.join(flat)}"
+    rest = f", not at {flat[0]}" if flat else ""
+    return f"Mean validation NLL rises again {' and '.join(turned)}{rest}"
 
 
-def _cut(shown: list[Arm]) -> str:
-    highest = max(float(arm.values(part).max()) for arm in shown for part in ("val", "train"))
-    return " The first epochs lie above the plot." if highest > ceiling(shown) else ""
+def _cut(shown: list[CurvesOfLevel]) -> str:
+    highest = max(float(arm.values(part, "high").max()) for arm in shown for part in ("val", "train"))
+    return " What is higher lies above the plot." if highest > ceiling(shown) else ""
 
 
-def _ends(arm: Arm) -> str:
-    train, val = (arm.units.error, arm.units.error) if arm.measure == "error" else (nats, nats)
+def _ends(arm: CurvesOfLevel) -> str:
+    write = arm.units.value if arm.measure == "error" else nats
     last = arm.frame.iloc[-1]
-    return (
-        f"At {at(arm.p)} they end at {train(float(last[f'train_{arm.measure}_mean']))} and "
-        f"{val(float(last[f'val_{arm.measure}_mean']))}."
-    )
+    train, val = (float(last[f"{part}_{arm.measure}_mean"]) for part in ("train", "val"))
+    return f"At {at(arm.p)} they end at {write(train)} and {write(val)}."

@@ -1,113 +1,150 @@
-"""Test error, and test NLL, against p: every seed, the mean, its 95 % interval; the weight decay arm for reference."""
+"""The deciding metric against p: every mean with its interval; decay, both, inputs and other kinds of model beside it."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import Literal
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import FigureBase
 from matplotlib.lines import Line2D
 
-from thinned.study.record import Level
+from thinned.study.answer.speech import name
+from thinned.study.record import BaselineResult, LevelResult
 from thinned.study.report.picture import Missing, Picture, dress, legend
 from thinned.study.report.records import Records
-from thinned.study.report.series import levels, seeds
+from thinned.study.report.series import levels, places
 from thinned.study.report.theme import Colours
-from thinned.study.report.units import Units, at, nats
+from thinned.study.report.units import Units, at
 
-Measure = Literal["error", "nll"]
-NAMES = {"error": "error-by-p", "nll": "nll-by-p"}
+NAME = "error-by-p"
+STYLES = {"constant": (0, (1, 1.5)), "linear": (0, (3, 1.5, 1, 1.5)), "tree": (0, (6, 2))}
+MARKERS = {"both": "s", "input": "D"}
 
 
-def picture(records: Records, units: Units, measure: Measure) -> Picture | Missing:
-    """Error or NLL on the test rows against p."""
-    frame, study, l2 = levels(records), records.study, records.l2
-    what = study.metric if measure == "error" else "test NLL"
-    name = f"{what[:1].upper()}{what[1:]}"
-    if frame.empty:
-        return Missing(NAMES[measure], f"{name} against p", "no p has been trained at every learning rate yet.")
-
-    def show(level: Level) -> str:
-        return units.error(level.test_error) if measure == "error" else f"{nats(level.test_nll)} nats"
-
-    points = "; ".join(f"{at(level.p)}: {show(level)}" for level in study.levels if level.arm == "dropout")
-    reference = f" Weight decay {l2.weight_decay:g}: {show(l2)}." if l2 else ""
-    inputs = records.inputs
-    if inputs:
-        reference += f" {at(inputs.p)} and inputs {inputs.p_input:g}: {show(inputs)}."
-    bars = ", bars are 95 % intervals" if measure == "error" and (frame["seeds"] > 1).any() else ""
-    line = f" The grey {'band' if measure == 'error' else 'line'} is the weight decay arm." if l2 else ""
-    line += f" The diamond drops inputs as well, at {inputs.p_input:g}." if inputs else ""
-    pair = [show(level) for level in (records.plain, records.noisy) if level]
-    if len(pair) < 2:
-        finding = f"{name} at {at(frame['p'].iloc[0])}: {pair[0]}"
-    elif measure == "nll" or study.verdict == "no difference":
-        clear = " shows no clear difference" if measure == "error" else ""
-        finding = f"{name}{clear}: {pair[0]} at {at(0)}, {pair[1]} at {at(records.noisy.p if records.noisy else 0)}"
-    else:
-        verb = "falls" if study.verdict == "helps" else "rises"
-        finding = (
-            f"{name} {verb} from {pair[0]} at {at(0)} to {pair[1]} at {at(records.noisy.p if records.noisy else 0)}"
-        )
+def picture(records: Records, units: Units) -> Picture | Missing:
+    """The deciding metric on the test rows against p."""
+    shown = levels(records)
+    title = f"{units.title[:1].upper()}{units.title[1:]}"
+    if not shown:
+        return Missing(NAME, f"{title} against p", "no p has been trained at every learning rate yet.")
+    points = "; ".join(f"{name(level)}: {units.value(level.metric.value)}" for level in records.study.levels)
+    others = "".join(f" {item.title}: {units.value(item.metric.value)}." for item in records.study.baselines)
+    beyond = [item for item in records.study.baselines if item not in within(records)]
+    out = "".join(
+        f" {item.title[:1].upper()}{item.title[1:]}, at {units.value(item.metric.value)}, lies outside the plot."
+        for item in beyond
+    )
+    bars = any(level.metric.low < level.metric.high for level in shown)
+    band = " The grey line is weight decay alone." if records.arm("decay") else ""
     return Picture(
-        name=NAMES[measure],
-        title=finding,
-        caption=f"How to read it: lower is better. Faint dots are single seeds, large dots their means{bars}, each at "
-        f"the learning rate chosen for its p.{line}",
-        alt=f"{name} by dropout probability. {points}.{reference}",
-        draw=partial(_draw, records=records, units=units, measure=measure),
+        name=NAME,
+        title=finding(records, units, title),
+        caption=f"How to read it: lower is better. Dots are means over seeds{', bars 95 % intervals' if bars else ''}, "
+        "each at the learning rate chosen for its p; the ring is the network to take away. The steps of p are not to "
+        f"scale.{band} To compare two settings see the table of differences: their seeds and rows are paired.{out}",
+        alt=f"{title} by dropout probability. {points}.{others}",
+        draw=partial(_draw, records=records, units=units),
     )
 
 
-def panel(axes: Axes, records: Records, units: Units, colours: Colours, *, measure: Measure) -> None:
+def finding(records: Records, units: Units, title: str) -> str:
+    """What the paired difference between the best p and p = 0 says."""
+    base, other = records.plain, records.noisy
+    if base is None or other is None:
+        only = levels(records)[0]
+        return f"{title} at {at(only.p)}: {units.value(only.metric.value)}"
+    before, after = units.value(base.metric.value), units.value(other.metric.value)
+    pair = (name(other), name(base), records.study.metric)
+    found = next((x for x in records.study.differences if (x.first, x.second, x.metric) == pair), None)
+    if found is not None and found.high < 0 and before != after:
+        return f"{title} falls from {before} at {at(0)} to {after} at {at(other.p)}"
+    if found is not None and found.low > 0 and before != after:
+        return f"{title} rises from {before} at {at(0)} to {after} at {at(other.p)}"
+    clear = " shows no clear difference" if found is not None and found.low <= 0 <= found.high else ""
+    return f"{title}{clear}: {before} at {at(0)}, {after} at {at(other.p)}"
+
+
+def limits(records: Records) -> tuple[float, float]:
+    """The axis: every level's interval, with room for a baseline half as far away as the levels are wide."""
+    ends = [end for level in records.study.levels for end in (level.metric.low, level.metric.high, level.metric.value)]
+    low, high = min(ends), max(ends)
+    room = 0.8 * (high - low) or 0.1 * abs(high) or 1.0
+    near = [item.metric.value for item in records.study.baselines if low - room <= item.metric.value <= high + room]
+    low, high = min([low, *near]), max([high, *near])
+    margin = 0.07 * (high - low) or room
+    return low - margin, high + margin
+
+
+def within(records: Records) -> list[BaselineResult]:
+    """The other kinds of model that the plot has room for."""
+    low, high = limits(records)
+    return [item for item in records.study.baselines if low <= item.metric.value <= high]
+
+
+def panel(axes: Axes, records: Records, units: Units, colours: Colours) -> None:
     """The plot itself, also used in the overview."""
-    factor = units.factor if measure == "error" else 1.0
-    column = f"test_{measure}"
-    frame, dots, l2, inputs = levels(records), seeds(records), records.l2, records.inputs
-    ps, middle = frame["p"].to_numpy(float), factor * frame[column].to_numpy(float)
-    if l2:
-        if measure == "error" and l2.seeds > 1:
-            axes.axhspan(factor * l2.test_error_low, factor * l2.test_error_high, color=colours.l2, alpha=0.18, lw=0)
-        height = factor * (l2.test_error if measure == "error" else l2.test_nll)
-        axes.axhline(height, color=colours.l2, linestyle=(0, (5, 2)), linewidth=1.3)
-    span = max(ps.max() - ps.min(), 0.1)
-    beside = dots["p"] + 0.025 * span  # not on the interval's bar, which would hide them
-    axes.plot(beside, factor * dots[column], "o", color=colours.noisy, alpha=0.5, markersize=4, markeredgewidth=0)
-    axes.plot(ps, middle, color=colours.noisy, linewidth=1.4)
-    if measure == "error" and (frame["seeds"] > 1).any():
-        spread = [
-            middle - factor * frame["test_error_low"].to_numpy(float),
-            factor * frame["test_error_high"].to_numpy(float) - middle,
-        ]
-        axes.errorbar(ps, middle, spread, fmt="none", color=colours.noisy, elinewidth=1.6, capsize=3)
-    for p, value in zip(ps, middle, strict=True):
-        axes.plot(p, value, "o", color=colours.noisy if p > 0 else colours.plain, markersize=6.5, markeredgewidth=0)
-        if p == records.study.best_p:
-            axes.plot(p, value, "o", ms=13, markerfacecolor="none", markeredgecolor=colours.ink, markeredgewidth=1.3)
-    if inputs:
-        height = factor * (inputs.test_error if measure == "error" else inputs.test_nll)
-        axes.plot(inputs.p, height, "D", color=colours.noisy, markersize=6, markeredgewidth=0)
-    axes.set_xticks(ps, [f"{p:g}" for p in ps])
-    axes.set_xlim(ps.min() - 0.07 * span, ps.max() + 0.07 * span)
+    place, shown, factor = places(records), levels(records), units.factor
+    decay = records.arm("decay")
+    for item in within(records):
+        axes.axhline(factor * item.metric.value, color=colours.muted, linestyle=STYLES[item.name], linewidth=1.2)
+    if decay:
+        axes.axhspan(factor * decay.metric.low, factor * decay.metric.high, color=colours.decay, alpha=0.15, lw=0)
+        axes.axhline(factor * decay.metric.value, color=colours.decay, linewidth=1.6)
+    axes.plot([place[x.p] for x in shown], [factor * x.metric.value for x in shown], color=colours.noisy, lw=1.4)
+    for level in shown:
+        _mark(axes, level, place[level.p], factor, "o", colours.noisy if level.p > 0 else colours.plain)
+    for shift, (arm, marker) in enumerate(MARKERS.items()):
+        level = records.arm(arm)
+        if level:
+            _mark(axes, level, place[level.p] + 0.2 + 0.18 * shift, factor, marker, colours.other)
+    chosen = records.chosen
+    if chosen and chosen.arm == "dropout":
+        axes.plot(
+            place[chosen.p],
+            factor * chosen.metric.value,
+            "o",
+            ms=13,
+            markerfacecolor="none",
+            markeredgecolor=colours.ink,
+            markeredgewidth=1.3,
+        )
+    axes.set_xticks(list(place.values()), [f"{p:g}" for p in place])
+    axes.tick_params(axis="x", labelsize=9 if len(place) < 9 else 8)
+    axes.set_xlim(-0.4, max(place.values()) + 0.6)
+    low, high = limits(records)
+    axes.set_ylim(factor * low, factor * high)
 
 
-def keys(records: Records, colours: Colours) -> list[Line2D]:
-    """What the ring, the diamond and the grey line mean."""
-    ring = Line2D([], [], linestyle="", marker="o", ms=10, mfc="none", mec=colours.ink, mew=1.3, label="chosen p")
-    found = [ring]
-    if records.inputs:
-        label = f"inputs too ({records.inputs.p_input:g})"
-        found.append(Line2D([], [], linestyle="", marker="D", ms=6, color=colours.noisy, mew=0, label=label))
-    if records.l2:
-        label = f"L2 ({records.l2.weight_decay:g})"
-        found.append(Line2D([], [], color=colours.l2, linestyle=(0, (5, 2)), linewidth=1.3, label=label))
+def _mark(axes: Axes, level: LevelResult, place: float, factor: float, marker: str, colour: str) -> None:
+    value, low, high = (factor * x for x in (level.metric.value, level.metric.low, level.metric.high))
+    if low < high:
+        axes.errorbar(place, value, [[value - low], [high - value]], fmt="none", color=colour, elinewidth=1.4)
+    axes.plot(place, value, marker, color=colour, markersize=6, markeredgewidth=0)
+
+
+def keys(records: Records, colours: Colours) -> list[Artist]:
+    """What marks and lines mean."""
+    found: list[Artist] = []
+    for arm, marker in MARKERS.items():
+        level = records.arm(arm)
+        if level:
+            label = f"decay {level.weight_decay:g} too" if arm == "both" else f"inputs {level.p_input:g} too"
+            found.append(Line2D([], [], linestyle="", marker=marker, ms=6, color=colours.other, mew=0, label=label))
+    decay = records.arm("decay")
+    if decay:
+        label = f"decay {decay.weight_decay:g}"
+        found.append(Line2D([], [], color=colours.decay, linewidth=1.6, label=label))
+    short = {"constant": "constant", "linear": "linear", "tree": "trees"}
+    found += [
+        Line2D([], [], color=colours.muted, linestyle=STYLES[item.name], linewidth=1.2, label=short[item.name])
+        for item in within(records)
+    ]
     return found
 
 
-def _draw(figure: FigureBase, colours: Colours, *, records: Records, units: Units, measure: Measure) -> None:
+def _draw(figure: FigureBase, colours: Colours, *, records: Records, units: Units) -> None:
     axes = figure.subplots()
-    label = f"{records.study.metric} {units.axis}" if measure == "error" else "test NLL (nats a row)"
-    dress(axes, colours, x="dropout probability p", y=label)
-    panel(axes, records, units, colours, measure=measure)
-    legend(figure, keys(records, colours), colours)
+    dress(axes, colours, x="dropout probability p", y=f"{units.title} {units.axis}")
+    panel(axes, records, units, colours)
+    legend(figure, keys(records, colours), colours, columns=3)

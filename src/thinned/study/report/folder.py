@@ -10,7 +10,10 @@ from thinned.study.report import (
     figure_grid,
     figure_learning,
     figure_level,
+    figure_likelihood,
     figure_overview,
+    figure_range,
+    figure_steps,
     figure_thinned,
 )
 from thinned.study.report.page import page
@@ -32,7 +35,8 @@ def write(folder: Path) -> Path:
     folder = Path(folder)
     records = read(folder)
     shown = figures(records)
-    overview = figure_overview.picture(records, Units.of(records.study), shown[1].title)
+    study = records.study
+    overview = figure_overview.picture(records, Units.deciding(study), Units.error(study))
     html = page(records, shown, folder)
     (folder / "figures").mkdir(exist_ok=True)
     for figure in [*shown, overview]:
@@ -47,13 +51,15 @@ def write(folder: Path) -> Path:
 
 def figures(records: Records) -> list[Picture | Missing]:
     """The page's figures in reading order."""
-    units = Units.of(records.study)
+    metric, error = Units.deciding(records.study), Units.error(records.study)
     return [
-        figure_learning.picture(records, units, "error"),
-        figure_level.picture(records, units, "error"),
-        figure_learning.picture(records, units, "nll"),
-        figure_level.picture(records, units, "nll"),
+        figure_level.picture(records, metric),
+        figure_learning.picture(records, error, "error"),
+        figure_likelihood.picture(records),
+        figure_learning.picture(records, error, "nll"),
+        figure_steps.picture(records, error),
+        figure_grid.picture(records),
+        figure_range.picture(records),
         figure_activity.picture(records.activations),
         figure_thinned.picture(records.activations),
-        figure_grid.picture(records, units),
     ]

@@ -73,12 +73,14 @@ def dress(axes: Axes, colours: Colours, *, x: str = "", y: str = "") -> None:
     axes.set_ylabel(y, color=colours.ink)
 
 
-def legend(figure: FigureBase, keys: Sequence[Artist], colours: Colours) -> None:
-    """The keys in one line above the plots, where they cover no data."""
+def legend(figure: FigureBase, keys: Sequence[Artist], colours: Colours, columns: int = 4) -> None:
+    """The keys above the plots, where they cover no data, at most `columns` a line."""
+    if not keys:
+        return
     figure.legend(
         handles=list(keys),
         loc="outside upper left",
-        ncols=len(keys),
+        ncols=min(len(keys), columns),
         frameon=False,
         labelcolor=colours.ink,
         handlelength=1.6,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,14 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from thinned.study.record import SCHEMA, Level, Point, Study, Trial
+from thinned.study.record import SCHEMA, LevelResult, Point, RangePoint, Run, Study
+
+TABLES: dict[str, type[Run] | type[Point] | type[RangePoint]] = {
+    "runs.csv": Run,
+    "curves.csv": Point,
+    "range.csv": RangePoint,
+}
+MEASURED = ("_error", "_nll", "_tempered", "_loss", "loss")
 
 
 @dataclass(frozen=True)
@@ -30,72 +38,88 @@ class Records:
     """Everything a report is made from."""
 
     study: Study
-    trials: pd.DataFrame  # columns: `Trial`'s fields
+    runs: pd.DataFrame  # columns: `Run`'s fields
     curves: pd.DataFrame  # columns: `Point`'s fields
+    range_test: pd.DataFrame  # columns: `RangePoint`'s fields
     activations: Activations | None
 
-    def level(self, p: float) -> Level | None:
-        """The dropout arm's level at `p`, or None where the study has not reached it."""
-        return next((level for level in self.study.levels if level.arm == "dropout" and level.p == p), None)
-
     @property
-    def plain(self) -> Level | None:
+    def plain(self) -> LevelResult | None:
         """The level without dropout."""
-        return self.level(0.0)
+        return next((level for level in self.study.levels if level.arm == "dropout" and level.p == 0), None)
 
     @property
-    def l2(self) -> Level | None:
-        """The weight decay arm, if the study has one."""
-        return next((level for level in self.study.levels if level.arm == "l2"), None)
+    def noisy(self) -> LevelResult | None:
+        """The level that stands for dropout: the best rate above 0 by validation."""
+        found = (x for x in self.study.levels if x.arm == "dropout" and x.p == self.study.best_p > 0)
+        return next(found, None)
 
     @property
-    def inputs(self) -> Level | None:
-        """The arm that drops inputs as well, if the study has one."""
-        return next((level for level in self.study.levels if level.arm == "input"), None)
+    def chosen(self) -> LevelResult | None:
+        """The level of the network to take away."""
+        net = self.study.network
+        if net is None:
+            return None
+        same = (x for x in self.study.levels if x.arm == net.arm and (x.arm != "dropout" or x.p == net.p))
+        return next(same, None)
 
-    @property
-    def noisy(self) -> Level | None:
-        """The level that stands for dropout: the chosen p, or where validation chose p = 0, the best p above 0."""
-        levels = [level for level in self.study.levels if level.arm == "dropout" and level.p > 0]
-        chosen = [level for level in levels if level.p == self.study.best_p]
-        return chosen[0] if chosen else min(levels, key=lambda x: (x.val_loss, x.val_nll, x.p), default=None)
+    def arm(self, name: str) -> LevelResult | None:
+        """The level of an arm that has only one."""
+        return next((level for level in self.study.levels if level.arm == name), None)
 
-    def runs(self, level: Level) -> pd.DataFrame:
-        """The trials behind a level: its arm and p, at the learning rate (and weight decay) that validation chose."""
-        rows = self.trials
-        same = (rows["arm"] == level.arm) & (rows["p"] == level.p) & (rows["weight_decay"] == level.weight_decay)
+    def runs_of(self, level: LevelResult) -> pd.DataFrame:
+        """The runs behind a level, at the learning rate that validation chose for it."""
+        rows = self.runs
+        same = rows["arm"] == level.arm
+        for name in ("p", "p_input", "weight_decay"):
+            same &= rows[name] == getattr(level, name)
         return rows[same & rows["chosen_lr"].astype(bool)]
 
 
 def read(folder: Path) -> Records:
-    """Read a folder's `study.json`, `trials.csv` and `curves.csv`, and its `activations.npz` where it has one.
+    """Read a folder's `study.json`, `runs.csv`, `curves.csv`, `range.csv`, and its `activations.npz` where it has one.
 
     A measurement that is not a number becomes infinite: the run diverged, and no mean may leave it out.
 
     Raises FileNotFoundError where a record is missing and ValueError where one breaks the contract of its model.
     """
-    for name in ("study.json", "trials.csv", "curves.csv"):
-        if not (folder / name).is_file():
-            raise FileNotFoundError(
-                f"`report.write`: `folder` must hold a study's records. There is no {name} in {folder}. "
-                "Run `thinned study` first, or pass the folder it wrote."
-            )
-    try:
-        study = Study.model_validate_json((folder / "study.json").read_text(encoding="utf-8"))
-    except ValidationError as error:
-        raise ValueError(f"`report.write`: {_broken(str(folder / 'study.json'), error)}") from error
-    if study.schema_version != SCHEMA:
-        raise ValueError(
-            f"`report.write`: {folder / 'study.json'} must have schema version {SCHEMA}. Got {study.schema_version}. "
-            "Use the version of thinned that wrote it, or run the study again."
+    study = _study(folder)
+    for name in TABLES:
+        _there(folder, name)
+    runs, curves, range_test = (_table(folder / name, row) for name, row in TABLES.items())
+    return Records(study, runs, curves, range_test, _activations(folder))
+
+
+def _there(folder: Path, name: str) -> None:
+    if not (folder / name).is_file():
+        raise FileNotFoundError(
+            f"`report.write`: `folder` must hold a study's records. There is no {name} in {folder}. "
+            "Run `thinned study` first, or pass the folder it wrote."
         )
-    return Records(
-        study, _table(folder / "trials.csv", Trial), _table(folder / "curves.csv", Point), _activations(folder)
-    )
 
 
-def _table(path: Path, row: type[Trial] | type[Point]) -> pd.DataFrame:
-    raw = pd.read_csv(path, dtype={"trial": str})
+def _study(folder: Path) -> Study:
+    _there(folder, "study.json")
+    path = folder / "study.json"
+    text = path.read_text(encoding="utf-8")
+    try:
+        raw = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"`report.write`: {path} must be JSON. {error}. Run the study again.") from error
+    version = raw.get("schema_version") if isinstance(raw, dict) else None
+    if version != SCHEMA:
+        raise ValueError(
+            f"`report.write`: {path} must have schema version {SCHEMA}. Got {version}. "
+            "Use the version of thinned that wrote it, or run the study again in a new folder."
+        )
+    try:
+        return Study.model_validate_json(text)
+    except ValidationError as error:
+        raise ValueError(f"`report.write`: {_broken(str(path), error)}") from error
+
+
+def _table(path: Path, row: type[Run] | type[Point] | type[RangePoint]) -> pd.DataFrame:
+    raw = pd.read_csv(path, dtype={"run": str})
     rows = []
     for line, values in enumerate(raw.to_dict("records"), start=2):  # line 1 is the header
         try:
@@ -103,7 +127,7 @@ def _table(path: Path, row: type[Trial] | type[Point]) -> pd.DataFrame:
         except ValidationError as error:
             raise ValueError(f"`report.write`: {_broken(f'{path}, line {line},', error)}") from error
     frame = pd.DataFrame([item.model_dump() for item in rows], columns=list(row.model_fields))
-    measured = [name for name in frame.columns if name.endswith(("_error", "_nll", "_calibration", "_loss"))]
+    measured = [name for name in frame.columns if name.endswith(MEASURED)]
     return frame.fillna(dict.fromkeys(measured, math.inf))
 
 

@@ -6,57 +6,65 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from thinned.study.record import Level
+from thinned.study.record import LevelResult
 from thinned.study.report.records import Records
 
 MEASURES = ("train_error", "train_nll", "val_error", "val_nll")
 
 
-def curve(records: Records, level: Level) -> pd.DataFrame:
-    """Mean, lowest and highest over a level's seeds, an epoch a row.
+def curve(records: Records, level: LevelResult) -> pd.DataFrame:
+    """Mean, lowest and highest over a level's runs, a step a row; a run that has ended stays at its last value.
 
-    Columns are each of `MEASURES` followed by `_mean`, `_low` or `_high`; `seeds` counts the runs that reached
-    the epoch.
+    Columns are each of `MEASURES` followed by `_mean`, `_low` or `_high`; `running` counts the runs not ended yet.
     """
-    by_epoch = _points(records, level).groupby("epoch")
-    columns = {"seeds": by_epoch.size()}
+    points = records.curves[records.curves["run"].isin(records.runs_of(level)["run"])]
+    columns = {"running": points.groupby("step").size()}
     for measure in MEASURES:
-        columns[f"{measure}_mean"] = by_epoch[measure].mean()
-        columns[f"{measure}_low"] = by_epoch[measure].min()
-        columns[f"{measure}_high"] = by_epoch[measure].max()
+        by_run = points.pivot_table(index="step", columns="run", values=measure, aggfunc="last", dropna=False)
+        filled = by_run.sort_index().ffill().bfill()  # the first point of a run may come later than another's
+        columns[f"{measure}_mean"] = filled.mean(axis=1)
+        columns[f"{measure}_low"] = filled.min(axis=1)
+        columns[f"{measure}_high"] = filled.max(axis=1)
     return pd.DataFrame(columns)
 
 
-def gaps(records: Records, level: Level, measure: str) -> NDArray[np.float64]:
-    """Each seed's overfitting gap: validation minus training `measure` ("error" or "nll") at its last epoch."""
-    last = _points(records, level).sort_values("epoch").groupby("trial").last()
-    return (last[f"val_{measure}"] - last[f"train_{measure}"]).to_numpy(float)
+def best_states(records: Records, level: LevelResult) -> pd.DataFrame:
+    """Each run's kept state as its curve shows it: `step` and each of `MEASURES`."""
+    runs = records.runs_of(level)[["run", "best_step"]]
+    found = records.curves.merge(runs, on="run")
+    return found[found["step"] == found["best_step"]][["run", "step", *MEASURES]].reset_index(drop=True)
 
 
-def _points(records: Records, level: Level) -> pd.DataFrame:
-    return records.curves[records.curves["trial"].isin(records.runs(level)["trial"])]
+def excess(records: Records, level: LevelResult, measure: str) -> NDArray[np.float64]:
+    """Validation minus training `measure` ("error" or "nll") of each run's kept state, on all rows."""
+    runs = records.runs_of(level)
+    return (runs[f"val_{measure}"] - runs[f"train_{measure}"]).to_numpy(float)
 
 
 def seeds(records: Records) -> pd.DataFrame:
-    """Every dropout run at its chosen learning rate: `p`, `seed`, `test_error`, `test_nll`, `test_calibration`."""
-    rows = records.trials
-    chosen = rows[(rows["arm"] == "dropout") & rows["chosen_lr"].astype(bool)]
-    return chosen[["p", "seed", "test_error", "test_nll", "test_calibration"]].sort_values(["p", "seed"])
+    """Every run of the dropout arm at its chosen learning rate, in order of p and seed."""
+    rows = records.runs
+    return rows[(rows["arm"] == "dropout") & rows["chosen_lr"].astype(bool)].sort_values(["p", "seed"])
 
 
-def levels(records: Records) -> pd.DataFrame:
-    """The dropout arm's levels, a p a row, in order of p."""
-    rows = [level.model_dump() for level in records.study.levels if level.arm == "dropout"]
-    return pd.DataFrame(rows, columns=list(Level.model_fields)).sort_values("p").reset_index(drop=True)
+def levels(records: Records) -> list[LevelResult]:
+    """The dropout arm's levels, in order of p."""
+    return sorted((level for level in records.study.levels if level.arm == "dropout"), key=lambda level: level.p)
+
+
+def places(records: Records) -> dict[float, float]:
+    """Where each p stands on an axis of even steps: .02 and .05 must not collide."""
+    ps = sorted({level.p for level in records.study.levels if level.arm in ("dropout", "both", "input")})
+    return {p: float(place) for place, p in enumerate(ps)}
 
 
 def grid(records: Records, measure: str = "val_loss") -> pd.DataFrame:
     """Mean of `measure` over seeds: learning rates down (largest first), p across.
 
-    A search may try a rate with fewer seeds than it then trains the chosen one with. So a p's cells are means over the
-    seeds that all of them have, where there is such a seed. NaN where nothing was run, infinite where a run diverged.
+    A p's cells are means over the seeds that all of them have, where there is such a seed. NaN where nothing was run,
+    infinite where a run diverged.
     """
-    rows = records.trials[records.trials["arm"] == "dropout"]
+    rows = records.runs[records.runs["arm"] == "dropout"]
     ps = sorted({*records.study.ps, *rows["p"]})
     columns = {}
     for p in ps:
@@ -65,6 +73,14 @@ def grid(records: Records, measure: str = "val_loss") -> pd.DataFrame:
         columns[p] = (runs[runs["seed"].isin(shared)] if shared else runs).groupby("lr")[measure].mean()
     lrs = sorted(set(rows["lr"]) or records.study.lrs, reverse=True)
     return pd.DataFrame(columns, columns=ps, dtype=float).reindex(lrs)
+
+
+def raced(records: Records, table: pd.DataFrame) -> NDArray[np.bool_]:
+    """For each cell of `grid`, whether most of its runs left early because another learning rate was far ahead."""
+    rows = records.runs[records.runs["arm"] == "dropout"]
+    share = (rows["ended"] == "raced").groupby([rows["lr"], rows["p"]]).mean()
+    cells = [[float(share.get((lr, p), 0.0)) > 0.5 for p in table.columns] for lr in table.index]
+    return np.array(cells, dtype=bool).reshape(table.shape)
 
 
 def active(array: NDArray[np.float32]) -> float:

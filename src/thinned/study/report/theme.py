@@ -21,7 +21,8 @@ class Colours:
     rule: str
     plain: str  # p = 0
     noisy: str  # the best p above 0
-    l2: str
+    decay: str
+    other: str  # dropout and decay together, inputs dropped as well
     dropped: str
     good: str
     bad: str
@@ -50,7 +51,8 @@ LIGHT = Colours(
     rule="#d5dae1",
     plain="#b8480a",
     noisy="#1767ad",
-    l2="#5d6470",
+    decay="#5d6470",
+    other="#7a3e9d",
     dropped="#f2b48c",
     good="#14703e",
     bad="#a8321f",
@@ -65,7 +67,8 @@ DARK = Colours(
     rule="#343b45",
     plain="#ff9a5c",
     noisy="#6cb4f5",
-    l2="#aab2bd",
+    decay="#aab2bd",
+    other="#cf9cf0",
     dropped="#8a4a20",
     good="#5fce92",
     bad="#ff8d7a",
