@@ -223,16 +223,16 @@ class _Running:
         deadline = None if self.options.budget is None else self.start + self.options.budget - self._reserve()
         while units := [unit for chooser in self._choosers() for unit in chooser.missing()]:
             self._say(f"training {units[0].level.name}")
-            for done in self.pool.map(train_unit, units, deadline):
+            for unit, done in self.pool.map(train_unit, units, deadline):
                 if isinstance(done, Failed):
-                    self.failed[done.unit.name] = done.reason
-                    self.lost.update(done.unit.configs())
-                    self.journal.fail(done.unit, done.reason)
+                    self.failed[unit.name] = done.reason
+                    self.lost.update(unit.configs())
+                    self.journal.fail(unit, done.reason)
                 else:
-                    self.journal.add(done.unit, done.result)
-                    self.finished.update({outcome.config: outcome for outcome in done.result})
-                    self.fresh += len(done.result)
-                self._say(f"training {done.unit.level.name}")
+                    self.journal.add(unit, done)
+                    self.finished.update({outcome.config: outcome for outcome in done})
+                    self.fresh += len(done)
+                self._say(f"training {unit.level.name}")
             if deadline is not None and clock.monotonic() >= deadline:
                 return False
         return True
@@ -283,12 +283,12 @@ class _Running:
         seeds = range(min(self.seeds, BASELINE_SEEDS if outer == 1 else 2 * outer))
         found: dict[BaselineName, dict[int, Answered]] = {}
         units = [Unit(PLAIN, (), (seed,)) for seed in seeds]
-        for done in self.pool.map(_fit_baselines, units):
+        for unit, done in self.pool.map(_fit_baselines, units):
             if isinstance(done, Failed):
-                self.failed[f"baselines of seed {done.unit.seeds[0]}"] = done.reason
+                self.failed[f"other models on seed {unit.seeds[0]}"] = done.reason
                 continue
-            for name, answered in done.result.items():
-                found.setdefault(name, {})[done.unit.seeds[0]] = answered
+            for name, answered in done.items():
+                found.setdefault(name, {})[unit.seeds[0]] = answered
         return found
 
     def _conclude(self, others: Mapping[BaselineName, Mapping[int, Answered]]) -> Conclusion | None:
@@ -303,10 +303,10 @@ class _Running:
             units.setdefault(self.journal.unit_of(config), set()).add(config)
         weights: dict[Config, State] = {}
         order = sorted(units)
-        for done in self.pool.map(partial(_weights_of, wanted=frozenset(wanted)), order):
+        for unit, done in self.pool.map(partial(_weights_of, wanted=frozenset(wanted)), order):
             if isinstance(done, Failed):
-                raise StudyError(f"{done.unit.name} could not be trained again for its weights: {done.reason}")
-            weights.update(done.result)
+                raise StudyError(f"{unit.name} could not be trained again for its weights: {done.reason}")
+            weights.update(done)
         return weights
 
     def _record(self, found: Conclusion, stopped: Literal["", "budget"]) -> Study:
