@@ -134,6 +134,36 @@ def test_a_study_grows(tmp_path: Path, made: Made, units: list[Unit]) -> None:
     assert load(tmp_path / "study").user_attrs["wanted"] == {"--seeds": 5}
 
 
+def test_a_unit_trained_again_replaces_the_earlier(tmp_path: Path, made: Made, units: list[Unit]) -> None:
+    """As under another limit of steps, and back."""
+    short = made(units[0])
+    long = [replace(outcome, steps=outcome.steps + 1, val_output=2 * outcome.val_output) for outcome in short]
+    with Journal(tmp_path / "study", SETTINGS) as journal:
+        journal.add(units[0], short)
+        for added in (long, short, long, long):
+            before = journal.read()
+            with dying_at(1), pytest.raises(KeyboardInterrupt):
+                journal.add(units[0], added)
+            assert_same(journal.read(), list(before.values()))  # with the earlier arrays
+            journal.add(units[0], added)
+            assert_same(journal.read(), added)
+    assert len(list((tmp_path / "study" / "arrays").iterdir())) == 2
+
+
+def test_the_unit_of_a_run(tmp_path: Path, made: Made, units: list[Unit]) -> None:
+    unit = Unit(Level("dropout", 0.5), (0.003, 0.001), (4, 2, 3))
+    with Journal(tmp_path / "study", SETTINGS) as journal:
+        for one in (unit, *units):
+            journal.add(one, made(one))
+        assert journal.unit_of(unit.configs()[0]) == unit
+        assert journal.unit_of(unit.configs()[1]) == units[0]  # the later one
+    with Journal(tmp_path / "study", SETTINGS) as journal:
+        journal.read()
+        assert [journal.unit_of(config) for config in unit.configs()] == [unit, units[0], unit, unit, units[0], unit]
+        with pytest.raises(KeyError):
+            journal.unit_of(Config(unit.level, 0.5, 0))
+
+
 def test_failures_are_forgotten_once_the_unit_is_trained(tmp_path: Path, made: Made, units: list[Unit]) -> None:
     with Journal(tmp_path / "study", SETTINGS) as journal:
         journal.fail(units[0], "killed")
@@ -152,9 +182,9 @@ def test_a_damaged_or_missing_file_counts_as_not_run_and_is_said_once(
     with Journal(tmp_path / "study", SETTINGS) as journal:
         for unit in (*units, third):
             journal.add(unit, made(unit))
-        files = sorted((tmp_path / "study" / "arrays").iterdir())
+        files = sorted((tmp_path / "study" / "arrays").iterdir())  # level, unit, content
         levels = ["both-p0.3-in0.2-wd0.5", "dropout-p0.5-wd0", "input-p0.5-in0.2-wd0"]
-        assert [path.name.rpartition("-")[0] for path in files] == levels
+        assert [path.name.rsplit("-", 2)[0] for path in files] == levels
         content = bytearray(files[0].read_bytes())
         content[len(content) // 2] ^= 1
         files[0].write_bytes(content)

@@ -48,10 +48,12 @@ def unit_name(unit: Unit) -> str:
     return f"{level.name}-{hashlib.sha256(exact.encode()).hexdigest()[:12]}"
 
 
-def write_arrays(folder: Path, unit: Unit, outcomes: Sequence[Outcome]) -> None:
-    """Write the arrays of a unit's runs, in the order of its configurations.
+def write_arrays(folder: Path, unit: Unit, outcomes: Sequence[Outcome]) -> str:
+    """Write the arrays of a unit's runs, in the order of its configurations, and return the file's name.
 
-    Each kind is one array of all runs' rows one below another, with the number of rows of each run.
+    Each kind is one array of all runs' rows one below another, with the number of rows of each run. The name ends with
+    a digest of all values: a unit that is trained again under another limit of steps gets a file of its own, so that
+    the earlier trials keep theirs until the new ones are recorded.
 
     Raises: OSError where the folder can't be written to.
     """
@@ -68,12 +70,15 @@ def write_arrays(folder: Path, unit: Unit, outcomes: Sequence[Outcome]) -> None:
     arrays: dict[str, NDArray[Any]] = {name: np.concatenate(runs) for name, runs in kinds.items()}
     rows = {f"{name}_rows": np.array([len(run) for run in runs]) for name, runs in kinds.items()}
     np.savez(content, allow_pickle=False, **arrays, **rows)
+    digest = hashlib.sha256(b"".join(array.tobytes() for array in (*arrays.values(), *rows.values()))).hexdigest()
+    name = f"{unit_name(unit)}-{digest[:8]}"
     folder.mkdir(parents=True, exist_ok=True)
-    replace_file(folder / f"{unit_name(unit)}{SUFFIX}", content.getvalue())
+    replace_file(folder / f"{name}{SUFFIX}", content.getvalue())
+    return name
 
 
 def read_arrays(folder: Path, name: str, runs: int) -> list[RunArrays]:
-    """The arrays of the runs of one unit. `name` is that of `unit_name`, `runs` how many there must be.
+    """The arrays of the runs of one unit. `name` is that of `write_arrays`, `runs` how many there must be.
 
     Raises: DamagedArraysError.
     """

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import json
 import warnings
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +17,7 @@ from .arrays import FOLDER, SUFFIX, DamagedArraysError, read_arrays, write_array
 from .database import TrialDatabase, address
 from .identity import BEGUN, HERE, StudyIdentity, found_in
 from .lock import FolderLock
-from .optuna_trial import completed, failed, failed_unit, outcome_of
+from .optuna_trial import completed, failed, failed_unit, outcome_of, unit_of
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -85,6 +84,7 @@ class Journal:
             raise
         self.name = identity.name
         self._told: set[str] = set()
+        self._units: dict[Config, Unit] = {}
 
     def __enter__(self) -> Journal:
         return self
@@ -103,16 +103,22 @@ class Journal:
         """
         found: dict[Config, Outcome] = {}
         with _collector_paused():
-            for name, trials in self._units().items():
+            for name, trials in self._complete().items():
                 try:
                     arrays = read_arrays(self.folder / FOLDER, name, len(trials))
                 except DamagedArraysError as error:
                     self._tell(name, f"{error}, so its {len(trials)} runs count as not run")
                     continue
-                for run, trial in trials.items():
-                    outcome = outcome_of(trial, arrays[run])
+                unit = unit_of(trials)
+                for trial, of_run in zip(trials, arrays, strict=True):
+                    outcome = outcome_of(trial, of_run)
                     found[outcome.config] = outcome
+                    self._units[outcome.config] = unit
         return found
+
+    def unit_of(self, config: Config) -> Unit:
+        """The unit that a run was trained in, of the runs read or added so far. Raises KeyError for any other."""
+        return self._units[config]
 
     def add(self, unit: Unit, outcomes: Sequence[Outcome]) -> None:
         """Write a unit's finished runs, all of them.
@@ -125,13 +131,14 @@ class Journal:
             raise ValueError(f"`Journal.add`: `outcomes` must be the {len(configs)} runs of {unit.name}.")
         ordered = [by_config[config] for config in configs]
         try:
-            write_arrays(self.folder / FOLDER, unit, ordered)
+            arrays = write_arrays(self.folder / FOLDER, unit, ordered)
         except OSError as error:
             raise StudyError(
                 f"{self.folder}: cannot be written to: {error.strerror}. Nothing that was recorded before is lost. "
                 "Mend this and give the same command again."
             ) from error
-        self._database.add([completed(unit, outcome) for outcome in ordered])
+        self._database.add([completed(unit, outcome, arrays) for outcome in ordered])
+        self._units.update(dict.fromkeys(configs, unit))
 
     def fail(self, unit: Unit, reason: str) -> None:
         """Record that a unit could not be trained, and why."""
@@ -139,19 +146,21 @@ class Journal:
 
     def failures(self) -> dict[Unit, str]:
         """The units that failed and have not been trained since, with the last reason of each."""
-        done = self._units()
+        done = {trials[0].user_attrs["unit"] for trials in self._complete().values()}
         failed_trials = [trial for trial in self._database.trials() if trial.state.name == "FAIL"]
         return dict(failed_unit(trial) for trial in failed_trials if trial.user_attrs["unit"] not in done)
 
-    def _units(self) -> dict[str, dict[int, FrozenTrial]]:
-        """Complete units by the names of their files: trials by their numbers within the unit, the last of each."""
-        units: dict[str, dict[int, FrozenTrial]] = defaultdict(dict)
+    def _complete(self) -> dict[str, list[FrozenTrial]]:
+        """Complete units by the names of their files, those added last in the end: the trials of all runs, in order."""
+        units: dict[str, dict[int, FrozenTrial]] = {}
         for trial in self._database.trials():
-            if trial.state.name == "COMPLETE" and "unit" in trial.user_attrs:
-                units[trial.user_attrs["unit"]][trial.user_attrs["run"]] = trial
+            if trial.state.name == "COMPLETE" and "arrays" in trial.user_attrs:
+                name = trial.user_attrs["arrays"]
+                units[name] = units.pop(name, {})
+                units[name][trial.user_attrs["run"]] = trial
         # Where Optuna adds the trials one by one, a unit can be incomplete.
         return {
-            name: trials
+            name: [trials[run] for run in sorted(trials)]
             for name, trials in units.items()
             if sorted(trials) == list(range(next(iter(trials.values())).user_attrs["runs"]))
         }

@@ -7,6 +7,7 @@ number or a word is a user attribute. A unit that failed is one trial with state
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from functools import cache
@@ -24,8 +25,12 @@ if TYPE_CHECKING:
 _DECAY, _LR, _SEED = 100.0, (1e-8, 100.0), 9999  # the ends of a plot's axis; a value beyond moves the end
 
 
-def completed(unit: Unit, outcome: Outcome) -> FrozenTrial:
-    """The trial of a finished run. A validation loss that is no number becomes infinity, the worst there is."""
+def completed(unit: Unit, outcome: Outcome, arrays: str) -> FrozenTrial:
+    """The trial of a finished run. A validation loss that is no number becomes infinity, the worst there is.
+
+    Arguments:
+        arrays: the name of the unit's file of arrays.
+    """
     from optuna.trial import create_trial
 
     config, loss = outcome.config, outcome.val.loss
@@ -36,6 +41,7 @@ def completed(unit: Unit, outcome: Outcome) -> FrozenTrial:
         value=math.inf if math.isnan(loss) else float(loss),
         user_attrs={
             "unit": unit_name(unit),
+            "arrays": arrays,
             "run": unit.configs().index(config),
             "runs": len(unit.lrs) * len(unit.seeds),
             "best_step": outcome.best_step,
@@ -81,6 +87,16 @@ def outcome_of(trial: FrozenTrial, arrays: RunArrays) -> Outcome:
         val_output=arrays.val_output,
         test_output=arrays.test_output,
         seconds=float(facts["seconds"]),
+    )
+
+
+def unit_of(trials: Sequence[FrozenTrial]) -> Unit:
+    """The unit of the trials of all its runs, in order."""
+    params = [trial.params for trial in trials]
+    return Unit(
+        _level(params[0]),
+        tuple(dict.fromkeys(values["lr"] for values in params)),
+        tuple(dict.fromkeys(values["seed"] for values in params)),
     )
 
 
