@@ -76,9 +76,9 @@ def fit(frame: pd.DataFrame, pixels: bool = False) -> Preparation:
         zeros = np.zeros(len(columns))
         scale = np.full(len(columns), PIXEL_SCALE)
         return Preparation(columns, columns, zeros, zeros, scale, np.zeros(0, dtype=np.int64), (), (), ())
-    is_text = {name: is_text(frame[name]) for name in columns}
-    number_names = tuple(name for name in columns if not is_text[name])
-    text_names = tuple(name for name in columns if is_text[name])
+    textual = {name: is_text(frame[name]) for name in columns}
+    number_names = tuple(name for name in columns if not textual[name])
+    text_names = tuple(name for name in columns if textual[name])
     pipeline = transformer(number_names, text_names)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Skipping features without any observed values")

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.tree import DecisionTreeClassifier
 
 from .dataset import Dataset, StudyError
 from .draw import order
@@ -19,7 +18,6 @@ ROWS = 4_000  # that are looked at for a column that gives the target away
 WRONG = 0.01  # of the majority's errors
 EXPLAINED = 0.999  # of the target's variance
 MIN_ERRORS = 10  # of the majority, or a rule without errors means nothing
-LEAVES = 64
 DIFFERENT = 0.99  # of a text column's values: above it, they name the rows
 _NAMED = 5  # columns that a sentence lists
 
@@ -29,7 +27,7 @@ def suspicions(data: Dataset) -> tuple[str, ...]:
 
     A column gives the target away if a rule on it alone, fitted on half of the rows, makes less than 1 % of the
     errors that the most frequent class makes on the other half, or explains more than 0.999 of the target's variance
-    there. The rules: a tree of up to 64 leaves; for text, the level's class or mean; for quantities, interpolation.
+    there. The rules: the class at the nearest value, or of the same text; for quantities, a line from value to value.
     Numbered rows and constant columns are said, too. Images are not looked at.
     """
     if data.pixels:
@@ -112,12 +110,14 @@ def _giveaways(data: Dataset) -> list[str]:
     half = len(rows) // 2
     one, two = rows[:half], rows[half:]
     found = []
-    for name in data.features.columns:
-        column = data.features[name]
-        if column.nunique(dropna=False) == 1:
+    columns = {str(name): column for name, column in data.features.items()}
+    plain = tuple(name for name, column in columns.items() if not is_text(column))
+    matrix = dict(zip(plain, numbers(data.features, plain).T, strict=True))
+    for name, column in columns.items():
+        text = name not in matrix
+        values = pd.factorize(column)[0] if text else matrix[name]
+        if (values == values[0]).all() or (not text and np.isnan(values).all()):
             continue
-        text = is_text(column)
-        values = pd.factorize(column)[0] if text else numbers(data.features, (name,))[:, 0]
         if data.task == "classification":
             usual = int((data.y[two] != np.bincount(data.y[one]).argmax()).sum())
             if usual < MIN_ERRORS:
@@ -145,14 +145,25 @@ def _giveaways(data: Dataset) -> list[str]:
 def _class_rule(
     values: NDArray[Any], y: NDArray[Any], one: NDArray[np.int64], two: NDArray[np.int64], text: bool
 ) -> NDArray[np.int64]:
-    """Classes of the rows `two` by one column, learnt on the rows `one`."""
-    if not text:
-        tree = DecisionTreeClassifier(max_leaf_nodes=LEAVES, random_state=0)
-        return np.asarray(tree.fit(values[one, None], y[one]).predict(values[two, None]))
-    counts = pd.crosstab(values[one], y[one])
-    best = pd.Series(counts.columns[counts.to_numpy().argmax(axis=1)], index=counts.index)
+    """Classes of the rows `two`: the most frequent at the nearest value of the rows `one`, for text at the same."""
+    known, codes = np.unique(values[one].astype(np.float64), return_inverse=True)
+    counts = np.zeros((len(known), int(y.max()) + 1), dtype=np.int64)
+    np.add.at(counts, (codes, y[one]), 1)
+    best, asked = counts.argmax(axis=1), values[two].astype(np.float64)
+    filled = known[~np.isnan(known)]  # a missing value comes last
+    unknown = np.isnan(asked) if len(filled) == len(known) else np.zeros(len(asked), dtype=bool)
+    if len(filled):
+        right = np.searchsorted(filled, asked).clip(1, max(len(filled) - 1, 1)).clip(max=len(filled) - 1)
+        left = (right - 1).clip(0)
+        nearest = np.where(asked - filled[left] <= filled[right] - asked, left, right)
+        if text:
+            unknown = filled[nearest] != asked
+        nearest = np.where(np.isnan(asked), len(known) - 1, nearest)
+    else:
+        nearest = np.zeros(len(asked), dtype=np.int64)
+        unknown = ~np.isnan(asked)
     usual = np.bincount(y[one]).argmax()
-    return np.asarray(pd.Series(values[two]).map(best).fillna(usual).to_numpy(), dtype=np.int64)
+    return np.where(unknown, usual, best[nearest])
 
 
 def _value_rule(
