@@ -188,9 +188,7 @@ class _Compared:
         for arm in BESIDE:
             pairs += [((arm, 0.0), noisy, self.metric), ((arm, 0.0), plain, self.metric)]
         pairs.append((("both", 0.0), ("decay", 0.0), self.metric))
-        wanted = [
-            (a, b, m) for a, b, m in dict.fromkeys(pairs) if a != b and a in self.trained and b in self.trained
-        ]
+        wanted = [(a, b, m) for a, b, m in dict.fromkeys(pairs) if a != b and a in self.trained and b in self.trained]
         if self.task == "regression":
             wanted = [(a, b, m) for a, b, m in wanted if m != NLL_TEMPERED]
         return [
@@ -231,9 +229,7 @@ class _Compared:
         )
 
 
-def _network(
-    trained: Mapping[Key, Trained], key: Key, folds: Mapping[int, Fold], task: Task, metric: str
-) -> Network:
+def _network(trained: Mapping[Key, Trained], key: Key, folds: Mapping[int, Fold], task: Task, metric: str) -> Network:
     """The level to take away, its members together on the test rows, and what choosing by validation gives."""
     item = trained[key]
     level = item.level
@@ -270,5 +266,3 @@ def _together(item: Trained, folds: Mapping[int, Fold]) -> tuple[float | None, f
     if len(item.outcomes) > 1:
         return None, None, temperature
     return *combined(members, temperature), temperature
-
-

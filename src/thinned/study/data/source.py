@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..record import Task
 from .dataset import Dataset, StudyError
 from .digits import digits
 from .idx import idx_folder
-from ..record import Task
 from .table import table
 
 

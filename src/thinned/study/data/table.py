@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .dataset import Dataset, StudyError
 from ..record import Task
+from .dataset import Dataset, StudyError
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet", ".npz")
 MIN_ROWS = 40  # fewer cannot be split into training, validation and test rows that mean anything
