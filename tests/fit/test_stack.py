@@ -109,8 +109,8 @@ def test_masks_are_those_of_separate_layers_bit_for_bit() -> None:
     separate = [Perceptron(width, (width, width), width, p, p_input) for p, p_input in zip(ps, p_inputs, strict=True)]
     for network in separate:
         for layer in network.linear:
-            torch.nn.init.eye_(layer.weight)
-            torch.nn.init.zeros_(layer.bias)
+            torch.nn.init.eye_(layer.get_parameter("weight"))
+            torch.nn.init.zeros_(layer.get_parameter("bias"))
     together = StackedPerceptron([network.state_dict() for network in separate], ps, p_inputs)
     keys = [[fold_in(layer, number) for number in range(3)] for layer in range(3)]
     for rows in (1, 5, 16):
@@ -118,8 +118,9 @@ def test_masks_are_those_of_separate_layers_bit_for_bit() -> None:
         found = together.train_forward(x.clone(), keys)
         for number, network in enumerate(separate):
             expected = network.train()(x[number], [layer[number] for layer in keys])
-            assert torch.equal(found[number], expected)
+            assert torch.equal(found[number] == 0, expected == 0)
             assert (expected == 0).any()
+            torch.testing.assert_close(found[number], expected)  # the factor of survivors
 
 
 def test_a_members_course_is_the_same_when_others_leave() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -88,7 +89,7 @@ def test_a_member_has_converged_when_a_cycle_gained_less_than_a_hundredth() -> N
     (result,) = train([member()], noise=1.0, max_steps=3100, watch=seen.append)
     assert result.ended == "converged"
     least = [min(check.val_loss[0] for check in seen if check.step <= end) for end in (100, 300, 700, 1500, 3100)]
-    gains = [1 - after / before for before, after in zip(least, least[1:], strict=False)]
+    gains = [1 - after / before for before, after in pairwise(least)]
     cycle = [300, 700, 1500, 3100].index(result.steps)
     assert all(gain >= 0.01 for gain in gains[:cycle])
     assert gains[cycle] < 0.01

@@ -1,31 +1,41 @@
-"""Trials in processes of their own, one torch thread each: on two cores twice as fast as two threads in one process."""
+"""Units in processes of their own, one torch thread each: on two cores twice as fast as two threads in one process."""
 
 from __future__ import annotations
 
 import multiprocessing
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from functools import lru_cache
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import torch
 
+from .config import Recipe, Unit
 from .fold import Fold
-from .config import Config, Recipe
+from .one_thread import one_thread
 
 T = TypeVar("T")
-Work = Callable[[Config, Fold, Recipe], T]
+Work = Callable[[Unit, Mapping[int, Fold], Recipe], T]
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A unit that has no result, and why, in a line."""
+
+    unit: Unit
+    reason: str
 
 
 class Pool:
-    """Runs work on configurations, `jobs` at a time.
+    """Runs work on units, `jobs` at a time.
 
     With one job everything runs in this process. With more, processes are spawned, not forked: torch's threads and a
-    fork do not mix. On an exception, Ctrl-C included, they are ended at once.
+    fork do not mix. On an exception in the `with`, Ctrl-C included, they are ended at once.
 
     Arguments:
         folds: the folder that holds `<seed>.npz` for every seed.
@@ -37,43 +47,91 @@ class Pool:
         self._before = set(multiprocessing.active_children())
 
     def __enter__(self) -> Pool:
-        if self.jobs > 1:
-            context = multiprocessing.get_context("spawn")
-            self._executor = ProcessPoolExecutor(self.jobs, context, _ignore_interrupt)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._end(at_once=kind is not None)
+
+    def restart(self) -> None:
+        """End what is running, and wait for no result of it. The pool can be used again."""
+        self._end(at_once=True)
+
+    def map(self, work: Work[T], units: Sequence[Unit]) -> Iterator[tuple[Unit, T | Failed]]:
+        """Each unit with its result, as they finish, in any order.
+
+        An exception in a unit is that unit's failure. Where a process is killed, what was under way is tried again, a
+        unit at a time; one that loses its process again has failed.
+        """
+        if self.jobs == 1:
+            with one_thread():
+                for unit in units:
+                    yield unit, _attempt(work, unit, self.folds, self.recipe)
+            return
+        open_units, suspects = list(units)[::-1], list[Unit]()
+        running: dict[Future[T | Failed], Unit] = {}
+        tried_again: set[Unit] = set()
+        while open_units or suspects or running:
+            if suspects and not running:
+                unit = suspects.pop()
+                tried_again.add(unit)
+                running[self._submit(work, unit)] = unit
+            while open_units and not suspects and not tried_again & set(running.values()) and len(running) < self.jobs:
+                unit = open_units.pop()
+                running[self._submit(work, unit)] = unit
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                unit = running.pop(future)
+                try:
+                    result = future.result()
+                except (BrokenProcessPool, CancelledError):
+                    self._end(at_once=True)
+                    if unit in tried_again:
+                        yield unit, Failed(unit, "its process was ended from outside, twice: killed, or out of memory")
+                    else:
+                        suspects.append(unit)
+                    continue
+                yield unit, result
+
+    def _submit(self, work: Work[T], unit: Unit) -> Future[T | Failed]:
+        if self._executor is None:
+            context = multiprocessing.get_context("spawn")
+            self._executor = ProcessPoolExecutor(self.jobs, context, _ignore_interrupt)
+        with _interrupts_ignored():  # inherited by the processes that the first calls spawn
+            try:
+                return self._executor.submit(_attempt, work, unit, self.folds, self.recipe)
+            except BrokenProcessPool as error:  # killed between two units
+                broken: Future[T | Failed] = Future()
+                broken.set_exception(error)
+                return broken
+
+    def _end(self, at_once: bool) -> None:
         if self._executor is not None:
-            if kind is not None:
+            executor, self._executor = self._executor, None
+            if at_once:
                 for child in set(multiprocessing.active_children()) - self._before:
                     child.terminate()
-            self._executor.shutdown(wait=True, cancel_futures=True)
-
-    def map(self, work: Work[T], configs: Sequence[Config]) -> Iterator[T]:
-        """Results as they finish, in any order."""
-        if self._executor is None:
-            with one_thread():
-                for config in configs:
-                    yield _do(work, config, self.folds, self.recipe)
-            return
-        with _interrupts_ignored():  # inherited by the processes that the first call spawns
-            waiting: set[Future[T]] = {
-                self._executor.submit(_do, work, config, self.folds, self.recipe) for config in configs
-            }
-        while waiting:
-            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield future.result()
+            executor.shutdown(wait=True, cancel_futures=True)
 
 
-def _do(work: Work[T], config: Config, folds: Path, recipe: Recipe) -> T:
+def _attempt(work: Work[T], unit: Unit, folds: Path, recipe: Recipe) -> T | Failed:
     torch.set_num_threads(1)
-    return work(config, _fold(folds / f"{config.seed}.npz"), recipe)
+    try:
+        return work(unit, _load(folds, unit.seeds), recipe)
+    except Exception as error:  # whatever it is, it is this unit's alone
+        return Failed(unit, f"{type(error).__name__}: {error}".strip(": "))
 
 
-@lru_cache(maxsize=2)
-def _fold(path: Path) -> Fold:
-    return Fold.load(path)
+_loaded: dict[Path, Fold] = {}
+
+
+def _load(folder: Path, seeds: Sequence[int]) -> dict[int, Fold]:
+    """The seeds' folds. Those of the last unit are kept, since the next one often has the same."""
+    paths = {seed: folder / f"{seed}.npz" for seed in seeds}
+    for path in set(_loaded) - set(paths.values()):
+        del _loaded[path]
+    for path in paths.values():
+        if path not in _loaded:
+            _loaded[path] = Fold.load(path)
+    return {seed: _loaded[path] for seed, path in paths.items()}
 
 
 def _ignore_interrupt() -> None:
@@ -91,14 +149,3 @@ def _interrupts_ignored() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """One torch thread, so that sums are taken in the same order whatever the number of jobs."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
