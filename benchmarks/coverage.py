@@ -128,7 +128,11 @@ def study(source: Source) -> dict[str, Held]:
     x, y = source.table()
     order = source.rng.permutation(case.rows)
     tests = np.array_split(order, case.folds) if case.folds > 1 else [order[: case.test_rows]]
-    names = [name for name in ("error", "nll", "rmse", "mae") if (METRICS[name].task == "classification") == (case.noise == "classes")]
+    names = [
+        name
+        for name in ("error", "nll", "rmse", "mae")
+        if (METRICS[name].task == "classification") == (case.noise == "classes")
+    ]
     values: dict[str, list[Array]] = {name: [] for name in [*names, *(f"{name} difference" for name in names)]}
     truth: dict[str, float] = dict.fromkeys(values, 0.0)
     for test in tests:
@@ -185,11 +189,14 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--tables", type=int, default=2000)
     parser.add_argument("--only", default="")
+    parser.add_argument("--folds", type=int, default=0)
     options = parser.parse_args()
-    print("| noise | rows, folds x seeds | test rows | figure | mean | half width | new rows, this pool | new sample: as is | `wider` |")
+    print(
+        "| noise | rows, folds x seeds | test rows | figure | mean | half width | new rows, this pool | new sample: as is | `wider` |"
+    )
     print("|---|---|---|---|---|---|---|---|---|")
     for case in CASES:
-        if options.only and case.noise != options.only:
+        if (options.only and case.noise != options.only) or (options.folds and case.folds != options.folds):
             continue
         for name, found in studies(case, options.tables).items():
             half = float(np.median([one.found.high - one.found.low for one in found])) / 2
@@ -197,7 +204,10 @@ def main() -> None:
             cells = " | ".join(f"{100 * share / options.tables:.1f} %" for share in shares)
             mean = float(np.mean([one.truth for one in found]))
             label = f"{case.noise}, {case.spread:g}" + ", one first weights" * (case.weights == 1)
-            print(f"| {label} | {case.rows}, {case.folds} x {case.seeds} | {case.test_rows} | {name} | {mean:.4f} | {half:.4f} | {cells} |", flush=True)
+            print(
+                f"| {label} | {case.rows}, {case.folds} x {case.seeds} | {case.test_rows} | {name} | {mean:.4f} | {half:.4f} | {cells} |",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -22,9 +22,9 @@ def test_four_of_five_studies_see_the_smallest_effect() -> None:
     assert abs(seen / repeats - 0.8) < 0.041
 
 
-intervals = st.tuples(st.floats(0, 10), st.floats(0, 10), st.floats(1e-6, 10), st.integers(2, 50), st.integers(2, 5000)).map(
-    lambda drawn: Interval(0.5, 0.0, 1.0, sum(drawn[:3]) ** 0.5, 10.0, *drawn)
-)
+intervals = st.tuples(
+    st.floats(0, 10), st.floats(0, 10), st.floats(1e-6, 10), st.integers(2, 50), st.integers(2, 5000)
+).map(lambda drawn: Interval(0.5, 0.0, 1.0, sum(drawn[:3]) ** 0.5, 10.0, *drawn))
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)

@@ -58,7 +58,7 @@ def test_seeds_must_be_the_same() -> None:
         simplest([Tried(PLAIN, (1.0,), 1.0), tried(STRONG, 1.0)], 20, 55)
 
 
-@settings(derandomize=True, deadline=None)
+@settings(max_examples=50, derandomize=True, deadline=None)
 @given(st.lists(st.tuples(*[st.floats(0, 1)] * 3), min_size=6, max_size=6))
 def test_nothing_simpler_is_within_reach(losses: list[tuple[float, ...]]) -> None:
     levels = [Tried(level, loss, 1.0) for level, loss in zip(ORDER, losses, strict=True)]

@@ -14,8 +14,12 @@ In a block
 
 without bias, however values are distributed (Cornfield and Tukey 1956), and never below the larger of A and B: no part
 is negative. Blocks are weighted by their rows: every row counts once. Degrees of freedom are those of the larger one
-where it decides, else Satterthwaite's (1946), with A's and B's pooled over blocks. Test rows of one fold are training rows of another: for the mean over the pools at hand the blocks still count
-as independent (Bayle et al. 2020).
+where it decides, else Satterthwaite's (1946), with A's and B's pooled over blocks.
+
+With K blocks, test rows of one fold are training rows of the others. For the mean over the pools at hand blocks count as
+independent in large samples (Bayle et al. 2020); in small ones they do not, and no unbiased estimate of the variance
+exists (Bengio and Grandvalet 2004). B is taken K / (K - 1) times, by simulation: without it intervals of 178 rows in 4
+folds hold 89 to 96 %.
 
 Measured coverage: `benchmarks/coverage.py`, and docs/study.md.
 """
@@ -78,7 +82,7 @@ class Bounds:
 def interval(blocks: Sequence[Values], bounds: Bounds | None = None) -> Interval:
     """The mean of all rows' values, each averaged over its block's seeds, with its 95 % interval.
 
-    Never of width zero: where no two values differ, fewer than 1 - 0.05^(1/N) of new rows differ from them (exact, at
+    Never of width zero: where no two values of a block differ, fewer than 1 - 0.05^(1/N) of new rows differ from them (exact, at
     95 %), and such a row's value may lie anywhere within `bounds`. Without finite bounds a distance of the values' own
     size stands in, or of 1 where they are 0.
 
@@ -98,19 +102,19 @@ def interval(blocks: Sequence[Values], bounds: Bounds | None = None) -> Interval
     value = float(sum(block.mean(axis=0).sum() for block in blocks) / total)
     parts = [_parts(block, block.shape[1] / total) for block in blocks]
     by_seed, by_row, rest = (float(sum(part[i] for part in parts)) for i in range(3))
+    by_row *= len(blocks) / (len(blocks) - 1) if len(blocks) > 1 else 1.0
     freedom = (sum(len(block) - 1 for block in blocks), sum(block.shape[1] - 1 for block in blocks))
-    common = blocks[0][0, 0]
-    if all((block == common).all() for block in blocks):
-        return _alike(float(common), bounds, sum(map(len, blocks)), total)
+    if max(by_seed, by_row, rest) == 0:
+        return _alike(value, bounds, sum(map(len, blocks)), total)
     centre = value
     if bounds is not None and np.isfinite([bounds.low, bounds.high]).all():
         count = (bounds.rows or total) / _agreement(blocks)
         centre, scale, by_row = _with_pseudo_rows(value, by_row, bounds, count)
         by_seed, rest = by_seed * scale, rest * scale
-    square = max(by_seed + by_row - rest, by_seed, by_row)
-    df = square**2 / (by_seed**2 / freedom[0] + by_row**2 / freedom[1])
-    if rest >= min(by_seed, by_row):
-        df = float(freedom[0] if by_seed > by_row else freedom[1])
+    square = max(by_seed + by_row - rest, by_seed, by_row) or rest  # means may agree where values do not
+    df = float(freedom[0] if by_seed > by_row else freedom[1])
+    if rest < min(by_seed, by_row):
+        df = 1 / ((by_seed / square) ** 2 / freedom[0] + (by_row / square) ** 2 / freedom[1])
     se = square**0.5
     half = float(stdtrit(df, (1 + LEVEL) / 2)) * se
     low, high = centre - half, centre + half
@@ -174,7 +178,7 @@ def _agreement(blocks: Sequence[Values]) -> float:
 
 
 def _alike(value: float, bounds: Bounds | None, seeds: int, rows: int) -> Interval:
-    """Where no two values differ: an exact bound on the share of new rows that do."""
+    """Where no two values of a block differ: an exact bound on the share of new rows that do."""
     low, high = (bounds.low, bounds.high) if bounds else (-np.inf, np.inf)
     share = 1 - (1 - LEVEL) ** (1 / ((bounds.rows if bounds else None) or rows))
     below = value - low if np.isfinite(low) else abs(value) or 1.0

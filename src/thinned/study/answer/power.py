@@ -75,7 +75,9 @@ def with_more(interval: Interval, seeds: int | None = None, rows: int | None = N
 
 def _freedom(by_seed: float, by_row: float, rest: float, seeds: int, rows: int) -> float:
     total = by_seed + by_row + rest
-    return total**2 / ((by_seed + rest) ** 2 / (seeds - 1) + (by_row + rest) ** 2 / (rows - 1)) if total else 1.0
+    if total == 0:
+        return 1.0
+    return 1 / (((by_seed + rest) / total) ** 2 / (seeds - 1) + ((by_row + rest) / total) ** 2 / (rows - 1))
 
 
 def _reach(se: float, df: float) -> float:
