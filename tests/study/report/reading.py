@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 from html.parser import HTMLParser
 
 VOID = {"meta", "br", "link", "img", "hr", "input"}
@@ -53,15 +54,21 @@ class PageReader(HTMLParser):
 
     def table(self, label: str) -> list[list[str]]:
         """The rows of the table of that name, header left out; a cell's lines are joined by " | "."""
-        found = re.search(rf'aria-label="{label}">.*?<tbody>(.*?)</tbody>', self.html, re.DOTALL)
+        found = self._part(label, "tbody")
         if found is None:
             return []
-        rows = re.findall(r"<tr[^>]*>(.*?)</tr>", found[1], re.DOTALL)
+        rows = re.findall(r"<tr[^>]*>(.*?)</tr>", found, re.DOTALL)
         return [[_text(cell) for cell in re.findall(r"<td[^>]*>(.*?)</td>", row, re.DOTALL)] for row in rows]
+
+    def columns(self, label: str) -> list[str]:
+        """The headings of the table of that name, their lines joined likewise."""
+        return [_text(cell) for cell in re.findall(r"<th[^>]*>(.*?)</th>", self._part(label, "thead") or "", re.DOTALL)]
+
+    def _part(self, label: str, part: str) -> str | None:
+        found = re.search(rf'aria-label="{label}">.*?<{part}>(.*?)</{part}>', self.html, re.DOTALL)
+        return found[1] if found else None
 
 
 def _text(html: str) -> str:
-    from html import unescape
-
     bare = unescape(re.sub(r"<[^>]+>", "\n", html)).replace("\N{NO-BREAK SPACE}", " ").replace("\N{MINUS SIGN}", "-")
     return " | ".join(part.strip() for part in bare.split("\n") if part.strip())

@@ -162,9 +162,7 @@ def _ranges(case: Case) -> list[RateRange]:
         kind: Kind = "better" if high < 0 else "worse" if low > 0 else "level" if level else "unclear"
         if rows and rows[-1].kind == kind:
             before = rows.pop()
-            rows.append(
-                RateRange(ps=[*before.ps, p], kind=kind, low=min(before.low, low), high=max(before.high, high))
-            )
+            rows.append(RateRange(ps=[*before.ps, p], kind=kind, low=min(before.low, low), high=max(before.high, high)))
         else:
             rows.append(RateRange(ps=[p], kind=kind, low=low, high=high))
     return rows

@@ -3,160 +3,143 @@
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from thinned.study.record import Study
+from tests.study.report.cases import CASES
+from tests.study.report.reading import PageReader
 from thinned.study.report import write
-from thinned.study.report.folder import figures
 from thinned.study.report.page import page
-from thinned.study.report.records import read
+from thinned.study.report.records import Records
 
-VOID = {"meta", "br", "link", "img", "hr", "input"}
-FIGURES = ["learning-curves", "error-by-p", "nll-curves", "nll-by-p", "activity", "thinned", "lr-by-p"]
-
-
-class Reader(HTMLParser):
-    """Checks that tags nest, and collects what the tests ask about."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text: list[str] = []
-        self.feed(html)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if not {"style", "title", "desc"} & set(self.open):
-            self.text.append(data)
-
-    @property
-    def words(self) -> str:
-        return re.sub(r"\s+", " ", " ".join(self.text)).strip()
+Page = Callable[[str], PageReader]
+Read = Callable[[str], Records]
+FULL = "edges, unfinished, failures"
+FIGURES = [
+    "error-by-p", "learning-curves", "nll-by-p", "nll-curves", "steps-by-p", "lr-by-p", "range-test", "activity", "thinned",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def html(digits: Path) -> str:
-    return write(digits).read_text(encoding="utf-8")
+def whole(tmp_path_factory: pytest.TempPathFactory, folder_of: Callable[[str], Path]) -> str:
+    """A page with every figure on it."""
+    folder: Path = tmp_path_factory.mktemp("whole")
+    for path in folder_of(FULL).glob("*.*"):
+        (folder / path.name).write_bytes(path.read_bytes())
+    return write(folder).read_text(encoding="utf-8")
 
 
-@pytest.fixture(scope="module")
-def regression(diabetes: Path) -> str:
-    return write(diabetes).read_text(encoding="utf-8")
-
-
-def test_it_nests_and_its_ids_are_unique(html: str) -> None:
-    ids = [attributes["id"] for _, attributes in Reader(html).tags if "id" in attributes]
+def test_it_nests_and_its_ids_are_unique(whole: str) -> None:
+    ids = [attributes["id"] for _, attributes in PageReader(whole).tags if "id" in attributes]
     assert len(ids) == len(set(ids))
 
 
-def test_every_reference_stays_in_the_file(html: str) -> None:
-    reader = Reader(html)
+def test_every_reference_stays_in_the_file(whole: str) -> None:
+    reader = PageReader(whole)
     ids = {attributes.get("id") for _, attributes in reader.tags}
     for tag, attributes in reader.tags:
         assert tag not in {"script", "link", "iframe", "object", "img"}
-        for name in ("src", "href", "xlink:href"):
-            value = attributes.get(name)
+        for key in ("src", "href", "xlink:href"):
+            value = attributes.get(key)
             assert value is None or (value.startswith("#") and value[1:] in ids)
         for value in attributes.values():
             assert all(target in ids for target in re.findall(r"url\(#([\w-]+)\)", value or ""))
-    assert "@import" not in html
-    assert "http:" not in html
-    assert "https:" not in html
-    assert not re.search(r"url\((?!#)", html)
+    assert not re.search(r"@import|https?:|url\((?!#)", whole)
 
 
-def test_the_answer_comes_first(html: str, digits: Path) -> None:
-    study = Study.model_validate_json((digits / "study.json").read_text(encoding="utf-8"))
-    words = Reader(html).words
-    places = [words.index(study.title), *(words.index(sentence) for sentence in study.words)]
-    assert places == sorted(places)
-    assert places[-1] < words.index("What the networks did") < words.index("Every setting")
-
-
-def test_every_figure_has_a_name_for_screen_readers(html: str) -> None:
-    drawings = re.findall(r"<figure id=\"figure-([\w-]+)\".*?</figure>", html, flags=re.DOTALL)
+def test_every_figure_has_a_name_for_screen_readers(whole: str) -> None:
+    drawings = re.findall(r"<figure id=\"figure-([\w-]+)\".*?</figure>", whole, flags=re.DOTALL)
     assert drawings == FIGURES
-    for name in FIGURES:
-        figure = html[html.index(f'<figure id="figure-{name}"') :]
+    for key in FIGURES:
+        figure = whole[whole.index(f'<figure id="figure-{key}"') :]
         figure = figure[: figure.index("</figure>")]
-        assert re.search(rf'<svg [^>]*role="img" aria-labelledby="{name}-title {name}-desc"', figure)
+        assert re.search(rf'<svg [^>]*role="img" aria-labelledby="{key}-title {key}-desc"', figure)
         assert all(len(text) > 20 for text in re.findall(r"<(?:title|desc) [^>]*>([^<]*)<", figure))
         assert "<figcaption>How to read it: " in figure
 
 
-def test_figures_take_every_colour_from_the_page(html: str) -> None:
-    body = html[html.index("<body>") :]
+def test_figures_take_every_colour_from_the_page(whole: str) -> None:
+    body = whole[whole.index("<body>") :]
     assert not re.search(r"#[0-9a-f]{6}\b|rgb\(", body)
-    defined = set(re.findall(r"--([\w-]+):", html))
-    assert set(re.findall(r"var\(--([\w-]+)\)", html)) <= defined
+    assert set(re.findall(r"var\(--([\w-]+)\)", whole)) <= set(re.findall(r"--([\w-]+):", whole))
 
 
-def test_it_serves_phones_dark_screens_and_printers(html: str) -> None:
-    assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in html
-    assert "@media screen and (prefers-color-scheme:dark)" in html
-    assert "@media print" in html
-    assert len(html.encode()) < 1_500_000
+def test_it_serves_phones_dark_screens_and_printers(whole: str) -> None:
+    assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in whole
+    assert "@media screen and (prefers-color-scheme:dark)" in whole
+    assert "@media print" in whole
+    assert len(whole.encode()) < 1_500_000
 
 
-def test_the_table_holds_every_level(html: str, digits: Path) -> None:
-    study = Study.model_validate_json((digits / "study.json").read_text(encoding="utf-8"))
-    body = html[html.index("<h2>Every setting") : html.index("<h2>How it was done")]
-    rows = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in re.findall(r"<tr.*?</tr>", body, re.DOTALL)[1:]]
-    assert [row[1] for row in rows] == [f"{level.p:g}" for level in study.levels]
-    assert ["inputs 0.2" in row[0] for row in rows] == [level.arm == "input" for level in study.levels]
-    assert [row[5] for row in rows] == [f"{100 * level.test_error:.1f}" for level in study.levels]
-    assert [row[7] for row in rows] == [f"{level.test_nll:.3f}" for level in study.levels]
-    chosen = [row[1] for row in rows if "(chosen)" in row[0]]
-    assert chosen == [f"{study.best_p:g}"]
+def test_what_matters_most_comes_first(page_of: Page, records_of: Read) -> None:
+    study, reader = records_of(FULL).study, page_of(FULL)
+    order = [
+        *study.warnings, "Use dropout", study.headline, *study.words[:3], "Key figures", "Is the difference real?",
+        "What the networks did", "Every setting", "Other kinds of model", "How it was done", "Use the network",
+        *study.notes, *study.failures,
+    ]  # fmt: skip
+    places = [reader.words.index(part) for part in order]
+    assert places == sorted(places)
 
 
-def test_a_title_cannot_become_markup(regression: str) -> None:
-    assert "<script" not in regression
-    assert "Diabetes &lt;script&gt;alert(1)&lt;/script&gt;" in regression
-    Reader(regression)
+def test_marks_have_their_legend(page_of: Page) -> None:
+    rows = [row[0] for row in page_of(FULL).table("Results of every setting")]
+    assert [row.split(" | ")[:2] for row in rows if "†" in row or "‡" in row] == [
+        ["p = 0", "†"], ["p = 0.4", "‡"], ["p = 0.5", "†‡"],
+    ]  # fmt: skip
+    words = page_of(FULL).words
+    assert "† The chosen learning rate lies at an end of those tried, 0.0003 to 0.01, for p = 0 and p = 0.5" in words
+    assert "ran out, for p = 0.4 (33 % of seeds) and p = 0.5 (67 % of seeds)" in words
+    assert not re.search("[†‡]", page_of("level").words)
 
 
-def test_regression_speaks_the_targets_unit(regression: str) -> None:
-    words = Reader(regression).words
-    words = words[words.index("What the networks did") :]  # the sentences above are the study's own
-    assert "RMSE (cost <$ & $>)" in words  # also on the axes, where $ must not start a formula
-    assert "test error" not in words
-    assert "points" not in words
+@pytest.mark.parametrize(
+    ("case", "reason"),
+    [("unclear", "150 test rows are too few"), ("numbers", "a number is predicted"), ("dropout helps", "")],
+)
+def test_an_absent_calibration_has_its_reason(page_of: Page, case: str, reason: str) -> None:
+    words = page_of(case).words
+    assert ("No calibration error" in words) == bool(reason)
+    assert reason in words
+    assert ("perfect: 1.2" in words) == (not reason)
 
 
-def test_the_verdict_is_in_words(html: str, digits: Path) -> None:
-    study = Study.model_validate_json((digits / "study.json").read_text(encoding="utf-8"))
-    badge = re.search(r'<div class="badge \w+">([^<]*)</div>', html)
-    words = {"helps": "Dropout helps", "no difference": "No clear difference", "hurts": "Dropout hurts"}
-    assert badge is not None
-    assert badge[1] == words[study.verdict]
+@pytest.mark.parametrize("case", [key for key, case in CASES.items() if not case.complete])
+def test_an_incomplete_study_says_so(page_of: Page, records_of: Read, case: str) -> None:
+    words, records = page_of(case).words, records_of(case)
+    assert words.index("Incomplete") < words.index(f"{len(records.runs):,} runs are in")
+    assert "A complete study saves one." in words
+    absent = [f"{p:g}" for p in records.study.ps if p not in CASES[case].finished]
+    assert f"No result yet for p = {', '.join(absent[:-1])} and {absent[-1]}." in words
 
 
-def test_a_saved_model_comes_with_the_lines_to_use_it(digits: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "thinned-study"
-    folder.mkdir()
-    for name in ("study.json", "trials.csv", "curves.csv"):
-        (folder / name).write_bytes((digits / name).read_bytes())
-    records = read(folder)
-    assert "holds no saved model" in page(records, figures(records), folder)
-    (folder / "best.safetensors").write_bytes(b"weights")
-    (folder / "config.toml").write_text('name = "<b>"\n', encoding="utf-8")
-    html = page(records, figures(records), folder)
-    assert 'model = load("thinned-study")' in html
-    assert "name = &#34;&lt;b&gt;&#34;" in html
+@pytest.mark.parametrize("case", ["numbers", "numbers with a long name"])
+def test_a_column_may_have_any_name(page_of: Page, case: str) -> None:
+    reader = page_of(case)
+    assert "<script" not in reader.html
+    words = reader.words[reader.words.index("Key figures") :]
+    assert not re.search(r"test error \(|\bpoints\b| points|\btemperature\b", words)
+
+
+@pytest.mark.parametrize("case", ["dropout helps", "inputs win", "weight decay wins", "numbers", "outer splits"])
+def test_the_snippet_comes_with_what_load_returns(
+    page_of: Page, records_of: Read, folder_of: Callable[[str], Path], tmp_path: Path, case: str
+) -> None:
+    assert "holds no saved network" in page_of(case).words
+    (tmp_path / "best.safetensors").write_bytes(b"weights")
+    (tmp_path / "config.toml").write_text('name = "<b>"\n', encoding="utf-8")
+    lines = PageReader(page(records_of(case), [], tmp_path)).lines
+    net = records_of(case).study.network
+    assert net is not None
+    facts = dict(zip(lines[lines.index("networks") :: 2], lines[lines.index("networks") + 1 :: 2], strict=False))
+    assert facts["networks"] == f"{net.members}, one a seed; their answers are averaged"
+    assert facts["p, of hidden units"] == f"{net.p:g}"
+    assert facts["p, of inputs"] == f"{net.p_input:g}"
+    assert facts["weight decay"] == f"{net.weight_decay:g}"
+    assert facts["learning rate"] == f"{net.lrs[0]:g}"
+    assert facts.get("temperature") == (None if case == "numbers" else "1.31, fitted on validation rows")
+    assert ("test rows" in facts) == (net.error is None)
+    assert any(f'model = load("{tmp_path.name}")' in line for line in lines)
+    assert 'name = "<b>"' in lines[-2] or any('name = "<b>"' in line for line in lines)

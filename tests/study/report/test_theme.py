@@ -21,7 +21,7 @@ def contrast(first: str, second: str) -> float:
 @pytest.mark.parametrize("colours", [LIGHT, DARK], ids=["light", "dark"])
 def test_text_is_legible(colours: Colours) -> None:
     for ground in (colours.paper, colours.panel):
-        for role in ("ink", "muted", "good", "bad", "warn", "plain", "noisy", "l2"):
+        for role in ("ink", "muted", "good", "bad", "warn", "plain", "noisy", "decay", "other"):
             assert contrast(getattr(colours, role), ground) >= 4.5, role
     for step, ground in enumerate(colours.ramp):
         assert contrast(colours.on_ramp(step), ground) >= 4.5, step

@@ -77,7 +77,9 @@ class Speech:
         """
         unit = " points" if self.percent else ""
         if low == high:
-            return f"{self.signed(value) if value else self.number(0.0)}{unit} (no interval: no seed and no row differs)"
+            return (
+                f"{self.signed(value) if value else self.number(0.0)}{unit} (no interval: no seed and no row differs)"
+            )
         middle, least, most = self.told_apart(value, low, high)
         return f"{middle}{unit} (95 % interval {least} to {most})"
 

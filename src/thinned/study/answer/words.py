@@ -270,7 +270,7 @@ def _steps(study: Study, speech: Speech) -> Iterator[str]:
     if late:
         yield (
             f"Validation was still improving when the {study.max_steps:,} steps ran out, for "
-            f"{listed([f'{level.unfinished:.0%} of the networks at {name(level)}' for level in late])}: more steps "
+            f"{listed([f'{100 * level.unfinished:.0f} % of the networks at {name(level)}' for level in late])}: more steps "
             "(--epochs) may change their figures."
         )
 

@@ -91,12 +91,12 @@ def picture(records: Records, units: Units, measure: Measure) -> Picture | Missi
 
 
 def ceiling(shown: list[CurvesOfLevel]) -> float:
-    """Where the axis ends: above every kept state and the later half of each curve; the first steps may lie higher."""
-    tops = [arm.values(part)[len(arm.frame) // 2 :] for arm in shown for part in ("val", "train")]
-    tops += [arm.factor * arm.best[f"{part}_{arm.measure}"].to_numpy(float) for arm in shown for part in ("val",)]
+    """Where the axis ends: above every kept state and the last third of each curve; the first steps may lie higher."""
+    tops = [arm.values(part)[2 * len(arm.frame) // 3 :] for arm in shown for part in ("val", "train")]
+    tops += [arm.factor * arm.best[f"val_{arm.measure}"].to_numpy(float) for arm in shown]
     values = np.concatenate(tops)
     values = values[np.isfinite(values)]
-    return float(1.25 * values.max()) if values.size and values.max() > 0 else 1.0
+    return float(1.4 * values.max()) if values.size and values.max() > 0 else 1.0
 
 
 def panel(axes: Axes, arm: CurvesOfLevel, colours: Colours) -> None:

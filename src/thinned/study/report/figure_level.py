@@ -97,7 +97,7 @@ def panel(axes: Axes, records: Records, units: Units, colours: Colours) -> None:
     for shift, (arm, marker) in enumerate(MARKERS.items()):
         level = records.arm(arm)
         if level:
-            _mark(axes, level, place[level.p] + 0.2 + 0.18 * shift, factor, marker, colours.other)
+            _mark(axes, level, place[level.p] + 0.3 + 0.22 * shift, factor, marker, colours.other)
     chosen = records.chosen
     if chosen and chosen.arm == "dropout":
         axes.plot(
@@ -111,7 +111,7 @@ def panel(axes: Axes, records: Records, units: Units, colours: Colours) -> None:
         )
     axes.set_xticks(list(place.values()), [f"{p:g}" for p in place])
     axes.tick_params(axis="x", labelsize=9 if len(place) < 9 else 8)
-    axes.set_xlim(-0.4, max(place.values()) + 0.6)
+    axes.set_xlim(-0.4, max(place.values()) + 0.8)
     low, high = limits(records)
     axes.set_ylim(factor * low, factor * high)
 

@@ -32,8 +32,8 @@ def picture(records: Records) -> Picture | Missing:
         "validation residuals."
         if numbers
         else "How to read it: lower is better. Dashed, the networks' probabilities as they are; solid, softened or "
-        "sharpened by one temperature a network, which was fitted on its validation rows. The space between is what "
-        "needs no dropout to be gained."
+        "sharpened by one temperature a network, which was fitted on its validation rows. The distance between the "
+        "two is what a temperature alone changes."
     )
     every = [*shown, *([decay] if decay else [])]
     points = "; ".join(

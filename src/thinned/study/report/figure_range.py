@@ -60,7 +60,9 @@ def _draw(figure: FigureBase, colours: Colours, *, records: Records) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     foot = axes.get_xaxis_transform()
-    axes.plot(records.study.lrs, [0.03] * len(records.study.lrs), "|", color=colours.ink, ms=10, mew=1.6, transform=foot)
+    axes.plot(
+        records.study.lrs, [0.03] * len(records.study.lrs), "|", color=colours.ink, ms=10, mew=1.6, transform=foot
+    )
     handles = [
         Line2D([], [], color=colours.plain, linewidth=1.8, label="loss"),
         Line2D([], [], color=colours.ink, linestyle="", marker="|", ms=9, mew=1.6, label="rates tried"),

@@ -87,7 +87,7 @@ def legend(figure: FigureBase, keys: Sequence[Artist], colours: Colours, columns
         handletextpad=0.5,
         columnspacing=1.1,
         borderpad=0,
-        borderaxespad=0.7,
+        borderaxespad=0.9,
     )
 
 

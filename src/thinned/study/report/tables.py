@@ -22,6 +22,7 @@ TITLES = {
     "brier": "Brier score",
     "mae": "mean absolute error",
 }
+PERCENT = Units("calibration error", True, "%", Speech(True, "calibration error", "", "error"))
 SURE = {"better": "good", "worse": "bad", "not clear": "muted"}
 
 
@@ -109,6 +110,7 @@ def levels(records: Records) -> list[dict[str, str]]:
             "tempered": nats(level.nll_tempered),
             "nll": nats(level.nll),
             "calibration": DASH,
+            "calibration_interval": "",
             "perfect": "",
             "train": error.number(level.train_error),
             "error": error.number(level.error.value),
@@ -122,8 +124,8 @@ def levels(records: Records) -> list[dict[str, str]]:
         if level.calibration:
             found = level.calibration
             cells["calibration"] = f"{100 * found.value:.1f}"
-            if found.low < found.high:
-                cells["perfect"] = f"{100 * found.low:.1f} to {100 * found.high:.1f}; perfect: {100 * found.perfect:.1f}"
+            cells["calibration_interval"] = PERCENT.interval(found.low, found.high)
+            cells["perfect"] = f"perfect: {100 * found.perfect:.1f}"
         if level.against_plain:
             against = change(metric, level.against_plain)
             cells |= {f"difference_{key}": text for key, text in against.items()} | {"difference": against["value"]}

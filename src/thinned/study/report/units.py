@@ -30,7 +30,7 @@ class Units:
         """The metric that decides."""
         speech = Speech.of(study)
         unit = "%" if speech.percent else _short("" if study.unit == "%" else study.unit)
-        return cls(study.metric_title, speech.percent, unit, speech)
+        return cls(study.metric_title.replace(" - ", f" {MINUS} "), speech.percent, unit, speech)
 
     @classmethod
     def error(cls, study: Study) -> Units:
@@ -149,5 +149,5 @@ def unbroken(sentence: str) -> str:
     >>> unbroken("At p = 0.5: -3 %.") == "At p\\u00a0=\\u00a00.5: \\u22123\\u00a0%."
     True
     """
-    signs = re.sub(r"(?<![\w.)-])-(?=\d)", MINUS, sentence)
+    signs = re.sub(r"(?<![\w.)-])-(?=\d)", MINUS, sentence).replace("1 - ", f"1 {MINUS} ")
     return signs.replace(" %", f"{GLUE}%").replace("p = ", f"p{GLUE}={GLUE}")
