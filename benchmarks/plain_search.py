@@ -85,7 +85,9 @@ def trained(setting: Setting, fold: Fold, seed: int) -> tuple[float, float]:
     return best if setting.early else measured(net, x_val, y_val, x_test, y_test, fold)
 
 
-def measured(net: nn.Module, x_val: Tensor, y_val: Tensor, x_test: Tensor, y_test: Tensor, fold: Fold) -> tuple[float, float]:
+def measured(
+    net: nn.Module, x_val: Tensor, y_val: Tensor, x_test: Tensor, y_test: Tensor, fold: Fold
+) -> tuple[float, float]:
     with torch.no_grad():
         val, test = net(x_val), net(x_test)
     if fold.outputs:

@@ -100,3 +100,16 @@ def test_a_training_step_with_each_kind_of_dropout(tmp_path: Path) -> None:
         without, *_ = times = [float(row["ms_per_step"]) for row in rows[start : start + len(kinds)]]
         for row, time in zip(rows[start:], times, strict=False):
             assert float(row["share"]) == pytest.approx(1 - without / time, abs=2e-3)
+
+
+def test_networks_are_trained_together_and_apart(tmp_path: Path) -> None:
+    path = tmp_path / "stack.csv"
+    printed = run("stack", "--seconds", 0.01, "--csv", path)
+    rows = read(path)
+    assert [(row["network"], row["networks"]) for row in rows] == [
+        *(("13-128-128-3", number) for number in ("1", "10", "20", "40")),
+        *(("784-256-256-10", number) for number in ("1", "4")),
+    ]
+    for row in rows:
+        assert float(row["ratio"]) == pytest.approx(float(row["separate_us"]) / float(row["stack_us"]), rel=0.01)
+        assert f"{float(row['ratio']):.1f} times as fast" in printed

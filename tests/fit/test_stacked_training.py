@@ -143,3 +143,16 @@ def test_what_is_needed_again_is_the_same_and_no_more_is_trained() -> None:
     assert same(again[first], whole[first])
     assert max(seen) == whole[first].steps
     assert whole[first].steps < max(result.steps for result in whole)
+
+
+def test_numbers_next_to_nothing_are_zeros_in_training_and_there_alone() -> None:
+    def product() -> float:
+        return float((torch.tensor([1e-40]) * 1.0).item())
+
+    able = torch.set_flush_denormal(True)
+    torch.set_flush_denormal(False)
+    seen: list[float] = []
+    before = product()
+    train([member()], max_steps=10, watch=lambda check: seen.append(product()))
+    assert product() == before > 0.0
+    assert (seen[-1] == 0.0) == able

@@ -1,1 +1,2 @@
-"""One network and one training loop, for whatever trains here: studies and the scikit-learn estimators."""
+"""One network and one training loop, and many networks side by side, for whatever trains here: studies and the
+scikit-learn estimators."""

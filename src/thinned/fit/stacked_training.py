@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .cycles import cycles
+from .denormals import denormals_as_zeros
 from .stack import Member, Stack, squared_error
 
 GAIN = 0.01  # a member goes on while a cycle lowers its least validation loss by this share
@@ -88,10 +89,11 @@ def train_stack(
     for cycle in cycles(max_steps):
         before = list(course.least)
         checks = set(cycle.checks())
-        for step in range(cycle.start, cycle.end):
-            course.stack.step(cycle.lr_share(step))
-            if step + 1 in checks:
-                course.check()
+        with denormals_as_zeros():
+            for step in range(cycle.start, cycle.end):
+                course.stack.step(cycle.lr_share(step))
+                if step + 1 in checks:
+                    course.check()
         judged = cycle.whole and cycle.start > 0
         behind = _rates_behind(members, course.least) if cycle.end >= RACE_FROM else set()
         ended: dict[int, EndOfTraining] = {}
