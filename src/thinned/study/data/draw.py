@@ -18,16 +18,24 @@ def order(key: int, count: int) -> Rows:
     return np.argsort(uniform(key, (count,)), kind="stable")
 
 
-def draw(among: Rows, count: int, key: int, labels: Rows | None = None, groups: Rows | None = None) -> tuple[Rows, Rows]:
+def draw(
+    among: Rows,
+    count: int,
+    key: int,
+    labels: Rows | None = None,
+    groups: Rows | None = None,
+    at_least: bool = False,
+) -> tuple[Rows, Rows]:
     """`count` rows and the others, both sorted.
 
-    With groups, `count` at least: the last group drawn may bring more rows than were missing, and rows that are a
-    group of their own fill up to `count` exactly where they can.
+    With groups, about `count`: groups come whole, and rows that are a group of their own fill up to `count` exactly
+    where they can.
 
     Arguments:
         among: the row numbers to draw from.
         labels: a class number for every row of the data; each class is drawn from by its share.
         groups: a group number for every row of the data; a group is drawn as a whole or not at all.
+        at_least: whether one group more is drawn where `count` is not reached.
     """
     classes = np.zeros(len(among), dtype=np.int64) if labels is None else labels[among]
     totals = np.bincount(classes)
@@ -54,7 +62,7 @@ def draw(among: Rows, count: int, key: int, labels: Rows | None = None, groups: 
         missing += quotas(there - missing, need - int(missing.sum()), fold_in(key, _TIES))
     for label, number in enumerate(missing):
         taken[singles[classes[singles] == label][:number]] = True
-    for rows in further:
+    for rows in further if at_least else []:
         if taken.sum() >= count:
             break
         taken[rows] = True

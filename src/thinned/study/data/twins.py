@@ -38,7 +38,9 @@ def twins_together(data: Dataset, ids: tuple[str, ...] = ()) -> Dataset:
         (counts * (counts - 1) / 2).sum()
     )
     if apart:
-        notes.append(f"{twin}; the columns have so few values that this is no sign of copies, and they stand as they are.")
+        notes.append(
+            f"{twin}; the columns have so few values that this is no sign of copies, and they stand as they are."
+        )
     elif data.time is not None:
         notes.append(f"{twin}; they stay where their time puts them.")
     else:
@@ -46,9 +48,7 @@ def twins_together(data: Dataset, ids: tuple[str, ...] = ()) -> Dataset:
     split = _at_odds(data, codes)
     if split:
         what = "classes" if data.task == "classification" else f"values of {data.target}"
-        notes.append(
-            f"{split:,} of these rows have twins with other {what}: no model can be right about all of them."
-        )
+        notes.append(f"{split:,} of these rows have twins with other {what}: no model can be right about all of them.")
     groups = data.groups
     if not apart and data.time is None:
         groups = codes if groups is None else _joined(groups, codes)
