@@ -1,6 +1,7 @@
 """Options that say how a table is cut."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,9 +34,12 @@ def test_time_is_no_feature_and_orders_the_rows(tmp_path: Path, kind: str) -> No
     table = frame("diabetes")
     days = np.random.RandomState(0).permutation(len(table))
     dates = pd.Timestamp("2025-01-01") + pd.to_timedelta(days, unit="D")
-    table["when"] = {"number": days, "date": dates.strftime("%Y-%m-%d"), "instant": dates.strftime("%Y-%m-%d %H:%M")}[
-        kind
-    ]
+    written: dict[str, list[Any]] = {
+        "number": list(days),
+        "date": list(dates.strftime("%Y-%m-%d")),
+        "instant": list(dates.strftime("%Y-%m-%d %H:%M")),
+    }
+    table["when"] = written[kind]
     data = open_data(csv(tmp_path / "data.csv", table), "target", time="when")
     assert "when" not in data.features.columns
     assert any("a copy of the column under another name would be one" in note for note in data.notes)
@@ -99,7 +103,7 @@ def test_the_fingerprint_tells_the_cuts_apart(tmp_path: Path) -> None:
         ),
         (lambda t: t.assign(alcohol="much"), "column 'alcohol' must hold the same in both files. It holds numbers"),
         (lambda t: t.assign(target=["c9", *t["target"][1:]]), "the classes of .*test.csv must be among.*'c9' is not"),
-        (lambda t: t.assign(target=None), "test.csv must have rows with a target"),
+        (lambda t: t.assign(target=np.nan), "test.csv must have rows with a target"),
     ],
 )
 def test_a_test_file_that_does_not_fit_is_refused(tmp_path: Path, change: object, text: str) -> None:
@@ -111,7 +115,7 @@ def test_a_test_file_that_does_not_fit_is_refused(tmp_path: Path, change: object
 
 
 def test_options_that_do_not_fit_are_refused(tmp_path: Path) -> None:
-    table = frame("wine").assign(day=[*range(177), None], when=[*["2026-01-31"] * 177, "soon"])
+    table = frame("wine").assign(day=[*range(177), np.nan], when=[*["2026-01-31"] * 177, "soon"])
     path = csv(tmp_path / "data.csv", table)
     for options, text in (
         ({"groups": "alcohl"}, "`--groups` must name a column of data.csv.*Did you mean 'alcohol'"),
@@ -122,6 +126,6 @@ def test_options_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         ({"time": "alcohol", "test": path}, "`--time` decides alone.*Got --test beside it"),
     ):
         with pytest.raises(StudyError, match=text):
-            open_data(path, "target", **options)  # type: ignore[arg-type]
+            open_data(path, "target", **options)
     with pytest.raises(StudyError, match="`--groups`: for a data file, not for images"):
         open_data(None, groups="a")

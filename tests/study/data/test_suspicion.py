@@ -1,6 +1,7 @@
 """What is suspicious about the columns."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ def test_plain_tables_give_nothing_away(name: Name) -> None:
     assert not [text for text in suspicions(dataset(name)) if "gives" in text]
 
 
-def with_column(name: Name, values: object) -> Dataset:
+def with_column(name: Name, values: Any) -> Dataset:
     data = dataset(name)
     return replace(data, features=data.features.assign(extra=values))
 

@@ -86,7 +86,7 @@ def refitted(rows: Fold, found: Answers) -> np.ndarray:
     settings = found.settings | {name: int(found.settings[name]) for name in ("max_leaf_nodes", "max_iter")}
     model = kind(early_stopping=False, random_state=0, **settings).fit(rows.x_train, rows.y_train)
     if rows.outputs:
-        return np.log(np.maximum(model.predict_proba(rows.x_test), 1e-7))
+        return np.asarray(np.log(np.maximum(model.predict_proba(rows.x_test), 1e-7)))
     return np.asarray(model.predict(rows.x_test))[:, None]
 
 

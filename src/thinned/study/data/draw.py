@@ -72,9 +72,9 @@ def draw(
 def quotas(totals: Rows, count: int, key: int) -> Rows:
     """`count` shared out in proportion to `totals`: rounded down, the largest remainders up, ties by lot."""
     if count == 0 or totals.sum() == 0:
-        return np.zeros_like(totals)
+        return np.zeros(len(totals), dtype=np.int64)
     exact = totals * (count / totals.sum())
-    shares = np.minimum(np.floor(exact + 1e-9).astype(np.int64), totals)
+    shares: Rows = np.minimum(np.floor(exact + 1e-9).astype(np.int64), totals)
     by_remainder = np.lexsort((order(key, len(totals)), -np.round(exact - shares, 9)))
     open_ones = by_remainder[(totals - shares)[by_remainder] > 0]
     shares[open_ones[: count - int(shares.sum())]] += 1

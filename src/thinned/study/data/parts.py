@@ -69,9 +69,9 @@ def sizes(data: Dataset, train_rows: int | None = None, seed: int = 0) -> Sizes:
     """
     _check_groups(data)
     if data.time is not None:
-        earlier, val, test = _eras(data)
+        earlier, late, latest = _eras(data)
         most = min(int(TIME_SHARE * len(earlier)), MAX_TRAIN_ROWS)
-        return _enough(data, Sizes(min(train_rows or most, most), len(val), len(test)), len(earlier), train_rows)
+        return _enough(data, Sizes(min(train_rows or most, most), len(late), len(latest)), len(earlier), train_rows)
     outer = _outer(data)
     wanted = train_rows if train_rows is not None else IMAGE_TRAIN_ROWS if data.pixels else None
     if wanted is None or outer > 1:

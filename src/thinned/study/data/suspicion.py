@@ -89,7 +89,8 @@ def without_text_ids(data: Dataset) -> Dataset:
     if len(names) == data.features.shape[1]:
         raise StudyError(
             f"{data.title}: there must be a column to learn from besides {data.target!r}. "
-            f"{_listed([name for name, _ in names])} only names the rows. Add columns with values that recur, or numbers."
+            f"{_listed([name for name, _ in names])} only names the rows. Add columns with numbers, or with texts that "
+            "recur."
         )
     notes = tuple(
         f"{name} names the rows ({count:,} different texts in {len(frame):,} rows) and was left out."
@@ -175,7 +176,7 @@ def _value_rule(
     if len(means) < 2:
         return np.full(len(two), y[one].mean())
     known = np.interp(values[two], means.index.to_numpy(dtype=np.float64), means.to_numpy())
-    return np.where(np.isnan(np.asarray(values[two], dtype=np.float64)), y[one].mean(), known)
+    return np.asarray(np.where(np.isnan(np.asarray(values[two], dtype=np.float64)), y[one].mean(), known))
 
 
 def _listed(names: Sequence[str]) -> str:
