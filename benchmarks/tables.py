@@ -63,7 +63,8 @@ class Written(NamedTuple):
 
 def bundled() -> Iterator[tuple[str, pd.DataFrame, Task, str]]:
     """The tables inside scikit-learn."""
-    for name, task in (("diabetes", "regression"), ("breast_cancer", "classification"), ("wine", "classification")):
+    tasks: dict[str, Task] = {"diabetes": "regression", "breast_cancer": "classification", "wine": "classification"}
+    for name, task in tasks.items():
         found = getattr(sklearn.datasets, f"load_{name}")(as_frame=True)
         frame = found.frame
         if task == "classification":

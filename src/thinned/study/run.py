@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,7 +35,7 @@ from .search.grid import PS, WEIGHT_DECAYS, Grid
 from .trial.baseline import BaselineName, baselines
 from .trial.config import Config, Recipe, Unit
 from .trial.fold import Fold
-from .trial.outcome import Outcome, still_holds
+from .trial.outcome import still_holds
 from .trial.pool import Failed, Pool
 from .trial.prepared import prepared
 from .trial.range_test import range_test
@@ -65,7 +66,7 @@ def run_study(
     target: str | None = None,
     task: Any = None,
     groups: str | None = None,
-    time: str | None = None,  # noqa: A002
+    time: str | None = None,
     test: str | Path | None = None,
     out: str | Path = "thinned-study",
     seed: int = 0,
@@ -388,7 +389,7 @@ class _Running:
 
     def _weights_of_one(self) -> int:
         shape = (self.folds[0].x_train.shape[1], *self.recipe.hidden, max(self.folds[0].outputs, 1))
-        return int(sum(a * b for a, b in zip(shape, shape[1:], strict=False)))
+        return int(sum(a * b for a, b in pairwise(shape)))
 
     def _decides(self) -> dict[str, Any]:
         """What decides the numbers of a run, beside its configuration."""

@@ -37,8 +37,8 @@ def cautions(study: Study, found: Conclusion, folds: Mapping[int, Fold]) -> list
             )
     elif heavy(plain.rows("rmse")):
         said.append(
-            f"The RMSE hangs on few rows: the 5 % with the largest errors carry more than 40 % of it. Its interval is "
-            f"not to be trusted; the mean absolute error stands beside it (--metric mae lets that decide)."
+            "The RMSE hangs on few rows: the 5 % with the largest errors carry more than 40 % of it. Its interval is "
+            "not to be trusted; the mean absolute error stands beside it (--metric mae lets that decide)."
         )
     return said
 

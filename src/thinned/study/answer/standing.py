@@ -15,7 +15,7 @@ from ..trial.config import Level
 from ..trial.fold import Fold
 from ..trial.outcome import Outcome
 from . import temperature
-from .calibration import calibration
+from .calibration import calibration_error
 from .interval import Bounds, Interval, interval
 from .metric import METRICS
 
@@ -170,17 +170,14 @@ def summed_up(trained: Trained, plain: Trained | None, task: str, metric: str) -
 
 
 def _calibration(standing: Standing) -> Calibration | None:
-    """The mean over the networks, each on its test rows."""
-    found = [
-        calibration(answered.test_output, standing.folds[seed].y_test)
-        for split in standing.splits
-        for seed, answered in split.items()
-    ]
-    known = [item for item in found if item is not None]
-    if not known:
+    """Of all networks on their test rows, raw; None with outer splits, whose test sets are small."""
+    if len(standing.splits) > 1:
         return None
-    value, low, high, perfect = np.mean([(x.value, x.low, x.high, x.perfect) for x in known], axis=0).tolist()
-    return Calibration(value=value, low=low, high=high, perfect=perfect)
+    [split] = standing.splits
+    found = calibration_error([split[seed].test_output for seed in sorted(split)], standing.folds[min(split)].y_test)
+    if found is None:
+        return None
+    return Calibration(value=found.value, low=found.low, high=found.high, perfect=found.honest)
 
 
 def estimate(found: Interval) -> Estimate:

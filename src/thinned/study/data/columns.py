@@ -102,8 +102,8 @@ def _taken(data: Dataset, name: str, option: str) -> pd.Series[Any]:
     if column.isna().any():
         row = int(np.flatnonzero(column.isna())[0]) + 1
         raise StudyError(
-            f"`{option}`: {name!r} must have a value in every row. {int(column.isna().sum())} have none, the first is row "
-            f"{row}. Fill them in, or leave such rows out."
+            f"`{option}`: {name!r} must have a value in every row. {int(column.isna().sum())} have none, the first is "
+            f"row {row}. Fill them in, or leave such rows out."
         )
     if data.features.shape[1] == 1:
         raise StudyError(f"`{option}`: there must be a column besides {name!r} to learn from. There is none.")

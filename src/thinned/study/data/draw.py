@@ -19,17 +19,23 @@ def order(key: int, count: int) -> Rows:
 
 
 def draw(
-    among: Rows, count: int, key: int, labels: Rows | None = None, groups: Rows | None = None
+    among: Rows,
+    count: int,
+    key: int,
+    labels: Rows | None = None,
+    groups: Rows | None = None,
+    at_least: bool = False,
 ) -> tuple[Rows, Rows]:
     """`count` rows and the others, both sorted.
 
-    With groups, `count` at least: the last group drawn may bring more rows than were missing, and rows that are a
-    group of their own fill up to `count` exactly where they can.
+    With groups, about `count`: groups come whole, and rows that are a group of their own fill up to `count` exactly
+    where they can.
 
     Arguments:
         among: the row numbers to draw from.
         labels: a class number for every row of the data; each class is drawn from by its share.
         groups: a group number for every row of the data; a group is drawn as a whole or not at all.
+        at_least: whether one group more is drawn where `count` is not reached.
     """
     classes = np.zeros(len(among), dtype=np.int64) if labels is None else labels[among]
     totals = np.bincount(classes)
@@ -56,7 +62,7 @@ def draw(
         missing += quotas(there - missing, need - int(missing.sum()), fold_in(key, _TIES))
     for label, number in enumerate(missing):
         taken[singles[classes[singles] == label][:number]] = True
-    for rows in further:
+    for rows in further if at_least else []:
         if taken.sum() >= count:
             break
         taken[rows] = True
@@ -66,9 +72,9 @@ def draw(
 def quotas(totals: Rows, count: int, key: int) -> Rows:
     """`count` shared out in proportion to `totals`: rounded down, the largest remainders up, ties by lot."""
     if count == 0 or totals.sum() == 0:
-        return np.zeros_like(totals)
+        return np.zeros(len(totals), dtype=np.int64)
     exact = totals * (count / totals.sum())
-    shares = np.minimum(np.floor(exact + 1e-9).astype(np.int64), totals)
+    shares: Rows = np.minimum(np.floor(exact + 1e-9).astype(np.int64), totals)
     by_remainder = np.lexsort((order(key, len(totals)), -np.round(exact - shares, 9)))
     open_ones = by_remainder[(totals - shares)[by_remainder] > 0]
     shares[open_ones[: count - int(shares.sum())]] += 1

@@ -25,7 +25,8 @@ VAL_SHARE = 20 / 75  # of the rows that are not tested on
 TIME_SHARE = 0.9  # of the training rows that each seed draws, where time decides the rest
 MIN_GROUPS = 4
 _TEST = 2**64 - 1  # the child key of the test rows; seeds count up from 0
-_TRAIN, _VAL, _TRIM_TRAIN, _TRIM_VAL, _TRIM_TEST = range(5)
+_TRAIN, _VAL, _TRIM = range(3)
+_LOOKS, _ATTEMPTS = 64, 200  # draws of groups: to see what they reach, and until one reaches it
 
 Rows = NDArray[np.int64]
 
@@ -57,8 +58,8 @@ def sizes(data: Dataset, train_rows: int | None = None, seed: int = 0) -> Sizes:
     Larger ones: one test set, 55 % / 20 % / 25 %, with caps. With `train_rows` given, and for images, where it is
     1,000: that many, as many validation rows (at most 1,000 and a third of the rest), and what is left as test rows.
 
-    Groups are drawn whole, so a draw may bring too many rows; rows in excess are not used. `train` and `val` are the
-    numbers that every draw reaches.
+    Groups are drawn whole, so that a draw may bring too many rows; rows in excess are not used. `train` and `val` are
+    numbers that three in four draws reach; the others are drawn anew.
 
     Arguments:
         train_rows: how many rows to train on.
@@ -68,9 +69,9 @@ def sizes(data: Dataset, train_rows: int | None = None, seed: int = 0) -> Sizes:
     """
     _check_groups(data)
     if data.time is not None:
-        earlier, val, test = _eras(data)
+        earlier, late, latest = _eras(data)
         most = min(int(TIME_SHARE * len(earlier)), MAX_TRAIN_ROWS)
-        return _enough(data, Sizes(min(train_rows or most, most), len(val), len(test)), len(earlier), train_rows)
+        return _enough(data, Sizes(min(train_rows or most, most), len(late), len(latest)), len(earlier), train_rows)
     outer = _outer(data)
     wanted = train_rows if train_rows is not None else IMAGE_TRAIN_ROWS if data.pixels else None
     if wanted is None or outer > 1:
@@ -87,11 +88,10 @@ def sizes(data: Dataset, train_rows: int | None = None, seed: int = 0) -> Sizes:
         tests = _tests(data, min(there - wanted - val, MAX_TEST_ROWS), 1, seed) if there - wanted > val > 0 else []
         pool = len(_pool(data, tests[0])) if tests else max(there - wanted, 0)
         train = wanted
-    slack = _slack(data, pool)
-    if wanted is None:
-        train -= slack // 2
-    val = min(val, pool - train - slack)
-    return _enough(data, Sizes(train, val, sum(map(len, tests)), outer), pool, train_rows)
+    if _uneven(data):
+        reached = [_reached(data, _pool(data, test), outer, fold, seed) for fold, test in enumerate(tests)]
+        train, val = (min(most, *found) for most, found in zip((train, val), zip(*reached, strict=True), strict=True))
+    return _enough(data, Sizes(train, min(val, pool - train), sum(map(len, tests)), outer), pool, train_rows)
 
 
 def parts(data: Dataset, size: Sizes, seed: int, index: int) -> Part:
@@ -100,23 +100,21 @@ def parts(data: Dataset, size: Sizes, seed: int, index: int) -> Part:
     outer = index % size.outer
     if data.time is not None:
         earlier, val, test = _eras(data)
-        train = draw(earlier, size.train, fold_in(key, _TRAIN), _labels(data))[0]
-        return Part(train, val, test)
+        return Part(draw(earlier, size.train, fold_in(key, _TRAIN), _labels(data))[0], val, test)
     test = _tests(data, size.test, size.outer, seed)[outer]
-    train, rest = draw(_pool(data, test), size.train, fold_in(key, _TRAIN), _labels(data), data.groups)
-    val = rest
-    if len(rest) > size.val:
-        val = draw(rest, size.val, fold_in(key, _VAL), _labels(data), data.groups)[0]
-    train, val = (
-        _trimmed(train, size.train, fold_in(key, _TRIM_TRAIN)),
-        _trimmed(val, size.val, fold_in(key, _TRIM_VAL)),
-    )
-    if (len(train), len(val)) != (size.train, size.val):
+    pool = _pool(data, test)
+    for attempt in range(_ATTEMPTS if _uneven(data) else 1):
+        train, val = _sides(data, pool, size.train, fold_in(fold_in(key, _TRAIN), attempt))
+        if len(train) >= size.train and len(val) >= size.val:
+            break
+    else:
         raise StudyError(
             f"`parts`: `size` must be what `sizes` gives for these data and this seed. Got {size}, and a draw has "
             f"{len(train)} training and {len(val)} validation rows. Pass sizes(data, train_rows, seed)."
         )
-    return Part(train, val, test, outer)
+    if len(val) > size.val and not _uneven(data):
+        val = draw(val, size.val, fold_in(key, _VAL), _labels(data), data.groups)[0]
+    return Part(_trimmed(train, size.train, key), _trimmed(val, size.val, key), test, outer)
 
 
 def notes(data: Dataset, size: Sizes) -> tuple[str, ...]:
@@ -124,8 +122,8 @@ def notes(data: Dataset, size: Sizes) -> tuple[str, ...]:
     said = []
     if size.outer > 1:
         said.append(
-            f"The table is small, so every row is a test row once: {size.outer} outer folds, each tested on by a quarter "
-            "of the seeds, and every choice is made within its fold."
+            f"The table is small, so every row is a test row once: {size.outer} outer folds, each tested on by a "
+            "quarter of the seeds, and every choice is made within its fold."
         )
     if data.time is not None:
         said.append(
@@ -136,7 +134,7 @@ def notes(data: Dataset, size: Sizes) -> tuple[str, ...]:
         lost = data.rows - len(data.test) - len(_pool(data, data.test))
         if lost:
             said.append(f"{lost:,} rows share a group or all features with a test row and are not trained on.")
-    elif data.groups is not None and _slack(data, data.rows):
+    elif _uneven(data):
         pool = data.rows - size.test // size.outer
         lost = pool - size.train - size.val
         if lost > 0 and size.train < MAX_TRAIN_ROWS and size.val < MAX_VAL_ROWS:
@@ -165,7 +163,7 @@ def _tests(data: Dataset, count: int, outer: int, seed: int) -> list[Rows]:
         return [data.test]
     key, rest, found = fold_in(seed, _TEST), np.arange(data.rows), []
     if outer == 1:
-        return [_trimmed(draw(rest, count, key, _labels(data), data.groups)[0], count, fold_in(key, _TRIM_TEST))]
+        return [_trimmed(draw(rest, count, key, _labels(data), data.groups, at_least=True)[0], count, key)]
     for fold in range(outer - 1):
         test, rest = draw(rest, len(rest) // (outer - fold), fold_in(key, fold), _labels(data), data.groups)
         found.append(test)
@@ -181,16 +179,30 @@ def _pool(data: Dataset, test: Rows) -> Rows:
     return np.flatnonzero(free)
 
 
-def _slack(data: Dataset, pool: int) -> int:
-    """By how many rows a draw of whole groups may exceed its number; none where single rows can fill up."""
+def _uneven(data: Dataset) -> bool:
+    """Whether groups decide how many rows a draw has; a majority of single rows fills up to any number."""
     if data.groups is None:
-        return 0
+        return False
     counts = np.bincount(data.groups)
-    return 0 if (counts == 1).sum() > data.rows / 2 and counts.max() < pool / 10 else int(counts.max()) - 1
+    return bool((counts == 1).sum() <= data.rows / 2 or counts.max() >= data.rows / 20)
+
+
+def _sides(data: Dataset, pool: Rows, train: int, key: int) -> tuple[Rows, Rows]:
+    """Rows to train and to validate on: `train` and the others, or by whole groups about 55 to 20."""
+    count = len(pool) - round(len(pool) * VAL_SHARE) if _uneven(data) else train
+    return draw(pool, count, key, _labels(data), data.groups)
+
+
+def _reached(data: Dataset, pool: Rows, outer: int, fold: int, seed: int) -> tuple[int, int]:
+    """Training and validation rows that three in four draws of whole groups reach; the others are drawn anew."""
+    keys = [fold_in(fold_in(fold_in(seed, index), _TRAIN), 0) for index in range(fold, _LOOKS, outer)]
+    found = [tuple(map(len, _sides(data, pool, 0, key))) for key in keys]
+    train, val = (int(np.quantile(side, 0.25, method="lower")) for side in zip(*found, strict=True))
+    return train, val
 
 
 def _trimmed(rows: Rows, count: int, key: int) -> Rows:
-    return rows if len(rows) <= count else np.sort(rows[order(key, len(rows))[:count]])
+    return rows if len(rows) <= count else np.sort(rows[order(fold_in(key, _TRIM), len(rows))[:count]])
 
 
 def _eras(data: Dataset) -> tuple[Rows, Rows, Rows]:
@@ -237,5 +249,6 @@ def _enough(data: Dataset, size: Sizes, pool: int, train_rows: int | None) -> Si
     option = "--groups" if data.time is None else "--time"
     raise StudyError(
         f"`{option}`: each side of a cut must have rows enough. There would be {max(size.train, 0)} training, "
-        f"{max(size.val, 0)} validation and {max(size.test, 0)} test rows. Name a column that divides the rows more evenly."
+        f"{max(size.val, 0)} validation and {max(size.test, 0)} test rows. Name a column that divides the rows "
+        "more evenly."
     )

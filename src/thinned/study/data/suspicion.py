@@ -36,8 +36,8 @@ def suspicions(data: Dataset) -> tuple[str, ...]:
     numbered = number_ids(data)
     if numbered:
         said.append(
-            f"{_listed(numbered)} {_verb(numbered, 'numbers', 'number')} the rows: all values differ and are whole numbers "
-            f"in order. {_verb(numbered, 'It is', 'They are')} used like any other column; remove "
+            f"{_listed(numbered)} {_verb(numbered, 'numbers', 'number')} the rows: all values differ and are whole "
+            f"numbers in order. {_verb(numbered, 'It is', 'They are')} used like any other column; remove "
             f"{_verb(numbered, 'it', 'them')} unless the order means something."
         )
     constant = [str(name) for name in data.features.columns if data.features[name].nunique(dropna=False) == 1]
@@ -88,8 +88,9 @@ def without_text_ids(data: Dataset) -> Dataset:
         return data
     if len(names) == data.features.shape[1]:
         raise StudyError(
-            f"{data.title}: there must be a column to learn from besides {data.target!r}. {_listed([n for n, _ in names])} "
-            "only names the rows. Add columns with values that recur, or numbers."
+            f"{data.title}: there must be a column to learn from besides {data.target!r}. "
+            f"{_listed([name for name, _ in names])} only names the rows. Add columns with numbers, or with texts that "
+            "recur."
         )
     notes = tuple(
         f"{name} names the rows ({count:,} different texts in {len(frame):,} rows) and was left out."
@@ -137,7 +138,8 @@ def _giveaways(data: Dataset) -> list[str]:
                 share = np.floor(1e6 * (1 - left / spread)) / 1e6
                 found.append(
                     f"{name} alone gives {data.target} away: a curve through this column, fitted on {len(one):,} rows, "
-                    f"explains {share:.6g} of the variance of {len(two):,} others. Is it known when a prediction is made?"
+                    f"explains {share:.6g} of the variance of {len(two):,} others. Is it known when a prediction is "
+                    "made?"
                 )
     return found
 
@@ -174,7 +176,7 @@ def _value_rule(
     if len(means) < 2:
         return np.full(len(two), y[one].mean())
     known = np.interp(values[two], means.index.to_numpy(dtype=np.float64), means.to_numpy())
-    return np.where(np.isnan(np.asarray(values[two], dtype=np.float64)), y[one].mean(), known)
+    return np.asarray(np.where(np.isnan(np.asarray(values[two], dtype=np.float64)), y[one].mean(), known))
 
 
 def _listed(names: Sequence[str]) -> str:

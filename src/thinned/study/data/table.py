@@ -107,8 +107,8 @@ def table(path: Path, target: str | None, task: Task | None = None, test: Path |
     counts = np.bincount(codes[own], minlength=len(names))
     if (counts == 0).any():
         raise StudyError(
-            f"`--test`: the classes of {test} must be among those of {path}. {names.tolist()[int(counts.argmin())]!r} is "
-            "not. Leave such rows out."
+            f"`--test`: the classes of {test} must be among those of {path}. {names.tolist()[int(counts.argmin())]!r} "
+            "is not. Leave such rows out."
         )
     rare = [(name, int(n)) for name, n in zip(names.tolist(), counts, strict=True) if n < MIN_CLASS_ROWS]
     if rare:

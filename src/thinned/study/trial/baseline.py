@@ -26,7 +26,7 @@ BaselineName = Literal["constant", "linear", "tree"]
 STRENGTHS = tuple(10.0**power for power in range(-3, 4))  # LogisticRegression's C, Ridge's alpha
 LINEAR_STEPS = 1000  # of L-BFGS
 RATES, LEAVES = (0.05, 0.15), (8, 31)
-STRIDE, PATIENCE, MAX_TREES = 10, 30, 400  # rounds of boosting: between looks, without gain, at most
+STRIDE, PATIENCE, MAX_TREES = 20, 40, 400  # rounds of boosting: between looks, without gain, at most
 WIDE = 2000  # inputs times classes: from here on trees take minutes, and one lighter setting is tried
 WIDE_BINS, WIDE_PATIENCE, WIDE_TREES = 16, 20, 60
 FLOOR = 1e-7  # the least probability that an answer gives
@@ -95,7 +95,7 @@ def linear(fold: Fold) -> Answers:
 def tree(fold: Fold, like: Answers | None = None) -> Answers:
     """Boosted trees (`HistGradientBoosting*`): learning rate, leaves and rounds have the least validation loss.
 
-    Two rates and two sizes of trees; rounds go on until 30 have brought nothing, 400 at most. Where inputs times
+    Two rates and two sizes of trees; rounds go on until 40 have brought nothing, 400 at most. Where inputs times
     classes exceed 2,000 (images), it is one rate (0.15), 8 leaves, 16 bins an input and 60 rounds at most.
 
     Arguments:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -56,13 +57,17 @@ class Pool:
         """End what is running, and wait for no result of it. The pool can be used again."""
         self._end(at_once=True)
 
-    def map(self, work: Work[T], units: Sequence[Unit]) -> Iterator[tuple[Unit, T | Failed]]:
+    def map(
+        self, work: Work[T], units: Sequence[Unit], deadline: float | None = None
+    ) -> Iterator[tuple[Unit, T | Failed]]:
         """Each unit with its result, as they finish, in any order.
+
+        At `deadline`, a time of `time.monotonic`, what is under way is ended, and the rest has no result.
 
         An exception in a unit is that unit's failure. Where a process is killed, what was under way is tried again, a
         unit at a time; one that loses its process again has failed.
         """
-        if self.jobs == 1:
+        if self.jobs == 1 and deadline is None:  # what may be ended has a process of its own
             with one_thread():
                 for unit in units:
                     yield unit, _attempt(work, unit, self.folds, self.recipe)
@@ -78,7 +83,12 @@ class Pool:
             while open_units and not suspects and not tried_again & set(running.values()) and len(running) < self.jobs:
                 unit = open_units.pop()
                 running[self._submit(work, unit)] = unit
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
+            left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
+            done = wait(running, left, return_when=FIRST_COMPLETED).done
+            if not done:
+                self._end(at_once=True)
+                return
+            for future in done:
                 unit = running.pop(future)
                 try:
                     result = future.result()

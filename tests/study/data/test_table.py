@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from thinned.study.dataset import StudyError
+from thinned.study.data.dataset import StudyError
+from thinned.study.data.table import table
 from thinned.study.record import Task
-from thinned.study.table import table
 
 
 def csv(folder: Path, **columns: Any) -> Path:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from thinned.study.dataset import StudyError
-from thinned.study.idx import idx_folder
+from thinned.study.data.dataset import StudyError
+from thinned.study.data.idx import idx_folder
 
 
 def write(folder: Path, part: str, pixels: NDArray[np.uint8], labels: NDArray[np.uint8], packed: bool) -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from thinned.study.dataset import StudyError
-from thinned.study.prepare import as_arrays, fit, transformer
+from thinned.study.data.dataset import StudyError
+from thinned.study.data.prepare import as_arrays, fit, transformer
 
 
 def mixed(rows: int = 60) -> pd.DataFrame:
