@@ -90,15 +90,15 @@ def _finite(output: NDArray[np.floating], y: NDArray[np.generic]) -> Rows:
 
 def _near(output: NDArray[np.floating], y: NDArray[np.generic]) -> Rows:
     off = output.astype(np.float64)[:, 0] - y.astype(np.float64)
-    return np.clip(np.where(np.isfinite(off), off, FURTHEST), -FURTHEST, FURTHEST)
+    return np.asarray(np.clip(np.where(np.isfinite(off), off, FURTHEST), -FURTHEST, FURTHEST))
 
 
 def _error(logits: Rows, y: NDArray[np.generic], _: float) -> Rows:
-    return (logits.argmax(axis=1) != y).astype(np.float64)
+    return np.asarray(logits.argmax(axis=1) != y, dtype=np.float64)
 
 
 def _nll(logits: Rows, y: NDArray[np.generic], _: float) -> Rows:
-    return np.minimum(-log_softmax(logits, axis=1)[np.arange(len(y)), y.astype(np.int64)], SUREST)
+    return np.asarray(np.minimum(-log_softmax(logits, axis=1)[np.arange(len(y)), y.astype(np.int64)], SUREST))
 
 
 def _brier(logits: Rows, y: NDArray[np.generic], _: float) -> Rows:
