@@ -135,7 +135,7 @@ def test_an_interval_stays_within_what_is_possible_and_holds_its_value() -> None
     rng = np.random.default_rng(0)
     for rate in (0.01, 0.5, 0.99):
         for _ in range(50):
-            found = interval([(rng.random((4, 30)) < rate) * 1.0], SHARE)
+            found = interval([(rng.random((4, 30)) < rate).astype(np.float64)], SHARE)
             assert 0 <= found.low <= found.value <= found.high <= 1
     positive = interval([np.array([[0.1, 5.0, 0.1], [0.1, 4.0, 0.1]])], Bounds(0.0, np.inf))
     assert 0 < positive.low < positive.value < positive.high
