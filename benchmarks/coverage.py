@@ -192,7 +192,8 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=0)
     options = parser.parse_args()
     print(
-        "| noise | rows, folds x seeds | test rows | figure | mean | half width | new rows, this pool | new sample: as is | `wider` |"
+        "| noise | rows, folds x seeds | test rows | figure | mean | half width "
+        "| new rows, this pool | new sample: as is | `wider` |"
     )
     print("|---|---|---|---|---|---|---|---|---|")
     for case in CASES:
@@ -204,10 +205,8 @@ def main() -> None:
             cells = " | ".join(f"{100 * share / options.tables:.1f} %" for share in shares)
             mean = float(np.mean([one.truth for one in found]))
             label = f"{case.noise}, {case.spread:g}" + ", one first weights" * (case.weights == 1)
-            print(
-                f"| {label} | {case.rows}, {case.folds} x {case.seeds} | {case.test_rows} | {name} | {mean:.4f} | {half:.4f} | {cells} |",
-                flush=True,
-            )
+            divided = f"{case.rows}, {case.folds} x {case.seeds} | {case.test_rows}"
+            print(f"| {label} | {divided} | {name} | {mean:.4f} | {half:.4f} | {cells} |", flush=True)
 
 
 if __name__ == "__main__":

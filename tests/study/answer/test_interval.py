@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from benchmarks.coverage import Case, held_of_pool, studies
 from scipy.stats import binom, t
 
-from benchmarks.coverage import Case, held_of_pool, studies
 from thinned.study.answer.interval import Bounds, Interval, interval
 
 SHARE, REPEATS = Bounds(0.0, 1.0), 500
@@ -135,7 +135,7 @@ def test_an_interval_stays_within_what_is_possible_and_holds_its_value() -> None
     rng = np.random.default_rng(0)
     for rate in (0.01, 0.5, 0.99):
         for _ in range(50):
-            found = interval([(rng.random((4, 30)) < rate) * 1.0], SHARE)
+            found = interval([(rng.random((4, 30)) < rate).astype(np.float64)], SHARE)
             assert 0 <= found.low <= found.value <= found.high <= 1
     positive = interval([np.array([[0.1, 5.0, 0.1], [0.1, 4.0, 0.1]])], Bounds(0.0, np.inf))
     assert 0 < positive.low < positive.value < positive.high
@@ -144,9 +144,17 @@ def test_an_interval_stays_within_what_is_possible_and_holds_its_value() -> None
 def test_less_error_is_the_mirror_of_more() -> None:
     found = interval([np.random.default_rng(0).normal(size=(3, 10))])
     assert found.minus() == Interval(
-        -found.value, -found.high, -found.low, found.se, found.df, *(found.seeds_part, found.rows_part, found.rest_part),
-        seeds=3, rows=10,
-    )  # fmt: skip
+        -found.value,
+        -found.high,
+        -found.low,
+        found.se,
+        found.df,
+        found.seeds_part,
+        found.rows_part,
+        found.rest_part,
+        3,
+        10,
+    )
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,8 @@ def sample(name: str, rows: int, classes: int = 3) -> tuple[NDArray[np.float64],
     if METRICS[name].task == "regression":
         y = rng.normal(size=rows)
         return (y + 0.5 * rng.normal(size=rows))[:, None], y
-    y = rng.choice(classes, size=rows, p=np.array([0.6, 0.3, 0.1])[:classes] / sum([0.6, 0.3, 0.1][:classes]))
-    return 1.2 * np.eye(classes)[y] + rng.normal(size=(rows, classes)), y
+    labels = rng.choice(classes, size=rows, p=np.array([0.6, 0.3, 0.1])[:classes] / sum([0.6, 0.3, 0.1][:classes]))
+    return 1.2 * np.eye(classes)[labels] + rng.normal(size=(rows, classes)), labels
 
 
 def reference(name: str, output: NDArray[np.float64], y: NDArray[np.generic]) -> float:
@@ -92,7 +92,7 @@ def test_ties_count_half_in_an_auc() -> None:
 
 
 def test_an_auc_of_one_class_is_refused() -> None:
-    with pytest.raises(ValueError, match="of two classes at least. Got class \\[1\\] alone"):
+    with pytest.raises(ValueError, match=r"of two classes at least. Got class \[1\] alone"):
         METRICS["auc"].rows(np.zeros((4, 2)), np.ones(4, dtype=np.int64))
 
 

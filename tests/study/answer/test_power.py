@@ -55,5 +55,5 @@ def test_the_same_study_again_is_no_other() -> None:
 
 
 def test_an_effect_of_nothing_is_refused() -> None:
-    with pytest.raises(ValueError, match="`effect` must be above 0. Got 0"):
+    with pytest.raises(ValueError, match=r"`effect` must be above 0. Got 0"):
         seeds_needed(study(np.random.default_rng(2)), 0)

@@ -1,6 +1,7 @@
 """Every statement about a range of p follows from the numbers."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -44,7 +45,7 @@ def test_what_a_run_says_is_true_of_each_of_its_members(given: dict[float, Found
 def test_runs_tell_every_p_once_in_order_and_neighbours_differ(given: dict[float, Found], margin: float) -> None:
     told = runs(given, margin)
     assert [p for run in told for p in run.ps] == sorted(given)
-    assert all(a.kind != b.kind for a, b in zip(told, told[1:], strict=False))
+    assert all(a.kind != b.kind for a, b in pairwise(told))
 
 
 @checked

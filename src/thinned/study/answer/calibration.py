@@ -3,8 +3,8 @@
     ECE = sum_b |sum_{i in b} (confidence_i - right_i)| / N    15 bins of equal width (Guo et al. 2017)
 
 as torchmetrics computes it. Chance alone makes it positive: labels drawn from the confidences show an ECE as well, the
-larger the fewer the rows (13 % at 44). That figure, `honest`, stands beside the network's own. Below 1,000 rows there is
-no ECE here.
+larger the fewer the rows (13 % at 44). That figure, `honest`, stands beside the network's own. Below 1,000 rows there
+is no ECE here.
 
 The interval is the basic bootstrap's over rows, which takes out as much of that excess as resampling adds. Its low end
 is never above the value less what honest probabilities stay below in 97.5 % of draws: where chance alone can show such

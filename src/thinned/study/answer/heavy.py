@@ -37,7 +37,7 @@ def heavy(blocks: Sequence[NDArray[np.float64]]) -> bool:
 
 
 def share_of_largest(blocks: Sequence[NDArray[np.float64]]) -> float:
-    """The share of the squared error that the 5 % of rows with the largest ones carry, in [0.05, 1]; 0 without error."""
+    """The share of the squared error that the 5 % of rows with the largest ones carry; 0 without error."""
     squares = np.sort(np.concatenate([_squares(block).mean(axis=0) for block in blocks]))[::-1]
     total = float(squares.sum())
     return float(squares[: max(1, round(LARGEST * len(squares)))].sum()) / total if total > 0 else 0.0

@@ -90,15 +90,15 @@ def _finite(output: NDArray[np.floating], y: NDArray[np.generic]) -> Rows:
 
 def _near(output: NDArray[np.floating], y: NDArray[np.generic]) -> Rows:
     off = output.astype(np.float64)[:, 0] - y.astype(np.float64)
-    return np.clip(np.where(np.isfinite(off), off, FURTHEST), -FURTHEST, FURTHEST)
+    return np.asarray(np.clip(np.where(np.isfinite(off), off, FURTHEST), -FURTHEST, FURTHEST))
 
 
 def _error(logits: Rows, y: NDArray[np.generic], _: float) -> Rows:
-    return (logits.argmax(axis=1) != y).astype(np.float64)
+    return np.asarray(logits.argmax(axis=1) != y, dtype=np.float64)
 
 
 def _nll(logits: Rows, y: NDArray[np.generic], _: float) -> Rows:
-    return np.minimum(-log_softmax(logits, axis=1)[np.arange(len(y)), y.astype(np.int64)], SUREST)
+    return np.asarray(np.minimum(-log_softmax(logits, axis=1)[np.arange(len(y)), y.astype(np.int64)], SUREST))
 
 
 def _brier(logits: Rows, y: NDArray[np.generic], _: float) -> Rows:
@@ -130,7 +130,7 @@ def _auc(logits: Rows, y: NDArray[np.generic], _: float) -> Rows:
         return _one_auc(logits[:, 1] - logits[:, 0], y == 1)
     others = [np.delete(logits, c, axis=1) for c in classes]
     scores = [logits[:, c] - logsumexp(rest, axis=1) for c, rest in zip(classes, others, strict=True)]
-    return np.mean([_one_auc(score, y == c) for c, score in zip(classes, scores, strict=True)], axis=0)
+    return np.asarray(np.mean([_one_auc(score, y == c) for c, score in zip(classes, scores, strict=True)], axis=0))
 
 
 def _one_auc(score: Rows, positive: NDArray[np.bool_]) -> Rows:
@@ -155,7 +155,7 @@ def _f1(logits: Rows, y: NDArray[np.generic], _: float) -> Rows:
         hit, either = ((called == c) & (y == c)).astype(np.float64), (called == c) * 1.0 + (y == c)
         score = 2 * hit.mean() / either.mean()
         values.append(1 - score - (2 * hit - score * either) / either.mean())
-    return np.mean(values, axis=0)
+    return np.asarray(np.mean(values, axis=0))
 
 
 def _rmse(off: Rows, _: NDArray[np.generic], scale: float) -> Rows:
