@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable
 
 import pytest
-
 from tests.study.report.cases import CASES
 from tests.study.report.reading import PageReader
+
 from thinned.study.answer.speech import name
 from thinned.study.report.records import Records
 
@@ -172,7 +172,7 @@ def test_what_is_said_of_the_curve_is_true_of_it(page_of: Page, records_of: Read
     assert turned == CASES[case].turns
     said = re.search(r"Mean validation NLL (rises again|ends within)[^\n]*", words)
     assert said is not None
-    lowest = int(by_step.idxmin())
+    lowest = int(by_step.index[by_step.argmin()])
     assert (f"after step {lowest:,} at p = 0" in said[0]) == turned
     assert ("ends within 2 % of its lowest, at p = 0" in said[0]) == (not turned)
 

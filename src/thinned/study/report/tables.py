@@ -136,7 +136,8 @@ def levels(records: Records) -> list[dict[str, str]]:
 
 def other_metrics(study: Study) -> list[tuple[str, str]]:
     """Names and titles of the metrics that have a column of their own: those beside the deciding one and the NLL."""
-    found = dict.fromkeys(key for item in [*study.levels, *study.baselines] for key in item.figures)
+    sets = [*(level.figures for level in study.levels), *(item.figures for item in study.baselines)]
+    found = dict.fromkeys(key for figures in sets for key in figures)
     return [(key, TITLES.get(key, key)) for key in found if key not in {study.metric, "nll", "error", "rmse"}]
 
 
