@@ -39,6 +39,9 @@ CASES: dict[str, Case] = {
         warnings=("Not one of 40 test rows is wrong: a column may give the target away.",),
     ),
     "out of time": replace(HELPS, complete=False, stopped="budget", finished=PS[:3], best_p=0.05, chosen_p=0.05),
+    "out of time without an answer": replace(
+        HELPS, complete=False, stopped="budget", finished=PS[:3], best_p=0.05, answers=False
+    ),
     "interrupted": replace(HELPS, complete=False, stopped="interrupted", finished=PS[:1], best_p=0.0, chosen_p=0.0),
     "nothing yet": replace(HELPS, complete=False, stopped="interrupted", finished=(), best_p=0.0),
     "numbers": NUMBERS,

@@ -109,6 +109,7 @@ def test_an_incomplete_study_says_so(page_of: Page, records_of: Read, case: str)
     words, records = page_of(case).words, records_of(case)
     assert words.index("Incomplete") < words.index(f"{len(records.runs):,} runs are in")
     assert "A complete study saves one." in words
+    assert ("No answer yet" in words) == (records.study.network is None)
     absent = [f"{p:g}" for p in records.study.ps if p not in CASES[case].finished]
     assert f"No result yet for p = {', '.join(absent[:-1])} and {absent[-1]}." in words
 

@@ -68,8 +68,10 @@ def test_the_grid_compares_rates_on_the_same_seeds(records: Records) -> None:
     ]  # seed 2 has the chosen rates alone
     table = grid(replace(records, runs=runs))
     dropout = runs[(runs["arm"] == "dropout") & (runs["seed"] < 2)]
-    for (p, lr), part in dropout.groupby(["p", "lr"]):
-        assert table[p].loc[lr] == pytest.approx(part["val_loss"].mean(), rel=1e-12)
+    for column, p in enumerate(table.columns):
+        for row, lr in enumerate(table.index):
+            part = dropout[(dropout["p"] == p) & (dropout["lr"] == lr)]
+            assert table.iloc[row, column] == pytest.approx(part["val_loss"].mean(), rel=1e-12)
     assert records.plain is not None
     assert table[0.0].idxmin() == records.plain.lrs[0]
 
@@ -88,7 +90,7 @@ def test_the_grid_tells_left_early_never_run_and_diverged_apart(records: Records
     broken = runs.copy()
     broken.loc[runs.index[cell][0], "val_loss"] = np.inf
     codes = figure_grid.steps(grid(replace(records, runs=broken)))
-    row, column = table.index.to_list().index(0.01), table.columns.to_list().index(0.4)
+    row, column = list(table.index.to_numpy(float)).index(0.01), list(table.columns.to_numpy(float)).index(0.4)
     assert int(codes[row, column]) == figure_grid.DIVERGED
 
 

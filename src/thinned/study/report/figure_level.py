@@ -1,4 +1,4 @@
-"""The deciding metric against p: every mean with its interval; decay, both, inputs and other kinds of model beside it."""
+"""The deciding metric against p: means with their intervals; decay, both, inputs and other kinds of model beside it."""
 
 from __future__ import annotations
 

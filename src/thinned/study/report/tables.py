@@ -60,6 +60,7 @@ def differences(study: Study) -> list[dict[str, str]]:
             title = LIKELIHOODS.get(item.metric, study.error_title)
         unit = "nats" if units is None else units.change_unit
         visible = f"{item.visible:.3f}" if units is None else units.size(item.visible).removesuffix(f"{GLUE}points")
+        visible = visible if item.visible > 0 else DASH
         row = {"what": f"{item.first} {MINUS} {item.second}", "metric": f"{title}{f' ({unit})' if unit else ''}"}
         rows.append(row | {"visible": visible, "needed": needed(item)} | change(units, item))
     return rows
@@ -67,7 +68,7 @@ def differences(study: Study) -> list[dict[str, str]]:
 
 def needed(item: Difference) -> str:
     """What it would take to see a true difference as large as the one found."""
-    if not item.low <= 0 <= item.high:
+    if not item.low <= 0 <= item.high or item.value == 0:
         return ""
     ways = []
     if item.seeds_needed is not None:
