@@ -22,7 +22,6 @@ APART = {
     "tests/distributed": "ranks",
     "tests/interop/test_lightning.py": "frameworks",
     "tests/interop/test_transformers.py": "frameworks",
-    "tests/study/report": "long",
     "tests/zoo": "zoo",
 }
 

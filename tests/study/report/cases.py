@@ -39,12 +39,15 @@ CASES: dict[str, Case] = {
         warnings=("Not one of 40 test rows is wrong: a column may give the target away.",),
     ),
     "out of time": replace(HELPS, complete=False, stopped="budget", finished=PS[:3], best_p=0.05, chosen_p=0.05),
+    "out of time without an answer": replace(
+        HELPS, complete=False, stopped="budget", finished=PS[:3], best_p=0.05, answers=False
+    ),
     "interrupted": replace(HELPS, complete=False, stopped="interrupted", finished=PS[:1], best_p=0.0, chosen_p=0.0),
     "nothing yet": replace(HELPS, complete=False, stopped="interrupted", finished=(), best_p=0.0),
     "numbers": NUMBERS,
     "numbers with a long name": replace(
         NUMBERS, target="the median value of owner-occupied homes in thousands of dollars", base=0.5, half=0.004,
-        effects={p: -0.0005 for p in PS[1:]}, others={"decay": 0.0}, baselines={"constant": 4.0, "tree": 0.1},
+        effects=dict.fromkeys(PS[1:], -0.0005), others={"decay": 0.0}, baselines={"constant": 4.0, "tree": 0.1},
         chosen_p=0.0, metric="mae", metric_title="mean absolute error", title="Boston",
     ),
     "outer splits": replace(UNCLEAR, outer=4, seeds=8, rows_test=178),

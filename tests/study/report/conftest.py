@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 from matplotlib.figure import FigureBase
-
 from tests.study.report.cases import CASES
 from tests.study.report.reading import PageReader
 from tests.study.report.studies import write_records
+
 from thinned.study.report.folder import figures
 from thinned.study.report.page import page
 from thinned.study.report.picture import Picture

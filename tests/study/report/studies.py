@@ -32,6 +32,7 @@ from thinned.study.record import (
 PS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 LRS = (0.0003, 0.001, 0.003, 0.01)
 WORTH = 0.005  # in units of the base error: what is worth having
+CALIBRATION = Calibration(value=0.03, low=0.02, high=0.04, perfect=0.012)
 TITLES = {"constant": "majority class", "linear": "logistic regression", "tree": "gradient boosting"}
 
 
@@ -60,6 +61,7 @@ class Case:
     unfinished: Mapping[float, float] = field(default_factory=dict)
     complete: bool = True
     stopped: str = ""
+    answers: bool = True  # whether a network was chosen
     finished: tuple[float, ...] = PS
     turns: bool = True  # whether validation NLL turns up again at p = 0
     warnings: tuple[str, ...] = ()
@@ -110,7 +112,7 @@ def _level(case: Case, arm: Arm, p: float, effect: float) -> LevelResult:
         against_plain=None if arm == "dropout" and p == 0 else against,
         figures={"nll": nll, "brier": 0.11, "auc": 0.01, "f1": 0.09} if classes else {"nll": nll, "mae": 0.7 * value},
         nll=nll, nll_tempered=0.28 - 0.03 * p if classes else nll, temperature=1.4 if classes else 1.0,
-        calibration=Calibration(value=0.03, low=0.02, high=0.04, perfect=0.012) if case.calibrated and classes else None,
+        calibration=CALIBRATION if case.calibrated and classes else None,
         val_loss=value, val_nll=nll, steps=float(np.median([_best_step(p, seed) for seed in range(case.seeds)])),
         unfinished=case.unfinished.get(p, 0.0) if arm == "dropout" else 0.0,
     )  # fmt: skip
@@ -169,7 +171,7 @@ def _ranges(case: Case) -> list[RateRange]:
 
 
 def _network(case: Case, top: LevelResult | None) -> Network | None:
-    if top is None or not case.complete:
+    if top is None or not case.answers:
         return None
     new = case.outer == 1
     return Network(

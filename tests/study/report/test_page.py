@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from tests.study.report.cases import CASES
 from tests.study.report.reading import PageReader
-from thinned.study.report import write
+
+from thinned.study.report.folder import figures
 from thinned.study.report.page import page
 from thinned.study.report.records import Records
 
@@ -18,17 +18,15 @@ Page = Callable[[str], PageReader]
 Read = Callable[[str], Records]
 FULL = "edges, unfinished, failures"
 FIGURES = [
-    "error-by-p", "learning-curves", "nll-by-p", "nll-curves", "steps-by-p", "lr-by-p", "range-test", "activity", "thinned",
+    "error-by-p", "learning-curves", "nll-by-p", "nll-curves", "steps-by-p", "lr-by-p", "range-test", "activity",
+    "thinned",
 ]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, folder_of: Callable[[str], Path]) -> str:
+def whole(folder_of: Callable[[str], Path], records_of: Read) -> str:
     """A page with every figure on it."""
-    folder: Path = tmp_path_factory.mktemp("whole")
-    for path in folder_of(FULL).glob("*.*"):
-        (folder / path.name).write_bytes(path.read_bytes())
-    return write(folder).read_text(encoding="utf-8")
+    return page(records_of(FULL), figures(records_of(FULL)), folder_of(FULL))
 
 
 def test_it_nests_and_its_ids_are_unique(whole: str) -> None:
@@ -111,6 +109,7 @@ def test_an_incomplete_study_says_so(page_of: Page, records_of: Read, case: str)
     words, records = page_of(case).words, records_of(case)
     assert words.index("Incomplete") < words.index(f"{len(records.runs):,} runs are in")
     assert "A complete study saves one." in words
+    assert ("No answer yet" in words) == (records.study.network is None)
     absent = [f"{p:g}" for p in records.study.ps if p not in CASES[case].finished]
     assert f"No result yet for p = {', '.join(absent[:-1])} and {absent[-1]}." in words
 

@@ -17,7 +17,6 @@ from thinned.study.report import (
     figure_range,
     figure_thinned,
 )
-from thinned.study.report.figure_learning import CurvesOfLevel
 from thinned.study.report.picture import Picture
 from thinned.study.report.records import Records
 from thinned.study.report.series import active, best_states, curve, excess, grid, places, raced
@@ -69,8 +68,10 @@ def test_the_grid_compares_rates_on_the_same_seeds(records: Records) -> None:
     ]  # seed 2 has the chosen rates alone
     table = grid(replace(records, runs=runs))
     dropout = runs[(runs["arm"] == "dropout") & (runs["seed"] < 2)]
-    for (p, lr), part in dropout.groupby(["p", "lr"]):
-        assert table[p].loc[lr] == pytest.approx(part["val_loss"].mean(), rel=1e-12)
+    for column, p in enumerate(table.columns):
+        for row, lr in enumerate(table.index):
+            part = dropout[(dropout["p"] == p) & (dropout["lr"] == lr)]
+            assert table.iloc[row, column] == pytest.approx(part["val_loss"].mean(), rel=1e-12)
     assert records.plain is not None
     assert table[0.0].idxmin() == records.plain.lrs[0]
 
@@ -78,29 +79,24 @@ def test_the_grid_compares_rates_on_the_same_seeds(records: Records) -> None:
 def test_the_grid_tells_left_early_never_run_and_diverged_apart(records: Records) -> None:
     table, runs = grid(records), records.runs
     early = raced(records, table)
-    share = runs[runs["arm"] == "dropout"].groupby(["lr", "p"])["ended"].apply(lambda x: (x == "raced").mean())
+    dropout = runs[runs["arm"] == "dropout"]
     for row, lr in enumerate(table.index):
         for column, p in enumerate(table.columns):
-            assert early[row, column] == (share.loc[(lr, p)] > 0.5)
+            ended = dropout[(dropout["lr"] == lr) & (dropout["p"] == p)]["ended"]
+            assert early[row, column] == ((ended == "raced").mean() > 0.5)
     assert early.any()
     cell = (runs["lr"] == 0.01) & (runs["p"] == 0.4) & (runs["arm"] == "dropout")
     assert np.isnan(grid(replace(records, runs=runs[~cell]))[0.4].loc[0.01])
     broken = runs.copy()
     broken.loc[runs.index[cell][0], "val_loss"] = np.inf
     codes = figure_grid.steps(grid(replace(records, runs=broken)))
-    assert codes[list(table.index).index(0.01), list(table.columns).index(0.4)] == figure_grid.DIVERGED
+    row, column = list(table.index.to_numpy(float)).index(0.01), list(table.columns.to_numpy(float)).index(0.4)
+    assert int(codes[row, column]) == figure_grid.DIVERGED
 
 
 def test_colours_of_the_grid_follow_the_values() -> None:
     table = pd.DataFrame([[0.1, 0.11, 0.2], [0.9, 0.9, np.nan]], index=[0.1, 1.0], columns=[0.0, 0.1, 0.5])
     np.testing.assert_array_equal(figure_grid.steps(table), [[8, 8, 4], [0, 0, -1]])
-
-
-def arms_with(records: Records, **changes: list[list[float]]) -> list[CurvesOfLevel]:
-    """The two arms of the learning curves, with other numbers in them."""
-    arms = figure_learning.arms(records, Units.error(records.study), "error")
-    values = {key: [np.array(value) for value in pair] for key, pair in changes.items()}
-    return [replace(arm, **{key: pair[index] for key, pair in values.items()}) for index, arm in enumerate(arms)]
 
 
 @pytest.mark.parametrize(
@@ -116,7 +112,9 @@ def arms_with(records: Records, **changes: list[list[float]]) -> list[CurvesOfLe
 def test_a_change_is_claimed_only_where_seeds_do_not_overlap(
     records: Records, first: list[float], second: list[float], words: str
 ) -> None:
-    title = figure_learning.excess_finding(arms_with(records, excess=[first, second]))
+    arms = figure_learning.arms(records, Units.error(records.study), "error")
+    shown = [replace(arm, excess=np.array(value)) for arm, value in zip(arms, (first, second), strict=True)]
+    title = figure_learning.excess_finding(shown)
     assert words in title.replace("\N{NO-BREAK SPACE}", " ")
 
 

@@ -78,7 +78,7 @@ def headline(study: Study, advice: Advice, speech: Speech) -> str:
     """The recommendation, for someone who reads one sentence."""
     level, base = chosen(study), plain(study)
     if level is None or base is None:
-        return "No answer yet: no level has been trained far enough to compare."
+        return "No answer yet: no network has been chosen."
     found = None if level is base else difference(study, name(level), name(base))
     if advice == "nothing":
         return (
@@ -186,6 +186,8 @@ def _range(item: RateRange, speech: Speech) -> str:
         return f"{ps} {'lowers' if one else 'lower'} the {speech.title}, by {between}"
     if item.kind == "worse":
         return f"{ps} {'costs' if one else 'cost'} {between}"
+    if item.low == item.high == 0:
+        return f"{ps} {'changes' if one else 'change'} nothing: no seed and no row differs"
     if item.kind == "level":
         return f"{ps} {'changes' if one else 'change'} nothing worth having (at most {speech.size(high)} either way)"
     return (
@@ -198,7 +200,7 @@ def _power(study: Study, speech: Speech) -> Iterator[str]:
     """The smallest effect that could have been seen, and what would settle an open one."""
     base, other = plain(study), noisy(study)
     found = None if base is None or other is None else difference(study, name(other), name(base))
-    if found is None or other is None:
+    if found is None or other is None or found.visible == 0:
         return
     yield (
         f"This study would see a true difference of {speech.size(found.visible)} between p = {other.p:g} and p = 0 in "
@@ -207,7 +209,12 @@ def _power(study: Study, speech: Speech) -> Iterator[str]:
 
 
 def _needed(found: Difference, speech: Speech) -> str:
-    if found.high < 0 or found.low > 0 or (found.rows_needed is None and found.seeds_needed is None):
+    if (
+        found.high < 0
+        or found.low > 0
+        or found.value == 0
+        or (found.rows_needed is None and found.seeds_needed is None)
+    ):
         return ""
     ways = []
     if found.seeds_needed is not None:
@@ -268,10 +275,10 @@ def _steps(study: Study, speech: Speech) -> Iterator[str]:
     )
     late = [level for level in study.levels if level.unfinished > 0]
     if late:
+        shares = [f"{100 * level.unfinished:.0f} % of the networks at {name(level)}" for level in late]
         yield (
-            f"Validation was still improving when the {study.max_steps:,} steps ran out, for "
-            f"{listed([f'{100 * level.unfinished:.0f} % of the networks at {name(level)}' for level in late])}: more steps "
-            "(--epochs) may change their figures."
+            f"Validation was still improving when the {study.max_steps:,} steps ran out, for {listed(shares)}: more "
+            "steps (--epochs) may change their figures."
         )
 
 

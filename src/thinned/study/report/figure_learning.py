@@ -130,7 +130,7 @@ def keys(colours: Colours) -> list[Artist]:
 def _draw(figure: FigureBase, colours: Colours, *, shown: list[CurvesOfLevel]) -> None:
     plots = figure.subplots(1, len(shown), sharex=True, sharey=True, squeeze=False)[0]
     measure, units = shown[0].measure, shown[0].units
-    label = f"{units.title.removeprefix('test ')} {units.axis}" if measure == "error" else "NLL (nats a row)"
+    label = f"{units.bare} {units.axis}" if measure == "error" else "NLL (nats a row)"
     for column, (axes, arm) in enumerate(zip(plots, shown, strict=True)):
         dress(axes, colours, x="step", y="" if column else label)
         panel(axes, arm, colours)

@@ -1,4 +1,4 @@
-"""The deciding metric against p: every mean with its interval; decay, both, inputs and other kinds of model beside it."""
+"""The deciding metric against p: means with their intervals; decay, both, inputs and other kinds of model beside it."""
 
 from __future__ import annotations
 
@@ -95,9 +95,9 @@ def panel(axes: Axes, records: Records, units: Units, colours: Colours) -> None:
     for level in shown:
         _mark(axes, level, place[level.p], factor, "o", colours.noisy if level.p > 0 else colours.plain)
     for shift, (arm, marker) in enumerate(MARKERS.items()):
-        level = records.arm(arm)
-        if level:
-            _mark(axes, level, place[level.p] + 0.3 + 0.22 * shift, factor, marker, colours.other)
+        other = records.arm(arm)
+        if other:
+            _mark(axes, other, place[other.p] + 0.3 + 0.22 * shift, factor, marker, colours.other)
     chosen = records.chosen
     if chosen and chosen.arm == "dropout":
         axes.plot(

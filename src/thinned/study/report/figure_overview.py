@@ -35,7 +35,7 @@ def _draw(figure: FigureBase, colours: Colours, *, records: Records, metric: Uni
     arms = figure_learning.arms(records, error, "error")
     *curves, by_p = figure.subplots(1, len(arms) + 1, width_ratios=[1.0] * len(arms) + [1.8])
     for column, (axes, arm) in enumerate(zip(curves, arms, strict=True)):
-        dress(axes, colours, x="step", y="" if column else f"{error.title.removeprefix('test ')} {error.axis}")
+        dress(axes, colours, x="step", y="" if column else f"{error.bare} {error.axis}")
         figure_learning.panel(axes, arm, colours)
         axes.set_ylim(0, figure_learning.ceiling(arms))
         if column:

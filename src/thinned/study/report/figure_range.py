@@ -28,8 +28,8 @@ def picture(records: Records) -> Picture | Missing:
     return Picture(
         name=NAME,
         title=finding(records),
-        caption="How to read it: one training at p = 0 whose learning rate rises step by step; the line is its smoothed "
-        "training loss. Ticks at the foot are the rates that the study then tried on validation rows.",
+        caption="How to read it: one training at p = 0 whose learning rate rises step by step; the line is its "
+        "smoothed training loss. Ticks at the foot are the rates that the study then tried on validation rows.",
         alt=f"Training loss by learning rate from {ends}. {finding(records)}.",
         draw=partial(_draw, records=records),
     )

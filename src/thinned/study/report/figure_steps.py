@@ -59,7 +59,7 @@ def finding(records: Records, units: Units) -> str:
 def _draw(figure: FigureBase, colours: Colours, *, records: Records, units: Units) -> None:
     left, right = figure.subplots(1, 2)
     dress(left, colours, x="p", y="step of the state kept")
-    dress(right, colours, x="p", y=f"training {units.title.removeprefix('test ')} {units.axis}")
+    dress(right, colours, x="p", y=f"training {units.bare} {units.axis}")
     place, shown, dots = places(records), levels(records), seeds(records)
     hues = [colours.noisy if level.p > 0 else colours.plain for level in shown]
     xs = np.array([place[level.p] for level in shown])

@@ -60,6 +60,7 @@ def differences(study: Study) -> list[dict[str, str]]:
             title = LIKELIHOODS.get(item.metric, study.error_title)
         unit = "nats" if units is None else units.change_unit
         visible = f"{item.visible:.3f}" if units is None else units.size(item.visible).removesuffix(f"{GLUE}points")
+        visible = visible if item.visible > 0 else DASH
         row = {"what": f"{item.first} {MINUS} {item.second}", "metric": f"{title}{f' ({unit})' if unit else ''}"}
         rows.append(row | {"visible": visible, "needed": needed(item)} | change(units, item))
     return rows
@@ -67,7 +68,7 @@ def differences(study: Study) -> list[dict[str, str]]:
 
 def needed(item: Difference) -> str:
     """What it would take to see a true difference as large as the one found."""
-    if not item.low <= 0 <= item.high:
+    if not item.low <= 0 <= item.high or item.value == 0:
         return ""
     ways = []
     if item.seeds_needed is not None:
@@ -136,7 +137,8 @@ def levels(records: Records) -> list[dict[str, str]]:
 
 def other_metrics(study: Study) -> list[tuple[str, str]]:
     """Names and titles of the metrics that have a column of their own: those beside the deciding one and the NLL."""
-    found = dict.fromkeys(key for item in [*study.levels, *study.baselines] for key in item.figures)
+    sets = [*(level.figures for level in study.levels), *(item.figures for item in study.baselines)]
+    found = dict.fromkeys(key for figures in sets for key in figures)
     return [(key, TITLES.get(key, key)) for key in found if key not in {study.metric, "nll", "error", "rmse"}]
 
 

@@ -61,6 +61,11 @@ class Units:
         """A figure with its unit; a target's name is left out where it would stand beside every number."""
         return f"{self.number(value)}{GLUE}%" if self.percent and math.isfinite(value) else self.number(value)
 
+    @property
+    def bare(self) -> str:
+        """The error's name without its rows: "error" or "RMSE"."""
+        return self.title.removeprefix("test ")
+
     def change(self, value: float) -> str:
         """A difference without its unit, signed."""
         return plain(value, self.speech.signed(value))
@@ -71,7 +76,7 @@ class Units:
         return plain(value, self.speech.number(value)) + unit
 
     def interval(self, low: float, high: float) -> str:
-        """An interval of a figure, in as many digits as it takes to tell its ends apart; a dash where it has no width."""
+        """A figure's interval, in as many digits as it takes to tell its ends apart; a dash where it has no width."""
         if not low < high:
             return DASH
         texts, places = (self.number(low), self.number(high)), 2

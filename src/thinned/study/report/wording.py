@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from thinned.study.answer.speech import listed, name
@@ -31,10 +32,11 @@ def missing(records: Records) -> list[str]:
     """What a complete study has and this one has not, a sentence each."""
     study, notes = records.study, []
     if not study.complete:
-        why = {"interrupted": "interrupted", "budget": "stopped when its time was up"}.get(study.stopped, "stopped")
+        why = {"interrupted": "The study was interrupted", "budget": "The study's time was up"}
         notes.append(
-            f"The study was {why} before its end: {len(records.runs):,} runs are in. Start it again with the same "
-            "folder and it goes on from there; until then every figure here is provisional."
+            f"{why.get(study.stopped, 'The study was stopped')} before its end: {len(records.runs):,} runs are "
+            "in. Start it again with the same folder and it goes on from there; until then every figure here is "
+            "provisional."
         )
     tried = {level.p for level in study.levels if level.arm == "dropout"}
     absent = [f"{p:g}" for p in study.ps if p not in tried]
@@ -70,20 +72,19 @@ def key_figures(records: Records) -> list[KeyFigure]:
         return []
     numbers = study.task == "regression"
     unit = f"{metric.unit}, " if metric.unit and not metric.percent else ""
+    texts: dict[str, Callable[[LevelResult], str]] = {
+        "metric": lambda x: metric.value(x.metric.value),
+        "nll": lambda x: nats(x.nll if numbers else x.nll_tempered),
+        "gap": lambda x: error.size(x.gap),
+        "steps": lambda x: f"{x.steps:,.0f}",
+    }
+    values = {key: [(name(level), text(level)) for level in found] for key, text in texts.items()}
     return [
-        KeyFigure(
-            metric.title, [(name(x), metric.value(x.metric.value)) for x in found], f"{unit}mean over seeds, lower is better"
-        ),
-        KeyFigure(
-            "test NLL",
-            [(name(x), nats(x.nll if numbers else x.nll_tempered)) for x in found],
-            "nats a row" + ("" if numbers else ", with one temperature a network"),
-        ),
-        KeyFigure("gap", [(name(x), error.size(x.gap)) for x in found], "test minus training error, dropout off"),
-        KeyFigure(
-            "steps to the state kept", [(name(x), f"{x.steps:,.0f}") for x in found], "median over seeds"
-        ),
-    ]  # fmt: skip
+        KeyFigure(metric.title, values["metric"], f"{unit}mean over seeds, lower is better"),
+        KeyFigure("test NLL", values["nll"], "nats a row" + ("" if numbers else ", with one temperature a network")),
+        KeyFigure("gap", values["gap"], f"test minus training {error.bare}, dropout off"),
+        KeyFigure("steps to the state kept", values["steps"], "median over seeds"),
+    ]
 
 
 def marks(study: Study) -> list[tuple[str, str]]:
@@ -130,8 +131,8 @@ def method(records: Records) -> list[str]:
     )
     if study.outer > 1:
         rows += (
-            f"In {study.outer} outer splits each of the {study.rows_test:,} rows was a test row once; choices were made "
-            "anew in each split, without its test rows."
+            f"In {study.outer} outer splits each of the {study.rows_test:,} rows was a test row once; choices were "
+            "made anew in each split, without its test rows."
         )
     else:
         rows += f"{study.rows_test:,} test rows gave the results; no choice has seen one."
@@ -140,8 +141,9 @@ def method(records: Records) -> list[str]:
         f"{len(records.runs):,} trainings, {seeds}, each until a whole cycle lowered its least validation loss by less "
         f"than 1 %, or for {study.max_steps:,} steps; the state with the least validation loss is kept. The same rule "
         "for every arm.",
-        "All figures are measured with dropout switched off, on the training rows too. p is the probability that a unit "
-        "is dropped. The gap is test minus training error of the state kept; learning curves show validation rows.",
+        "All figures are measured with dropout switched off, on the training rows too. p is the probability that a "
+        "unit is dropped. The gap is test minus training error of the state kept; learning curves show validation "
+        "rows.",
     ]
 
 
