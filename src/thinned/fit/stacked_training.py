@@ -14,7 +14,8 @@ from .cycles import cycles
 from .denormals import denormals_as_zeros
 from .stack import Member, Stack, squared_error
 
-GAIN = 0.01  # a member goes on while a cycle lowers its least validation loss by this share
+GAIN = 0.01  # a member goes on while a cycle lowers its least validation loss by this share,
+LEAST_GAIN = 2e-5  # and by this much: a loss next to 0 can be halved for ever
 RACE_FROM = 700  # steps
 BEHIND = 1.25  # how many times the best learning rate's loss another's may be
 
@@ -62,7 +63,7 @@ def train_stack(
     The validation loss (Brier score, or mean squared error) is measured ten times a cycle (`fit.cycles`), and the state
     with the least is kept, the first weights included. At the end of a cycle a member leaves
     - as "diverged" if a loss of its was no finite number;
-    - as "converged" if the cycle lowered its least validation loss by less than 1 %. The first cycle, and one that is
+    - as "converged" if the cycle lowered its least validation loss by 1 % or less, or by 2e-5. The first cycle, and one that is
       cut short, say nothing;
     - as "raced" if, from step 700 on, the mean least loss of the members with its learning rate, gone ones included, is
       more than 1.25 times that of the best learning rate;
@@ -100,7 +101,7 @@ def train_stack(
         for n in course.present:
             if n in course.diverged:
                 ended[n] = "diverged"
-            elif judged and course.least[n] > before[n] * (1 - GAIN):
+            elif judged and before[n] - course.least[n] <= max(GAIN * before[n], LEAST_GAIN):
                 ended[n] = "converged"
             elif members[n].lr in behind:
                 ended[n] = "raced"

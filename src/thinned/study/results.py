@@ -42,7 +42,14 @@ def write_runs(
     folder: Path, choosers: Sequence[Chooser], finished: Mapping[Config, Outcome], folds: Mapping[int, Fold]
 ) -> None:
     """Write `runs.csv` and `curves.csv`, in an order that does not depend on which run finished first."""
-    chosen = {config for chooser in choosers for level in chooser.levels() for config in chooser.configs(level)}
+    every = set.intersection(*({(x.arm, x.p * (x.arm == "dropout")) for x in chooser.levels()} for chooser in choosers))
+    chosen = {
+        config
+        for chooser in choosers
+        for level in chooser.levels()
+        for config in chooser.configs(level)
+        if (level.arm, level.p * (level.arm == "dropout")) in every  # what the record has a level of
+    }
     runs, points = [], []
     for config in sorted(finished):
         outcome, level, fold = finished[config], config.level, folds.get(config.seed)

@@ -271,7 +271,7 @@ class _Running:
             if config.seed >= self.seeds:
                 continue
             if self.metric in ERRORS.values():
-                found[config] = outcome.val.loss
+                found[config] = max(outcome.val.loss, LEAST_LOSS)
             else:
                 fold = self.folds[config.seed]
                 rows = METRICS[self.metric].rows(outcome.val_output, fold.y_val, fold.scale)
@@ -382,7 +382,7 @@ class _Running:
             lrs=self.range.proposed() if options.lrs is None else tuple(sorted(set(options.lrs))),
             lr_limit=float("inf") if diverges is None else diverges,
             weight_decays=WEIGHT_DECAYS if options.weight_decays is None else tuple(sorted(set(options.weight_decays))),
-            search_seeds=2 if single else 5,
+            search_seeds=2 if single else 5 if self.size.outer == 1 else 3,
             together=1 if single else 5,
             widen_ps=options.ps is None,
         )

@@ -245,8 +245,8 @@ class _Compared:
             low=found.low,
             high=found.high,
             visible=smallest_effect(found),
-            rows_needed=rows_needed(found, abs(found.value)),
-            seeds_needed=seeds_needed(found, abs(found.value)),
+            rows_needed=rows_needed(found, abs(found.value)) if found.value else None,
+            seeds_needed=seeds_needed(found, abs(found.value)) if found.value else None,
         )
 
 

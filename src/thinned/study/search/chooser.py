@@ -176,13 +176,13 @@ class Chooser:
         return self._strengths(lambda decay: Level("both", p, decay), Level("dropout", p))
 
     def _strengths(self, level: Callable[[float], Level], without: Level) -> list[Level]:
-        """Levels of one arm by weight decay, widened at an end where the best one lies."""
+        """Levels of one arm by weight decay, widened once at an end where the best one lies."""
         decays = self.grid.weight_decays
-        for _ in range(WIDENINGS if len(decays) > 1 else 0):
+        for _ in range(len(decays) > 1):
             best = self._best([without, *map(level, decays)])
             if best is None:
                 break
-            if best.weight_decay == decays[0] and decays[0] > self.grid.weight_decays[0] / 20:
+            if best.weight_decay == decays[0]:
                 decays = (below(decays), *decays)
             elif best.weight_decay == decays[-1]:
                 decays = (*decays, above(decays))

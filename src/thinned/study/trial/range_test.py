@@ -19,7 +19,7 @@ LOWEST, HIGHEST, STEPS = 1e-6, 10.0, 200
 SMOOTHING = 0.9  # what a smoothed loss keeps of the one before
 UNTRAINED = 20  # steps, up to a rate of 5e-6: what their losses say is the untrained network's
 MARGIN = 2.0  # the largest rate proposed is so far under the one at which training diverges
-HIGHEST_START = 3e-4
+START, END = 3e-4, 3e-2  # of what is proposed; a search widens it where the best lies at an end
 RATES = 5  # proposed, at the least
 
 
@@ -38,7 +38,7 @@ class RangeTest:
     def proposed(self) -> tuple[float, ...]:
         """Learning rates to search, a factor of three apart: 1 or 3 times a power of ten.
 
-        Up to half the rate at which training diverges; from 3e-4 on, or from lower where those are fewer than five.
+        Up to half the rate at which training diverges, and 3e-2; from 3e-4 on, or lower where these are fewer than five.
 
         >>> RangeTest((), (), 0.1).proposed()
         (0.0003, 0.001, 0.003, 0.01, 0.03)
@@ -47,8 +47,8 @@ class RangeTest:
         rates = [
             rate for exponent in range(-8, 1) for digit in (1, 3) if (rate := float(f"{digit}e{exponent}")) <= limit
         ]
-        start = min(rates[-RATES], HIGHEST_START)
-        return tuple(rate for rate in rates if rate >= start)
+        rates = [rate for rate in rates if rate <= END]
+        return tuple(rate for rate in rates if rate >= min(rates[-RATES], START))
 
 
 def range_test(fold: Fold, recipe: Recipe) -> RangeTest:
