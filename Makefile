@@ -39,14 +39,15 @@ test: $(VENV)/dev.stamp ## what a change needs, doc examples included: under 4 m
 test-rest: $(VENV)/dev.stamp ## all other tests: the zoo, compilers, ranks, sanitizers, a second device, long trainings
 	$(PYTEST) -m "$(APART)"
 
-test-rounding: $(VENV)/dev.stamp ## comparisons that lean on one machine's rounding: tests/rounding.py, other instructions, threads
+# A machine has other instructions, and rounds otherwise. `make test` has this machine's best ones, `make test-rounding` none
+# of AVX's, `make test-oldest` (in its folders) AVX2's and no better.
+test-rounding: $(VENV)/dev.stamp ## comparisons that lean on one machine's rounding: tests/rounding.py, no AVX, 3 threads
 	ATEN_CPU_CAPABILITY=default OMP_WAIT_POLICY=PASSIVE $(PYTEST) -m "not ($(APART))" --rounding --threads 3 $(NUMERIC)
-	ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 $(PYTEST) -m "not ($(APART))" $(NUMERIC)
 
 oldest: $(OLDEST)/torch.stamp ## an environment with the oldest torch that the package allows
 
-test-oldest: oldest $(VENV)/dev.stamp ## the tests of `make test` that meet torch, on the oldest one
-	$(OLDEST)/bin/python -m pytest -n auto -m "not ($(APART))" $(TESTS_OLDEST)
+test-oldest: oldest $(VENV)/dev.stamp ## the tests of `make test` that meet torch, on the oldest one and with AVX2 alone
+	ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 $(OLDEST)/bin/python -m pytest -n auto -m "not ($(APART))" $(TESTS_OLDEST)
 
 test-all: test test-rest test-rounding test-oldest ## every test
 

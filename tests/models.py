@@ -278,118 +278,47 @@ def recurrent(kind: Any, layers: int, **settings: Any) -> nn.Module:
     return Run(lambda m, x: m.recurrent(x)[0], recurrent=module)
 
 
-# Small ones of the libraries.
+# Small ones of the libraries, by name.
 
 
-def resnet() -> nn.Module:
-    prepare()
-    import torchvision
+def of_torchvision(name: str, **settings: Any) -> Callable[[], nn.Module]:
+    def build() -> nn.Module:
+        prepare()
+        import torchvision
 
-    model: nn.Module = torchvision.models.resnet18(num_classes=10)
-    return model
+        model: nn.Module = getattr(torchvision.models, name)(**settings)
+        return model
 
-
-def alexnet() -> nn.Module:
-    prepare()
-    import torchvision
-
-    model: nn.Module = torchvision.models.alexnet(num_classes=10)
-    return model
+    return build
 
 
-def efficientnet() -> nn.Module:
-    prepare()
-    import torchvision
+def of_timm(name: str, **settings: Any) -> Callable[[], nn.Module]:
+    def build() -> nn.Module:
+        prepare()
+        import timm
 
-    model: nn.Module = torchvision.models.efficientnet_b0(num_classes=5, stochastic_depth_prob=0.4)
-    return model
+        model: nn.Module = timm.create_model(name, **settings)
+        return model
 
-
-def vit() -> nn.Module:
-    prepare()
-    import timm
-
-    model: nn.Module = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=2, num_classes=10)
-    return model
+    return build
 
 
-def noisy_vit() -> nn.Module:
-    prepare()
-    import timm
+def of_transformers(family: str, purpose: str, **settings: Any) -> Callable[[], nn.Module]:
+    def build() -> nn.Module:
+        prepare()
+        import transformers
 
-    sizes: dict[str, Any] = {"img_size": 32, "depth": 3, "embed_dim": 24, "num_heads": 2, "num_classes": 5}
-    model: nn.Module = timm.create_model(
-        "vit_tiny_patch16_224", drop_rate=0.1, proj_drop_rate=0.2, drop_path_rate=0.3, **sizes
-    )
-    return model
+        configuration = getattr(transformers, f"{family}Config")(**settings)
+        model: nn.Module = getattr(transformers, f"{family}For{purpose}")(configuration)
+        return model
 
-
-def convnext() -> nn.Module:
-    prepare()
-    import timm
-
-    model: nn.Module = timm.create_model(
-        "convnext_atto", depths=(1, 1, 2, 1), dims=(8, 16, 24, 32), drop_path_rate=0.4, drop_rate=0.2, num_classes=5
-    )
-    return model
+    return build
 
 
-def bert() -> nn.Module:
-    prepare()
-    from transformers import BertConfig, BertForSequenceClassification
-
-    config = BertConfig(
-        vocab_size=50,
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=64,
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
-    )
-    return BertForSequenceClassification(config)
-
-
-def swin() -> nn.Module:
-    prepare()
-    from transformers import SwinConfig, SwinForImageClassification
-
-    config = SwinConfig(
-        image_size=16,
-        patch_size=2,
-        embed_dim=8,
-        depths=[1, 2],
-        num_heads=[2, 2],
-        window_size=4,
-        drop_path_rate=0.4,
-        hidden_dropout_prob=0.2,
-    )
-    return SwinForImageClassification(config)
-
-
-def beit() -> nn.Module:
-    prepare()
-    from transformers import BeitConfig, BeitForImageClassification
-
-    config = BeitConfig(
-        image_size=16,
-        patch_size=4,
-        hidden_size=16,
-        num_hidden_layers=3,
-        num_attention_heads=2,
-        intermediate_size=32,
-        drop_path_rate=0.4,
-        hidden_dropout_prob=0.2,
-    )
-    return BeitForImageClassification(config)
-
-
-def hugging_convnext() -> nn.Module:
-    prepare()
-    from transformers import ConvNextConfig, ConvNextForImageClassification
-
-    config = ConvNextConfig(hidden_sizes=[8, 16], depths=[1, 2], num_stages=2, drop_path_rate=0.4)
-    return ConvNextForImageClassification(config)
+VIT = "vit_tiny_patch16_224"
+THIN = {"embed_dim": 24, "num_heads": 2}
+BERT = {"vocab_size": 50, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+SWIN = {"image_size": 16, "patch_size": 2, "embed_dim": 8, "depths": [1, 2], "num_heads": [2, 2], "window_size": 4}
 
 
 def _row(build: Callable[[], nn.Module], example: Callable[[int], Tensor], *traits: Trait, rows: int = 8) -> Model:
@@ -417,10 +346,20 @@ MODELS: dict[str, Model] = {
     "by hand": _row(ByHand, numbers(64), "bare", rows=64),
     "decoder": _row(Decoder, IDS, "bare", rows=16),
     "own children": _row(OwnChildren, numbers(16), "bare", rows=32),
-    "torchvision resnet18": _row(resnet, numbers(3, 32, 32), "bare", "library"),
-    "torchvision alexnet": _row(alexnet, numbers(3, 64, 64), "bare", "library", rows=4),
-    "timm vit": _row(vit, numbers(3, 32, 32), "bare", "library", rows=4),
-    "transformers bert": _row(bert, IDS, "bare", "library", rows=16),
+    "torchvision resnet18": _row(of_torchvision("resnet18", num_classes=10), numbers(3, 32, 32), "bare", "library"),
+    "torchvision alexnet": _row(
+        of_torchvision("alexnet", num_classes=10), numbers(3, 64, 64), "bare", "library", rows=4
+    ),
+    "timm vit": _row(of_timm(VIT, img_size=32, depth=2, num_classes=10), numbers(3, 32, 32), "bare", "library", rows=4),
+    "transformers bert": _row(
+        of_transformers(
+            "Bert", "SequenceClassification", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, **BERT
+        ),
+        IDS,
+        "bare",
+        "library",
+        rows=16,
+    ),
     # For every tool.
     "MLP": _row(mlp, ROW, "places", "rates"),
     "CNN": _row(cnn, numbers(3, 12, 12), "places", "rates"),
@@ -439,12 +378,44 @@ MODELS: dict[str, Model] = {
     # With layers that ours can stand for.
     "encoder layer": _row(encoder_layer, numbers(5, 16), "convertible", rows=4),
     "language model": _row(LanguageModel, tokens(7, 11), "convertible", rows=4),
-    "timm vit with dropout": _row(noisy_vit, numbers(3, 32, 32), "convertible", "library"),
-    "timm convnext": _row(convnext, numbers(3, 32, 32), "convertible", "library"),
-    "torchvision efficientnet": _row(efficientnet, numbers(3, 32, 32), "convertible", "library", rows=4),
-    "transformers swin": _row(swin, numbers(3, 16, 16), "convertible", "library"),
-    "transformers beit": _row(beit, numbers(3, 16, 16), "convertible", "library"),
-    "transformers convnext": _row(hugging_convnext, numbers(3, 32, 32), "convertible", "library"),
+    "timm vit with dropout": _row(
+        of_timm(
+            VIT, img_size=32, depth=3, num_classes=5, drop_rate=0.1, proj_drop_rate=0.2, drop_path_rate=0.3, **THIN
+        ),
+        numbers(3, 32, 32),
+        "convertible",
+        "library",
+    ),
+    "timm convnext": _row(
+        of_timm(
+            "convnext_atto", depths=(1, 1, 2, 1), dims=(8, 16, 24, 32), num_classes=5, drop_rate=0.2, drop_path_rate=0.4
+        ),
+        numbers(3, 32, 32),
+        "convertible",
+        "library",
+    ),
+    "torchvision efficientnet": _row(
+        of_torchvision("efficientnet_b0", num_classes=5, stochastic_depth_prob=0.4),
+        numbers(3, 32, 32),
+        "convertible",
+        "library",
+        rows=4,
+    ),
+    # Each file of transformers has a DropPath class of its own: here one for branches of tokens and one for maps.
+    "transformers swin": _row(
+        of_transformers("Swin", "ImageClassification", drop_path_rate=0.4, hidden_dropout_prob=0.2, **SWIN),
+        numbers(3, 16, 16),
+        "convertible",
+        "library",
+    ),
+    "transformers convnext": _row(
+        of_transformers(
+            "ConvNext", "ImageClassification", hidden_sizes=[8, 16], depths=[1, 2], num_stages=2, drop_path_rate=0.4
+        ),
+        numbers(3, 32, 32),
+        "convertible",
+        "library",
+    ),
     # Of every kind of noise.
     "Dropout": _noisy(lambda: linear(nn.Dropout(0.4)), ROW),
     "in place": _noisy(lambda: linear(nn.Dropout(0.4, inplace=True)), ROW),

@@ -10,8 +10,9 @@ import copy
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ from thinned.uncertainty import scores
 DEVICE = "twin"
 ROOT = Path(__file__).parents[2]
 
-either = pytest.mark.parametrize("place", [DEVICE, "cpu"])
+PLACES = (DEVICE, "cpu")
 
 
 @contextmanager
@@ -69,36 +70,44 @@ class Strays(TorchDispatchMode):
         return result
 
 
-def assert_the_cpu_s(door: Callable[[str], Any], place: str, *, rounded: float = 0.0, makes: bool = False) -> None:
-    """What a door gives, of things at a place, is what it gives on the CPU where torch has no default device.
+def assert_the_cpu_s(
+    door: Callable[[str], Any], *, rounded: float = 0.0, makes: bool = False, places: Sequence[str] = PLACES
+) -> None:
+    """Where torch has a default device, a door gives what it gives on the CPU without one: of things there, and of
+    things on the CPU.
 
     With all that it is given on the CPU nothing is made elsewhere, unless the door itself `makes` tensors where torch
     does.
     """
     torch.manual_seed(0)
     expected = tree_leaves(door("cpu"))
-    with default_device():
-        torch.manual_seed(0)
-        found = tree_leaves(door(place))
-    assert len(found) == len(expected)
-    for there, here in zip(found, expected, strict=True):
-        if isinstance(here, (Tensor, float)):
-            there = there.detach().cpu() if isinstance(there, Tensor) else there
-            torch.testing.assert_close(there, here, rtol=rounded, atol=rounded, equal_nan=True)
-        else:
-            assert there == here
-    if place == "cpu" and not makes:
-        with default_device(), Strays() as strays:
-            door(place)
+    for place in places:
+        strays = Strays()
+        with default_device(), nullcontext() if place == DEVICE or makes else strays:
+            torch.manual_seed(0)
+            found = tree_leaves(door(place))
         assert not strays.found
+        assert len(found) == len(expected)
+        for there, here in zip(found, expected, strict=True):
+            if isinstance(here, (Tensor, float)):
+                there = there.detach().cpu() if isinstance(there, Tensor) else there
+                torch.testing.assert_close(
+                    there,
+                    here,
+                    rtol=rounded,
+                    atol=rounded,
+                    equal_nan=True,
+                    msg=partial("of things on {}: {}".format, place),
+                )
+            else:
+                assert there == here, place
 
 
 # Layers.
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-@either
-def test_layers_and_their_gradients(case: Case, place: str) -> None:
+def test_layers_and_their_gradients(case: Case) -> None:
     weights, x = case.layer().double().state_dict(), case.sample(torch.float64)
 
     def door(place: str) -> Any:
@@ -112,12 +121,11 @@ def test_layers_and_their_gradients(case: Case, place: str) -> None:
             found += [y, *torch.autograd.grad(y.sin().sum(), [leaf, *layer.parameters()])]
         return [*found, case.call(layer.eval(), leaf, 2)]
 
-    assert_the_cpu_s(door, place, rounded=1e-9, makes=True)
+    assert_the_cpu_s(door, rounded=1e-9, makes=True)
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.variant.keyed], ids=str)
-@either
-def test_masks_of_a_key(case: Case, place: str) -> None:
+def test_masks_of_a_key(case: Case) -> None:
     layer, x = case.layer(), case.sample()
 
     def door(place: str) -> Any:
@@ -127,13 +135,13 @@ def test_masks_of_a_key(case: Case, place: str) -> None:
         ]  # the last where torch makes it
         return keyed, torch.vmap(layer, randomness="different")(rows)
 
-    assert_the_cpu_s(door, place, rounded=0.0 if case.variant.law.startswith("bernoulli") else 1e-6, makes=True)
+    assert_the_cpu_s(door, rounded=0.0 if case.variant.law.startswith("bernoulli") else 1e-6, makes=True)
 
 
 @pytest.mark.parametrize(
     "case", [case for case in CASES if case.variant.name in ("Dropout", "GaussianDropout", "LSTM")], ids=str
 )
-@either
+@pytest.mark.parametrize("place", PLACES)
 def test_compiled(case: Case, place: str) -> None:
     layer, x = case.layer(), case.sample().to(place)
     layer.to(place)
@@ -145,8 +153,7 @@ def test_compiled(case: Case, place: str) -> None:
 
 
 @pytest.mark.parametrize("module", [thinned.nn.LockedDropout(0.4), thinned.nn.LSTM(6, 6, 2, dropout=0.4)])
-@either
-def test_packed_sequences(module: nn.Module, place: str) -> None:
+def test_packed_sequences(module: nn.Module) -> None:
     x = torch.rand(5, 3, 6) + 1
 
     def door(place: str) -> Any:
@@ -154,12 +161,11 @@ def test_packed_sequences(module: nn.Module, place: str) -> None:
         y = copy.deepcopy(module).to(place)(packed)
         return y if isinstance(y, PackedSequence) else y[0].data
 
-    assert_the_cpu_s(door, place, rounded=1e-6)
+    assert_the_cpu_s(door, rounded=1e-6)
 
 
 @pytest.mark.parametrize("way", [lambda model, x: model(x), checkpoint])
-@either
-def test_streams(way: Callable[..., Tensor], place: str) -> None:
+def test_streams(way: Callable[..., Tensor]) -> None:
     model, batches = network().double(), torch.randn(3, 8, 6, dtype=torch.float64)
 
     def door(place: str) -> Any:
@@ -178,11 +184,10 @@ def test_streams(way: Callable[..., Tensor], place: str) -> None:
             functional = thinned.nn.functional.dropout(batches[0].to(place))
         return found, functional, stream.state_dict()
 
-    assert_the_cpu_s(door, place, rounded=1e-9)
+    assert_the_cpu_s(door, rounded=1e-9)
 
 
-@either
-def test_max_norm(place: str) -> None:
+def test_max_norm() -> None:
     model, x = nn.Sequential(nn.Linear(6, 32), thinned.nn.Dropout(0.2), nn.Linear(32, 2)), torch.randn(4, 6)
 
     def door(place: str) -> Any:
@@ -194,15 +199,14 @@ def test_max_norm(place: str) -> None:
         optimizer.step()
         return constraint.norms(), moved.state_dict()
 
-    assert_the_cpu_s(door, place, rounded=1e-6)
+    assert_the_cpu_s(door, rounded=1e-6)
 
 
 # Models.
 
 
 @pytest.mark.parametrize("kind", having("places"))
-@either
-def test_inspect_and_check(kind: str, place: str) -> None:
+def test_inspect_and_check(kind: str) -> None:
     model, x = made(kind, 4)
 
     def door(place: str) -> Any:
@@ -214,7 +218,7 @@ def test_inspect_and_check(kind: str, place: str) -> None:
         told = [(finding.code, finding.place) for finding in findings if finding.code != "THN105"]
         return [[row[key] for key in row if key not in ("measured", "share")] for row in rows], told
 
-    assert_the_cpu_s(door, place)
+    assert_the_cpu_s(door)
 
 
 class Unscaled(nn.Module):
@@ -222,8 +226,7 @@ class Unscaled(nn.Module):
         return x * (torch.rand_like(x) > 0.2) if self.training else x
 
 
-@either
-def test_a_check_that_measures(place: str) -> None:
+def test_a_check_that_measures() -> None:
     model = nn.Sequential(nn.Linear(16, 64), nn.ReLU(), Unscaled(), nn.Linear(64, 4))
     x = torch.randn(8, 16)
 
@@ -231,12 +234,11 @@ def test_a_check_that_measures(place: str) -> None:
         return [finding.code for finding in thinned.check(copy.deepcopy(model).to(place), x.to(place))]
 
     assert door("cpu") == ["THN405"]
-    assert_the_cpu_s(door, place)
+    assert_the_cpu_s(door)
 
 
 @pytest.mark.parametrize("kind", having("places", "rates"))
-@either
-def test_rates_and_schedules(kind: str, place: str) -> None:
+def test_rates_and_schedules(kind: str) -> None:
     model, x = made(kind, 4)
 
     def door(place: str) -> Any:
@@ -253,11 +255,10 @@ def test_rates_and_schedules(kind: str, place: str) -> None:
         with thinned.disabled(moved, example=example):
             return found, moved(example)
 
-    assert_the_cpu_s(door, place, rounded=2e-6)
+    assert_the_cpu_s(door, rounded=2e-6)
 
 
-@either
-def test_eval_guard(place: str) -> None:
+def test_eval_guard() -> None:
     model, x = nn.Sequential(nn.Linear(6, 6), Run(lambda m, x: F.dropout(x, 0.5))), torch.randn(4, 6)
 
     def door(place: str) -> Any:
@@ -270,11 +271,10 @@ def test_eval_guard(place: str) -> None:
         error = caught.value
         return quiet, error.place, error.function, error.p, error.file, error.line
 
-    assert_the_cpu_s(door, place)
+    assert_the_cpu_s(door)
 
 
-@either
-def test_convert_plan_and_freeze(place: str) -> None:
+def test_convert_plan_and_freeze() -> None:
     torch_s = nn.Sequential(nn.Linear(6, 40), nn.Dropout(0.4), nn.Linear(40, 6), nn.AlphaDropout(0.2))
     bare, x = (
         nn.Sequential(nn.Linear(6, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 3)),
@@ -294,11 +294,10 @@ def test_convert_plan_and_freeze(place: str) -> None:
         thinned.freeze(planned)
         return [*found, planned.train()(example)]
 
-    assert_the_cpu_s(door, place, rounded=1e-6)
+    assert_the_cpu_s(door, rounded=1e-6)
 
 
-@either
-def test_recalibrate_batchnorm(place: str) -> None:
+def test_recalibrate_batchnorm() -> None:
     model = nn.Sequential(nn.Linear(6, 8), nn.Dropout(0.5), nn.BatchNorm1d(8), nn.ReLU(), nn.BatchNorm1d(8))
     batches = torch.randn(64, 6).split(16)
 
@@ -306,15 +305,14 @@ def test_recalibrate_batchnorm(place: str) -> None:
         moved = copy.deepcopy(model).to(place)
         return thinned.recalibrate_batchnorm(moved, batches), moved.state_dict()
 
-    assert_the_cpu_s(door, place, rounded=1e-6)
+    assert_the_cpu_s(door, rounded=1e-6)
 
 
 # Predictions.
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@either
-def test_predict(kind: str, place: str) -> None:
+def test_predict(kind: str) -> None:
     model, x = made(kind, 5)
 
     def door(place: str) -> Any:
@@ -322,12 +320,11 @@ def test_predict(kind: str, place: str) -> None:
         assert found.mean.device.type == "cpu"
         return found.samples, found.std, found.quantiles, found.places, found.engine
 
-    assert_the_cpu_s(door, place, rounded=2e-6 if kind in ROUNDED else 0.0, makes=kind == "LayerDrop")
+    assert_the_cpu_s(door, rounded=2e-6 if kind in ROUNDED else 0.0, makes=kind == "LayerDrop")
 
 
 @pytest.mark.parametrize("kind", ["Dropout", "TransformerEncoder", "LSTM", "normal noise", "LayerDrop"])
-@either
-def test_a_predictor_of_classes(kind: str, place: str) -> None:
+def test_a_predictor_of_classes(kind: str) -> None:
     model, x = made(kind, 5)
 
     def door(place: str) -> Any:
@@ -336,7 +333,7 @@ def test_a_predictor_of_classes(kind: str, place: str) -> None:
         found = [ask(x.to(place)), ask(x[3:].to(place), first_row=3), ask(x[3:])]
         return [(part.mean, part.votes, part.entropy, part.mutual_information) for part in found]
 
-    assert_the_cpu_s(door, place, rounded=2e-6, makes=kind == "LayerDrop")
+    assert_the_cpu_s(door, rounded=2e-6, makes=kind == "LayerDrop")
 
 
 def test_a_mask_made_where_torch_makes_tensors() -> None:
@@ -345,11 +342,10 @@ def test_a_mask_made_where_torch_makes_tensors() -> None:
     def door(place: str) -> Any:
         return thinned.predict(copy.deepcopy(model).to(place), x.to(place), n=4, seed=7, samples=True).samples
 
-    assert_the_cpu_s(door, DEVICE)
+    assert_the_cpu_s(door, places=[DEVICE])
 
 
-@either
-def test_predictions_of_packed_sequences(place: str) -> None:
+def test_predictions_of_packed_sequences() -> None:
     class Packed(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -366,22 +362,20 @@ def test_predictions_of_packed_sequences(place: str) -> None:
         rows = x.to(place), lengths.to(place)
         return thinned.predict(copy.deepcopy(model).to(place), rows, n=4, samples=True).samples
 
-    assert_the_cpu_s(door, place, rounded=2e-6)
+    assert_the_cpu_s(door, rounded=2e-6)
 
 
-@either
-def test_predictions_of_batches(place: str) -> None:
+def test_predictions_of_batches() -> None:
     model = plain()
     loader = DataLoader(TensorDataset(torch.randn(6, 6)), batch_size=4)
 
     def door(place: str) -> Any:
         return thinned.predict(copy.deepcopy(model).to(place), loader, n=4, samples=True).samples
 
-    assert_the_cpu_s(door, place, makes=True)  # a DataLoader draws a seed
+    assert_the_cpu_s(door, makes=True)  # a DataLoader draws a seed
 
 
-@either
-def test_networks_and_what_stands_for_them(place: str) -> None:
+def test_networks_and_what_stands_for_them() -> None:
     models = [plain(), nn.Sequential(nn.Linear(6, 9), nn.AlphaDropout(0.3), nn.Linear(9, 3)), made("functional")[0]]
     x = torch.randn(5, 6)
 
@@ -395,12 +389,11 @@ def test_networks_and_what_stands_for_them(place: str) -> None:
             found += [thinned.weight_scaling(moved, rows), thinned.geometric_mean(moved, rows, n=9)]
         return found
 
-    assert_the_cpu_s(door, place, rounded=2e-6)
+    assert_the_cpu_s(door, rounded=2e-6)
 
 
 @pytest.mark.parametrize("task", ["classification", "regression"])
-@either
-def test_calibrate_and_scores(task: str, place: str) -> None:
+def test_calibrate_and_scores(task: str) -> None:
     model, x = (
         plain() if task == "classification" else nn.Sequential(*list(plain())[:3], nn.Linear(32, 1)),
         torch.randn(60, 6),
@@ -430,14 +423,13 @@ def test_calibrate_and_scores(task: str, place: str) -> None:
         tables = [scores.value_scores(found, pair[1], sigma) for sigma in (0.0, 0.5)]
         return told, [(table.rmse, table.log_likelihood, table.calibration) for table in tables]
 
-    assert_the_cpu_s(door, place, rounded=1e-5)
+    assert_the_cpu_s(door, rounded=1e-5)
 
 
 # Other doors.
 
 
-@either
-def test_an_estimator(place: str) -> None:
+def test_an_estimator() -> None:
     generator = np.random.default_rng(0)
     x = generator.standard_normal((80, 4))
     y = x[:, 0] > 0
@@ -446,7 +438,7 @@ def test_an_estimator(place: str) -> None:
         estimator = DropoutClassifier(hidden_layer_sizes=(16,), max_epochs=3, n_samples=4, random_state=0, device=place)
         return torch.from_numpy(estimator.fit(x, y).predict_proba(x))
 
-    assert_the_cpu_s(door, place, rounded=1e-5)
+    assert_the_cpu_s(door, rounded=1e-5)
 
 
 @pytest.mark.parametrize("shape", ["4x8", "int64:4x8", "bool:4x8"])

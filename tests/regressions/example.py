@@ -9,18 +9,27 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from thinned.nn import DropoutAdd
 from thinned.nn.variants import Variant
 
 FEATURES = 6
 
 
+class DropoutAddToOnes(DropoutAdd):
+    """`DropoutAdd` of one input, as all other layers are: the residual is 1 everywhere."""
+
+    def forward(self, input: Tensor, **arguments: Any) -> Tensor:  # type: ignore[override]
+        return super().forward(input, torch.ones_like(input), **arguments)
+
+
 def build(variant: Variant, p: float, **settings: Any) -> torch.nn.Module:
-    """The variant's module at this rate, in every place where it has one."""
+    """The variant's module at this rate, in every place where it has one; a module of one input in every case."""
+    module: Callable[..., torch.nn.Module] = DropoutAddToOnes if variant.module is DropoutAdd else variant.module
     arguments = inspect.signature(variant.module).parameters
     sizes = dict.fromkeys(("in_features", "out_features", "input_size", "hidden_size"), FEATURES)
     rates = dict.fromkeys(("p", "dropout", "recurrent_dropout"), p)
     wanted = {name: value for name, value in (sizes | rates).items() if name in arguments}
-    return variant.module(**wanted, **settings)
+    return module(**wanted, **settings)
 
 
 def sample(variant: Variant, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -23,10 +23,11 @@ def test_a_jit_trace_at_inference(case: Case) -> None:
 
 
 class Leaves(Tracer):
-    """torch.fx takes torch's own layers for leaves; the layers of other packages are named here."""
+    """torch.fx takes torch's own layers for leaves; thinned's, and classes derived from them, are named here."""
 
     def is_leaf_module(self, m: torch.nn.Module, module_qualified_name: str) -> bool:
-        return m.__module__.startswith("thinned.nn") or super().is_leaf_module(m, module_qualified_name)
+        ours = any(kind.__module__.startswith("thinned.nn") for kind in type(m).__mro__)
+        return ours or super().is_leaf_module(m, module_qualified_name)
 
 
 def test_fx_with_our_layers_as_leaves(case: Case) -> None:

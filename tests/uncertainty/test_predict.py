@@ -347,8 +347,8 @@ def test_errors_say_what_to_do() -> None:
     calls: list[tuple[Callable[[], Any], str]] = [
         (lambda: thinned.predict(plain, x), "nothing is random. Pass p=0.1"),
         (lambda: thinned.predict(nn.Sequential(nn.Dropout(0.0)), x), "nothing is random at the places 0"),
-        (lambda: thinned.predict(net, x, sites="drop*"), r"Got 'drop\*'. Places: 1"),
-        (lambda: thinned.predict(net, x, p={"2": 0.5}), "Got '2'. Places: 1"),
+        (lambda: thinned.predict(net, x, sites="drop*"), r"Got 'drop\*', which matches none. Places: 1"),
+        (lambda: thinned.predict(net, x, p={"2": 0.5}), "Got '2', which matches none. Places: 1"),
         (lambda: thinned.predict(net, x, p=20), "If 20 % was meant, pass 0.2"),
         (lambda: thinned.predict(net, x, n=0), "`n` must be an integer, 1 or more. Got 0"),
         (lambda: thinned.predict(net, x, task="classes"), "`task` must be one of 'regression', 'classification'"),

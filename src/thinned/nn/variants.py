@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from .activation import Dropout, GaussianDropout
+from .add import DropoutAdd
 from .channel import Dropout1d, Dropout2d, Dropout3d
 from .recurrent import LockedDropout
 from .residual import StochasticDepth
@@ -58,6 +59,7 @@ def _row(
 
 VARIANTS: tuple[Variant, ...] = (
     _row(Dropout, "activation", "B C", "none", _BERNOULLI, _BOTH, _SRIVASTAVA),
+    _row(DropoutAdd, "activation", "B C", "none", _PARTS, _BOTH, _SRIVASTAVA),
     _row(Dropout1d, "activation", "B C L", "L", _BERNOULLI, _BOTH, _TOMPSON, "SpatialDropout1d"),
     _row(Dropout2d, "activation", "B C H W", "H W", _BERNOULLI, _BOTH, _TOMPSON, "SpatialDropout2d"),
     _row(Dropout3d, "activation", "B C D H W", "D H W", _BERNOULLI, _BOTH, _TOMPSON, "SpatialDropout3d"),

@@ -11,6 +11,7 @@ import torch
 
 from ..model.edit.rate_holder import Assignment, Attribute
 from ..model.inspect.inspection import Inspection
+from ..model.inspect.pattern import matching_names
 from ..model.inspect.place import LAYER_DROP, Place
 from ..model.known.functions import DRAWS
 from ..model.known.modules import rate_attributes
@@ -51,16 +52,14 @@ def find(inspection: Inspection, sites: str | Sequence[str] | None, p: Rates) ->
         ValueError: the noise of a place can't be left out.
     """
     patterns = [sites] if isinstance(sites, str) else sites
-    wanted = [place for place in inspection.places if patterns is None or _matches(place.name, patterns)]
-    names = ", ".join(place.name for place in inspection.places) or "none"
-    for pattern in patterns or ():
-        if not any(fnmatchcase(place.name, pattern) for place in inspection.places):
-            raise ValueError(f"`predict`: `sites` must name places of the model. Got {pattern!r}. Places: {names}.")
-    rates = {place.name: rate_for(place, p) for place in wanted}
-    if isinstance(p, Mapping):
-        for pattern in p:
-            if not any(fnmatchcase(place.name, pattern) for place in wanted):
-                raise ValueError(f"`predict`: `p` must name places that draw. Got {pattern!r}. Places: {names}.")
+    names = [place.name for place in inspection.places]
+    if patterns is not None:
+        wanted = {name for pattern in patterns for name in matching_names("predict", "sites", pattern, names)}
+    else:
+        wanted = {*names}
+    rates = {place.name: rate_for(place, p) for place in inspection.places if place.name in wanted}
+    for pattern in p if isinstance(p, Mapping) else ():
+        matching_names("predict", "p", pattern, rates, kind="places that draw")
     calls: dict[Where, float | None] = {}
     told: set[Where] = set()
     flipped: set[str] = set()
@@ -101,7 +100,7 @@ def find(inspection: Inspection, sites: str | Sequence[str] | None, p: Rates) ->
     if not drawing:
         raise ValueError(
             f"`predict`: `model` must have noise to sample. Got {inspection.model}, in which nothing is random"
-            + (f" at the places {names}" if inspection.places else "")
+            + (f" at the places {', '.join(names)}" if names else "")
             + ". Pass p=0.1 to set rates for the call, thinned.apply(model, thinned.plan(model, x)) to put dropout in, "
             "and train with it."
         )
@@ -151,10 +150,6 @@ def _given(name: str, p: Rates) -> float | None:
             if fnmatchcase(name, pattern):
                 rate = value
     return None if rate is None else float(check(PROBABILITY, "predict", "p", rate))
-
-
-def _matches(name: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def rate_for(place: Place, p: Rates) -> float | None:

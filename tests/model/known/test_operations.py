@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from tests.model.known.called import Called, named
 from torch import Tensor, nn
 
 import thinned
@@ -40,25 +41,6 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "clamp_min": (0.0,),
     "clamp_max": (6.0,),
 }
-
-
-class Called(nn.Module):
-    """One call of a function as a module."""
-
-    def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
-        super().__init__()
-        self.function, self.arguments = function, arguments
-
-    def forward(self, x: Tensor) -> Tensor:
-        result: Tensor = self.function(x, *self.arguments)
-        return result
-
-
-def named(name: str) -> Callable[..., Any]:
-    """torch's function of a canonical name, as people call it."""
-    found = getattr(F, name, None) or getattr(torch, name)
-    assert canonical(found) == name
-    return found  # type: ignore[no-any-return]
 
 
 def activation(name: str) -> nn.Module:
@@ -292,7 +274,6 @@ def test_every_name_is_what_a_call_of_torch_is_known_by() -> None:
     homes = (F, torch, torch.linalg, torch.Tensor, torch._VF)
     elsewhere = {
         *("stochastic_depth", "gaussian_dropout"),  # torchvision's, ours
-        *("rearrange", "identity"),  # einops', and a view that some libraries define
         *("setitem", "getitem", "_conv_forward"),  # Python's names of a tensor's, and a method of torch's modules
     }
     for kind, functions in KINDS.items():

@@ -57,6 +57,9 @@ BAD = {
     "an unknown key": (PLACE + "rate = 0.5\n", r"2: place 1: unknown key 'rate'\. A place has enabled, where"),
     "a missing key": (PLACE.replace("p = 0.5\n", ""), r"2: place 1: `p` is missing"),
     "an unknown variant": (PLACE.replace("Dropout", "Droput"), r"`variant` must be one of Dropout, .* Got 'Droput'"),
+    "a layer of two inputs": (
+        PLACE.replace('"Dropout"', '"DropoutAdd"'), r"must be one of Dropout, Dropout1d, .* Got 'DropoutAdd'"
+    ),
     "a variant of another kind": (
         PLACE.replace("input of", "p of"), r"2: place 1 \(p of fc\): .*`variant` must be 'set p'\. Got 'Dropout'"
     ),

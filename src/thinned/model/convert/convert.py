@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from fnmatch import fnmatchcase
 from functools import partial
 from typing import NamedTuple
 
@@ -12,6 +11,7 @@ import torch
 from ...nn.names import named_modules
 from ...nn.site import stream_attributes
 from ...noise import realised
+from ..inspect.pattern import matching_names
 from ..known.modules import rate_of
 from ..quiet.disabled import is_disabled
 from ..watch.untouched import check_module
@@ -63,9 +63,9 @@ def convert(model: Module, *, only: str | Sequence[str] | None = None, recurrent
     already = list(dict.fromkeys(name for name, module in named_modules(model) if hasattr(module, "_noises")))
     if only is not None:
         patterns = [only] if isinstance(only, str) else list(only)
-        _check_patterns(patterns, [*(name for place in places for name in place.names), *already])
-        places = [place for place in places if _matches(patterns, place.names)]
-        already = [name for name in already if _matches(patterns, [name])]
+        wanted = _named(patterns, [*(name for place in places for name in place.names), *already])
+        places = [place for place in places if not wanted.isdisjoint(place.names)]
+        already = [name for name in already if name in wanted]
     changed, left, layers = [], [], []
     for place in places:
         if isinstance(place.swap, Swap):
@@ -162,6 +162,12 @@ def _dropouts(model: Module, recurrent: bool) -> Iterator[_StockDropout]:
             yield _StockDropout([name], module, [], "in a plain attribute or list, where torch sees no submodule")
 
 
+def _named(patterns: Iterable[str], names: Sequence[str]) -> set[str]:
+    """The names that at least one pattern matches; an error for a pattern that matches none."""
+    kind = "dropouts of the model"
+    return {name for pattern in patterns for name in matching_names("convert", "only", pattern, names, kind=kind)}
+
+
 def _layer(place: _StockDropout) -> Module | str:
     """The new layer for a dropout, or the reason why there is none."""
     try:
@@ -193,20 +199,6 @@ def _title(module: Module) -> str:
     kind = type(module)
     package, *_ = kind.__module__.split(".")
     return {"__main__": "", "torch": "torch.nn.", "thinned": "thinned.nn."}.get(package, f"{package}.") + kind.__name__
-
-
-def _matches(patterns: Iterable[str], names: Iterable[str]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns for name in names)
-
-
-def _check_patterns(patterns: list[str], names: list[str]) -> None:
-    for pattern in patterns:
-        if not _matches([pattern], names):
-            shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "") if names else "none"
-            raise ValueError(
-                f"`convert`: `only` must name dropouts of the model. Got {pattern!r}, which matches none. "
-                f"Places: {shown}."
-            )
 
 
 def _check_way_back(name: str, layer: Module, slots: list[tuple[Module, str]]) -> None:

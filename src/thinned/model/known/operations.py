@@ -68,9 +68,7 @@ POOLS |= {"fractional_max_pool2d", "fractional_max_pool3d"}
 # Functions that can reduce a feature map to one number for each channel.
 WHOLE_POOLS = ADAPTIVE_POOLS | {"mean", "amax", "avg_pool1d"}
 # Functions that change the size of a feature map.
-RESIZES = frozenset(
-    {"interpolate", "upsample", "pixel_shuffle", "grid_sample", *(f"conv_transpose{axes}d" for axes in _AXES)}
-)
+RESIZES = frozenset({"interpolate", "pixel_shuffle", "grid_sample", *(f"conv_transpose{axes}d" for axes in _AXES)})
 
 # Functions whose purpose is dropout of their first argument.
 DROPOUTS = frozenset(name for name in FUNCTIONS if "drop" in name) | {"stochastic_depth", "gaussian_dropout"}
@@ -80,10 +78,10 @@ SCALED_DROPOUTS = frozenset(FUNCTIONS) - {"alpha_dropout", "feature_alpha_dropou
 # Functions that return all numbers of a tensor in another shape, order or precision.
 SHAPES = frozenset(
     {
-        *("view", "view_as", "reshape", "reshape_as", "flatten", "unflatten", "ravel", "rearrange", "permute"),
+        *("view", "view_as", "reshape", "reshape_as", "flatten", "unflatten", "ravel", "permute"),
         *("transpose", "t", "T", "mT", "swapaxes", "swapdims", "movedim", "moveaxis", "squeeze", "unsqueeze"),
         *("expand", "expand_as", "to", "float", "half", "bfloat16", "double", "type", "type_as"),
-        *("contiguous", "clone", "detach", "identity", "requires_grad"),
+        *("contiguous", "clone", "detach", "requires_grad"),
     }
 )
 # Functions that return parts of a tensor.

@@ -9,7 +9,8 @@ from ...noise import PROBABILITY, check
 from ..edit.anchor import Anchor, anchor
 
 SET = "set p"  # the variant of a line that sets p of a dropout that the model has
-LAYERS = tuple(row.name for row in VARIANTS if row.where in ("activation", "residual branch"))
+# The layers that take one tensor and give one of its shape: they can stand at any place.
+LAYERS = tuple(row.name for row in VARIANTS if row.keyed and row.where in ("activation", "residual branch"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import torch
 
 from ..edit.rate_holder import Assignment
 from ..rates.assign import assign
-from ..rates.patterns import matching
+from ..rates.patterns import matching_places
 from ..rates.rate_places import RatePlace, RatePlaces
 
 Module = torch.nn.Module
@@ -45,7 +45,9 @@ def disabled(model: Module, pattern: str = "*", *, example: Any = None) -> Itera
     0.5
     """
     rate_places = RatePlaces("disabled", model, example)
-    names = matching("disabled", "pattern", pattern, rate_places) if rate_places.by_name or pattern != "*" else []
+    names = (
+        matching_places("disabled", "pattern", pattern, rate_places) if rate_places.by_name or pattern != "*" else []
+    )
     classic = [
         module
         for name in names

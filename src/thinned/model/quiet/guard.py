@@ -15,9 +15,9 @@ from torch.utils.hooks import RemovableHandle
 from ..._torch import TorchDispatchMode, current_dispatch_mode
 from ...nn.names import named_modules
 from ...nn.uncopied_hook import UncopiedHook
+from ..inspect.pattern import matches_none
 from ..known.modules import rate_attributes
 from ..known.where import Where
-from ..rates.patterns import none_such
 from ..rates.rate_places import RatePlaces
 from ..watch.generators import python_state
 from ..watch.underway import left_over
@@ -260,7 +260,7 @@ def _check_patterns(model: Module, patterns: tuple[str, ...]) -> None:
             )
         if not any(fnmatchcase(place, pattern) for place in places) and not _in_a_run(pattern, modules):
             hint = "What only a run shows is named `module:function`, with the module's own name."
-            raise none_such("eval_guard", "allow", pattern, places, hint)
+            raise matches_none("eval_guard", "allow", pattern, places, hint=hint)
 
 
 def _in_a_run(pattern: str, modules: list[str]) -> bool:

@@ -1,20 +1,15 @@
-"""Which places a pattern names, and the error for one that names none."""
+"""Which of the places with a p a pattern names, and the error for a pattern whose places never run."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Collection
-from fnmatch import fnmatchcase
-
+from ..inspect.pattern import matching_names
 from .rate_places import RatePlace, RatePlaces
 
 
-def matching(owner: str, argument: str, pattern: str, rate_places: RatePlaces) -> list[str]:
+def matching_places(owner: str, argument: str, pattern: str, rate_places: RatePlaces) -> list[str]:
     """The names of the places that a pattern matches; an error if it matches none, or dead ones alone."""
-    names = [name for name in rate_places.by_name if fnmatchcase(name, pattern)]
-    if not names:
-        hint = "" if rate_places.example is not None else "Pass `example` to find dropout that no source tells of."
-        raise none_such(owner, argument, pattern, rate_places.by_name, hint)
+    hint = "" if rate_places.example is not None else "Pass `example` to find dropout that no source tells of."
+    names = matching_names(owner, argument, pattern, rate_places.by_name, hint=hint)
     if rate_places.inspection is not None:
         ran = {*rate_places.inspection.train.ran, *rate_places.inspection.eval.ran}
         if all(_dead(rate_places.by_name[name], ran, rate_places) for name in names) and owner != "disabled":
@@ -23,16 +18,6 @@ def matching(owner: str, argument: str, pattern: str, rate_places: RatePlaces) -
                 "ran on the example, and no call reads its p. Setting it would do nothing."
             )
     return names
-
-
-def none_such(owner: str, argument: str, pattern: str, places: Collection[str], hint: str = "") -> ValueError:
-    """The error for a pattern that matches no place, with the most similar names."""
-    near = difflib.get_close_matches(pattern, places, n=5, cutoff=0.4) or [*places][:5]
-    known = f"Places: {', '.join(near)}{', ...' if len(near) < len(places) else ''}." if near else ""
-    rest = " ".join(filter(None, (known, hint)))
-    return ValueError(
-        f"`{owner}`: `{argument}` must name places of the model. Got {pattern!r}, which matches none. {rest}".rstrip()
-    )
 
 
 def _dead(place: RatePlace, ran: set[str], rate_places: RatePlaces) -> bool:

@@ -10,7 +10,7 @@ import torch
 
 from ...noise import PROBABILITY, check
 from .assign import assign
-from .patterns import matching
+from .patterns import matching_places
 from .rate_places import RatePlaces
 
 Module = torch.nn.Module
@@ -83,7 +83,7 @@ def set_rates(model: Module, rates: Mapping[str, float], *, example: Any = None)
     rate_places = RatePlaces("set_rates", model, example)
     wanted: dict[str, float] = {}
     for pattern, p in rates.items():
-        for name in matching("set_rates", "rates", pattern, rate_places):
+        for name in matching_places("set_rates", "rates", pattern, rate_places):
             wanted.pop(name, None)  # the last pattern's is the last
             wanted[name] = float(p)
     return assign("set_rates", model, rate_places, wanted)
@@ -116,7 +116,7 @@ def scale_rates(model: Module, factor: float, pattern: str = "*", *, example: An
         )
     rate_places = RatePlaces("scale_rates", model, example)
     wanted: dict[str, float] = {}
-    for name in matching("scale_rates", "pattern", pattern, rate_places):
+    for name in matching_places("scale_rates", "pattern", pattern, rate_places):
         place = rate_places.by_name[name]
         if place.p is None:
             raise ValueError(

@@ -11,7 +11,7 @@ import torch
 from ...noise import check
 from ...schedules.curve import STEP, ByDepth, Curve, curve
 from .assign import assign
-from .patterns import matching
+from .patterns import matching_places
 from .rate_places import RatePlaces
 
 NUMBERED = re.compile(r"(.*\.)?\d+(?![^.:])")  # a name up to its last number: "blocks.3" of "blocks.3.drop_path1"
@@ -116,7 +116,7 @@ class Schedule:
         """The curve of every place that a pattern names."""
         places: dict[str, Curve] = {}
         for pattern, of in self.schedules.items():
-            names = matching("Schedule", "schedules", pattern, self._rate_places)
+            names = matching_places("Schedule", "schedules", pattern, self._rate_places)
             places |= _by_depth(of, names) if isinstance(of, ByDepth) else dict.fromkeys(names, of)
         return places
 

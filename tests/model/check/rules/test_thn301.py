@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
+import torch.nn.functional as F
+from tests.model.known.called import Called
 from torch import nn
 
 from .conftest import Findings, rule
@@ -32,6 +36,26 @@ def test_features_tokens_channels_and_pointwise_maps_are_left_alone(findings: Fi
     pointwise = convolutions(nn.Dropout(0.2), nn.Conv2d(8, 4, 1), kernel=1)
     for model in (pooled, flattened, tokens, channels, pointwise):
         assert findings(model, torch.randn(2, 3, 16, 16)) == []
+
+
+ADAPTIVE: dict[str, Callable[[int], nn.Module]] = {
+    "module": nn.AdaptiveAvgPool2d,
+    "function": lambda size: Called(F.adaptive_avg_pool2d, size),
+    "module of maxima": nn.AdaptiveMaxPool2d,
+    "function of maxima": lambda size: Called(F.adaptive_max_pool2d, size),
+}
+
+
+@pytest.mark.parametrize("form", ADAPTIVE)
+def test_adaptive_pools(form: str, findings: Findings) -> None:
+    """To one position: features, which are single units. To more: a map. Dropout before the pool: a map was thinned."""
+    pool, x = ADAPTIVE[form], torch.randn(2, 3, 16, 16)
+    ends = (nn.Flatten(), nn.Linear(8, 4))
+    assert findings(convolutions(pool(1), nn.Dropout(0.2), *ends), x) == []
+    (smaller,) = findings(convolutions(pool(4), nn.Dropout(0.2), nn.Conv2d(8, 4, 3)), x)
+    assert "map [2, 8, 4, 4]" in smaller.message
+    (before,) = findings(convolutions(nn.Dropout(0.2), pool(1), *ends), x)
+    assert "map [2, 8, 14, 14]" in before.message
 
 
 @pytest.mark.zoo

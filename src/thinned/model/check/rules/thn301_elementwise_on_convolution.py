@@ -26,6 +26,7 @@ def live(examination: Examination) -> Iterator[Finding]:
         convolutions = [trace.calls[at] for at in made if at != INPUT and trace.calls[at].function in CONVOLUTIONS]
         if not any(noise.graph.extent(call) > 1 and len(call.shape) == len(shape) for call in convolutions):
             continue  # linear or pointwise layers, which act on each token alone
+        # Not through an adaptive pool: it makes one unit of many positions, whose noise averages out.
         _, read = noise.graph.after(noise.call, through(ACTIVATIONS, NORMS, POOLS - ADAPTIVE_POOLS))
         if all(call.function in VIEWS for call in read):
             continue  # the map is reshaped into features or tokens, which are single units
