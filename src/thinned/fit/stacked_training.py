@@ -14,8 +14,9 @@ from .cycles import cycles
 from .denormals import denormals_as_zeros
 from .stack import Member, Stack, squared_error
 
-GAIN = 0.01  # a member goes on while a cycle lowers its least validation loss by this share,
-LEAST_GAIN = 2e-5  # and by this much: a loss next to 0 can be halved for ever
+GAIN = 0.01  # a member goes on while a cycle lowers its least validation loss by this share
+LEAST_VALUE = 1e-5  # of a mean squared error: lower ones are alike
+LEAST_ROWS = 0.25  # of a Brier score: lower ones, as of so many wrong rows, are alike
 RACE_FROM = 700  # steps
 BEHIND = 1.25  # how many times the best learning rate's loss another's may be
 
@@ -60,10 +61,12 @@ def train_stack(
 ) -> list[TrainedMember]:
     """Train networks side by side until each has converged. Equal calls give equal bits, with one torch thread.
 
-    The validation loss (Brier score, or mean squared error) is measured ten times a cycle (`fit.cycles`), and the state
-    with the least is kept, the first weights included. At the end of a cycle a member leaves
+    The validation loss (Brier score, or mean squared error) is measured ten times a cycle (`fit.cycles`). Of the states
+    at the cycles' ends, where the rate has come down to 0, and the first weights, that with the least is kept: in
+    between, a state can be good by luck, and the more so the higher the rate. At the end of a cycle a member leaves
     - as "diverged" if a loss of its was no finite number;
-    - as "converged" if the cycle lowered its least validation loss by 1 % or less, or by 2e-5. The first cycle, and one that is
+    - as "converged" if the cycle lowered its least validation loss by 1 % or less, or
+      it is so low that lower ones are alike (`resolution`). The first cycle, and one that is
       cut short, say nothing;
     - as "raced" if, from step 700 on, the mean least loss of the members with its learning rate, gone ones included, is
       more than 1.25 times that of the best learning rate;
@@ -86,7 +89,8 @@ def train_stack(
         Stack([members[n] for n in order], x, y, outputs, hidden, batch), order, x_val, y_val, watch, len(members)
     )
     wanted = set(range(len(members)) if needed is None else needed)
-    course.check()
+    alike = resolution(y_val)
+    course.check(candidates=True)
     for cycle in cycles(max_steps):
         before = list(course.least)
         checks = set(cycle.checks())
@@ -94,14 +98,16 @@ def train_stack(
             for step in range(cycle.start, cycle.end):
                 course.stack.step(cycle.lr_share(step))
                 if step + 1 in checks:
-                    course.check()
+                    course.check(candidates=step + 1 == cycle.end)
         judged = cycle.whole and cycle.start > 0
-        behind = _rates_behind(members, course.least) if cycle.end >= RACE_FROM else set()
+        behind = (
+            _rates_behind(members, [max(loss, alike) for loss in course.least]) if cycle.end >= RACE_FROM else set()
+        )
         ended: dict[int, EndOfTraining] = {}
         for n in course.present:
             if n in course.diverged:
                 ended[n] = "diverged"
-            elif judged and before[n] - course.least[n] <= max(GAIN * before[n], LEAST_GAIN):
+            elif judged and (before[n] - course.least[n] <= GAIN * before[n] or course.least[n] <= alike):
                 ended[n] = "converged"
             elif members[n].lr in behind:
                 ended[n] = "raced"
@@ -112,6 +118,18 @@ def train_stack(
             break
     course.leave(dict.fromkeys(course.present, "steps"))
     return [course.results[n] for n in range(len(members))]
+
+
+def resolution(y_val: Tensor) -> float:
+    """The validation loss below which losses are alike: a quarter of a wrong row's Brier score, or 1e-5 of a variance.
+
+    On 35 validation rows a Brier score of 0.001 is no better than one of 0.005: one row more or less would move it by
+    more than that.
+
+    >>> resolution(torch.zeros(3, 25, dtype=torch.int64))
+    0.01
+    """
+    return LEAST_ROWS / y_val.shape[1] if y_val.dtype == torch.int64 else LEAST_VALUE
 
 
 def _rates_behind(members: Sequence[Member], least: Sequence[float]) -> set[float]:
@@ -144,8 +162,8 @@ class _Course:
         self._best = [leaf.clone() for leaf in stack.network.leaves]
         self._x_val, self._y_val, self._watch = x_val, y_val, watch
 
-    def check(self) -> None:
-        """Measure, and keep the states that are the best yet."""
+    def check(self, candidates: bool) -> None:
+        """Measure; of candidates keep the states that are the best yet."""
         stack = self.stack
         train_loss = stack.loss().tolist() if stack.steps else [math.nan] * len(self.present)
         sets = torch.tensor([member.rows for member in stack.members])
@@ -154,7 +172,7 @@ class _Course:
         for position, n in enumerate(self.present):
             if not math.isfinite(val_loss[position]) or (stack.steps and not math.isfinite(train_loss[position])):
                 self.diverged.add(n)
-            elif val_loss[position] < self.least[n] and n not in self.diverged:
+            elif candidates and val_loss[position] < self.least[n] and n not in self.diverged:
                 self.least[n], self._best_step[n] = val_loss[position], stack.steps
                 better.append(position)
         if better:

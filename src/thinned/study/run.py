@@ -13,7 +13,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
+
 from ..fit.loop import batch_size
+from ..fit.stacked_training import resolution
 from . import results
 from .answer.caution import cautions, listed_failures
 from .answer.conclude import Conclusion, conclude
@@ -32,7 +35,7 @@ from .options import METRIC_NAMES, Options
 from .record import Study
 from .search.chooser import PLAIN, Chooser, ValidationFigures
 from .search.grid import PS, WEIGHT_DECAYS, Grid
-from .trial.baseline import BaselineName, baselines
+from .trial.baseline import Answers, BaselineName, constant, linear, tree
 from .trial.config import Config, Recipe, Unit
 from .trial.fold import Fold
 from .trial.outcome import still_holds
@@ -45,8 +48,6 @@ MAX_STEPS = 12_700  # seven cycles, the first of 100 steps
 TABLE_HIDDEN, IMAGE_HIDDEN = (128, 128), (256, 256)
 TABLE_SEEDS, IMAGE_SEEDS = 20, 5
 FEWEST_SEEDS = 2  # of an outer split
-BASELINE_SEEDS = 5  # baselines are fitted on so many seeds' rows, or two of each outer split
-LEAST_LOSS = 1e-4  # a metric of 0 on validation rows counts as this
 STACKED = 150_000  # weights: networks up to this size are trained many at a time
 
 
@@ -205,6 +206,7 @@ class _Running:
                     raise StudyError(
                         f"{self.options.out}: no answer yet: {len(self.finished):,} runs are finished and kept. Give "
                         "the same command again to go on, with a larger --budget if it had one."
+                        + "".join(f" {said}" for said in listed_failures(self.failed)[:1])
                     )
                 self._say("training the networks to take away again, for their weights")
                 weights = self._weights(found)
@@ -236,6 +238,8 @@ class _Running:
                 self._say(f"training {unit.level.name}")
             if deadline is not None and clock.monotonic() >= deadline:
                 return False
+            if not self.finished:
+                return True  # every unit of the first round has failed, and so would the others
         return True
 
     def _reserve(self) -> float:
@@ -270,26 +274,31 @@ class _Running:
         for config, outcome in self.finished.items():
             if config.seed >= self.seeds:
                 continue
+            fold = self.folds[config.seed]
+            alike = resolution(torch.from_numpy(fold.y_val)[None])
             if self.metric in ERRORS.values():
-                found[config] = max(outcome.val.loss, LEAST_LOSS)
+                found[config] = max(outcome.val.loss, alike)
             else:
-                fold = self.folds[config.seed]
                 rows = METRICS[self.metric].rows(outcome.val_output, fold.y_val, fold.scale)
-                found[config] = max(float(rows.mean()), LEAST_LOSS)
+                found[config] = max(float(rows.mean()), alike)
         return found
 
     def _baselines(self) -> dict[BaselineName, dict[int, Answered]]:
-        """Other models' answers by name and seed, on a few seeds of each outer split."""
+        """Other models' answers by name and seed. A tree's settings are sought on each outer split's first seed."""
         outer = self.size.outer
-        seeds = range(min(self.seeds, BASELINE_SEEDS if outer == 1 else 2 * outer))
         found: dict[BaselineName, dict[int, Answered]] = {}
-        units = [Unit(PLAIN, (), (seed,)) for seed in seeds]
-        for unit, done in self.pool.map(_fit_baselines, units):
-            if isinstance(done, Failed):
-                self.failed[f"other models on seed {unit.seeds[0]}"] = done.reason
-                continue
-            for name, answered in done.items():
-                found.setdefault(name, {})[unit.seeds[0]] = answered
+        trees: dict[int, Answers] = {}
+        for seeds in (range(outer), range(outer, self.seeds)):
+            units = [Unit(PLAIN, (), (seed,)) for seed in seeds]
+            for unit, done in self.pool.map(partial(_fit_baselines, trees=dict(trees), outer=outer), units):
+                [seed] = unit.seeds
+                if isinstance(done, Failed):
+                    self.failed[f"other models on seed {seed}"] = done.reason
+                    continue
+                for answers in done:
+                    found.setdefault(answers.name, {})[seed] = Answered(answers.val_output, answers.test_output)
+                    if answers.name == "tree":
+                        trees.setdefault(seed, answers)
         return found
 
     def _conclude(self, others: Mapping[BaselineName, Mapping[int, Answered]]) -> Conclusion | None:
@@ -427,9 +436,13 @@ def _opened(data: str | Path | None, options: Options) -> Dataset:
     return open_data(path, options.target, options.task, options.groups, options.time, options.test)
 
 
-def _fit_baselines(unit: Unit, folds: Mapping[int, Fold], recipe: Recipe) -> dict[BaselineName, Answered]:
-    """Work for the pool: the baselines on the rows of the unit's seed."""
-    return {found.name: Answered(found.val_output, found.test_output) for found in baselines(folds[unit.seeds[0]])}
+def _fit_baselines(
+    unit: Unit, folds: Mapping[int, Fold], recipe: Recipe, trees: Mapping[int, Answers], outer: int
+) -> list[Answers]:
+    """Work for the pool: the other models on the rows of the unit's seed, as the tree of its outer split's first."""
+    [seed] = unit.seeds
+    fold = folds[seed]
+    return [constant(fold), linear(fold), tree(fold, trees.get(seed % outer))]
 
 
 def _weights_of(

@@ -32,8 +32,8 @@ _OLDER = "best.safetensors"
 _ARRAYS = ("fill", "mean", "scale", "gaps")
 _RESIDUALS = "residuals"
 SCHEDULE = (
-    "cycles of 100, 200, 400, ... steps; in each a tenth of the steps linearly up, then linearly down to 0; the state "
-    "with the least validation loss is kept"
+    "cycles of 100, 200, 400, ... steps; in each a tenth of the steps linearly up, then linearly down to 0; of the "
+    "states at their ends the one with the least validation loss is kept"
 )
 
 

@@ -107,9 +107,11 @@ class Chooser:
         return self._tried[level]
 
     def at_edge(self, level: Level) -> bool:
-        """Whether the chosen learning rate is the least or the largest that was tried, among several."""
-        lrs = self.lrs(level)
-        return len(lrs) > 1 and self.lr(level) in (lrs[0], lrs[-1])
+        """Whether the loss still falls towards the least or the largest learning rate that was tried."""
+        if self.lr(level) is None or len(self.lrs(level)) < 2:
+            return False
+        losses = self._row(level)[1]
+        return _falls(losses) or _falls(losses[::-1])
 
     def configs(self, level: Level) -> list[Config]:
         """The level's finished runs at its learning rate, by seed."""
@@ -136,11 +138,11 @@ class Chooser:
         for _ in range(2 * WIDENINGS):
             if self._open([Config(level, lr, seed) for lr in lrs for seed in self.searching]):
                 break
-            at = int(np.argmin(self._row(level, lrs)[1]))
+            losses = self._row(level, lrs)[1]
             added = len(lrs) - len(self.grid.lrs)
-            if at == 0 and added < WIDENINGS:
+            if _falls(losses) and added < WIDENINGS:
                 lrs = (below(lrs), *lrs)
-            elif at == len(lrs) - 1 and added < WIDENINGS and above(lrs) <= self.grid.lr_limit:
+            elif _falls(losses[::-1]) and added < WIDENINGS and above(lrs) <= self.grid.lr_limit:
                 lrs = (*lrs, above(lrs))
             else:
                 break
@@ -261,6 +263,11 @@ class Chooser:
 
     def _open(self, configs: Iterable[Config]) -> list[Config]:
         return [config for config in configs if config not in self._losses]
+
+
+def _falls(losses: np.ndarray) -> bool:
+    """Whether the first loss is the least, by 1 % of the second: towards a flat end nothing is to be had."""
+    return bool(losses[0] == losses.min() and losses[0] < 0.99 * losses[1])
 
 
 def _far_apart(levels: list[Level]) -> list[Level]:
