@@ -14,7 +14,7 @@ from .cycles import cycles
 from .denormals import denormals_as_zeros
 from .stack import Member, Stack, squared_error
 
-GAIN = 0.01  # a member goes on while a cycle lowers its least validation loss by this share
+GAIN = 0.02  # a member goes on while a cycle lowers its least validation loss by this share
 LEAST_VALUE = 1e-5  # of a mean squared error: lower ones are alike
 LEAST_ROWS = 0.25  # of a Brier score: lower ones, as of so many wrong rows, are alike
 RACE_FROM = 700  # steps
@@ -65,11 +65,11 @@ def train_stack(
     at the cycles' ends, where the rate has come down to 0, and the first weights, that with the least is kept: in
     between, a state can be good by luck, and the more so the higher the rate. At the end of a cycle a member leaves
     - as "diverged" if a loss of its was no finite number;
-    - as "converged" if the cycle lowered its least validation loss by 1 % or less, or
-      it is so low that lower ones are alike (`resolution`). The first cycle, and one that is
-      cut short, say nothing;
-    - as "raced" if, from step 700 on, the mean least loss of the members with its learning rate, gone ones included, is
-      more than 1.25 times that of the best learning rate;
+    - as "converged" if the cycle lowered the least validation loss of its learning rate, the mean over the rate's
+      members, by 2 % or less, or this is so low that lower ones are alike (`resolution`). The first cycle, and one that
+      is cut short, say nothing;
+    - as "raced" if, from step 700 on, this mean is more than 1.25 times that of the best rate, or no lower than that of
+      a rate whose members left at an earlier cycle's end;
     - as "steps" at `max_steps`.
 
     Arguments:
@@ -99,15 +99,14 @@ def train_stack(
                 course.stack.step(cycle.lr_share(step))
                 if step + 1 in checks:
                     course.check(candidates=step + 1 == cycle.end)
-        judged = cycle.whole and cycle.start > 0
-        behind = (
-            _rates_behind(members, [max(loss, alike) for loss in course.least]) if cycle.end >= RACE_FROM else set()
-        )
+        rates = _Rates(members, before, course.least, {members[n].lr for n in course.present}, alike)
+        converged = rates.converged() if cycle.whole and cycle.start > 0 else set()
+        behind = rates.behind() if cycle.end >= RACE_FROM else set()
         ended: dict[int, EndOfTraining] = {}
         for n in course.present:
             if n in course.diverged:
                 ended[n] = "diverged"
-            elif judged and (before[n] - course.least[n] <= GAIN * before[n] or course.least[n] <= alike):
+            elif members[n].lr in converged:
                 ended[n] = "converged"
             elif members[n].lr in behind:
                 ended[n] = "raced"
@@ -132,13 +131,47 @@ def resolution(y_val: Tensor) -> float:
     return LEAST_ROWS / y_val.shape[1] if y_val.dtype == torch.int64 else LEAST_VALUE
 
 
-def _rates_behind(members: Sequence[Member], least: Sequence[float]) -> set[float]:
-    """The learning rates whose members' mean least loss is far above that of the best rate."""
-    losses: dict[float, list[float]] = {}
-    for member, loss in zip(members, least, strict=True):
-        losses.setdefault(member.lr, []).append(loss)
-    means = {lr: math.fsum(values) / len(values) for lr, values in losses.items()}
-    return {lr for lr, mean in means.items() if mean > BEHIND * min(means.values())}
+class _Rates:
+    """The learning rates at a cycle's end, each by the mean least loss of its members, gone ones included.
+
+    Arguments:
+        before, now: each member's least loss before the cycle and after it.
+        present: the rates that are still under way.
+        alike: losses below it are alike.
+    """
+
+    def __init__(
+        self,
+        members: Sequence[Member],
+        before: Sequence[float],
+        now: Sequence[float],
+        present: Collection[float],
+        alike: float,
+    ) -> None:
+        self._before, self._now = self._means(members, before, alike), self._means(members, now, alike)
+        self._present, self._alike = set(present), alike
+
+    def converged(self) -> set[float]:
+        """Those to which the cycle brought less than 2 %, or that are as low as can be told."""
+        return {
+            lr
+            for lr in self._present
+            if self._before[lr] - self._now[lr] <= GAIN * self._before[lr] or self._now[lr] <= self._alike
+        }
+
+    def behind(self) -> set[float]:
+        """Those far above the best, and those that have not caught up in twice the steps that another needed."""
+        best = min(self._now.values())
+        gone = [loss for lr, loss in self._now.items() if lr not in self._present]
+        finished = min(gone, default=math.inf)
+        return {lr for lr in self._present if self._now[lr] > BEHIND * best or self._now[lr] >= finished}
+
+    @staticmethod
+    def _means(members: Sequence[Member], losses: Sequence[float], alike: float) -> dict[float, float]:
+        by_rate: dict[float, list[float]] = {}
+        for member, loss in zip(members, losses, strict=True):
+            by_rate.setdefault(member.lr, []).append(max(loss, alike))
+        return {lr: math.fsum(values) / len(values) for lr, values in by_rate.items()}
 
 
 class _Course:

@@ -20,6 +20,7 @@ from .grid import WIDENINGS, WIDER_PS, Grid, above, below
 from .smooth import smooth
 
 PLAIN = Level("dropout")
+ALIKE = 1.02  # losses of learning rates whose ratio is below it are alike
 
 
 @dataclass(frozen=True)
@@ -94,11 +95,15 @@ class Chooser:
         return with_inputs if noisy <= plain else None
 
     def lr(self, level: Level) -> float | None:
-        """The learning rate with the least smoothed loss; None before the level's search is done."""
+        """The largest learning rate whose smoothed loss is within 2 % of the least; None before the search is done.
+
+        The largest of those that are alike, because it takes the fewest steps.
+        """
         if self._open(self._searched(level)):
             return None
         lrs, losses = self._row(level)
-        return lrs[int(np.argmin(losses))]
+        least = losses.min()
+        return max(lr for lr, loss in zip(lrs, losses, strict=True) if loss <= ALIKE * least or loss == least)
 
     def lrs(self, level: Level) -> tuple[float, ...]:
         """The learning rates that a level is tried at: the grid, widened at an end where the best one lies."""
@@ -140,7 +145,7 @@ class Chooser:
                 break
             losses = self._row(level, lrs)[1]
             added = len(lrs) - len(self.grid.lrs)
-            if _falls(losses) and added < WIDENINGS:
+            if _falls(losses) and lrs[0] == self.grid.lrs[0]:
                 lrs = (below(lrs), *lrs)
             elif _falls(losses[::-1]) and added < WIDENINGS and above(lrs) <= self.grid.lr_limit:
                 lrs = (*lrs, above(lrs))
@@ -266,8 +271,8 @@ class Chooser:
 
 
 def _falls(losses: np.ndarray) -> bool:
-    """Whether the first loss is the least, by 1 % of the second: towards a flat end nothing is to be had."""
-    return bool(losses[0] == losses.min() and losses[0] < 0.99 * losses[1])
+    """Whether the first loss is clearly the least: towards a flat end nothing is to be had."""
+    return bool(losses[0] == losses.min() and ALIKE * losses[0] < losses[1])
 
 
 def _far_apart(levels: list[Level]) -> list[Level]:
