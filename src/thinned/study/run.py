@@ -44,7 +44,8 @@ from .trial.prepared import prepared
 from .trial.range_test import range_test
 from .trial.unit import State, train_unit, weights_again
 
-MAX_STEPS = 12_700  # seven cycles, the first of 100 steps
+MAX_STEPS = 12_700  # seven cycles, the first of 100 steps,
+MAX_EPOCHS = 1_000  # but no more passes than this over a small table
 TABLE_HIDDEN, IMAGE_HIDDEN = (128, 128), (256, 256)
 TABLE_SEEDS, IMAGE_SEEDS = 20, 5
 FEWEST_SEEDS = 2  # of an outer split
@@ -106,7 +107,8 @@ def run_study(
         lrs: learning rates to try, widened where the best is at an end; one alone is taken as given. None means what a
             range test proposes.
         weight_decays: strengths of the weight decay to try, alone and beside the best p.
-        epochs: the most passes over the training rows; None means 12,700 steps. Training ends by itself before.
+        epochs: the most passes over the training rows; None means 1,000, and 12,700 steps. Training ends by itself
+            before.
         hidden: units of each hidden layer; None means 128, 128 for tables and 256, 256 for images.
         train_rows: how many rows to train on; None means 1,000 images, or 55 % of a table.
         metric: what decides, a name of `thinned.study.answer.metric.METRICS`; None means error, or RMSE.
@@ -172,7 +174,8 @@ class _Running:
             options.seeds or (IMAGE_SEEDS if self.data.pixels else TABLE_SEEDS), FEWEST_SEEDS * self.size.outer
         )
         batch = batch_size(self.size.train)
-        steps = MAX_STEPS if options.epochs is None else options.epochs * -(-self.size.train // batch)
+        an_epoch = -(-self.size.train // batch)
+        steps = min(MAX_STEPS, MAX_EPOCHS * an_epoch) if options.epochs is None else options.epochs * an_epoch
         hidden = options.hidden or (IMAGE_HIDDEN if self.data.pixels else TABLE_HIDDEN)
         self.recipe = Recipe(options.seed, hidden, batch, steps)
         self.versions = {name: version(name) for name in ("thinned", "torch", "numpy", "scikit-learn", "optuna")}
