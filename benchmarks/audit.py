@@ -3,7 +3,7 @@
     python -m benchmarks.tables FOLDER ...           # the tables
     python -m benchmarks.audit FOLDER --out audit.md # and the digits; a set that was interrupted goes on
     python -m benchmarks.audit FOLDER --seed 1 --studies FOLDER/seed-1 --compare FOLDER/studies
-    python -m benchmarks.audit FOLDER --epochs 20000 --studies FOLDER/long --compare FOLDER/studies
+    python -m benchmarks.audit FOLDER --epochs 10000 --studies FOLDER/long --compare FOLDER/studies
 
 With `--compare`, it says where a clear difference to p = 0 (its 95 % interval excludes 0) has the other sign in the
 other set of studies, and whether it is clear there too.
