@@ -19,7 +19,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from ..study.answer.speech import Speech
     from ..study.record import Estimate, LevelResult, Study
-    from ..study.run import Progress
+    from ..study.underway import Progress
 
 INTERRUPTED = 130  # what a shell expects of a program that Ctrl-C ended
 LINE_EVERY = 10.0  # seconds between lines of progress where there is no terminal
