@@ -17,13 +17,13 @@ import pytest
 import torch
 from scipy.special import entr
 from sklearn.datasets import load_diabetes
+from thinned.study.network.ensemble import Member, residuals_of, temperature_of
 from torch.nn import functional
 from typer.testing import Result
 
 from thinned.fit.perceptron import Perceptron
 from thinned.study import Dataset, load
 from thinned.study.data.prepare import fit
-from thinned.study.network.ensemble import Member, residuals_of, temperature_of
 from thinned.study.network.files import save
 from thinned.study.network.model import EnsembleMember
 from thinned.study.trial.config import Level, Recipe

@@ -1,7 +1,8 @@
 """What a study leaves on disk, as data: `study/` writes these records, `study/report/` reads them and nothing else.
 
 A folder holds `study.json` (a `Study`), `runs.csv` (one `Run` a row), `curves.csv` (one `Point` a row), `range.csv`
-(one `RangePoint` a row) and `activations.npz`. Shares are fractions in [0, 1] here; pages and words turn them into percent.
+(one `RangePoint` a row) and `activations.npz`. Shares are fractions in [0, 1] here; pages and words turn
+them into percent.
 """
 
 from __future__ import annotations

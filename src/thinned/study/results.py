@@ -16,9 +16,9 @@ from ..noise import fold_in
 from ..replaced_file import replace_file
 from .answer.conclude import Conclusion
 from .answer.standing import Answered, tempered_nll
+from .answer.together import Member, residuals_of, temperature_of
 from .data.dataset import Dataset
 from .data.prepare import Preparation
-from .network.ensemble import Member, residuals_of, temperature_of
 from .network.files import save
 from .network.model import EnsembleMember
 from .record import Point, RangePoint, Run, Study

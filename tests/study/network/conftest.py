@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from thinned.study.network.ensemble import Member
+from thinned.study.answer.together import Member
 from thinned.study.trial.fold import Fold
 
 Split = Callable[[NDArray[np.float64], NDArray[np.float64], int], tuple[list[Member], list[NDArray[np.float64]]]]

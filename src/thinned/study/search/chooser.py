@@ -246,7 +246,6 @@ class Chooser:
             return [Level("dropout", p) for p in ps[max(at - 1, 0) : at + 2]]
         if level.arm == "input":
             return [level]
-        decays = (level.weight_decay,)
         row = sorted({*self.grid.weight_decays, level.weight_decay})
         at = row.index(level.weight_decay)
         decays = tuple(row[max(at - 1, 0) : at + 2])

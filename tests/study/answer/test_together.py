@@ -13,7 +13,7 @@ from scipy.special import softmax
 from scipy.stats import norm
 from sklearn.datasets import load_diabetes
 
-from thinned.study.network.ensemble import (
+from thinned.study.answer.together import (
     Member,
     combined,
     offsets,

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax, logsumexp
 
 from ..trial.fold import Fold
+from . import temperature as scaling
 
 Values = NDArray[np.float64]
 
@@ -87,10 +88,8 @@ def temperature_of(members: Sequence[Member]) -> float:
     """The one temperature of the members' mean, fitted on out-of-fold answers; 1 for numbers."""
     if not members[0].fold.outputs:
         return 1.0
-    from ..answer.temperature import fit
-
     found = out_of_fold(members)
-    return float(fit(found.output, found.y.astype(np.int64)))
+    return float(scaling.fit(found.output, found.y.astype(np.int64)))
 
 
 def residuals_of(members: Sequence[Member]) -> Values:
