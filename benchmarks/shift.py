@@ -21,10 +21,10 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from thinned.study.digits import digits
 from torch import Tensor, nn
 
 import thinned
+from thinned.study.data.digits import digits
 from thinned.uncertainty.scores import class_scores
 
 from .harness import RESULTS, Row, machine, record

@@ -96,12 +96,12 @@ def study(
 ) -> None:
     """Does dropout help on these data, at which p, and what should be used?"""
     from ..study.error import StudyError
-    from ..study.options import Options, numbers, seconds_of, sizes_of
+    from ..study.options import StudyOptions, numbers, seconds_of, sizes_of
 
     console, complaints = Console(), Console(stderr=True)
     progress = _Shown(console)
     try:
-        options = Options(
+        options = StudyOptions(
             target=target,
             task=None if task is None else task.value,
             groups=groups,

@@ -82,7 +82,7 @@ class Estimate(_Record):
     high: float
 
 
-class Calibration(_Record):
+class CalibrationEstimate(_Record):
     """The expected calibration error (15 bins), with an interval, and what a perfect predictor would show here."""
 
     value: float
@@ -110,7 +110,7 @@ class LevelResult(_Record):
     nll: float
     nll_tempered: float  # with one temperature a network, fitted on its validation rows
     temperature: float
-    calibration: Calibration | None  # None below 1,000 test rows, and for regression
+    calibration: CalibrationEstimate | None  # None below 1,000 test rows, and for regression
     val_loss: float
     val_nll: float
     steps: float  # median over seeds of the step whose state is kept

@@ -9,7 +9,7 @@ from typing import Any
 
 from .data.dataset import Dataset
 from .finish import finish, write_runs
-from .options import Options
+from .options import StudyOptions
 from .record import Study
 from .underway import Progress, Underway
 
@@ -75,7 +75,7 @@ def run_study(
         StudyError: data, options or a folder that can't be used, and nothing has been written.
         KeyboardInterrupt: Ctrl-C. What is finished is in `out`, and the same call goes on from there.
     """
-    options = Options(
+    options = StudyOptions(
         target=target,
         task=task,
         groups=groups,
@@ -98,7 +98,7 @@ def run_study(
     return study(data, options, watch)
 
 
-def study(data: str | Path | Dataset | None, options: Options, watch: Callable[[Progress], None]) -> Study:
+def study(data: str | Path | Dataset | None, options: StudyOptions, watch: Callable[[Progress], None]) -> Study:
     """`run_study` with its options in one."""
     with tempfile.TemporaryDirectory(prefix="thinned-study-") as scratch:
         underway = Underway(data, options, Path(scratch), watch)

@@ -22,7 +22,7 @@ from .data.prepare import Preparation
 from .data.source import checked, open_data
 from .error import StudyError
 from .keep.journal import Journal
-from .options import METRIC_NAMES, Options
+from .options import METRIC_NAMES, StudyOptions
 from .search.chooser import Chooser, ValidationFigures
 from .search.grid import PS, WEIGHT_DECAYS, Grid
 from .trial.config import Config, Recipe
@@ -54,7 +54,7 @@ class Underway:
     """A study that goes on: its data, what is wanted, and what is finished."""
 
     def __init__(
-        self, data: str | Path | Dataset | None, options: Options, scratch: Path, watch: Callable[[Progress], None]
+        self, data: str | Path | Dataset | None, options: StudyOptions, scratch: Path, watch: Callable[[Progress], None]
     ) -> None:
         self.start = clock.monotonic()
         self.options, self.watch = options, watch
@@ -202,6 +202,6 @@ class Underway:
         }
 
 
-def _opened(data: str | Path | None, options: Options) -> Dataset:
+def _opened(data: str | Path | None, options: StudyOptions) -> Dataset:
     path = None if data is None else Path(data)
     return open_data(path, options.target, options.task, options.groups, options.time, options.test)

@@ -19,7 +19,7 @@ from .power import rows_needed, seeds_needed, smallest_effect
 from .simplest import Tried, simplest
 from .speech import name
 from .standing import ERRORS, NLL_TEMPERED, Answered, Standing, Trained, estimate, summed_up
-from .together import Member, combined, temperature_of
+from .together import SeedNetwork, combined, temperature_of
 from .verdict import margin, runs
 
 BESIDE: tuple[Arm, ...] = ("decay", "both", "input")
@@ -290,7 +290,7 @@ def _nested(
 
 def _together(item: Trained, folds: Mapping[int, Fold]) -> tuple[float | None, float | None, float]:
     """Error and NLL of the members' mean on the test rows, where all are new to all of them, and the temperature."""
-    members = [Member(folds[run.config.seed], run.val_output, run.test_output) for run in item.runs]
+    members = [SeedNetwork(folds[run.config.seed], run.val_output, run.test_output) for run in item.runs]
     temperature = temperature_of(members)
     if len(item.outcomes) > 1:
         return None, None, temperature

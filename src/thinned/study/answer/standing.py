@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ..record import Calibration, Estimate, LevelResult
+from ..record import CalibrationEstimate, Estimate, LevelResult
 from ..trial.config import Level
 from ..trial.fold import Fold
 from ..trial.outcome import Outcome
@@ -169,7 +169,7 @@ def summed_up(trained: Trained, plain: Trained | None, task: str, metric: str) -
     )
 
 
-def _calibration(standing: Standing) -> Calibration | None:
+def _calibration(standing: Standing) -> CalibrationEstimate | None:
     """Of all networks on their test rows, raw; None with outer splits, whose test sets are small."""
     if len(standing.splits) > 1:
         return None
@@ -178,7 +178,7 @@ def _calibration(standing: Standing) -> Calibration | None:
     found = calibration_error([split[seed].test_output for seed in sorted(split)], truth)
     if found is None:
         return None
-    return Calibration(value=found.value, low=found.low, high=found.high, perfect=found.honest)
+    return CalibrationEstimate(value=found.value, low=found.low, high=found.high, perfect=found.honest)
 
 
 def estimate(found: Interval) -> Estimate:
