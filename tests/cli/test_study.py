@@ -142,6 +142,7 @@ def test_the_records_are_whole(classified: tuple[Path, Result]) -> None:
         assert float(arrays["p"]) == 0.3
 
 
+@pytest.mark.long
 def test_the_networks_predict_the_same_in_another_process(classified: tuple[Path, Result], tumours: Path) -> None:
     out, _ = classified
     frame = pd.read_csv(tumours).drop(columns="target")
@@ -165,6 +166,7 @@ def test_predicts_from_missing_unknown_and_array_rows(classified: tuple[Path, Re
     assert np.array_equal(model.predict_proba(frame), model.predict_proba(frame.to_numpy(dtype=object)))
 
 
+@pytest.mark.long
 def test_regression_speaks_the_targets_units(regressed: tuple[Path, Result]) -> None:
     out, result = regressed
     assert result.exit_code == 0, result.output
@@ -177,29 +179,31 @@ def test_regression_speaks_the_targets_units(regressed: tuple[Path, Result]) -> 
     assert np.sqrt(np.mean((load(out).predict(frame) - frame["target"]) ** 2)) < 250
 
 
-def test_more_seeds_rates_or_steps_run_nothing_again(
-    thinned: Thinned, small: list[str], classified: tuple[Path, Result], tumours: Path, tmp_path: Path
-) -> None:
-    """The first call again trains nothing; another p and more seeds train what is new, and old numbers stay."""
-    out, command = tmp_path / "study", ["study", tumours, "--target", "target", "-o", tmp_path / "study", *small]
-    assert thinned(*command, "--seeds", "2").exit_code == 0
-    before, first = trials(out), numbers(out)
+@pytest.mark.long
+def test_more_seeds_rates_or_steps_run_nothing_again(thinned: Thinned, tumours: Path, tmp_path: Path) -> None:
+    """The same call again trains nothing; more seeds and another p train what is new, and old numbers stay."""
+    out = tmp_path / "study"
+    options = ["--hidden", "8", "--weight-decay", "0.5", "--lr", "0.01", "--jobs", "1", "-o", out]
+
+    def grown(seeds: int, ps: str, epochs: int = 3) -> pd.DataFrame:
+        more = ["--seeds", str(seeds), "--p", ps, "--epochs", str(epochs)]
+        assert thinned("study", tumours, "--target", "target", *options, *more).exit_code == 0
+        return numbers(out)
+
+    first = grown(2, "0.3")
     arrays = {path: path.stat().st_mtime_ns for path in (out / "arrays").iterdir()}
-
-    def still_there() -> bool:
-        return all(path.stat().st_mtime_ns == then for path, then in arrays.items())
-
-    assert thinned(*command, "--seeds", "2").exit_code == 0
-    assert trials(out) == before
-    pd.testing.assert_frame_equal(numbers(out), first, check_exact=True)
-    assert thinned(*command, "--p", "0.1,0.3").exit_code == 0
-    grown = numbers(out)
-    assert trials(out) == len(grown) > before
-    assert still_there()
+    assert trials(out) == len(first)
+    pd.testing.assert_frame_equal(grown(2, "0.3"), first, check_exact=True)
+    assert trials(out) == len(first)
+    for seeds, ps in ((4, "0.3"), (4, "0.1,0.3"), (7, "0.1,0.3")):
+        now = grown(seeds, ps)
+        assert trials(out) == len(now) > len(first)  # no run stands twice
+        same = now[now["run"].isin(first["run"])].drop(columns="chosen_lr").reset_index(drop=True)
+        pd.testing.assert_frame_equal(same, first.drop(columns="chosen_lr").reset_index(drop=True), check_exact=True)
     assert study_in(out).ps == [0.0, 0.1, 0.3]
-    both = first.merge(grown, on="run")
-    assert len(both) == len(first)
-    assert (both["val_loss_x"] == both["val_loss_y"]).all()
+    assert all(path.stat().st_mtime_ns == then for path, then in arrays.items())
+    assert len(grown(7, "0.1,0.3", epochs=6)) == len(now)  # all had run out of steps, and are trained anew
+    assert trials(out) == 2 * len(now)
 
 
 def fails_once(failing: str) -> Callable[..., list[Outcome]]:
@@ -211,6 +215,7 @@ def fails_once(failing: str) -> Callable[..., list[Outcome]]:
     return train
 
 
+@pytest.mark.long
 def test_a_unit_that_fails_is_one_failure_with_its_reason(
     thinned: Thinned, small: list[str], tumours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -240,6 +245,7 @@ def test_where_every_unit_fails_there_is_no_answer(
     assert "failed: FloatingPointError: the loss was no number" in said(result)
 
 
+@pytest.mark.long
 def test_npz_and_the_task_option(thinned: Thinned, small: list[str], tmp_path: Path) -> None:
     """150 rows: every row is a test row once, in one of four outer splits."""
     x, y = load_iris(return_X_y=True)
@@ -252,6 +258,7 @@ def test_npz_and_the_task_option(thinned: Thinned, small: list[str], tmp_path: P
     assert load(tmp_path / "out").predict(x).dtype == np.int64
 
 
+@pytest.mark.long
 def test_rows_of_another_file_are_the_test_rows(
     thinned: Thinned, small: list[str], tumours: Path, tmp_path: Path
 ) -> None:  # fmt: skip
@@ -374,6 +381,7 @@ def test_ctrl_c_keeps_what_is_finished_and_the_same_command_goes_on(
     assert (out / "curves.csv").read_bytes() == (uninterrupted / "curves.csv").read_bytes()
 
 
+@pytest.mark.long
 def test_another_seed_gives_other_numbers(
     thinned: Thinned, small: list[str], tumours: Path, tmp_path: Path, classified: tuple[Path, Result]
 ) -> None:
@@ -384,6 +392,7 @@ def test_another_seed_gives_other_numbers(
     assert (both["val_nll_x"] != both["val_nll_y"]).all()
 
 
+@pytest.mark.long
 def test_from_python_the_numbers_are_the_same(
     tumours: Path, tmp_path: Path, classified: tuple[Path, Result]
 ) -> None:  # fmt: skip
@@ -503,7 +512,7 @@ def test_a_wrong_file_is_one_clear_error_and_nothing_is_written(
         (["--jobs", "0"], "`--jobs` must be at least 1"),
         (["--seed", "-1"], "`--seed` must be"),
         (["--train-rows", "5000"], "`--train-rows`"),
-        (["--target", "label"], "are for a data file"),
+        (["--target", "label"], "`--target`: for a data file, not for images"),
     ],
 )
 def test_a_wrong_option_is_one_clear_error_and_nothing_is_written(

@@ -66,8 +66,8 @@ def train_stack(
     between, a state can be good by luck, and the more so the higher the rate. At the end of a cycle a member leaves
     - as "diverged" if a loss of its was no finite number;
     - as "converged" if the cycle lowered the least validation loss of its learning rate, the mean over the rate's
-      members, by 2 % or less, or this is so low that lower ones are alike (`resolution`). The first cycle, and one that
-      is cut short, say nothing;
+      members, by 2 % or less, or by a quarter of what is alike anyway (`resolution`). The first cycle, and one that is
+      cut short, say nothing;
     - as "raced" if, from step 700 on, this mean is more than 1.25 times that of the best rate, or no lower than that of
       a rate whose members left at an earlier cycle's end;
     - as "steps" at `max_steps`.
@@ -152,11 +152,11 @@ class _Rates:
         self._present, self._alike = set(present), alike
 
     def converged(self) -> set[float]:
-        """Those to which the cycle brought less than 2 %, or that are as low as can be told."""
+        """Those to which the cycle brought less than 2 %, or less than can be told."""
         return {
             lr
             for lr in self._present
-            if self._before[lr] - self._now[lr] <= GAIN * self._before[lr] or self._now[lr] <= self._alike
+            if self._before[lr] - self._now[lr] <= max(GAIN * self._before[lr], self._alike / 4)
         }
 
     def behind(self) -> set[float]:

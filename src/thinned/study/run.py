@@ -59,7 +59,8 @@ def run_study(
         lrs: learning rates to try, widened where the best is at an end; one alone is taken as given. None means what a
             range test proposes.
         weight_decays: strengths of the weight decay to try, alone and beside the best p.
-        epochs: the most passes over the training rows; None means 12,700 steps. Training ends by itself before.
+        epochs: the most passes over the training rows; None means 1,000, and 12,700 steps. Training ends by itself
+            before.
         hidden: units of each hidden layer; None means 128, 128 for tables and 256, 256 for images.
         train_rows: how many rows to train on; None means 1,000 images, or 55 % of a table.
         metric: what decides, a name of `thinned.study.answer.metric.METRICS`; None means error, or RMSE.

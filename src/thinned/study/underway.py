@@ -33,7 +33,8 @@ from .trial.prepared import prepared
 from .trial.range_test import range_test
 from .trial.unit import train_unit
 
-MAX_STEPS = 12_700  # seven cycles, the first of 100 steps
+MAX_STEPS = 12_700  # seven cycles, the first of 100 steps,
+MAX_EPOCHS = 1_000  # but no more passes than this over a small table
 TABLE_HIDDEN, IMAGE_HIDDEN = (128, 128), (256, 256)
 TABLE_SEEDS, IMAGE_SEEDS = 20, 5
 FEWEST_SEEDS = 2  # of an outer split
@@ -71,7 +72,8 @@ class Underway:
             options.seeds or (IMAGE_SEEDS if self.data.pixels else TABLE_SEEDS), FEWEST_SEEDS * self.size.outer
         )
         batch = batch_size(self.size.train)
-        steps = MAX_STEPS if options.epochs is None else options.epochs * -(-self.size.train // batch)
+        an_epoch = -(-self.size.train // batch)
+        steps = min(MAX_STEPS, MAX_EPOCHS * an_epoch) if options.epochs is None else options.epochs * an_epoch
         hidden = options.hidden or (IMAGE_HIDDEN if self.data.pixels else TABLE_HIDDEN)
         self.recipe = Recipe(options.seed, hidden, batch, steps)
         self.versions = {name: version(name) for name in ("thinned", "torch", "numpy", "scikit-learn", "optuna")}
