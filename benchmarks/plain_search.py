@@ -14,7 +14,9 @@ import argparse
 import json
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -61,7 +63,7 @@ def trained(setting: Setting, fold: Fold, seed: int) -> tuple[float, float]:
         torch.from_numpy, (fold.x_train, fold.y_train, fold.x_val, fold.y_val, fold.x_test, fold.y_test)
     )
     sizes = [x.shape[1], *[setting.width] * setting.layers]
-    layers = [m for a, b in zip(sizes, sizes[1:], strict=False) for m in (nn.Linear(a, b), nn.ReLU())]
+    layers = [m for a, b in pairwise(sizes) for m in (nn.Linear(a, b), nn.ReLU())]
     net = nn.Sequential(*layers, nn.Linear(sizes[-1], fold.outputs or 1))
     optimiser = torch.optim.AdamW(net.parameters(), setting.lr, weight_decay=0.0)
     steps, step = setting.epochs * -(-len(x) // setting.batch), 0
@@ -107,7 +109,7 @@ def main() -> None:
     record = json.loads((arguments.study / "study.json").read_text())
     data = open_data(arguments.data, arguments.target, record["task"])
     size = sizes(data)
-    folds = [prepared(data, parts(data, size, record["seed"], seed)) for seed in range(SEEDS)]
+    folds = [prepared(data, parts(data, size, record["seed"], seed)).fold for seed in range(SEEDS)]
     start = time.perf_counter()
     found = []
     for number in range(SETTINGS):
@@ -117,18 +119,19 @@ def main() -> None:
     (loss, error), setting = min(found, key=lambda item: float(item[0][0]))
     ours = [run for run in runs(arguments.study) if run["arm"] == "dropout" and run["p"] == 0 and run["seed"] < SEEDS]
     theirs, mine = float(error), float(np.mean([run["test_error"] for run in ours]))
+    our_loss = np.mean([run["val_loss"] for run in ours])
     print(
-        f"| {record['title']} | {mine:.4g} | {theirs:.4g} | {mine / theirs - 1:+.1%} | {np.mean([r['val_loss'] for r in ours]):.4g} |"
+        f"| {record['title']} | {mine:.4g} | {theirs:.4g} | {mine / theirs - 1:+.1%} | {our_loss:.4g} |"
         f" {float(loss):.4g} | {setting} | {time.perf_counter() - start:.0f} s |"
     )
 
 
-def runs(study: Path) -> list[dict[str, float]]:
+def runs(study: Path) -> list[dict[str, Any]]:
     """The study's runs at their chosen learning rates."""
     import pandas as pd
 
     table = pd.read_csv(study / "runs.csv")
-    return table[table["chosen_lr"]].to_dict("records")
+    return [{str(name): value for name, value in row.items()} for row in table[table["chosen_lr"]].to_dict("records")]
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import thinned
-from thinned.study.digits import digits
+from thinned.study.data.digits import digits
 from thinned.uncertainty.scores import class_scores
 
 from .harness import RESULTS, Row, machine, record

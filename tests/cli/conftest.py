@@ -10,7 +10,6 @@ from typer.testing import CliRunner, Result
 
 from thinned.cli.app import app
 
-SMALL = ["--hidden", "16", "--epochs", "6", "--seeds", "2", "--p", "0.3", "--lr", "0.01", "--jobs", "1"]
 Thinned = Callable[..., Result]
 
 
@@ -22,6 +21,13 @@ def thinned() -> Thinned:
         return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
     return call
+
+
+@pytest.fixture(scope="session")
+def small() -> list[str]:
+    """Options of a study that takes a moment."""
+    options = {"--hidden": "8", "--epochs": "3", "--seeds": "4", "--p": "0.3", "--weight-decay": "0.5", "--jobs": "1"}
+    return [part for option in options.items() for part in option] + ["--lr", "0.003,0.01"]
 
 
 @pytest.fixture(scope="session")
@@ -40,32 +46,20 @@ def tumours(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def classified(thinned: Thinned, tumours: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+def classified(
+    thinned: Thinned, small: list[str], tumours: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Result]:
     """A finished study of classes, with its learning rate searched."""
     out = tmp_path_factory.mktemp("out") / "study"
-    options = [
-        "--hidden",
-        "16",
-        "--epochs",
-        "6",
-        "--seeds",
-        "3",
-        "--p",
-        "0.3",
-        "--lr",
-        "0.003",
-        "--lr",
-        "0.01",
-        "--jobs",
-        "1",
-    ]
-    return out, thinned("study", tumours, "--target", "target", "--out", out, *options)
+    return out, thinned("study", tumours, "--target", "target", "--out", out, *small)
 
 
 @pytest.fixture(scope="session")
-def regressed(thinned: Thinned, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
-    """A finished study of numbers, from Parquet."""
+def regressed(
+    thinned: Thinned, small: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Result]:  # fmt: skip
+    """A finished study of numbers, from Parquet, in four outer splits."""
     folder = tmp_path_factory.mktemp("regressed")
     load_diabetes(as_frame=True).frame.to_parquet(folder / "diabetes.parquet")
     out = folder / "study"
-    return out, thinned("study", folder / "diabetes.parquet", "--target", "target", "--out", out, *SMALL)
+    return out, thinned("study", folder / "diabetes.parquet", "--target", "target", "-o", out, *small)

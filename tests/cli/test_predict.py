@@ -22,8 +22,8 @@ from typer.testing import Result
 
 from thinned.fit.perceptron import Perceptron
 from thinned.study import Dataset, load
+from thinned.study.answer.together import SeedNetwork, residuals_of, temperature_of
 from thinned.study.data.prepare import fit
-from thinned.study.network.ensemble import Member, residuals_of, temperature_of
 from thinned.study.network.files import save
 from thinned.study.network.model import EnsembleMember
 from thinned.study.trial.config import Level, Recipe
@@ -60,7 +60,7 @@ def trained(data: Dataset, folder: Path, p: float, seeds: int, steps: int = 100)
             answer = network.eval()(torch.from_numpy(preparation(data.features.iloc[val]))).numpy()
         none = np.zeros((0, 1), dtype=np.float32)
         fold = Fold(none, y[:0], none, y[val], none, y[:0], val, val[:0], outputs, mean, scale)
-        judged.append(Member(fold, answer, none))
+        judged.append(SeedNetwork(fold, answer, none))
     folder.mkdir()
     save(
         folder,

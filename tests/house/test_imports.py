@@ -170,13 +170,22 @@ def test_the_vocabulary_needs_no_torch() -> None:
         assert "_torch" not in {parts[0] for parts in own_imports(file)}, name
 
 
-def test_report_reads_records_only() -> None:
+def test_report_reads_records_and_how_to_say_them_only() -> None:
     for file in FILES:
         if file.parts[:2] == ("study", "report"):
             for parts in own_imports(file):
-                assert parts[:2] in {("study", "record"), ("study", "report")} or parts[0] in BELOW_ALL, (
+                said = parts[:3] == ("study", "answer", "speech")
+                assert said or parts[:2] in {("study", "record"), ("study", "report")} or parts[0] in BELOW_ALL, (
                     f"{file}: {parts}"
                 )
+    assert {parts[:2] for parts in own_imports(Path("study", "answer", "speech.py"))} == {("study", "record")}
+
+
+def test_study_rooms_import_one_way() -> None:
+    """Between the study's rooms; the files beside them bring the rooms together."""
+    files = [file for file in FILES if file.parts[0] == "study" and len(file.parts) > 2]
+    assert {file.parts[1] for file in files} == set(STUDY), "say in STUDY what a new room may import"
+    assert not wrong(files, 1, {name: own | {"record", "error"} for name, own in STUDY.items()})
 
 
 def test_an_import_upwards_and_a_circle_are_noticed() -> None:

@@ -19,7 +19,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from ..study.answer.speech import Speech
     from ..study.record import Estimate, LevelResult, Study
-    from ..study.run import Progress
+    from ..study.underway import Progress
 
 INTERRUPTED = 130  # what a shell expects of a program that Ctrl-C ended
 LINE_EVERY = 10.0  # seconds between lines of progress where there is no terminal
@@ -96,12 +96,12 @@ def study(
 ) -> None:
     """Does dropout help on these data, at which p, and what should be used?"""
     from ..study.error import StudyError
-    from ..study.options import Options, numbers, seconds_of, sizes_of
+    from ..study.options import StudyOptions, numbers, seconds_of, sizes_of
 
     console, complaints = Console(), Console(stderr=True)
     progress = _Shown(console)
     try:
-        options = Options(
+        options = StudyOptions(
             target=target,
             task=None if task is None else task.value,
             groups=groups,

@@ -85,7 +85,7 @@ def train_stack(
     Returns: a result for each member, in `members`' order.
     """
     order = sorted(range(len(members)), key=lambda n: (members[n].lr, members[n].weight_decay))
-    course = _Course(
+    course = _StackedCourse(
         Stack([members[n] for n in order], x, y, outputs, hidden, batch), order, x_val, y_val, watch, len(members)
     )
     wanted = set(range(len(members)) if needed is None else needed)
@@ -174,7 +174,7 @@ class _Rates:
         return {lr: math.fsum(values) / len(values) for lr, values in by_rate.items()}
 
 
-class _Course:
+class _StackedCourse:
     """The members under way, and what is known of each so far, gone ones included."""
 
     def __init__(

@@ -10,12 +10,13 @@ if TYPE_CHECKING:
     from .network.files import load
     from .network.model import Predictor as Predictor
     from .network.model import StudyModel
-    from .run import Progress, run_study
+    from .run import run_study
+    from .underway import Progress
 
 _HOMES = {
     "Dataset": "data.dataset",
     "Predictor": "network.model",
-    "Progress": "run",
+    "Progress": "underway",
     "StudyError": "error",
     "StudyModel": "network.model",
     "load": "network.files",

@@ -18,7 +18,7 @@ _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\
 
 
 @dataclass(frozen=True)
-class Options:
+class StudyOptions:
     """See `run_study` for what each means."""
 
     target: str | None = None

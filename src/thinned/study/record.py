@@ -1,7 +1,8 @@
 """What a study leaves on disk, as data: `study/` writes these records, `study/report/` reads them and nothing else.
 
-A folder holds `study.json` (a `Study`), `runs.csv` (one `Run` a row), `curves.csv` (one `Point` a row), `range.csv` (one
-`RangePoint` a row) and `activations.npz`. Shares are fractions in [0, 1] here; pages and words turn them into percent.
+A folder holds `study.json` (a `Study`), `runs.csv` (one `Run` a row), `curves.csv` (one `Point` a row), `range.csv`
+(one `RangePoint` a row) and `activations.npz`. Shares are fractions in [0, 1] here; pages and words turn
+them into percent.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ class Estimate(_Record):
     high: float
 
 
-class Calibration(_Record):
+class CalibrationEstimate(_Record):
     """The expected calibration error (15 bins), with an interval, and what a perfect predictor would show here."""
 
     value: float
@@ -109,7 +110,7 @@ class LevelResult(_Record):
     nll: float
     nll_tempered: float  # with one temperature a network, fitted on its validation rows
     temperature: float
-    calibration: Calibration | None  # None below 1,000 test rows, and for regression
+    calibration: CalibrationEstimate | None  # None below 1,000 test rows, and for regression
     val_loss: float
     val_nll: float
     steps: float  # median over seeds of the step whose state is kept

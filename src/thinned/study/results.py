@@ -16,9 +16,9 @@ from ..noise import fold_in
 from ..replaced_file import replace_file
 from .answer.conclude import Conclusion
 from .answer.standing import Answered, tempered_nll
+from .answer.together import SeedNetwork, residuals_of, temperature_of
 from .data.dataset import Dataset
 from .data.prepare import Preparation
-from .network.ensemble import Member, residuals_of, temperature_of
 from .network.files import save
 from .network.model import EnsembleMember
 from .record import Point, RangePoint, Run, Study
@@ -105,7 +105,7 @@ def write_networks(
 ) -> None:
     """Write the networks to take away."""
     runs = found.chosen.runs
-    members = [Member(folds[run.config.seed], run.val_output, run.test_output) for run in runs]
+    members = [SeedNetwork(folds[run.config.seed], run.val_output, run.test_output) for run in runs]
     save(
         folder,
         data,

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thinned.study.answer.simplest import Tried, simplest, simplicity, within_reach
+from thinned.study.answer.simplest import Tried, not_worse, simplest, simplicity
 from thinned.study.trial.config import Level
 
 PLAIN, DECAY, LIGHT = Level("dropout", 0.0), Level("decay", weight_decay=0.1), Level("dropout", 0.1)
@@ -34,8 +34,8 @@ def test_a_clear_gain_is_taken() -> None:
 def test_the_reach_is_one_corrected_standard_error() -> None:
     best = tried(STRONG, 0.0, noise=0.0)
     reach = ((1 / 5 + 20 / 55) * NOISE.var(ddof=1)) ** 0.5
-    assert within_reach(tried(PLAIN, 0.999 * reach), best, 20, 55)
-    assert not within_reach(tried(PLAIN, 1.001 * reach), best, 20, 55)
+    assert not_worse(tried(PLAIN, 0.999 * reach), best, 20, 55)
+    assert not not_worse(tried(PLAIN, 1.001 * reach), best, 20, 55)
 
 
 def test_among_two_decays_the_better_calibrated_one() -> None:
@@ -60,9 +60,9 @@ def test_seeds_must_be_the_same() -> None:
 
 @settings(max_examples=50, derandomize=True, deadline=None)
 @given(st.lists(st.tuples(*[st.floats(0, 1)] * 3), min_size=6, max_size=6))
-def test_nothing_simpler_is_within_reach(losses: list[tuple[float, ...]]) -> None:
+def test_nothing_simpler_is_no_worse(losses: list[tuple[float, ...]]) -> None:
     levels = [Tried(level, loss, 1.0) for level, loss in zip(ORDER, losses, strict=True)]
     found = next(one for one in levels if one.level == simplest(levels, 20, 55))
     best = min(levels, key=lambda one: (float(np.mean(one.losses)), simplicity(one)))
-    assert within_reach(found, best, 20, 55)
-    assert not any(within_reach(one, best, 20, 55) for one in levels if simplicity(one) < simplicity(found))
+    assert not_worse(found, best, 20, 55)
+    assert not any(not_worse(one, best, 20, 55) for one in levels if simplicity(one) < simplicity(found))

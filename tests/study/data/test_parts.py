@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from thinned.study.data.dataset import Dataset, StudyError, images
-from thinned.study.data.parts import Part, Sizes, notes, parts, sizes
+from thinned.study.data.parts import SeedRows, Sizes, notes, parts, sizes
 
 from .tables import Name, dataset
 
 SEEDS = 12
 
 
-def drawn(data: Dataset, seed: int = 0, train_rows: int | None = None) -> tuple[Sizes, list[Part]]:
+def drawn(data: Dataset, seed: int = 0, train_rows: int | None = None) -> tuple[Sizes, list[SeedRows]]:
     size = sizes(data, train_rows, seed)
     return size, [parts(data, size, seed, index) for index in range(SEEDS)]
 

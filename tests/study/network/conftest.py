@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from thinned.study.network.ensemble import Member
+from thinned.study.answer.together import SeedNetwork
 from thinned.study.trial.fold import Fold
 
-Split = Callable[[NDArray[np.float64], NDArray[np.float64], int], tuple[list[Member], list[NDArray[np.float64]]]]
+Split = Callable[[NDArray[np.float64], NDArray[np.float64], int], tuple[list[SeedNetwork], list[NDArray[np.float64]]]]
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +20,7 @@ def fitted() -> Split:
 
     def fit(
         x: NDArray[np.float64], y: NDArray[np.float64], seeds: int
-    ) -> tuple[list[Member], list[NDArray[np.float64]]]:
+    ) -> tuple[list[SeedNetwork], list[NDArray[np.float64]]]:
         members, found = [], []
         x = np.column_stack([x, np.ones(len(x))])
         for seed in range(seeds):
@@ -31,7 +31,7 @@ def fitted() -> Split:
             weights = np.linalg.lstsq(x[train], z[train], rcond=None)[0]
             none = np.zeros((0, 1), dtype=np.float32)
             fold = Fold(none, z[:0], none, z[val], none, z[:0], val, val[:0], 0, mean, scale)
-            members.append(Member(fold, (x[val] @ weights)[:, None].astype(np.float32), none))
+            members.append(SeedNetwork(fold, (x[val] @ weights)[:, None].astype(np.float32), none))
             found.append(weights * scale + mean * (np.arange(len(weights)) == len(weights) - 1))
         return members, found
 

@@ -16,7 +16,7 @@ from thinned.study.answer.words import say
 from thinned.study.record import (
     Arm,
     BaselineResult,
-    Calibration,
+    CalibrationEstimate,
     Difference,
     Estimate,
     Kind,
@@ -32,7 +32,7 @@ from thinned.study.record import (
 PS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 LRS = (0.0003, 0.001, 0.003, 0.01)
 WORTH = 0.005  # in units of the base error: what is worth having
-CALIBRATION = Calibration(value=0.03, low=0.02, high=0.04, perfect=0.012)
+CALIBRATION = CalibrationEstimate(value=0.03, low=0.02, high=0.04, perfect=0.012)
 TITLES = {"constant": "majority class", "linear": "logistic regression", "tree": "gradient boosting"}
 
 

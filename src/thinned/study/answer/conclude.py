@@ -19,6 +19,7 @@ from .power import rows_needed, seeds_needed, smallest_effect
 from .simplest import Tried, simplest
 from .speech import name
 from .standing import ERRORS, NLL_TEMPERED, Answered, Standing, Trained, estimate, summed_up
+from .together import SeedNetwork, combined, temperature_of
 from .verdict import margin, runs
 
 BESIDE: tuple[Arm, ...] = ("decay", "both", "input")
@@ -100,9 +101,9 @@ def _all_trained(
     for chooser in choosers:
         split: dict[Key, tuple[Level, dict[int, Outcome]]] = {}
         for level in chooser.levels():
-            outcomes = {c.seed: finished[c] for c in chooser.configs(level) if c in finished}
-            if len(outcomes) >= 2:
-                split[level.arm, level.p if level.arm == "dropout" else 0.0] = level, outcomes
+            runs_of = {c.seed: finished[c] for c in chooser.configs(level) if c in finished}
+            if len(runs_of) >= 2:
+                split[level.arm, level.p if level.arm == "dropout" else 0.0] = level, runs_of
         by_split.append(split)
     found: dict[Key, Trained] = {}
     for key in by_split[0]:
@@ -198,7 +199,8 @@ class _Compared:
 
     def levels(self, best_p: float, chosen: Key) -> list[Difference]:
         """The best rate above 0, the chosen level and the other arms, against each other and against p = 0."""
-        plain, noisy = ("dropout", 0.0), ("dropout", best_p)
+        plain: Key = ("dropout", 0.0)
+        noisy: Key = ("dropout", best_p)
         pairs: list[tuple[Key, Key, str]] = [
             (noisy, plain, self.metric),
             (noisy, plain, "nll"),
@@ -288,9 +290,7 @@ def _nested(
 
 def _together(item: Trained, folds: Mapping[int, Fold]) -> tuple[float | None, float | None, float]:
     """Error and NLL of the members' mean on the test rows, where all are new to all of them, and the temperature."""
-    from ..network.ensemble import Member, combined, temperature_of
-
-    members = [Member(folds[run.config.seed], run.val_output, run.test_output) for run in item.runs]
+    members = [SeedNetwork(folds[run.config.seed], run.val_output, run.test_output) for run in item.runs]
     temperature = temperature_of(members)
     if len(item.outcomes) > 1:
         return None, None, temperature

@@ -23,7 +23,7 @@ MOST = 10**9  # seeds or rows: beyond it nothing is proposed
 
 def smallest_effect(interval: Interval) -> float:
     """The smallest difference that four of five such studies would have seen, in the metric's unit."""
-    return _reach(interval.se, interval.df)
+    return _visible(interval.se, interval.df)
 
 
 def seeds_needed(interval: Interval, effect: float) -> int | None:
@@ -80,7 +80,7 @@ def _freedom(by_seed: float, by_row: float, rest: float, seeds: int, rows: int) 
     return 1 / (((by_seed + rest) / total) ** 2 / (seeds - 1) + ((by_row + rest) / total) ** 2 / (rows - 1))
 
 
-def _reach(se: float, df: float) -> float:
+def _visible(se: float, df: float) -> float:
     return float(stdtrit(df, (1 + LEVEL) / 2) + stdtrit(df, POWER)) * se
 
 

@@ -53,10 +53,10 @@ def simplest(tried: Sequence[Tried], n_val: int, n_train: int) -> Level:
     if not sound:
         raise ValueError("`simplest`: `tried` must hold a level with finite losses. Got none. Try lower rates.")
     best = min(sound, key=lambda one: (float(np.mean(one.losses)), simplicity(one)))
-    return min((one for one in sound if within_reach(one, best, n_val, n_train)), key=simplicity).level
+    return min((one for one in sound if not_worse(one, best, n_val, n_train)), key=simplicity).level
 
 
-def within_reach(one: Tried, best: Tried, n_val: int, n_train: int) -> bool:
+def not_worse(one: Tried, best: Tried, n_val: int, n_train: int) -> bool:
     """Whether validation cannot tell a level from the best: the difference is at most one standard error."""
     apart = np.subtract(one.losses, best.losses)
     if len(apart) < 2:

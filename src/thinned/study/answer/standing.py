@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ..record import Calibration, Estimate, LevelResult
+from ..record import CalibrationEstimate, Estimate, LevelResult
 from ..trial.config import Level
 from ..trial.fold import Fold
 from ..trial.outcome import Outcome
@@ -32,7 +32,7 @@ class Answered:
 
     def temperature(self, fold: Fold) -> float:
         """One temperature by the validation rows; 1 for numbers."""
-        return temperature.fit(self.val_output, fold.y_val) if fold.outputs else 1.0
+        return temperature.fit(self.val_output, fold.y_val.astype(np.int64)) if fold.outputs else 1.0
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def _gaussian(answered: Answered, fold: Fold) -> NDArray[np.float64]:
     sigma = max(float(np.sqrt(np.mean(np.nan_to_num(off, nan=1e6) ** 2))), 1e-6)
     residual = answered.test_output[:, 0].astype(np.float64) - fold.y_test
     nll = (residual / sigma) ** 2 / 2 + np.log(sigma * fold.scale) + np.log(2 * np.pi) / 2
-    return np.nan_to_num(np.minimum(nll, 1e6), nan=1e6)
+    return np.asarray(np.nan_to_num(np.minimum(nll, 1e6), nan=1e6))
 
 
 @dataclass(frozen=True)
@@ -169,15 +169,16 @@ def summed_up(trained: Trained, plain: Trained | None, task: str, metric: str) -
     )
 
 
-def _calibration(standing: Standing) -> Calibration | None:
+def _calibration(standing: Standing) -> CalibrationEstimate | None:
     """Of all networks on their test rows, raw; None with outer splits, whose test sets are small."""
     if len(standing.splits) > 1:
         return None
     [split] = standing.splits
-    found = calibration_error([split[seed].test_output for seed in sorted(split)], standing.folds[min(split)].y_test)
+    truth = standing.folds[min(split)].y_test.astype(np.int64)
+    found = calibration_error([split[seed].test_output for seed in sorted(split)], truth)
     if found is None:
         return None
-    return Calibration(value=found.value, low=found.low, high=found.high, perfect=found.honest)
+    return CalibrationEstimate(value=found.value, low=found.low, high=found.high, perfect=found.honest)
 
 
 def estimate(found: Interval) -> Estimate:

@@ -42,7 +42,7 @@ class Sizes:
 
 
 @dataclass(frozen=True)
-class Part:
+class SeedRows:
     """Row numbers of one seed. `outer` says which fold is its test set."""
 
     train: Rows
@@ -94,13 +94,13 @@ def sizes(data: Dataset, train_rows: int | None = None, seed: int = 0) -> Sizes:
     return _enough(data, Sizes(train, min(val, pool - train), sum(map(len, tests)), outer), pool, train_rows)
 
 
-def parts(data: Dataset, size: Sizes, seed: int, index: int) -> Part:
+def parts(data: Dataset, size: Sizes, seed: int, index: int) -> SeedRows:
     """The rows of seed number `index` of a study with this `seed`; `size` is what `sizes` says of both."""
     key = fold_in(seed, index)
     outer = index % size.outer
     if data.time is not None:
         earlier, val, test = _eras(data)
-        return Part(draw(earlier, size.train, fold_in(key, _TRAIN), _labels(data))[0], val, test)
+        return SeedRows(draw(earlier, size.train, fold_in(key, _TRAIN), _labels(data))[0], val, test)
     test = _tests(data, size.test, size.outer, seed)[outer]
     pool = _pool(data, test)
     for attempt in range(_ATTEMPTS if _uneven(data) else 1):
@@ -114,7 +114,7 @@ def parts(data: Dataset, size: Sizes, seed: int, index: int) -> Part:
         )
     if len(val) > size.val and not _uneven(data):
         val = draw(val, size.val, fold_in(key, _VAL), _labels(data), data.groups)[0]
-    return Part(_trimmed(train, size.train, key), _trimmed(val, size.val, key), test, outer)
+    return SeedRows(_trimmed(train, size.train, key), _trimmed(val, size.val, key), test, outer)
 
 
 def notes(data: Dataset, size: Sizes) -> tuple[str, ...]:

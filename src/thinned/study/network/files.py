@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from ...replaced_file import replace_file
+from ..answer.together import offsets
 from ..data.dataset import Dataset
 from ..data.prepare import Preparation
 from ..error import StudyError
 from ..trial.config import Level, Recipe
-from .ensemble import offsets
 from .model import EnsembleMember, StudyModel
 
 WEIGHTS = "networks.safetensors"

@@ -11,9 +11,9 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from ...fit.perceptron import Perceptron
+from ..answer.together import offsets, probabilities, together
 from ..data.prepare import Preparation
 from ..error import StudyError
-from .ensemble import offsets, probabilities, together
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ class Chooser:
     def missing(self) -> list[Unit]:
         """The next round's units, in the order to run them; none where the split is complete."""
         for stage in (self._search, self._finals, self._search_beside, self._finals_beside):
-            if units := [unit for unit in stage() if self._open(unit.configs())]:
+            if units := [part for unit in stage() for part in self._open_parts(unit)]:
                 return units
         return []
 
@@ -246,7 +246,6 @@ class Chooser:
             return [Level("dropout", p) for p in ps[max(at - 1, 0) : at + 2]]
         if level.arm == "input":
             return [level]
-        decays = (level.weight_decay,)
         row = sorted({*self.grid.weight_decays, level.weight_decay})
         at = row.index(level.weight_decay)
         decays = tuple(row[max(at - 1, 0) : at + 2])
@@ -265,6 +264,14 @@ class Chooser:
         found = [self.losses(level) for level in levels]
         seeds = set.intersection(*(set(losses) for losses in found))
         return [float(np.mean([losses[seed] for seed in seeds])) if seeds else np.inf for losses in found]
+
+    def _open_parts(self, unit: Unit) -> list[Unit]:
+        """The unit, or what is open of it where seeds, rates or steps were added to a study: seeds by open rates."""
+        by_lrs: dict[tuple[float, ...], list[int]] = {}
+        for seed in unit.seeds:
+            lrs = tuple(lr for lr in unit.lrs if Config(unit.level, lr, seed) not in self._losses)
+            by_lrs.setdefault(lrs, []).append(seed)
+        return [Unit(unit.level, lrs, tuple(seeds)) for lrs, seeds in by_lrs.items() if lrs]
 
     def _open(self, configs: Iterable[Config]) -> list[Config]:
         return [config for config in configs if config not in self._losses]

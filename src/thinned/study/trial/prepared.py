@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.dataset import Dataset
-from ..data.parts import Part
+from ..data.parts import SeedRows
 from ..data.prepare import Preparation, fit
 from .fold import Fold
 
@@ -21,7 +21,7 @@ class Prepared:
     preparation: Preparation
 
 
-def prepared(data: Dataset, part: Part) -> Prepared:
+def prepared(data: Dataset, part: SeedRows) -> Prepared:
     """The rows of `part` as a network takes them.
 
     Fills, means, scales and levels, and for regression the target's mean and deviation, come from the training rows.

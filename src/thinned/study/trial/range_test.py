@@ -38,7 +38,8 @@ class RangeTest:
     def proposed(self) -> tuple[float, ...]:
         """Learning rates to search, a factor of three apart: 1 or 3 times a power of ten.
 
-        Up to half the rate at which training diverges, and 3e-2; from 3e-4 on, or lower where these are fewer than five.
+        Up to half the rate at which training diverges, and 3e-2; from 3e-4 on, or lower where these are fewer than
+        five.
 
         >>> RangeTest((), (), 0.1).proposed()
         (0.0003, 0.001, 0.003, 0.01, 0.03)

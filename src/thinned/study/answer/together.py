@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax, logsumexp
 
 from ..trial.fold import Fold
+from . import temperature as scaling
 
 Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Member:
+class SeedNetwork:
     """One seed's network: the rows that it had, and its raw answers to validation and test rows, as in `Outcome`."""
 
     fold: Fold
@@ -66,7 +67,7 @@ def probabilities(log_mean: Values, temperature: float = 1.0) -> Values:
     return np.asarray(np.exp(log_softmax(log_mean / temperature, axis=1)))
 
 
-def out_of_fold(members: Sequence[Member]) -> OutOfFold:
+def out_of_fold(members: Sequence[SeedNetwork]) -> OutOfFold:
     """For each row that was a validation row, the mean over the members that had it as one."""
     all_rows = np.concatenate([member.fold.val_rows for member in members])
     answers = np.concatenate([_in_units(member.val_output, member.fold) for member in members])
@@ -83,17 +84,15 @@ def out_of_fold(members: Sequence[Member]) -> OutOfFold:
     return OutOfFold(rows, np.log(total / count[:, None]) + top, y.astype(np.int64), count)
 
 
-def temperature_of(members: Sequence[Member]) -> float:
+def temperature_of(members: Sequence[SeedNetwork]) -> float:
     """The one temperature of the members' mean, fitted on out-of-fold answers; 1 for numbers."""
     if not members[0].fold.outputs:
         return 1.0
-    from ..answer.temperature import fit
-
     found = out_of_fold(members)
-    return float(fit(found.output, found.y.astype(np.int64)))
+    return float(scaling.fit(found.output, found.y.astype(np.int64)))
 
 
-def residuals_of(members: Sequence[Member]) -> Values:
+def residuals_of(members: Sequence[SeedNetwork]) -> Values:
     """Target minus out-of-fold answer, in the target's units, in ascending order; none for classes."""
     if members[0].fold.outputs:
         return np.zeros(0)
@@ -120,7 +119,7 @@ def offsets(residuals: Values, level: float = 0.95) -> tuple[float, float]:
     return float(residuals[rank - 1]), float(residuals[count - rank])
 
 
-def combined(members: Sequence[Member], temperature: float = 1.0) -> tuple[float, float]:
+def combined(members: Sequence[SeedNetwork], temperature: float = 1.0) -> tuple[float, float]:
     """Error and NLL of the members' mean on test rows, which must be the same for all.
 
     The error is the misclassified share, or the root mean squared error in the target's units. The NLL is in nats a

@@ -13,8 +13,8 @@ from scipy.special import softmax
 from scipy.stats import norm
 from sklearn.datasets import load_diabetes
 
-from thinned.study.network.ensemble import (
-    Member,
+from thinned.study.answer.together import (
+    SeedNetwork,
     combined,
     offsets,
     out_of_fold,
@@ -26,7 +26,7 @@ from thinned.study.network.ensemble import (
 from thinned.study.trial.fold import Fold
 
 Rows = NDArray[np.float64]
-Fitted = Callable[[Rows, Rows, int], tuple[list[Member], list[Rows]]]
+Fitted = Callable[[Rows, Rows, int], tuple[list[SeedNetwork], list[Rows]]]
 
 
 def member(
@@ -37,7 +37,7 @@ def member(
     outputs: int = 0,
     mean: float = 0.0,
     scale: float = 1.0,
-) -> Member:
+) -> SeedNetwork:
     x = np.zeros((0, 1), dtype=np.float32)
     kind: Any = np.int64 if outputs else np.float32
     y: NDArray[Any] = np.array(y_val, dtype=kind)
@@ -45,7 +45,7 @@ def member(
     y_test: NDArray[Any] = np.arange(len(test_output)).astype(kind)
     rows = np.array(val_rows, dtype=np.int64)
     fold = Fold(x, y[:0], x, y, x, y_test, rows, 100 + np.arange(len(y_test)), outputs, mean, scale)
-    return Member(fold, np.asarray(val, dtype=np.float32), test_output)
+    return SeedNetwork(fold, np.asarray(val, dtype=np.float32), test_output)
 
 
 def test_a_row_is_answered_by_those_that_did_not_learn_from_it() -> None:

@@ -1,0 +1,179 @@
+"""A study's end: other models, the conclusion, the weights of the networks to take away, and the folder."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from functools import partial
+from typing import Literal
+
+from . import results
+from .answer.caution import cautions, listed_failures
+from .answer.conclude import Conclusion, conclude
+from .answer.metric import METRICS
+from .answer.standing import ERRORS, Answered
+from .answer.words import say
+from .data.parts import notes as notes_on_parts
+from .data.suspicion import suspicions
+from .error import StudyError
+from .record import Study
+from .search.chooser import PLAIN
+from .trial.baseline import Answers, BaselineName, constant, linear, tree
+from .trial.config import Config, Recipe, Unit
+from .trial.fold import Fold
+from .trial.pool import Failed
+from .trial.unit import State, weights_again
+from .underway import Underway
+
+
+def finish(underway: Underway, stopped: Literal["", "budget"]) -> Study:
+    """Judge what is finished, train the chosen networks again for their weights, and write the folder.
+
+    Raises:
+        StudyError: too little is finished for an answer; the runs are written.
+    """
+    with underway.pool:
+        underway.say("comparing with other models")
+        found = _conclude(underway, _baselines(underway))
+        if found is None:
+            write_runs(underway)
+            raise StudyError(
+                f"{underway.options.out}: no answer yet: {len(underway.finished):,} runs are finished and kept. Give "
+                "the same command again to go on, with a larger --budget if it had one."
+                + "".join(f" {said}" for said in listed_failures(underway.failed)[:1])
+            )
+        underway.say("training the networks to take away again, for their weights")
+        weights = _weights(underway, found)
+    underway.say("writing the report")
+    study = _record(underway, found, stopped)
+    _write(underway, study, found, weights)
+    return study
+
+
+def write_runs(underway: Underway) -> None:
+    """Write the runs that are finished, whether there is an answer or not."""
+    results.write_runs(underway.options.out, underway.choosers(), underway.finished, underway.folds)
+
+
+def _baselines(underway: Underway) -> dict[BaselineName, dict[int, Answered]]:
+    """Other models' answers by name and seed. A tree's settings are sought on each outer split's first seed."""
+    outer = underway.size.outer
+    found: dict[BaselineName, dict[int, Answered]] = {}
+    trees: dict[int, Answers] = {}
+    for seeds in (range(outer), range(outer, underway.seeds)):
+        units = [Unit(PLAIN, (), (seed,)) for seed in seeds]
+        for unit, done in underway.pool.map(partial(_fit_baselines, trees=dict(trees), outer=outer), units):
+            [seed] = unit.seeds
+            if isinstance(done, Failed):
+                underway.failed[f"other models on seed {seed}"] = done.reason
+                continue
+            for answers in done:
+                found.setdefault(answers.name, {})[seed] = Answered(answers.val_output, answers.test_output)
+                if answers.name == "tree":
+                    trees.setdefault(seed, answers)
+    return found
+
+
+def _conclude(underway: Underway, others: Mapping[BaselineName, Mapping[int, Answered]]) -> Conclusion | None:
+    choosers, losses = underway.choosers(), underway.losses()
+    return conclude(choosers, underway.finished, losses, underway.folds, others, underway.data.task, underway.metric)
+
+
+def _weights(underway: Underway, found: Conclusion) -> dict[Config, State]:
+    """The weights of the networks to take away, and of two whose hidden layers are shown."""
+    wanted = {run.config for run in found.chosen.runs} | set(_shown(found))
+    units: dict[Unit, set[Config]] = {}
+    for config in wanted:
+        units.setdefault(underway.journal.unit_of(config), set()).add(config)
+    weights: dict[Config, State] = {}
+    order = sorted(units)
+    for unit, done in underway.pool.map(partial(_weights_of, wanted=frozenset(wanted)), order):
+        if isinstance(done, Failed):
+            raise StudyError(f"{unit.name} could not be trained again for its weights: {done.reason}")
+        weights.update(done)
+    return weights
+
+
+def _record(underway: Underway, found: Conclusion, stopped: Literal["", "budget"]) -> Study:
+    data, size, metric = underway.data, underway.size, METRICS[underway.metric]
+    study = Study(
+        title=data.title,
+        source=data.source,
+        task=data.task,
+        metric=underway.metric,
+        metric_title=metric.title,
+        unit=data.target if metric.unit == "target" else metric.unit,
+        error_title=METRICS[ERRORS[data.task]].title,
+        target=data.target,
+        classes=[str(name) for name in data.classes],
+        features=data.features.shape[1],
+        rows_train=size.train,
+        rows_val=size.val,
+        rows_test=size.test,
+        outer=size.outer,
+        hidden=list(underway.recipe.hidden),
+        batch=underway.recipe.batch,
+        max_steps=underway.recipe.max_steps,
+        seed=underway.options.seed,
+        seeds=underway.seeds,
+        ps=list(underway.grid.ps),
+        lrs=sorted({config.lr for config in underway.finished}),
+        weight_decays=sorted({c.level.weight_decay for c in underway.finished if c.level.weight_decay}),
+        diverges_at=underway.range.diverges_at,
+        levels=found.levels,
+        baselines=found.baselines,
+        differences=found.differences,
+        ranges=found.ranges,
+        best_p=found.best_p,
+        network=found.network,
+        advice="plain",
+        headline="",
+        words=[],
+        warnings=[],
+        notes=[*data.notes, *notes_on_parts(data, size)],
+        failures=listed_failures(underway.failed),
+        seconds=sum(outcome.seconds for outcome in underway.finished.values()),
+        versions={**underway.versions, "python": platform.python_version()},
+        complete=not stopped,
+        stopped=stopped,
+    )
+    warned = [*suspicions(data), *cautions(study, found, underway.folds)]
+    return say(study.model_copy(update={"warnings": warned}))
+
+
+def _write(underway: Underway, study: Study, found: Conclusion, weights: Mapping[Config, State]) -> None:
+    out = underway.options.out
+    plain, noisy = _shown(found)
+    results.write_networks(out, underway.data, found, weights, underway.folds, underway.preparations, underway.recipe)
+    write_runs(underway)
+    results.write_range(out, underway.range)
+    results.write_activations(out, plain, noisy, weights, underway.folds[plain.seed], underway.recipe)
+    results.write_study(out, study)
+    from .report import write as write_report  # late: drawing needs matplotlib, which nothing above does
+
+    write_report(out)
+
+
+def _shown(found: Conclusion) -> tuple[Config, Config]:
+    """The networks whose hidden layers are shown: without dropout and with it, of the first seed that both have."""
+    noisy = found.noisy or found.plain
+    ours = {run.config.seed: run.config for run in found.plain.runs}
+    theirs = {run.config.seed: run.config for run in noisy.runs}
+    seed = min(set(ours) & set(theirs))
+    return ours[seed], theirs[seed]
+
+
+def _fit_baselines(
+    unit: Unit, folds: Mapping[int, Fold], recipe: Recipe, trees: Mapping[int, Answers], outer: int
+) -> list[Answers]:
+    """Work for the pool: the other models on the rows of the unit's seed, as the tree of its outer split's first."""
+    [seed] = unit.seeds
+    fold = folds[seed]
+    return [constant(fold), linear(fold), tree(fold, trees.get(seed % outer))]
+
+
+def _weights_of(
+    unit: Unit, folds: Mapping[int, Fold], recipe: Recipe, wanted: frozenset[Config]
+) -> dict[Config, State]:
+    """Work for the pool: the weights of those of the unit's runs that are wanted."""
+    return weights_again(unit, folds, recipe, [config for config in unit.configs() if config in wanted])

@@ -1,0 +1,209 @@
+"""A study that goes on: its data, what is wanted of it, what is finished, and the search for what is missing."""
+
+from __future__ import annotations
+
+import time as clock
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..fit.loop import batch_size
+from ..fit.stacked_training import resolution
+from .answer.metric import METRICS
+from .answer.standing import ERRORS
+from .data.dataset import Dataset
+from .data.parts import parts, sizes
+from .data.prepare import Preparation
+from .data.source import checked, open_data
+from .error import StudyError
+from .keep.journal import Journal
+from .options import METRIC_NAMES, StudyOptions
+from .search.chooser import Chooser, ValidationFigures
+from .search.grid import PS, WEIGHT_DECAYS, Grid
+from .trial.config import Config, Recipe
+from .trial.fold import Fold
+from .trial.outcome import still_holds
+from .trial.pool import Failed, Pool
+from .trial.prepared import prepared
+from .trial.range_test import range_test
+from .trial.unit import train_unit
+
+MAX_STEPS = 12_700  # seven cycles, the first of 100 steps,
+MAX_EPOCHS = 1_000  # but no more passes than this over a small table
+TABLE_HIDDEN, IMAGE_HIDDEN = (128, 128), (256, 256)
+TABLE_SEEDS, IMAGE_SEEDS = 20, 5
+FEWEST_SEEDS = 2  # of an outer split
+STACKED = 150_000  # weights: networks up to this size are trained many at a time
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a study is: runs finished, runs expected (a widened grid adds some), what goes on, seconds left."""
+
+    done: int
+    total: int
+    doing: str
+    left: float | None = None
+
+
+class Underway:
+    """A study that goes on: its data, what is wanted, and what is finished."""
+
+    def __init__(
+        self, data: str | Path | Dataset | None, options: StudyOptions, scratch: Path, watch: Callable[[Progress], None]
+    ) -> None:
+        self.start = clock.monotonic()
+        self.options, self.watch = options, watch
+        self.data = checked(data) if isinstance(data, Dataset) else _opened(data, options)
+        task = self.data.task
+        self.metric = options.metric or ERRORS[task]
+        if self.metric not in METRIC_NAMES[task]:
+            raise StudyError(
+                f"`--metric` must be one of {', '.join(METRIC_NAMES[task])} for {task}. Got {self.metric!r}. "
+                "--task reads the target the other way."
+            )
+        self.size = sizes(self.data, options.train_rows, options.seed)
+        self.seeds = max(
+            options.seeds or (IMAGE_SEEDS if self.data.pixels else TABLE_SEEDS), FEWEST_SEEDS * self.size.outer
+        )
+        batch = batch_size(self.size.train)
+        an_epoch = -(-self.size.train // batch)
+        steps = min(MAX_STEPS, MAX_EPOCHS * an_epoch) if options.epochs is None else options.epochs * an_epoch
+        hidden = options.hidden or (IMAGE_HIDDEN if self.data.pixels else TABLE_HIDDEN)
+        self.recipe = Recipe(options.seed, hidden, batch, steps)
+        self.versions = {name: version(name) for name in ("thinned", "torch", "numpy", "scikit-learn", "optuna")}
+        self.journal = Journal(options.out, self._decides(), options.storage, wanted=self._wanted())
+        self.finished = {
+            config: outcome for config, outcome in self.journal.read().items() if still_holds(outcome, steps)
+        }
+        self.failed: dict[str, str] = {}
+        self.lost: set[Config] = set()  # runs of failed units
+        self.preparations: dict[int, Preparation] = {}
+        self.folds: dict[int, Fold] = {}
+        self._prepare(scratch)
+        self.range = range_test(self.folds[0], self.recipe)
+        self.grid = self._grid()
+        self.pool = Pool(scratch, self.recipe, options.jobs)
+        self.fresh = 0  # runs trained in this call
+        self.training_since = clock.monotonic()
+
+    def search(self) -> bool:
+        """Train what is missing; False where the budget ended it."""
+        deadline = None if self.options.budget is None else self.start + self.options.budget - self._reserve()
+        while units := [unit for chooser in self.choosers() for unit in chooser.missing()]:
+            self.say(f"training {units[0].level.name}")
+            for unit, done in self.pool.map(train_unit, units, deadline):
+                if isinstance(done, Failed):
+                    self.failed[unit.name] = done.reason
+                    self.lost.update(unit.configs())
+                    self.journal.fail(unit, done.reason)
+                else:
+                    self.journal.add(unit, done)
+                    self.finished.update({outcome.config: outcome for outcome in done})
+                    self.fresh += len(done)
+                self.say(f"training {unit.level.name}")
+            if deadline is not None and clock.monotonic() >= deadline:
+                return False
+            if not self.finished:
+                return True  # every unit of the first round has failed, and so would the others
+        return True
+
+    def recover(self) -> None:
+        """Count what was kept but not counted: Ctrl-C may have come between the two."""
+        self.finished.update(self.journal.read())
+
+    def say(self, doing: str) -> None:
+        """Tell the watcher what goes on."""
+        choosers = self.choosers()
+        total = max(sum(chooser.outlook() for chooser in choosers), len(self.finished))
+        left = None
+        if self.fresh:
+            spent = clock.monotonic() - self.training_since
+            left = spent / self.fresh * (total - len(self.finished))
+            if self.options.budget is not None:
+                left = min(left, self.start + self.options.budget - clock.monotonic())
+        self.watch(Progress(len(self.finished), total, doing, left))
+
+    def choosers(self) -> list[Chooser]:
+        """One an outer split, over what is finished. A failed run counts as one that diverged."""
+        seen = [ValidationFigures(config, loss) for config, loss in self.losses().items()]
+        seen += [ValidationFigures(config, float("inf")) for config in self.lost if config not in self.finished]
+        outer = self.size.outer
+        return [Chooser(self.grid, range(split, self.seeds, outer), seen) for split in range(outer)]
+
+    def losses(self) -> dict[Config, float]:
+        """What choices go by: the deciding metric on validation rows; for the error its smoother kin, the Brier score.
+
+        A count of rows scatters more than the squared error that it follows.
+        """
+        found = {}
+        for config, outcome in self.finished.items():
+            if config.seed >= self.seeds:
+                continue
+            fold = self.folds[config.seed]
+            alike = resolution(torch.from_numpy(fold.y_val)[None])
+            if self.metric in ERRORS.values():
+                found[config] = max(outcome.val.loss, alike)
+            else:
+                rows = METRICS[self.metric].rows(outcome.val_output, fold.y_val, fold.scale)
+                found[config] = max(float(rows.mean()), alike)
+        return found
+
+    def _reserve(self) -> float:
+        """Seconds of the budget for baselines, weights and the report."""
+        assert self.options.budget is not None
+        return min(0.3 * self.options.budget, 60.0)
+
+    def _prepare(self, scratch: Path) -> None:
+        for seed in range(self.seeds):
+            found = prepared(self.data, parts(self.data, self.size, self.options.seed, seed))
+            found.fold.save(scratch / f"{seed}.npz")
+            self.folds[seed], self.preparations[seed] = found.fold, found.preparation
+
+    def _grid(self) -> Grid:
+        options, diverges = self.options, self.range.diverges_at
+        single = self.data.pixels or self._weights_of_one() > STACKED
+        return Grid(
+            ps=PS if options.ps is None else tuple(sorted({0.0, *options.ps})),
+            lrs=self.range.proposed() if options.lrs is None else tuple(sorted(set(options.lrs))),
+            lr_limit=float("inf") if diverges is None else diverges,
+            weight_decays=WEIGHT_DECAYS if options.weight_decays is None else tuple(sorted(set(options.weight_decays))),
+            search_seeds=2 if single else 5 if self.size.outer == 1 else 3,
+            together=1 if single else 5,
+            widen_ps=options.ps is None,
+        )
+
+    def _weights_of_one(self) -> int:
+        shape = (self.folds[0].x_train.shape[1], *self.recipe.hidden, max(self.folds[0].outputs, 1))
+        return int(sum(a * b for a, b in pairwise(shape)))
+
+    def _decides(self) -> dict[str, Any]:
+        """What decides the numbers of a run, beside its configuration."""
+        return {
+            "data": self.data.title,
+            "data's fingerprint": self.data.fingerprint(),
+            "--seed": self.options.seed,
+            "--hidden": self.recipe.hidden,
+            "--train-rows": self.size.train,
+            **{f"{name}'s version": self.versions[name] for name in ("thinned", "torch")},
+        }
+
+    def _wanted(self) -> dict[str, Any]:
+        options = self.options
+        return {
+            "--seeds": self.seeds,
+            "--p": options.ps,
+            "--lr": options.lrs,
+            "--metric": self.metric,
+            "steps": self.recipe.max_steps,
+        }
+
+
+def _opened(data: str | Path | None, options: StudyOptions) -> Dataset:
+    path = None if data is None else Path(data)
+    return open_data(path, options.target, options.task, options.groups, options.time, options.test)

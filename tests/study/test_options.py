@@ -1,0 +1,94 @@
+"""What a caller can choose, and how a wrong choice is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from thinned.study import StudyError
+from thinned.study.answer.metric import METRICS
+from thinned.study.options import METRIC_NAMES, StudyOptions, numbers, seconds_of, sizes_of
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"seed": -1}, "`--seed` must be a whole number, 0 or more. Got -1."),
+        ({"seed": 2**63}, "`--seed` must be a whole number"),
+        ({"seeds": 1}, "`--seeds` must be at least 2: one run can't tell an effect from luck. Got 1."),
+        ({"ps": (0.1, 1.0)}, "`--p` must be a drop probability in [0, 1). Got 1.0."),
+        ({"ps": (30.0,)}, "`--p` must be a drop probability in [0, 1). Got 30.0. If 30 % was meant, pass 0.3."),
+        ({"ps": (float("nan"),)}, "`--p` must be a drop probability"),
+        ({"ps": (0.0,)}, "`--p` must be at least one rate above 0 to compare with 0. Got 0."),
+        ({"ps": ()}, "`--p` must be at least one rate above 0 to compare with 0. Got none."),
+        ({"lrs": (0.01, 0.0)}, "`--lr` must be a positive number. Got 0.0."),
+        ({"lrs": (float("inf"),)}, "`--lr` must be a positive number. Got inf."),
+        ({"weight_decays": (0.0,)}, "`--weight-decay` must be a positive number; 0 is always tried. Got 0.0."),
+        ({"epochs": 0}, "`--epochs` must be at least 1. Got 0."),
+        ({"hidden": ()}, "`--hidden` must be units of each hidden layer, 1 or more. Got none."),
+        ({"hidden": (64, 0)}, "`--hidden` must be units of each hidden layer, 1 or more. Got 64, 0."),
+        ({"train_rows": 1}, "`--train-rows` must be at least 2. Got 1."),
+        ({"jobs": 0}, "`--jobs` must be at least 1. Got 0."),
+        ({"metric": "accuracy"}, "`--metric` must be one of error, nll, brier, balanced-error, auc, f1, rmse, mae."),
+        ({"budget": 0.0}, "`--budget` must be a time above 0, as 90s, 10m or 1h30m. Got 0.0."),
+        ({"groups": "a", "time": "b"}, "must be given one at a time. Got --groups with --time."),
+        ({"time": "b", "test": Path("c.csv")}, "must be given one at a time. Got --time with --test."),
+    ],
+)
+def test_a_wrong_choice_is_told(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(StudyError) as told:
+        StudyOptions(**given)
+    assert message in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"seed": 2**63 - 1, "seeds": 2, "ps": (0.0, 0.999), "lrs": (1e-9,), "epochs": 1, "hidden": (1,)},
+        {"train_rows": 2, "budget": 0.001, "metric": "mae", "groups": "a"},
+    ],
+)
+def test_the_ends_of_what_is_allowed(given: dict[str, Any]) -> None:
+    StudyOptions(**given)
+
+
+def test_every_metric_can_be_named() -> None:
+    for task, names in METRIC_NAMES.items():
+        assert set(names) == {name for name, metric in METRICS.items() if metric.task == task}
+
+
+@pytest.mark.parametrize(
+    ("texts", "found"),
+    [(["0.1"], (0.1,)), (["0.1,0.2"], (0.1, 0.2)), (["0.1, 0.2,", "5e-1"], (0.1, 0.2, 0.5)), ([","], ())],
+)
+def test_numbers_one_by_one_or_with_commas(texts: list[str], found: tuple[float, ...]) -> None:
+    assert numbers("--p", texts) == found
+
+
+def test_what_is_no_number_is_told_with_its_option() -> None:
+    with pytest.raises(StudyError, match=r"`--lr` must be numbers, as 0.1 or 0.1,0.2. Got '0.1 high'."):
+        numbers("--lr", ["0.1", "high"])
+
+
+def test_sizes() -> None:
+    assert sizes_of("256") == (256,)
+    assert sizes_of("256, 128") == (256, 128)
+    for text in ("", "big", "1.5", "2,,3"):
+        with pytest.raises(StudyError, match="`--hidden` must be whole numbers with commas between"):
+            sizes_of(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90), ("90s", 90), ("10m", 600), ("1h30m", 5400), ("1.5h", 5400), (" 1m5s ", 65)]
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert seconds_of(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "soon", "10 m", "-5", "5m1h", "1d"])
+def test_what_is_no_duration_is_told(text: str) -> None:
+    with pytest.raises(StudyError, match="`--budget` must be a time, as 90s, 10m or 1h30m"):
+        seconds_of(text)
