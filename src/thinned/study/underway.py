@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time as clock
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import pairwise
@@ -24,7 +24,7 @@ from .error import StudyError
 from .keep.journal import Journal
 from .options import METRIC_NAMES, StudyOptions
 from .search.chooser import Chooser, ValidationFigures
-from .search.grid import PS, WEIGHT_DECAYS, Grid
+from .search.grid import IMAGE_LRS, IMAGE_PS, IMAGE_WEIGHT_DECAYS, PS, WEIGHT_DECAYS, Grid
 from .trial.config import Config, Recipe
 from .trial.fold import Fold
 from .trial.outcome import still_holds
@@ -166,13 +166,15 @@ class Underway:
             self.folds[seed], self.preparations[seed] = found.fold, found.preparation
 
     def _grid(self) -> Grid:
-        options, diverges = self.options, self.range.diverges_at
-        single = self.data.pixels or self._weights_of_one() > STACKED
+        options, diverges, images = self.options, self.range.diverges_at, self.data.pixels
+        single = images or self._weights_of_one() > STACKED
+        proposed = self.range.proposed()
+        decays = IMAGE_WEIGHT_DECAYS if images else WEIGHT_DECAYS
         return Grid(
-            ps=PS if options.ps is None else tuple(sorted({0.0, *options.ps})),
-            lrs=self.range.proposed() if options.lrs is None else tuple(sorted(set(options.lrs))),
+            ps=(IMAGE_PS if images else PS) if options.ps is None else tuple(sorted({0.0, *options.ps})),
+            lrs=(proposed[IMAGE_LRS] if images else proposed) if options.lrs is None else _ascending(options.lrs),
             lr_limit=float("inf") if diverges is None else diverges,
-            weight_decays=WEIGHT_DECAYS if options.weight_decays is None else tuple(sorted(set(options.weight_decays))),
+            weight_decays=decays if options.weight_decays is None else _ascending(options.weight_decays),
             search_seeds=2 if single else 5 if self.size.outer == 1 else 3,
             together=1 if single else 5,
             widen_ps=options.ps is None,
@@ -202,6 +204,10 @@ class Underway:
             "--metric": self.metric,
             "steps": self.recipe.max_steps,
         }
+
+
+def _ascending(values: Sequence[float]) -> tuple[float, ...]:
+    return tuple(sorted(set(values)))
 
 
 def _opened(data: str | Path | None, options: StudyOptions) -> Dataset:

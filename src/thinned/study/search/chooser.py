@@ -10,7 +10,7 @@ Everything here is decided from `ValidationFigures`, which has no test figures: 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,15 +95,11 @@ class Chooser:
         return with_inputs if noisy <= plain else None
 
     def lr(self, level: Level) -> float | None:
-        """The largest learning rate whose smoothed loss is within 2 % of the least; None before the search is done.
-
-        The largest of those that are alike, because it takes the fewest steps.
-        """
+        """The learning rate with the least smoothed loss; None before the level's search is done."""
         if self._open(self._searched(level)):
             return None
         lrs, losses = self._row(level)
-        least = losses.min()
-        return max(lr for lr, loss in zip(lrs, losses, strict=True) if loss <= ALIKE * least or loss == least)
+        return lrs[int(np.argmin(losses))]
 
     def lrs(self, level: Level) -> tuple[float, ...]:
         """The learning rates that a level is tried at: the grid, widened at an end where the best one lies."""
@@ -177,25 +173,22 @@ class Chooser:
         return [unit for level in (self.both(), self.input()) if level is not None for unit in self._rest(level)]
 
     def _decays(self) -> list[Level]:
-        return self._strengths(lambda decay: Level("decay", 0.0, decay), PLAIN)
-
-    def _boths(self, p: float) -> list[Level]:
-        return self._strengths(lambda decay: Level("both", p, decay), Level("dropout", p))
-
-    def _strengths(self, level: Callable[[float], Level], without: Level) -> list[Level]:
-        """Levels of one arm by weight decay, widened once at an end where the best one lies."""
+        """Weight decays without dropout, widened once at an end where the best one lies."""
         decays = self.grid.weight_decays
-        for _ in range(len(decays) > 1):
-            best = self._best([without, *map(level, decays)])
-            if best is None:
-                break
+        best = self._best([PLAIN, *(Level("decay", 0.0, decay) for decay in decays)])
+        if best is not None and len(decays) > 1:
             if best.weight_decay == decays[0]:
                 decays = (below(decays), *decays)
             elif best.weight_decay == decays[-1]:
                 decays = (*decays, above(decays))
-            else:
-                break
-        return [level(decay) for decay in decays]
+        return [Level("decay", 0.0, decay) for decay in decays]
+
+    def _boths(self, p: float) -> list[Level]:
+        """The weight decay that is best alone, and the next weaker one: beside dropout less is needed."""
+        decays = [level.weight_decay for level in self._decays()]
+        best = self.decay()
+        at = 0 if best is None else decays.index(best.weight_decay)
+        return [Level("both", p, decay) for decay in decays[max(at - 1, 0) : at + 1]]
 
     def _best(self, family: list[Level]) -> Level | None:
         """Of levels by weight decay, the first without any, the one above 0 with the least smoothed loss."""

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 PS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
+IMAGE_PS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 WIDER_PS = (0.6, 0.7)  # tried as well where 0.5 does best
 WEIGHT_DECAYS = (0.125, 0.5, 2.0)
+IMAGE_WEIGHT_DECAYS = (0.5, 2.0)
+IMAGE_LRS = slice(-4, -1)  # of those that a range test proposes: networks of images cost much, and need no more
 P_INPUT = 0.2  # Srivastava et al. 2014
 WIDENINGS = 2  # a grid grows so often towards either end, at most
 
