@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -201,10 +202,12 @@ def test_the_page_says_the_same() -> None:
         re.findall(r"`([\w/]+)`", cell) for line in text.splitlines() if line.startswith("| `") for cell in _ends(line)
     ]
     said = {name: set(below) for (name,), below in zip(rows[::2], rows[1::2], strict=True)}
-    folders, rooms = list(said)[: len(FOLDERS)], list(said)[len(FOLDERS) :]
-    for names, allowed in ((folders, FOLDERS), (rooms, ROOMS)):
-        assert set(names) == set(allowed)
-        assert closed((name, said[name]) for name in names) == allowed
+    names = iter(said)
+    for allowed in (FOLDERS, ROOMS, STUDY):
+        table = list(islice(names, len(allowed)))
+        assert set(table) == set(allowed)
+        assert closed((name, said[name]) for name in table) == allowed
+    assert not list(names)
 
 
 def _ends(line: str) -> tuple[str, str]:
