@@ -28,6 +28,6 @@ print(torch.library.register_fake is before, any(isinstance(finder, imports.Torc
 
 
 def test_a_study_in_the_same_environment_does_not_meet_torchvision() -> None:
-    script = "import sys, thinned.study.calibration; print('torchvision' in sys.modules)"
+    script = "import sys, thinned.study.answer.calibration; print('torchvision' in sys.modules)"
     run = [sys.executable, "-c", script]
     assert subprocess.run(run, check=True, capture_output=True, text=True).stdout == "False\n"

@@ -31,7 +31,8 @@ def test_real_tables_have_about_five_rates_up_to_where_training_diverges(name: s
     rates = found.proposed()
     assert 5 <= len(rates) <= 7
     assert rates[0] == 3e-4
-    assert rates[-1] <= found.diverges_at / 2 < 3.4 * rates[-1]
+    assert rates[-1] <= found.diverges_at / 2
+    assert rates[-1] == 0.03 or found.diverges_at / 2 < 3.4 * rates[-1]
     assert found.lrs[0] == 1e-6
     assert len(found.lrs) == len(found.losses) <= 200
     assert all(map(math.isfinite, found.losses))
@@ -59,7 +60,7 @@ def test_it_diverges_where_it_is_worse_than_untrained_after_its_best() -> None:
         (0.1, (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)),
         (0.0599, (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)),
         (0.003, (1e-5, 3e-5, 1e-4, 3e-4, 1e-3)),
-        (0.7, (3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3)),
+        (0.7, (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)),
     ],
 )
 def test_rates_are_a_factor_of_three_apart(diverges_at: float, rates: tuple[float, ...]) -> None:
