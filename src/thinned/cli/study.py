@@ -27,7 +27,7 @@ LINE_EVERY = 10.0  # seconds between lines of progress where there is no termina
 EPILOG = """
 Examples:
 
-    thinned study                                        5,000 MNIST digits, under three minutes on two cores
+    thinned study                                        5,000 MNIST digits, about three minutes on two cores
 
     thinned study patients.csv --target outcome          your table; also .parquet and .npz
 

@@ -184,11 +184,12 @@ class Chooser:
         return [Level("decay", 0.0, decay) for decay in decays]
 
     def _boths(self, p: float) -> list[Level]:
-        """The weight decay that is best alone, and the next weaker one: beside dropout less is needed."""
+        """The weight decay that is best alone; of a fine grid the next weaker one too: beside dropout less is needed."""
         decays = [level.weight_decay for level in self._decays()]
         best = self.decay()
         at = 0 if best is None else decays.index(best.weight_decay)
-        return [Level("both", p, decay) for decay in decays[max(at - 1, 0) : at + 1]]
+        weaker = at - 1 if len(self.grid.weight_decays) > 2 else at
+        return [Level("both", p, decay) for decay in decays[max(weaker, 0) : at + 1]]
 
     def _best(self, family: list[Level]) -> Level | None:
         """Of levels by weight decay, the first without any, the one above 0 with the least smoothed loss."""

@@ -96,7 +96,7 @@ def tree(fold: Fold, like: Answers | None = None) -> Answers:
     """Boosted trees (`HistGradientBoosting*`): learning rate, leaves and rounds have the least validation loss.
 
     Two rates and two sizes of trees; rounds go on until 40 have brought nothing, 400 at most. Where inputs times
-    classes exceed 2,000 (images), it is one rate (0.15), 8 leaves, 16 bins an input and 60 rounds at most.
+    classes exceed 2,000 (images), it is one rate (0.15), 8 leaves, 16 bins an input and 40 rounds at most.
 
     Arguments:
         like: boosted trees of another seed of the same outer fold, whose rate and leaves are taken: a quarter of the
