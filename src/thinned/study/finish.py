@@ -60,7 +60,9 @@ def _baselines(underway: Underway) -> dict[BaselineName, dict[int, Answered]]:
     outer = underway.size.outer
     found: dict[BaselineName, dict[int, Answered]] = {}
     trees: dict[int, Answers] = {}
-    for seeds in (range(outer), range(outer, underway.seeds)):
+    # Trees of images have one setting, so that there is nothing to seek.
+    rounds = [range(underway.seeds)] if underway.data.pixels else [range(outer), range(outer, underway.seeds)]
+    for seeds in rounds:
         units = [Unit(PLAIN, (), (seed,)) for seed in seeds]
         for unit, done in underway.pool.map(partial(_fit_baselines, trees=dict(trees), outer=outer), units):
             [seed] = unit.seeds

@@ -184,7 +184,7 @@ class Chooser:
         return [Level("decay", 0.0, decay) for decay in decays]
 
     def _boths(self, p: float) -> list[Level]:
-        """The weight decay that is best alone; of a fine grid the next weaker one too: beside dropout less is needed."""
+        """The weight decay that is best alone, and of a fine grid the next weaker one: dropout needs less beside it."""
         decays = [level.weight_decay for level in self._decays()]
         best = self.decay()
         at = 0 if best is None else decays.index(best.weight_decay)
