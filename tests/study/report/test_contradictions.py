@@ -42,7 +42,7 @@ def test_no_interval_or_change_is_from_a_number_to_itself(page_of: Page, case: s
 @every_case
 def test_every_number_is_one(page_of: Page, case: str) -> None:
     words = page_of(case).words
-    assert not re.search(r"(of|most|by) 0(\.0*)? points|see one of 0(\.0*)?(?![.\d])", words)
+    assert not re.search(r"(true difference of|at most|by) 0(\.0*)? points|see one of 0(\.0*)?(?![.\d])", words)
     assert not re.search(r"\bnan\b|\bNone\b|\binf\b|[{}]|\d%|-0\.0*\b(?!\d)|\de\+\d", words)
 
 
