@@ -26,6 +26,7 @@ CASES: dict[str, Case] = {
     "dropout helps": HELPS,
     "dropout hurts": HURTS,
     "level": LEVEL,
+    "narrow intervals": replace(LEVEL, half=0.0001, effects=dict.fromkeys(PS[1:], 0.00002), rows_test=100_000),
     "unclear": UNCLEAR,
     "weight decay wins": replace(HELPS, chosen="decay", others={"decay": -0.03, "both": -0.021}),
     "both win": replace(HELPS, chosen="both", others={"decay": -0.006, "both": -0.04, "input": -0.019}),

@@ -64,7 +64,10 @@ class Speech:
         """A difference's figure, rounded as `size` and `span` round it."""
         if not self.percent:
             return digits(value, 3)
-        return f"{100 * value:.{1 if abs(value) >= 0.001 or value == 0 else 2}f}"
+        places = 1 if abs(value) >= 0.001 or value == 0 else 2
+        while value != 0 and float(f"{100 * value:.{places}f}") == 0 and places < 6:
+            places += 1
+        return f"{100 * value:.{places}f}"
 
     def span(self, value: float, low: float, high: float) -> str:
         """A signed difference with its 95 % interval, in as many digits as it takes to tell its ends apart.
