@@ -14,7 +14,7 @@ from .cycles import cycles
 from .denormals import denormals_as_zeros
 from .stack import Member, Stack, squared_error
 
-GAIN = 0.02  # a member goes on while a cycle lowers its least validation loss by this share
+GAIN = 0.02  # a learning rate goes on while a cycle lowers its least validation loss by this share
 LEAST_VALUE = 1e-5  # of a mean squared error: lower ones are alike
 LEAST_ROWS = 0.25  # of a Brier score: lower ones, as of so many wrong rows, are alike
 RACE_FROM = 700  # steps
@@ -36,7 +36,7 @@ class Check:
 
 @dataclass(frozen=True)
 class TrainedMember:
-    """The state with the least validation loss, and how the training went."""
+    """The state with the least validation loss among those at the cycles' ends, and how the training went."""
 
     state: dict[str, Tensor]  # as `Perceptron.load_state_dict` takes it
     val_loss: float

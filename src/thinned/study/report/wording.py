@@ -65,7 +65,7 @@ def key_figures(records: Records) -> list[KeyFigure]:
     """Metric, likelihood, gap and steps: without dropout, with it, and of the chosen level where that is another."""
     study, metric, error = records.study, Units.deciding(records.study), Units.error(records.study)
     found: list[LevelResult] = []
-    for level in (records.plain, records.noisy, records.chosen):
+    for level in (records.study.plain, records.study.noisy, records.study.chosen):
         if level and level not in found:
             found.append(level)
     if not found:
@@ -138,9 +138,9 @@ def method(records: Records) -> list[str]:
         rows += f"{study.rows_test:,} test rows gave the results; no choice has seen one."
     return [
         rows,
-        f"{len(records.runs):,} trainings, {seeds}, each until a whole cycle lowered its least validation loss by less "
-        f"than 1 %, or for {study.max_steps:,} steps; the state with the least validation loss is kept. The same rule "
-        "for every arm.",
+        f"{len(records.runs):,} trainings, {seeds}, each until a whole cycle lowered the least validation loss of its "
+        f"learning rate by less than 2 %, another rate was far ahead, or {study.max_steps:,} steps were done; of the "
+        "states at the cycles' ends the one with the least validation loss is kept. The same rule for every arm.",
         "All figures are measured with dropout switched off, on the training rows too. p is the probability that a "
         "unit is dropped. The gap is test minus training error of the state kept; learning curves show validation "
         "rows.",

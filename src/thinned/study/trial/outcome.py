@@ -44,9 +44,9 @@ class Figures:
 class Outcome:
     """A finished run.
 
-    `best_step` is the step whose state is kept, the one with the least validation loss; `steps` is how many were
-    trained. `ended` says why no more were: the loss fell no longer, another learning rate was far ahead, the limit of
-    steps, or a loss that was no number.
+    `best_step` is the step whose state is kept: of those at the cycles' ends, the one with the least validation loss.
+    `steps` is how many were trained. `ended` says why no more were: the loss fell no longer, another learning rate was
+    far ahead, the limit of steps, or a loss that was no number.
 
     `val_output` and `test_output` are the kept network's raw answers, `(rows, classes)` logits, or `(rows, 1)` values
     in standardised units, float32, in the order of the fold's rows.
