@@ -227,10 +227,8 @@ def _print(console: Console, found: Study, out: Path) -> None:
             f"{level.steps:,.0f}",
         ]  # fmt: skip
 
-    net = found.network
     for level in found.levels:
-        chosen = net is not None and (level.arm, level.p if level.arm == "dropout" else net.p) == (net.arm, net.p)
-        table.add_row(name(level), *figures(level), style="bold" if chosen else None)
+        table.add_row(name(level), *figures(level), style="bold" if level == found.chosen else None)
     for other in found.baselines:
         table.add_row(
             other.title,

@@ -84,12 +84,9 @@ def _conclude(underway: Underway, others: Mapping[BaselineName, Mapping[int, Ans
 def _weights(underway: Underway, found: Conclusion) -> dict[Config, State]:
     """The weights of the networks to take away, and of two whose hidden layers are shown."""
     wanted = {run.config for run in found.chosen.runs} | set(_shown(found))
-    units: dict[Unit, set[Config]] = {}
-    for config in wanted:
-        units.setdefault(underway.journal.unit_of(config), set()).add(config)
+    units = sorted({underway.journal.unit_of(config) for config in wanted})
     weights: dict[Config, State] = {}
-    order = sorted(units)
-    for unit, done in underway.pool.map(partial(_weights_of, wanted=frozenset(wanted)), order):
+    for unit, done in underway.pool.map(partial(_weights_of, wanted=frozenset(wanted)), units):
         if isinstance(done, Failed):
             raise StudyError(f"{unit.name} could not be trained again for its weights: {done.reason}")
         weights.update(done)
@@ -158,9 +155,8 @@ def _write(underway: Underway, study: Study, found: Conclusion, weights: Mapping
 
 def _shown(found: Conclusion) -> tuple[Config, Config]:
     """The networks whose hidden layers are shown: without dropout and with it, of the first seed that both have."""
-    noisy = found.noisy or found.plain
     ours = {run.config.seed: run.config for run in found.plain.runs}
-    theirs = {run.config.seed: run.config for run in noisy.runs}
+    theirs = {run.config.seed: run.config for run in found.noisy.runs}
     seed = min(set(ours) & set(theirs))
     return ours[seed], theirs[seed]
 

@@ -26,8 +26,8 @@ class _Record(BaseModel):
 class Run(_Record):
     """One training run. `error` is the misclassified fraction, or the root mean squared error in the target's units.
 
-    Every figure but `train_loss` in the curves is measured with dropout off, of the state with the least validation
-    loss. `nll` is in nats a row.
+    Every figure but `train_loss` in the curves is measured with dropout off, of the state that is kept: the one at
+    a cycle's end with the least validation loss. `nll` is in nats a row.
     """
 
     run: str  # arm, strength, learning rate and seed in one word
@@ -207,3 +207,22 @@ class Study(_Record):
     versions: dict[str, str]
     complete: bool
     stopped: str  # why not, where it isn't: "" | "interrupted" | "budget"
+
+    @property
+    def plain(self) -> LevelResult | None:
+        """The level without dropout and weight decay."""
+        return next((level for level in self.levels if level.arm == "dropout" and level.p == 0), None)
+
+    @property
+    def noisy(self) -> LevelResult | None:
+        """The level that stands for dropout: the rate above 0 that validation found best."""
+        return next((level for level in self.levels if level.arm == "dropout" and level.p == self.best_p > 0), None)
+
+    @property
+    def chosen(self) -> LevelResult | None:
+        """The level of the network to take away."""
+        net = self.network
+        if net is None:
+            return None
+        same = (level for level in self.levels if level.arm == net.arm and (net.arm != "dropout" or level.p == net.p))
+        return next(same, None)

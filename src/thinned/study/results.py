@@ -42,19 +42,18 @@ def write_runs(
     folder: Path, choosers: Sequence[Chooser], finished: Mapping[Config, Outcome], folds: Mapping[int, Fold]
 ) -> None:
     """Write `runs.csv` and `curves.csv`, in an order that does not depend on which run finished first."""
-    every = set.intersection(*({(x.arm, x.p * (x.arm == "dropout")) for x in chooser.levels()} for chooser in choosers))
+    levels = [chooser.levels() for chooser in choosers]
+    every = set.intersection(*({level.key for level in found} for found in levels))  # what the record has a level of
     chosen = {
         config
-        for chooser in choosers
-        for level in chooser.levels()
+        for chooser, found in zip(choosers, levels, strict=True)
+        for level in found
         for config in chooser.configs(level)
-        if (level.arm, level.p * (level.arm == "dropout")) in every  # what the record has a level of
+        if level.key in every
     }
     runs, points = [], []
     for config in sorted(finished):
-        outcome, level, fold = finished[config], config.level, folds.get(config.seed)
-        if fold is None:
-            continue  # of an earlier call with more seeds
+        outcome, level, fold = finished[config], config.level, folds[config.seed]
         answered = Answered(outcome.val_output, outcome.test_output)
         temperature, error, nll, tempered = tempered_nll(answered, fold)
         runs.append(

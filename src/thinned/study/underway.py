@@ -27,7 +27,7 @@ from .search.chooser import Chooser, ValidationFigures
 from .search.grid import IMAGE_LRS, IMAGE_PS, IMAGE_WEIGHT_DECAYS, PS, WEIGHT_DECAYS, Grid
 from .trial.config import Config, Recipe
 from .trial.fold import Fold
-from .trial.outcome import still_holds
+from .trial.outcome import Outcome, still_holds
 from .trial.pool import Failed, Pool
 from .trial.prepared import prepared
 from .trial.range_test import range_test
@@ -78,9 +78,8 @@ class Underway:
         self.recipe = Recipe(options.seed, hidden, batch, steps)
         self.versions = {name: version(name) for name in ("thinned", "torch", "numpy", "scikit-learn", "optuna")}
         self.journal = Journal(options.out, self._decides(), options.storage, wanted=self._wanted())
-        self.finished = {
-            config: outcome for config, outcome in self.journal.read().items() if still_holds(outcome, steps)
-        }
+        self.finished: dict[Config, Outcome] = {}
+        self.recover()
         self.failed: dict[str, str] = {}
         self.lost: set[Config] = set()  # runs of failed units
         self.preparations: dict[int, Preparation] = {}
@@ -114,13 +113,21 @@ class Underway:
         return True
 
     def recover(self) -> None:
-        """Count what was kept but not counted: Ctrl-C may have come between the two."""
-        self.finished.update(self.journal.read())
+        """Take what the journal has for these seeds and this limit of steps: an earlier call may have had others.
+
+        At the end as well, since Ctrl-C may have come between keeping a unit and counting it.
+        """
+        self.finished.update(
+            (config, outcome)
+            for config, outcome in self.journal.read().items()
+            if config.seed < self.seeds and still_holds(outcome, self.recipe.max_steps)
+        )
 
     def say(self, doing: str) -> None:
         """Tell the watcher what goes on."""
-        choosers = self.choosers()
-        total = max(sum(chooser.outlook() for chooser in choosers), len(self.finished))
+        outer = self.size.outer
+        expected = sum(self.grid.outlook(len(range(split, self.seeds, outer))) for split in range(outer))
+        total = max(expected, len(self.finished))
         left = None
         if self.fresh:
             spent = clock.monotonic() - self.training_since
@@ -143,8 +150,6 @@ class Underway:
         """
         found = {}
         for config, outcome in self.finished.items():
-            if config.seed >= self.seeds:
-                continue
             fold = self.folds[config.seed]
             alike = resolution(torch.from_numpy(fold.y_val)[None])
             if self.metric in ERRORS.values():

@@ -9,7 +9,7 @@ from tests.study.report.cases import CASES, HELPS, HURTS, LEVEL, UNCLEAR
 from tests.study.report.studies import study_of
 
 from thinned.study.answer.speech import Speech, name
-from thinned.study.answer.words import chosen, difference, noisy, plain, say
+from thinned.study.answer.words import difference, say
 from thinned.study.record import Study
 
 STUDIES = {case: study_of(made_up) for case, made_up in CASES.items()}
@@ -43,7 +43,7 @@ def test_the_advice_is_the_network_that_validation_chose(case: str, advice: str)
 @every_case
 def test_the_headline_says_what_the_advice_is_and_what_test_rows_add(case: str) -> None:
     study = STUDIES[case]
-    level, base, speech = chosen(study), plain(study), Speech.of(study)
+    level, base, speech = study.chosen, study.plain, Speech.of(study)
     if level is None or base is None:
         assert study.headline == "No answer yet: no network has been chosen."
         return
@@ -81,7 +81,7 @@ def test_the_headlines() -> None:
 @every_case
 def test_another_model_that_is_better_is_the_second_sentence(case: str) -> None:
     study = STUDIES[case]
-    level = chosen(study)
+    level = study.chosen
     rivals = [item for item in study.baselines if item.name != "constant"]
     if level is None or not rivals:
         return
@@ -120,7 +120,7 @@ def test_the_ranges_name_every_rate_once_and_each_says_its_kind(case: str) -> No
 def test_what_an_open_difference_would_take_is_said_and_only_then(case: str) -> None:
     study = STUDIES[case]
     said = sentence(study, "This study would see a true difference of")
-    base, other = plain(study), noisy(study)
+    base, other = study.plain, study.noisy
     found = None if base is None or other is None else difference(study, name(other), name(base))
     assert (said is None) == (found is None or found.visible == 0)
     if said is None or found is None:
@@ -151,7 +151,7 @@ def test_seeds_and_rows_that_would_do(rows: int | None, seeds: int | None, end: 
 @every_case
 def test_gap_and_steps_go_where_they_are_said_to_go(case: str) -> None:
     study = STUDIES[case]
-    base, other = plain(study), noisy(study)
+    base, other = study.plain, study.noisy
     gap, steps = sentence(study, "The gap between"), sentence(study, "Dropout takes")
     assert (gap is None) == (steps is None) == (base is None or other is None)
     if gap is None or steps is None or base is None or other is None:
@@ -178,7 +178,7 @@ def test_what_is_unfinished_or_at_an_edge_is_named(case: str) -> None:
 @every_case
 def test_the_other_arms_are_compared_with_the_best_rate(case: str) -> None:
     study = STUDIES[case]
-    other = noisy(study)
+    other = study.noisy
     for arm, start in (("decay", "Weight decay alone"), ("both", "Dropout and weight"), ("input", "Dropping inputs")):
         said, level = sentence(study, start), next((item for item in study.levels if item.arm == arm), None)
         assert (said is None) == (level is None or other is None)

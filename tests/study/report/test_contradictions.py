@@ -113,9 +113,9 @@ def test_sentences_and_tables_give_the_same_numbers(page_of: Page, records_of: R
     reader, records = page_of(case), records_of(case)
     rows = {re.sub("[†‡]", "", row[0]).split(" | ")[0]: row for row in reader.table("Results of every setting")}
     assert list(rows) == [name(level) for level in records.study.levels]
-    assert records.plain is not None
-    assert records.noisy is not None
-    plain, noisy = rows[name(records.plain)], rows[name(records.noisy)]
+    assert records.study.plain is not None
+    assert records.study.noisy is not None
+    plain, noisy = rows[name(records.study.plain)], rows[name(records.study.noisy)]
     words = reader.words
 
     headings = [text.split(" | ") for text in reader.columns("Results of every setting")]
@@ -140,7 +140,8 @@ def test_sentences_and_tables_give_the_same_numbers(page_of: Page, records_of: R
     assert [gap[1], gap[2] or gap[1]] == [plain[column("gap")], noisy[column("gap")]]
     at = column("steps to the")
     assert (
-        f"the best state came after {noisy[at]} steps at {name(records.noisy)} and after {plain[at]} without" in words
+        f"the best state came after {noisy[at]} steps at {name(records.study.noisy)} and after {plain[at]} without"
+        in words
     )
     likelihoods = re.search(rf"NLL(?: goes from)? ({N}) without dropout (?:and|to) ({N})", words)
     assert likelihoods is not None
@@ -166,8 +167,8 @@ def test_the_chosen_row_is_the_network_to_take_away(page_of: Page, records_of: R
 @finished
 def test_what_is_said_of_the_curve_is_true_of_it(page_of: Page, records_of: Read, case: str) -> None:
     records, words = records_of(case), page_of(case).words
-    assert records.plain is not None
-    runs = records.runs_of(records.plain)["run"]
+    assert records.study.plain is not None
+    runs = records.runs_of(records.study.plain)["run"]
     by_step = records.curves[records.curves["run"].isin(runs)].groupby("step")["val_nll"].mean()
     turned = by_step.iloc[-1] > 1.02 * by_step.min()
     assert turned == CASES[case].turns

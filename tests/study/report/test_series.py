@@ -29,11 +29,11 @@ def records(records_of: Callable[[str], Records]) -> Records:
 
 
 def test_an_ended_run_stays_at_its_last_value(records: Records) -> None:
-    assert records.noisy is not None
-    runs = records.runs_of(records.noisy)["run"]
+    assert records.study.noisy is not None
+    runs = records.runs_of(records.study.noisy)["run"]
     first = runs.iloc[0]
     cut = records.curves[~((records.curves["run"] == first) & (records.curves["step"] > 1000))]
-    frame = curve(replace(records, curves=cut), records.noisy)
+    frame = curve(replace(records, curves=cut), records.study.noisy)
     assert frame["running"].iloc[-1] == len(runs) - 1
     last = [cut[cut["run"] == run]["val_nll"].iloc[-1] for run in runs]
     assert frame["val_nll_mean"].iloc[-1] == pytest.approx(np.mean(last), rel=1e-12)
@@ -41,12 +41,12 @@ def test_an_ended_run_stays_at_its_last_value(records: Records) -> None:
 
 
 def test_dots_are_the_states_that_runs_keep(records: Records) -> None:
-    assert records.plain is not None
-    runs = records.runs_of(records.plain)
-    dots = best_states(records, records.plain)
+    assert records.study.plain is not None
+    runs = records.runs_of(records.study.plain)
+    dots = best_states(records, records.study.plain)
     assert sorted(dots["step"]) == sorted(runs["best_step"])
     np.testing.assert_allclose(
-        excess(records, records.plain, "error"), runs["val_error"] - runs["train_error"], rtol=1e-12
+        excess(records, records.study.plain, "error"), runs["val_error"] - runs["train_error"], rtol=1e-12
     )
 
 
@@ -72,8 +72,8 @@ def test_the_grid_compares_rates_on_the_same_seeds(records: Records) -> None:
         for row, lr in enumerate(table.index):
             part = dropout[(dropout["p"] == p) & (dropout["lr"] == lr)]
             assert table.iloc[row, column] == pytest.approx(part["val_loss"].mean(), rel=1e-12)
-    assert records.plain is not None
-    assert table[0.0].idxmin() == records.plain.lrs[0]
+    assert records.study.plain is not None
+    assert table[0.0].idxmin() == records.study.plain.lrs[0]
 
 
 def test_the_grid_tells_left_early_never_run_and_diverged_apart(records: Records) -> None:

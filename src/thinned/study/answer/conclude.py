@@ -23,8 +23,6 @@ from .together import SeedNetwork, combined, temperature_of
 from .verdict import margin, runs
 
 BESIDE: tuple[Arm, ...] = ("decay", "both", "input")
-
-
 TITLES: dict[Task, dict[BaselineName, str]] = {
     "classification": {
         "constant": "the most frequent class",
@@ -47,7 +45,7 @@ class Conclusion:
     network: Network
     chosen: Trained  # the network's level
     plain: Trained
-    noisy: Trained | None  # the level at `best_p`
+    noisy: Trained  # the level at `best_p`
 
 
 def conclude(
@@ -66,27 +64,26 @@ def conclude(
         return None
     results = {key: summed_up(item, None if item is plain else plain, task, metric) for key, item in trained.items()}
     best_p = _best_p(choosers, trained)
-    noisy = trained.get(("dropout", best_p))
     key = _simplest(trained, losses, folds, None)
-    rivals = {item.name: item for item in _baselines(baselines, folds, choosers, task, metric)}
-    compared = _Compared(metric, task, results, trained, folds)
-    differences = compared.levels(best_p, key)
-    differences += compared.rivals({rivals[n].title: s for n, s in _standings(baselines, folds, choosers).items()}, key)
-    by_p = {p: item for (arm, p), item in trained.items() if arm == "dropout" and p > 0}
-    against = {p: item.standing.minus(plain.standing, metric) for p, item in sorted(by_p.items())}
+    standings = _standings(baselines, folds, choosers)
+    compared = _Compared(metric, task, results, trained)
+    against = {level.p: level.against_plain for (arm, _), level in results.items() if arm == "dropout"}
     return Conclusion(
         levels=list(results.values()),
-        baselines=list(rivals.values()),
-        differences=differences,
+        baselines=_baselines(standings, task, metric),
+        differences=[*compared.levels(best_p, key), *compared.rivals(standings, key)],
         ranges=[
             RateRange(ps=list(found.ps), kind=found.kind, low=found.low, high=found.high)
-            for found in runs(against, margin(results["dropout", 0.0].metric.value))
+            for found in runs(
+                {p: found for p, found in against.items() if found is not None},
+                margin(results["dropout", 0.0].metric.value),
+            )
         ],
         best_p=best_p,
         network=_network(trained, losses, key, folds, metric),
         chosen=trained[key],
         plain=plain,
-        noisy=noisy,
+        noisy=trained["dropout", best_p],
     )
 
 
@@ -103,7 +100,7 @@ def _all_trained(
         for level in chooser.levels():
             runs_of = {c.seed: finished[c] for c in chooser.configs(level) if c in finished}
             if len(runs_of) >= 2:
-                split[level.arm, level.p if level.arm == "dropout" else 0.0] = level, runs_of
+                split[level.key] = level, runs_of
         by_split.append(split)
     found: dict[Key, Trained] = {}
     for key in by_split[0]:
@@ -167,13 +164,7 @@ def _standings(
     }
 
 
-def _baselines(
-    baselines: Mapping[BaselineName, Mapping[int, Answered]],
-    folds: Mapping[int, Fold],
-    choosers: Sequence[Chooser],
-    task: Task,
-    metric: str,
-) -> list[BaselineResult]:
+def _baselines(standings: Mapping[BaselineName, Standing], task: Task, metric: str) -> list[BaselineResult]:
     return [
         BaselineResult(
             name=kind,
@@ -183,7 +174,7 @@ def _baselines(
             figures={n: standing.mean(n) for n, item in METRICS.items() if item.task == task and n != metric},
             nll=standing.mean("nll"),
         )
-        for kind, standing in _standings(baselines, folds, choosers).items()
+        for kind, standing in standings.items()
     ]
 
 
@@ -195,7 +186,6 @@ class _Compared:
     task: Task
     results: Mapping[Key, LevelResult]
     trained: Mapping[Key, Trained]
-    folds: Mapping[int, Fold]
 
     def levels(self, best_p: float, chosen: Key) -> list[Difference]:
         """The best rate above 0, the chosen level and the other arms, against each other and against p = 0."""
@@ -224,15 +214,15 @@ class _Compared:
             for a, b, m in wanted
         ]
 
-    def rivals(self, standings: Mapping[str, Standing], chosen: Key) -> list[Difference]:
+    def rivals(self, standings: Mapping[BaselineName, Standing], chosen: Key) -> list[Difference]:
         """The baselines against the chosen level; the constant answer the other way round."""
         found = []
-        mine = self.trained[chosen].standing
-        for title, standing in standings.items():
+        mine, level = self.trained[chosen].standing, name(self.results[chosen])
+        for kind, standing in standings.items():
             if mine.pairs(standing) < 2:
                 continue
-            level = name(self.results[chosen])
-            if title == TITLES[self.task]["constant"]:
+            title = TITLES[self.task][kind]
+            if kind == "constant":
                 found.append(self._record(level, title, self.metric, mine.minus(standing, self.metric)))
             else:
                 found.append(self._record(title, level, self.metric, standing.minus(mine, self.metric)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..record import LevelResult, Study
+from ..record import Difference, LevelResult, Study
 
 SHARES = ("error", "balanced-error", "auc", "f1")  # metrics that are shares of 1, said in percent and points
 
@@ -111,3 +111,15 @@ def digits(value: float, count: int) -> str:
     ('0.123', '-54,322', '0')
     """
     return f"{value:,.0f}" if abs(value) >= 10**count else f"{value:.{count}g}"
+
+
+def needed(item: Difference) -> str:
+    """What it would take to see a true difference as large as the one found."""
+    if not item.low <= 0 <= item.high or item.value == 0:
+        return ""
+    ways = []
+    if item.seeds_needed is not None:
+        ways.append(f"{item.seeds_needed:,} seeds")
+    if item.rows_needed is not None:
+        ways.append(f"{item.rows_needed:,} test rows")
+    return " or ".join(ways)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..record import Advice, BaselineResult, Difference, LevelResult, RateRange, Study
-from .speech import Speech, listed, name
+from ..record import Advice, Difference, LevelResult, RateRange, Study
+from .speech import Speech, listed, name, needed
 
 BASELINES = ("tree", "linear")
 
@@ -36,25 +36,6 @@ def say(study: Study) -> Study:
     return study.model_copy(update={"advice": advice, "headline": headline(study, advice, speech), "words": words})
 
 
-def plain(study: Study) -> LevelResult | None:
-    """The level without dropout and weight decay."""
-    return next((level for level in study.levels if level.arm == "dropout" and level.p == 0), None)
-
-
-def noisy(study: Study) -> LevelResult | None:
-    """The level that stands for dropout: the rate above 0 that validation found best."""
-    return next((level for level in study.levels if level.arm == "dropout" and level.p == study.best_p > 0), None)
-
-
-def chosen(study: Study) -> LevelResult | None:
-    """The level of the network to take away."""
-    net = study.network
-    if net is None:
-        return None
-    same = (level for level in study.levels if level.arm == net.arm and (net.arm != "dropout" or level.p == net.p))
-    return next(same, None)
-
-
 def difference(study: Study, first: str, second: str, metric: str | None = None) -> Difference | None:
     """A difference of the record by its names, in the deciding metric unless another is named."""
     wanted = (first, second, metric or study.metric)
@@ -63,7 +44,7 @@ def difference(study: Study, first: str, second: str, metric: str | None = None)
 
 def advise(study: Study) -> Advice:
     """What to do: the arm of the chosen network, or nothing where it can't even beat a constant answer."""
-    level = chosen(study)
+    level = study.chosen
     constant = next((item for item in study.baselines if item.name == "constant"), None)
     if level is None:
         return "plain"
@@ -76,7 +57,7 @@ def advise(study: Study) -> Advice:
 
 def headline(study: Study, advice: Advice, speech: Speech) -> str:
     """The recommendation, for someone who reads one sentence."""
-    level, base = chosen(study), plain(study)
+    level, base = study.chosen, study.plain
     if level is None or base is None:
         return "No answer yet: no network has been chosen."
     found = None if level is base else difference(study, name(level), name(base))
@@ -111,7 +92,7 @@ def headline(study: Study, advice: Advice, speech: Speech) -> str:
 
 def _tie(study: Study, speech: Speech) -> str:
     """Why no dropout: nothing above 0 was better by more than chance would give."""
-    base, other = plain(study), noisy(study)
+    base, other = study.plain, study.noisy
     found = None if other is None or base is None else difference(study, name(other), name(base))
     if found is None or other is None:
         return ""
@@ -121,6 +102,11 @@ def _tie(study: Study, speech: Speech) -> str:
         return (
             f": on the validation rows no rate was better by more than chance; on the test rows p = {other.p:g} was, "
             f"by {speech.size(found.value)}, so that more rows or seeds are worth having"
+        )
+    if any(item.kind == "better" for item in study.ranges):
+        return (
+            f": p = {other.p:g}, the best rate on the validation rows, does not lower the {speech.title} by more than "
+            "chance would"
         )
     return f": no rate lowers the {speech.title} by more than chance would"
 
@@ -132,7 +118,7 @@ def _better_probabilities(study: Study, level: LevelResult, base: LevelResult) -
 
 def _baselines(study: Study, speech: Speech) -> Iterator[str]:
     """Another kind of model that does better than every network, or as well."""
-    level = chosen(study)
+    level = study.chosen
     rivals = [item for item in study.baselines if item.name in BASELINES]
     if level is None or not rivals:
         return
@@ -150,24 +136,18 @@ def _baselines(study: Study, speech: Speech) -> Iterator[str]:
             f"of {speech.span(found.value, found.low, found.high)}."
         )
     elif found.low > 0:
-        yield f"The chosen network does better than {_others_by_name(rivals)}: {_against(study, speech, rivals)}."
+        pairs = [(item, difference(study, item.title, name(level))) for item in rivals]
+        beaten = [item for item, pair in pairs if pair is not None and pair.low > 0]
+        values = listed([speech.value(item.metric.value) for item in beaten])
+        yield (
+            f"The chosen network does better than {listed([item.title for item in beaten])}: {speech.title} "
+            f"{speech.value(level.metric.value)} against {values}."
+        )
     else:
         yield (
             f"{_capital(best.title)} does about as well: {speech.title} {figures}, a difference of "
             f"{speech.span(found.value, found.low, found.high)}."
         )
-
-
-def _others_by_name(rivals: list[BaselineResult]) -> str:
-    return listed([item.title for item in rivals])
-
-
-def _against(study: Study, speech: Speech, rivals: list[BaselineResult]) -> str:
-    level = chosen(study)
-    assert level is not None
-    return f"{speech.title} {speech.value(level.metric.value)} against " + listed(
-        [speech.value(item.metric.value) for item in rivals]
-    )
 
 
 def _ranges(study: Study, speech: Speech) -> Iterator[str]:
@@ -198,7 +178,7 @@ def _range(item: RateRange, speech: Speech) -> str:
 
 def _power(study: Study, speech: Speech) -> Iterator[str]:
     """The smallest effect that could have been seen, and what would settle an open one."""
-    base, other = plain(study), noisy(study)
+    base, other = study.plain, study.noisy
     found = None if base is None or other is None else difference(study, name(other), name(base))
     if found is None or other is None or found.visible == 0:
         return
@@ -209,25 +189,16 @@ def _power(study: Study, speech: Speech) -> Iterator[str]:
 
 
 def _needed(found: Difference, speech: Speech) -> str:
-    if (
-        found.high < 0
-        or found.low > 0
-        or found.value == 0
-        or (found.rows_needed is None and found.seeds_needed is None)
-    ):
+    ways = needed(found)
+    if not ways:
         return ""
-    ways = []
-    if found.seeds_needed is not None:
-        ways.append(f"{found.seeds_needed:,} seeds")
-    if found.rows_needed is not None:
-        ways.append(f"{found.rows_needed:,} test rows")
     seeds = "" if found.seeds_needed is not None else "; more seeds alone would not do"
-    return f"; to see one of {speech.size(found.value)}, as found here, would take about {' or '.join(ways)}{seeds}"
+    return f"; to see one of {speech.size(found.value)}, as found here, would take about {ways}{seeds}"
 
 
 def _others(study: Study, speech: Speech) -> Iterator[str]:
     """Weight decay, both together, and inputs dropped as well."""
-    other = noisy(study)
+    other = study.noisy
     if other is None:
         return
     for arm, says in (("decay", "Weight decay alone"), ("both", "Dropout and weight decay together"), ("input", "")):
@@ -248,7 +219,7 @@ def _clear(found: Difference) -> str:
 
 def _gap(study: Study, speech: Speech) -> Iterator[str]:
     """Overfitting made visible: test minus training error, both with dropout off."""
-    base, other = plain(study), noisy(study)
+    base, other = study.plain, study.noisy
     if base is None or other is None:
         return
     by_error = Speech(study.task == "classification", study.error_title, study.target, "error")
@@ -265,7 +236,7 @@ def _gap(study: Study, speech: Speech) -> Iterator[str]:
 
 def _steps(study: Study, speech: Speech) -> Iterator[str]:
     """How long each arm needed."""
-    base, other = plain(study), noisy(study)
+    base, other = study.plain, study.noisy
     if base is None or other is None:
         return
     longer = "longer" if other.steps > base.steps else "no longer"
@@ -284,7 +255,7 @@ def _steps(study: Study, speech: Speech) -> Iterator[str]:
 
 def _probabilities(study: Study) -> Iterator[str]:
     """Likelihoods raw and with one temperature, and calibration."""
-    base, other = plain(study), noisy(study)
+    base, other = study.plain, study.noisy
     if base is None or other is None:
         return
     if study.task == "regression":
@@ -315,7 +286,7 @@ def _learning_rates(study: Study) -> Iterator[str]:
         return
     yield (
         f"Each level got its own learning rate, out of {len(study.lrs)} between {study.lrs[0]:g} and "
-        f"{study.lrs[-1]:g}, all with the same number of trials."
+        f"{study.lrs[-1]:g}: all were tried at the same ones, and further where the loss still fell at an end of them."
     )
     edges = [level for level in study.levels if level.lr_at_edge]
     if edges:

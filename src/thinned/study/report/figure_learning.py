@@ -64,7 +64,7 @@ def arms(records: Records, units: Units, measure: Measure) -> list[CurvesOfLevel
             measure,
             units,
         )
-        for level in (records.plain, records.noisy)
+        for level in (records.study.plain, records.study.noisy)
         if level
     ]
     return [arm for arm in found if len(arm.frame)]

@@ -50,7 +50,7 @@ def picture(records: Records, units: Units) -> Picture | Missing:
 
 def finding(records: Records, units: Units, title: str) -> str:
     """What the paired difference between the best p and p = 0 says."""
-    base, other = records.plain, records.noisy
+    base, other = records.study.plain, records.study.noisy
     if base is None or other is None:
         only = levels(records)[0]
         return f"{title} at {at(only.p)}: {units.value(only.metric.value)}"
@@ -98,7 +98,7 @@ def panel(axes: Axes, records: Records, units: Units, colours: Colours) -> None:
         other = records.arm(arm)
         if other:
             _mark(axes, other, place[other.p] + 0.3 + 0.22 * shift, factor, marker, colours.other)
-    chosen = records.chosen
+    chosen = records.study.chosen
     if chosen and chosen.arm == "dropout":
         axes.plot(
             place[chosen.p],

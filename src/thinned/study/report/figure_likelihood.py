@@ -51,7 +51,7 @@ def picture(records: Records) -> Picture | Missing:
 
 def finding(records: Records, shown: list[LevelResult]) -> str:
     """The figures at p = 0 and at the best p."""
-    pair = [level for level in (records.plain, records.noisy) if level] or shown[:1]
+    pair = [level for level in (records.study.plain, records.study.noisy) if level] or shown[:1]
     raw = ", ".join(f"{nats(level.nll)} at {at(level.p)}" for level in pair)
     if records.study.task == "regression":
         return f"Test NLL: {raw}"

@@ -39,7 +39,7 @@ def picture(records: Records, units: Units) -> Picture | Missing:
 
 def finding(records: Records, units: Units) -> str:
     """Steps and training error at p = 0 and the best p."""
-    pair = [level for level in (records.plain, records.noisy) if level] or levels(records)[:1]
+    pair = [level for level in (records.study.plain, records.study.noisy) if level] or levels(records)[:1]
     if len(pair) < 2:
         return f"At {at(pair[0].p)} the state kept comes after {pair[0].steps:,.0f} steps"
     base, other = pair

@@ -43,26 +43,6 @@ class Records:
     range_test: pd.DataFrame  # columns: `RangePoint`'s fields
     activations: Activations | None
 
-    @property
-    def plain(self) -> LevelResult | None:
-        """The level without dropout."""
-        return next((level for level in self.study.levels if level.arm == "dropout" and level.p == 0), None)
-
-    @property
-    def noisy(self) -> LevelResult | None:
-        """The level that stands for dropout: the best rate above 0 by validation."""
-        found = (x for x in self.study.levels if x.arm == "dropout" and x.p == self.study.best_p > 0)
-        return next(found, None)
-
-    @property
-    def chosen(self) -> LevelResult | None:
-        """The level of the network to take away."""
-        net = self.study.network
-        if net is None:
-            return None
-        same = (x for x in self.study.levels if x.arm == net.arm and (x.arm != "dropout" or x.p == net.p))
-        return next(same, None)
-
     def arm(self, name: str) -> LevelResult | None:
         """The level of an arm that has only one."""
         return next((level for level in self.study.levels if level.arm == name), None)

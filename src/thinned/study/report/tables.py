@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from thinned.study.answer.speech import SHARES, Speech, name
+from thinned.study.answer.speech import SHARES, Speech, name, needed
 from thinned.study.record import Difference, Estimate, LevelResult, Study
 from thinned.study.report.records import Records
 from thinned.study.report.units import DASH, GLUE, MINUS, Units, nats, plain
@@ -66,18 +66,6 @@ def differences(study: Study) -> list[dict[str, str]]:
     return rows
 
 
-def needed(item: Difference) -> str:
-    """What it would take to see a true difference as large as the one found."""
-    if not item.low <= 0 <= item.high or item.value == 0:
-        return ""
-    ways = []
-    if item.seeds_needed is not None:
-        ways.append(f"{item.seeds_needed:,} seeds")
-    if item.rows_needed is not None:
-        ways.append(f"{item.rows_needed:,} test rows")
-    return " or ".join(ways)
-
-
 def ranges(study: Study) -> list[dict[str, str]]:
     """Neighbouring rates of which the study says the same."""
     units = Units.deciding(study)
@@ -98,7 +86,7 @@ def levels(records: Records) -> list[dict[str, str]]:
     """One row a level: first what decides."""
     study = records.study
     metric, error = Units.deciding(study), Units.error(study)
-    chosen = records.chosen
+    chosen = records.study.chosen
 
     def row(level: LevelResult) -> dict[str, str]:
         signs = (EDGE if level.lr_at_edge else "") + (UNFINISHED if level.unfinished > 0 else "")
@@ -155,7 +143,7 @@ def figures(study: Study, values: dict[str, float]) -> dict[str, str]:
 
 def baselines(records: Records) -> list[dict[str, str]]:
     """Other kinds of model on the same rows, and how they differ from the chosen network's level."""
-    study, chosen, metric = records.study, records.chosen, Units.deciding(records.study)
+    study, chosen, metric = records.study, records.study.chosen, Units.deciding(records.study)
     rows = []
     for item in study.baselines:
         pair = {item.title, name(chosen)} if chosen else set()

@@ -78,12 +78,12 @@ class Chooser:
 
     def decay(self) -> Level | None:
         """The best weight decay without dropout."""
-        return self._best([PLAIN, *self._decays()])
+        return self._best(self._decays())
 
     def both(self) -> Level | None:
         """The best weight decay beside the best p."""
         p = self.p()
-        return None if p is None else self._best([Level("dropout", p), *self._boths(p)])
+        return None if p is None else self._best(self._boths(p))
 
     def input(self) -> Level | None:
         """The best p with inputs dropped as well; None where p = 0 does better, or nothing is known yet."""
@@ -126,12 +126,6 @@ class Chooser:
         """The validation losses behind `configs`, by seed."""
         return {config.seed: self._losses[config] for config in self.configs(level)}
 
-    def outlook(self) -> int:
-        """How many runs the split will have, as far as can be told."""
-        levels = len(self.grid.ps) + 2 * len(self.grid.weight_decays) + bool(self.grid.p_input)
-        later = len(self.seeds) - len(self.searching)
-        return levels * len(self.grid.lrs) * len(self.searching) + (len(self.grid.ps) + 3) * later
-
     def _ladder(self, level: Level) -> tuple[float, ...]:
         lrs = self.grid.lrs
         if len(lrs) < 2:
@@ -150,11 +144,7 @@ class Chooser:
         return lrs
 
     def _search(self) -> list[Unit]:
-        levels = [*self.dropout(), *self._decays()]
-        first = [unit for level in _far_apart(levels) for unit in self._units(level, self.grid.lrs)]
-        if any(self._open(unit.configs()) for unit in first):
-            return first
-        return [unit for level in levels for unit in self._widened(level)]
+        return self._at_all_rates([*self.dropout(), *self._decays()])
 
     def _finals(self) -> list[Unit]:
         decay = self.decay()
@@ -163,8 +153,14 @@ class Chooser:
 
     def _search_beside(self) -> list[Unit]:
         p = self.p()
-        levels = [] if p is None else [*self._boths(p), *([] if (inputs := self.input()) is None else [inputs])]
-        first = [unit for level in levels for unit in self._units(level, self.grid.lrs)]
+        if p is None:
+            return []
+        inputs = self.input()
+        return self._at_all_rates([*self._boths(p), *([] if inputs is None else [inputs])])
+
+    def _at_all_rates(self, levels: list[Level]) -> list[Unit]:
+        """Levels at the grid's learning rates, and once these are done, at those that the grid grew by."""
+        first = [unit for level in _far_apart(levels) for unit in self._units(level, self.grid.lrs)]
         if any(self._open(unit.configs()) for unit in first):
             return first
         return [unit for level in levels for unit in self._widened(level)]
@@ -175,7 +171,7 @@ class Chooser:
     def _decays(self) -> list[Level]:
         """Weight decays without dropout, widened once at an end where the best one lies."""
         decays = self.grid.weight_decays
-        best = self._best([PLAIN, *(Level("decay", 0.0, decay) for decay in decays)])
+        best = self._best([Level("decay", 0.0, decay) for decay in decays])
         if best is not None and len(decays) > 1:
             if best.weight_decay == decays[0]:
                 decays = (below(decays), *decays)
@@ -191,12 +187,12 @@ class Chooser:
         weaker = at - 1 if len(self.grid.weight_decays) > 2 else at
         return [Level("both", p, decay) for decay in decays[max(weaker, 0) : at + 1]]
 
-    def _best(self, family: list[Level]) -> Level | None:
-        """Of levels by weight decay, the first without any, the one above 0 with the least smoothed loss."""
-        losses = [self._mean(level) for level in family[1:]]
-        if None in losses:
+    def _best(self, levels: list[Level]) -> Level | None:
+        """The level with the least smoothed loss; None before all have one."""
+        losses = [loss for level in levels if (loss := self._mean(level)) is not None]
+        if len(losses) < len(levels):
             return None
-        return min(zip(losses, family[1:], strict=True), key=lambda item: item[0] or 0.0)[1]
+        return levels[int(np.argmin(losses))]
 
     def _units(self, level: Level, lrs: tuple[float, ...]) -> list[Unit]:
         return [Unit(level, lrs, seeds) for seeds in self._blocks(self.searching)]

@@ -36,6 +36,12 @@ class Grid:
     together: int = 5
     widen_ps: bool = True
 
+    def outlook(self, seeds: int) -> int:
+        """How many runs an outer split of so many seeds will have, as far as can be told: growing grids add some."""
+        searching = min(self.search_seeds, seeds)
+        levels = len(self.ps) + 2 * len(self.weight_decays) + bool(self.p_input)
+        return levels * len(self.lrs) * searching + (len(self.ps) + 3) * (seeds - searching)
+
 
 def below(values: tuple[float, ...]) -> float:
     """The next value under a grid's least, by the ratio at that end.

@@ -22,6 +22,11 @@ class Level:
     p_input: float = 0.0
 
     @property
+    def key(self) -> tuple[Arm, float]:
+        """What the level is in every outer split: its arm, and for dropout its p. Other strengths are chosen anew."""
+        return self.arm, self.p if self.arm == "dropout" else 0.0
+
+    @property
     def name(self) -> str:
         inputs = f"-in{self.p_input:g}" if self.p_input else ""
         return f"{self.arm}-p{self.p:g}{inputs}-wd{self.weight_decay:g}"
