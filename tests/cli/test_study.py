@@ -206,6 +206,24 @@ def test_more_seeds_rates_or_steps_run_nothing_again(thinned: Thinned, tumours: 
     assert trials(out) == len(now) + len(later)
 
 
+def test_an_interrupted_study_leaves_runs_of_another_limit_or_more_seeds_out(
+    thinned: Thinned, small: list[str], tumours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are kept in the folder, and stand in no table of the study that was asked for."""
+    options = ["study", tumours, "--target", "target", "--out", tmp_path / "study", *small]
+    assert thinned(*options).exit_code == 0
+    before, kept = numbers(tmp_path / "study"), trials(tmp_path / "study")
+    assert (before["ended"] == "steps").any()
+
+    def stop(*_: object) -> list[Outcome]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("thinned.study.underway.train_unit", stop)
+    assert thinned(*options, "--epochs", "40").exit_code == 130
+    assert "steps" not in set(numbers(tmp_path / "study")["ended"])
+    assert trials(tmp_path / "study") == kept
+
+
 def fails_once(failing: str) -> Callable[..., list[Outcome]]:
     def train(unit: Unit, folds: Mapping[int, Fold], recipe: Recipe) -> list[Outcome]:
         if unit.level.name == failing:

@@ -204,3 +204,36 @@ def test_no_sentence_is_broken(case: str) -> None:
 def test_the_cases_differ() -> None:
     assert len({study_of(case).advice for case in (HELPS, HURTS, LEVEL)}) == 2
     assert {study.advice for study in STUDIES.values()} == {"plain", "dropout", "decay", "both", "input", "nothing"}
+
+
+def test_no_rate_lowers_the_error_is_said_only_where_none_does() -> None:
+    """Validation's best rate is not clear on test rows, and another rate is."""
+    study = STUDIES["level"]
+    other = study.ranges[0].model_copy(update={"kind": "better", "low": -0.02, "high": -0.01})
+    headline = say(study.model_copy(update={"ranges": [other]})).headline
+    assert "no rate lowers" not in headline
+    assert f"p = {study.best_p:g}, the best rate on the validation rows, does not lower the test error" in headline
+
+
+def test_only_models_that_the_network_clearly_beats_are_said_to_be_beaten() -> None:
+    """The linear model's interval against the network holds 0, the trees' does not."""
+    study = next(
+        study for study in STUDIES.values() if study.words and study.words[0].startswith("The chosen network does")
+    )
+    level = study.chosen
+    assert level is not None
+    rivals = sorted((item for item in study.baselines if item.name != "constant"), key=lambda item: item.metric.value)
+    best, worse = rivals
+    assert f"{best.title} and {worse.title}" in study.words[0] or f"{worse.title} and {best.title}" in study.words[0]
+    pair = difference(study, worse.title, name(level))
+    assert pair is not None
+    unsure = [item.model_copy(update={"low": -0.1}) if item is pair else item for item in study.differences]
+    sentence = say(study.model_copy(update={"differences": unsure})).words[0]
+    assert best.title in sentence
+    assert worse.title not in sentence
+
+
+@every_case
+def test_the_learning_rates_sentence_claims_no_equal_number(case: str) -> None:
+    """Grids grow by level, so that levels are tried at different numbers of rates."""
+    assert not any("same number of trials" in words for words in STUDIES[case].words)
