@@ -92,7 +92,7 @@ def main() -> None:
         for number in numbers:
             work = (members(number), x, y, sizes, batch)
             found = medians({"stack": together(*work), "separate": apart(*work)}, seconds=options.seconds)
-            shape, ratio = "-".join(map(str, sizes)), found["separate"] / found["stack"]
+            shape, ratio = "-".join(map(str, sizes)), f"{found['separate'] / found['stack']:.4g}"
             rows.append(
                 {
                     **start,
@@ -100,11 +100,11 @@ def main() -> None:
                     "networks": str(number),
                     "stack_us": f"{1e6 * found['stack']:.4g}",
                     "separate_us": f"{1e6 * found['separate']:.4g}",
-                    "ratio": f"{ratio:.2f}",
+                    "ratio": ratio,
                 }
             )
             print(f"{shape:18s} {number:3d} networks: {1e6 * found['stack']:8.0f} us a step together, ", end="")
-            print(f"{1e6 * found['separate']:8.0f} us apart, {ratio:.1f} times as fast", flush=True)
+            print(f"{1e6 * found['separate']:8.0f} us apart, {ratio} times as fast", flush=True)
     record(options.csv, rows)
 
 

@@ -111,5 +111,5 @@ def test_networks_are_trained_together_and_apart(tmp_path: Path) -> None:
         *(("784-256-256-10", number) for number in ("1", "4")),
     ]
     for row in rows:
-        assert float(row["ratio"]) == pytest.approx(float(row["separate_us"]) / float(row["stack_us"]), rel=0.01)
-        assert f"{float(row['ratio']):.1f} times as fast" in printed
+        assert float(row["ratio"]) == pytest.approx(float(row["separate_us"]) / float(row["stack_us"]), rel=2e-3)
+        assert f" {row['ratio']} times as fast" in printed
