@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -397,6 +398,21 @@ def test_ctrl_c_keeps_what_is_finished_and_the_same_command_goes_on(
     assert all(path.stat().st_mtime_ns == then for path, then in before.items())  # nothing was run twice
     pd.testing.assert_frame_equal(numbers(out), numbers(uninterrupted), check_exact=True)
     assert (out / "curves.csv").read_bytes() == (uninterrupted / "curves.csv").read_bytes()
+
+
+@pytest.mark.long
+def test_weights_that_the_record_lacks_are_trained_again(
+    thinned: Thinned, small: list[str], tumours: Path, tmp_path: Path, classified: tuple[Path, Result]
+) -> None:
+    out = tmp_path / "study"
+    shutil.copytree(classified[0], out)
+    (out / "networks.safetensors").unlink()
+    result = thinned("study", tumours, "--target", "target", "-o", out, *small)
+    assert result.exit_code == 0, result.output
+    assert "training networks to take away again" in result.stderr
+    assert "training networks to take away again" not in classified[1].stderr
+    for name in ("networks.safetensors", "runs.csv", "curves.csv"):
+        assert (out / name).read_bytes() == (classified[0] / name).read_bytes()
 
 
 @pytest.mark.long

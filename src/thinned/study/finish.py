@@ -21,8 +21,9 @@ from .search.chooser import PLAIN
 from .trial.baseline import Answers, BaselineName, constant, linear, tree
 from .trial.config import Config, Recipe, Unit
 from .trial.fold import Fold
+from .trial.outcome import Weights
 from .trial.pool import Failed
-from .trial.unit import State, weights_again
+from .trial.unit import weights_again
 from .underway import Underway
 
 
@@ -32,6 +33,7 @@ def finish(underway: Underway, stopped: Literal["", "budget"]) -> Study:
     Raises:
         StudyError: too little is finished for an answer; the runs are written.
     """
+    underway.training_ends()
     with underway.pool:
         underway.say("comparing with other models")
         found = _conclude(underway, _baselines(underway))
@@ -42,7 +44,6 @@ def finish(underway: Underway, stopped: Literal["", "budget"]) -> Study:
                 "the same command again to go on, with a larger --budget if it had one."
                 + "".join(f" {said}" for said in listed_failures(underway.failed)[:1])
             )
-        underway.say("training the networks to take away again, for their weights")
         weights = _weights(underway, found)
     underway.say("writing the report")
     study = _record(underway, found, stopped)
@@ -81,11 +82,14 @@ def _conclude(underway: Underway, others: Mapping[BaselineName, Mapping[int, Ans
     return conclude(choosers, underway.finished, losses, underway.folds, others, underway.data.task, underway.metric)
 
 
-def _weights(underway: Underway, found: Conclusion) -> dict[Config, State]:
+def _weights(underway: Underway, found: Conclusion) -> dict[Config, Weights]:
     """The weights of the networks to take away, and of two whose hidden layers are shown."""
     wanted = {run.config for run in found.chosen.runs} | set(_shown(found))
-    units = sorted({underway.journal.unit_of(config) for config in wanted})
-    weights: dict[Config, State] = {}
+    at_hand = {config: underway.finished[config].weights for config in wanted}
+    weights = {config: kept for config, kept in at_hand.items() if kept is not None}
+    units = sorted({underway.journal.unit_of(config) for config in wanted - weights.keys()})
+    if units:
+        underway.say("training networks to take away again, for their weights")
     for unit, done in underway.pool.map(partial(_weights_of, wanted=frozenset(wanted)), units):
         if isinstance(done, Failed):
             raise StudyError(f"{unit.name} could not be trained again for its weights: {done.reason}")
@@ -140,7 +144,7 @@ def _record(underway: Underway, found: Conclusion, stopped: Literal["", "budget"
     return say(study.model_copy(update={"warnings": warned}))
 
 
-def _write(underway: Underway, study: Study, found: Conclusion, weights: Mapping[Config, State]) -> None:
+def _write(underway: Underway, study: Study, found: Conclusion, weights: Mapping[Config, Weights]) -> None:
     out = underway.options.out
     plain, noisy = _shown(found)
     results.write_networks(out, underway.data, found, weights, underway.folds, underway.preparations, underway.recipe)
@@ -172,6 +176,6 @@ def _fit_baselines(
 
 def _weights_of(
     unit: Unit, folds: Mapping[int, Fold], recipe: Recipe, wanted: frozenset[Config]
-) -> dict[Config, State]:
+) -> dict[Config, Weights]:
     """Work for the pool: the weights of those of the unit's runs that are wanted."""
     return weights_again(unit, folds, recipe, [config for config in unit.configs() if config in wanted])

@@ -25,9 +25,9 @@ from .record import Point, RangePoint, Run, Study
 from .search.chooser import Chooser
 from .trial.config import Config, Recipe
 from .trial.fold import Fold
-from .trial.outcome import Outcome
+from .trial.outcome import Outcome, Weights
 from .trial.range_test import RangeTest
-from .trial.unit import State, as_network
+from .trial.unit import as_network
 
 SHOWN_ROWS = 32
 _SHOWN_MASK = 3  # a child of the seed's key, after those of weights, order and masks
@@ -97,7 +97,7 @@ def write_networks(
     folder: Path,
     data: Dataset,
     found: Conclusion,
-    weights: Mapping[Config, State],
+    weights: Mapping[Config, Weights],
     folds: Mapping[int, Fold],
     preparations: Mapping[int, Preparation],
     recipe: Recipe,
@@ -127,7 +127,7 @@ def write_networks(
 
 
 def write_activations(
-    folder: Path, plain: Config, noisy: Config, weights: Mapping[Config, State], fold: Fold, recipe: Recipe
+    folder: Path, plain: Config, noisy: Config, weights: Mapping[Config, Weights], fold: Fold, recipe: Recipe
 ) -> None:
     """Write `activations.npz`: the first hidden layer on some test rows, without dropout and with it."""
     whole, _, _ = _activations(plain, weights[plain], fold, recipe)
@@ -138,7 +138,7 @@ def write_activations(
 
 
 def _activations(
-    config: Config, state: State, fold: Fold, recipe: Recipe
+    config: Config, state: Weights, fold: Fold, recipe: Recipe
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
     """At inference, in training mode after dropout, and which units that keeps."""
     network = as_network(state, config, recipe).eval()

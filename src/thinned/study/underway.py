@@ -25,7 +25,7 @@ from .keep.journal import Journal
 from .options import METRIC_NAMES, StudyOptions
 from .search.chooser import Chooser, ValidationFigures
 from .search.grid import IMAGE_LRS, IMAGE_PS, IMAGE_WEIGHT_DECAYS, PS, WEIGHT_DECAYS, Grid
-from .trial.config import Config, Recipe
+from .trial.config import Config, Recipe, Unit
 from .trial.fold import Fold
 from .trial.outcome import Outcome, still_holds
 from .trial.pool import Failed, Pool
@@ -39,6 +39,9 @@ TABLE_HIDDEN, IMAGE_HIDDEN = (128, 128), (256, 256)
 TABLE_SEEDS, IMAGE_SEEDS = 20, 5
 FEWEST_SEEDS = 2  # of an outer split
 STACKED = 150_000  # weights: networks up to this size are trained many at a time
+GROWTH = 1.15  # grids that grow train so many times the runs that can be foreseen: 1.04 to 1.26 on the audited tables
+FINISHING = 0.15  # of the time of all trainings: other models, intervals, the report
+WEIGHTS_KEPT = 512 * 2**20  # bytes: so much of finished runs' weights stays in memory, for the networks to take away
 
 
 @dataclass(frozen=True)
@@ -90,11 +93,14 @@ class Underway:
         self.pool = Pool(scratch, self.recipe, options.jobs)
         self.fresh = 0  # runs trained in this call
         self.training_since = clock.monotonic()
+        self.training_until: float | None = None
 
     def search(self) -> bool:
         """Train what is missing; False where the budget ended it."""
         deadline = None if self.options.budget is None else self.start + self.options.budget - self._reserve()
         while units := [unit for chooser in self.choosers() for unit in chooser.missing()]:
+            if deadline is None:
+                units.sort(key=self._expected_seconds, reverse=True)  # the long ones last would leave a core idle
             self.say(f"training {units[0].level.name}")
             for unit, done in self.pool.map(train_unit, units, deadline):
                 if isinstance(done, Failed):
@@ -103,8 +109,7 @@ class Underway:
                     self.journal.fail(unit, done.reason)
                 else:
                     self.journal.add(unit, done)
-                    self.finished.update({outcome.config: outcome for outcome in done})
-                    self.fresh += len(done)
+                    self._count(done)
                 self.say(f"training {unit.level.name}")
             if deadline is not None and clock.monotonic() >= deadline:
                 return False
@@ -128,13 +133,26 @@ class Underway:
         outer = self.size.outer
         expected = sum(self.grid.outlook(len(range(split, self.seeds, outer))) for split in range(outer))
         total = max(expected, len(self.finished))
-        left = None
-        if self.fresh:
-            spent = clock.monotonic() - self.training_since
-            left = spent / self.fresh * (total - len(self.finished))
-            if self.options.budget is not None:
-                left = min(left, self.start + self.options.budget - clock.monotonic())
-        self.watch(Progress(len(self.finished), total, doing, left))
+        self.watch(Progress(len(self.finished), total, doing, self._left(expected)))
+
+    def training_ends(self) -> None:
+        """What follows is the study's end."""
+        self.training_until = clock.monotonic()
+
+    def _left(self, expected: int) -> float | None:
+        """Seconds to the end, by the mean time of the runs of this call; None before there is one."""
+        if not self.fresh:
+            return None
+        now = clock.monotonic()
+        a_run = ((self.training_until or now) - self.training_since) / self.fresh
+        done, wanted = len(self.finished), GROWTH * expected
+        if self.training_until is None:
+            left = a_run * (max(wanted - done, 0.0) + FINISHING * max(wanted, done))
+        else:
+            left = max(FINISHING * a_run * done - (now - self.training_until), 0.0)
+        if self.options.budget is not None:
+            left = min(left, max(self.start + self.options.budget - now, 0.0))
+        return left
 
     def choosers(self) -> list[Chooser]:
         """One an outer split, over what is finished. A failed run counts as one that diverged."""
@@ -158,6 +176,18 @@ class Underway:
                 rows = METRICS[self.metric].rows(outcome.val_output, fold.y_val, fold.scale)
                 found[config] = max(float(rows.mean()), alike)
         return found
+
+    def _count(self, done: Sequence[Outcome]) -> None:
+        """Count a unit's runs as finished, with their weights while there is room."""
+        kept = sum(outcome.weights_bytes for outcome in self.finished.values())
+        room = kept + sum(outcome.weights_bytes for outcome in done) <= WEIGHTS_KEPT
+        self.finished.update((outcome.config, outcome if room else outcome.without_weights()) for outcome in done)
+        self.fresh += len(done)
+
+    def _expected_seconds(self, unit: Unit) -> float:
+        """By the unit's level on other seeds and learning rates; 0 where none of it is finished."""
+        found = [outcome.seconds for config, outcome in self.finished.items() if config.level == unit.level]
+        return len(unit.seeds) * len(unit.lrs) * sum(found) / len(found) if found else 0.0
 
     def _reserve(self) -> float:
         """Seconds of the budget for baselines, weights and the report."""

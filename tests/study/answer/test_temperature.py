@@ -35,6 +35,15 @@ def test_where_every_row_is_right_it_gets_no_surer() -> None:
     assert fit(2.0 * np.eye(3)[y], y) == 1.0
 
 
+def test_it_minimises_the_likelihood_that_the_metric_has() -> None:
+    output, y = drawn(3.0, 200)
+    output[0, (y[0] + 1) % 4] = -np.inf  # a log probability of 0
+    output[1] = [np.nan, 0.0, 0.0, 0.0]
+    found = fit(output, y)
+    mean = [METRICS["nll"].rows(apply(output, found * factor), y).mean() for factor in (0.99, 1.0, 1.01)]
+    assert min(mean) == mean[1]
+
+
 def test_an_answer_that_is_no_number_leaves_a_temperature() -> None:
     output, y = drawn(1.0, 50)
     output[3] = np.nan

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-from .metric import METRICS
+from .metric import METRICS, SUREST
 
 LOG_T = (-3.0, 5.0)
 
@@ -26,11 +26,19 @@ def fit(output: NDArray[np.floating], y: NDArray[np.int64]) -> float:
         output: validation rows' logits (rows, classes); those of several seeds may stand one after the other.
         y: their classes.
     """
-    nll, error = METRICS["nll"], METRICS["error"]
-    least = 0.0 if error.rows(output, y).max() == 0 else LOG_T[0]
+    finite = np.isfinite(output.max(axis=1))  # a row with nan or infinity counts as wrong at any temperature
+    logits, truth = output[finite].astype(np.float64), y[finite]
+    if not len(logits):
+        return 1.0
+    least = 0.0 if finite.all() and (output.argmax(axis=1) == y).all() else LOG_T[0]
+    highest = logits.max(axis=1, keepdims=True)
+    margin = highest[:, 0] - logits[np.arange(len(truth)), truth]
+    below = logits - highest
 
     def loss(log_t: float) -> float:
-        return float(nll.rows(apply(output, float(np.exp(log_t))), y).mean())
+        cold = float(np.exp(-log_t))
+        rows = margin * cold + np.log(np.exp(below * cold).sum(axis=1))
+        return float(np.minimum(rows, SUREST).mean())
 
     found = minimize_scalar(loss, bounds=(least, LOG_T[1]), method="bounded", options={"xatol": 1e-4})
     best = min((least, float(found.x), 0.0), key=loss)  # the search is inside its ends; T = 1 is never beaten by chance

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -12,6 +12,7 @@ from ...fit.cycles import cycles
 from .config import Config
 
 Ended = Literal["converged", "raced", "steps", "diverged"]
+Weights = dict[str, NDArray[np.float32]]  # as `Perceptron.load_state_dict` takes them
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,9 @@ class Outcome:
 
     `val_output` and `test_output` are the kept network's raw answers, `(rows, classes)` logits, or `(rows, 1)` values
     in standardised units, float32, in the order of the fold's rows.
+
+    `weights` are the kept network's. The record has none: None where a run was read from it, and the run is trained
+    again where its weights are wanted.
     """
 
     config: Config
@@ -62,6 +66,16 @@ class Outcome:
     val_output: NDArray[np.float32]
     test_output: NDArray[np.float32]
     seconds: float  # the unit's time, shared out evenly
+    weights: Weights | None = None
+
+    @property
+    def weights_bytes(self) -> int:
+        """What the weights take in memory."""
+        return 0 if self.weights is None else sum(value.nbytes for value in self.weights.values())
+
+    def without_weights(self) -> Outcome:
+        """The same run as its record has it."""
+        return replace(self, weights=None)
 
 
 def still_holds(outcome: Outcome, max_steps: int) -> bool:

@@ -23,11 +23,9 @@ from ...noise import fold_in
 from .config import Config, Recipe, Unit
 from .figures import deviation, figures
 from .fold import Fold
-from .outcome import Measured, Outcome
+from .outcome import Measured, Outcome, Weights
 
 CURVE_ROWS = 500  # of each set: measuring all of them at every point would cost as much as training
-
-State = dict[str, NDArray[np.float32]]
 
 
 def train_unit(unit: Unit, folds: Mapping[int, Fold], recipe: Recipe) -> list[Outcome]:
@@ -63,6 +61,7 @@ def train_unit(unit: Unit, folds: Mapping[int, Fold], recipe: Recipe) -> list[Ou
                 val_output=on_val.numpy(),
                 test_output=on_test.numpy(),
                 seconds=(time.perf_counter() - start) / len(configs),
+                weights=_arrays(result),
             )
         )
     return found
@@ -70,14 +69,12 @@ def train_unit(unit: Unit, folds: Mapping[int, Fold], recipe: Recipe) -> list[Ou
 
 def weights_again(
     unit: Unit, folds: Mapping[int, Fold], recipe: Recipe, configs: Collection[Config]
-) -> dict[Config, State]:
+) -> dict[Config, Weights]:
     """The weights of some of a unit's runs, those that gave their outcomes: the unit trained again, up to their end."""
     all_configs = unit.configs()
     needed = [number for number, config in enumerate(all_configs) if config in configs]
     trained = _train(unit, folds, recipe, None, needed)
-    return {
-        all_configs[number]: {name: value.numpy() for name, value in trained[number].state.items()} for number in needed
-    }
+    return {all_configs[number]: _arrays(trained[number]) for number in needed}
 
 
 def as_network(state: Mapping[str, Tensor | NDArray[np.float32]], config: Config, recipe: Recipe) -> Perceptron:
@@ -121,6 +118,10 @@ def _train(
         watch=(lambda check: None) if curves is None else curves.add,
         needed=needed,
     )
+
+
+def _arrays(trained: TrainedMember) -> Weights:
+    return {name: value.numpy().copy() for name, value in trained.state.items()}  # not views of the whole stack
 
 
 def _sets(folds: Mapping[int, Fold], seeds: Sequence[int], name: str) -> Tensor:
