@@ -101,6 +101,9 @@ def test_answers_in_words_and_leaves_the_files(classified: tuple[Path, Result]) 
     assert study.outer == 1
     for name in FILES:
         assert (out / name).stat().st_size > 0, name
+    page = (out / "report.html").read_text()
+    assert f'model = load("{out.name}")' in page
+    assert "holds no saved network" not in page
 
 
 def test_without_a_terminal_progress_is_lines_on_stderr(classified: tuple[Path, Result]) -> None:

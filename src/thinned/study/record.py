@@ -17,6 +17,7 @@ Kind = Literal["better", "level", "unclear", "worse"]
 Advice = Literal["dropout", "decay", "both", "input", "plain", "nothing"]
 
 SCHEMA = 2
+WEIGHTS, CONFIG = "networks.safetensors", "config.toml"  # the networks to take away
 
 
 class _Record(BaseModel):

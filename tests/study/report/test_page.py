@@ -10,6 +10,7 @@ import pytest
 from tests.study.report.cases import CASES
 from tests.study.report.reading import PageReader
 
+from thinned.study.record import CONFIG, WEIGHTS
 from thinned.study.report.folder import figures
 from thinned.study.report.page import page
 from thinned.study.report.records import Records
@@ -56,6 +57,22 @@ def test_every_figure_has_a_name_for_screen_readers(whole: str) -> None:
         assert re.search(rf'<svg [^>]*role="img" aria-labelledby="{key}-title {key}-desc"', figure)
         assert all(len(text) > 20 for text in re.findall(r"<(?:title|desc) [^>]*>([^<]*)<", figure))
         assert "<figcaption>How to read it: " in figure
+
+
+@pytest.mark.parametrize(
+    ("case", "said"),
+    [
+        ("dropout helps", "; the ring is the network to take away."),
+        ("inputs win", "; the ring is the network to take away."),
+        ("weight decay wins", " The grey line is weight decay alone, the network to take away."),
+        ("out of time without an answer", ""),
+    ],
+)
+def test_the_network_to_take_away_is_pointed_out(records_of: Read, case: str, said: str) -> None:
+    first = figures(records_of(case))[0]
+    caption = getattr(first, "caption", "")
+    assert said in caption
+    assert caption.count("the network to take away") == (1 if said else 0)
 
 
 def test_figures_take_every_colour_from_the_page(whole: str) -> None:
@@ -127,8 +144,8 @@ def test_the_snippet_comes_with_what_load_returns(
     page_of: Page, records_of: Read, folder_of: Callable[[str], Path], tmp_path: Path, case: str
 ) -> None:
     assert "holds no saved network" in page_of(case).words
-    (tmp_path / "best.safetensors").write_bytes(b"weights")
-    (tmp_path / "config.toml").write_text('name = "<b>"\n', encoding="utf-8")
+    (tmp_path / WEIGHTS).write_bytes(b"weights")
+    (tmp_path / CONFIG).write_text('name = "<b>"\n', encoding="utf-8")
     lines = PageReader(page(records_of(case), [], tmp_path)).lines
     net = records_of(case).study.network
     assert net is not None

@@ -22,11 +22,10 @@ from ..answer.together import offsets
 from ..data.dataset import Dataset
 from ..data.prepare import Preparation
 from ..error import StudyError
+from ..record import CONFIG, WEIGHTS
 from ..trial.config import Level, Recipe
 from .model import EnsembleMember, StudyModel
 
-WEIGHTS = "networks.safetensors"
-CONFIG = "config.toml"
 FORMAT = 2
 _OLDER = "best.safetensors"
 _ARRAYS = ("fill", "mean", "scale", "gaps")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 from matplotlib.artist import Artist
@@ -36,13 +37,17 @@ def picture(records: Records, units: Units) -> Picture | Missing:
         for item in beyond
     )
     bars = any(level.metric.low < level.metric.high for level in shown)
-    band = " The grey line is weight decay alone." if records.arm("decay") else ""
+    chosen = records.study.chosen
+    taken = chosen is not None and chosen.arm == "decay"
+    grey = " The grey line is weight decay alone{}.".format(", the network to take away" if taken else "")
+    band = grey if records.arm("decay") else ""
+    ring = "" if chosen is None or taken else "; the ring is the network to take away"
     return Picture(
         name=NAME,
         title=finding(records, units, title),
         caption=f"How to read it: lower is better. Dots are means over seeds{', bars 95 % intervals' if bars else ''}, "
-        "each at the learning rate chosen for its p; the ring is the network to take away. The steps of p are not to "
-        f"scale.{band} To compare two settings see the table of differences: their seeds and rows are paired.{out}",
+        f"each at the learning rate chosen for its p{ring}. The steps of p are not to scale.{band} To compare two "
+        f"settings see the table of differences: their seeds and rows are paired.{out}",
         alt=f"{title} by dropout probability. {points}.{others}",
         draw=partial(_draw, records=records, units=units),
     )
@@ -94,14 +99,14 @@ def panel(axes: Axes, records: Records, units: Units, colours: Colours) -> None:
     axes.plot([place[x.p] for x in shown], [factor * x.metric.value for x in shown], color=colours.noisy, lw=1.4)
     for level in shown:
         _mark(axes, level, place[level.p], factor, "o", colours.noisy if level.p > 0 else colours.plain)
-    for shift, (arm, marker) in enumerate(MARKERS.items()):
+    for arm, marker in MARKERS.items():
         other = records.arm(arm)
         if other:
-            _mark(axes, other, place[other.p] + 0.3 + 0.22 * shift, factor, marker, colours.other)
+            _mark(axes, other, _across(other, place), factor, marker, colours.other)
     chosen = records.study.chosen
-    if chosen and chosen.arm == "dropout":
+    if chosen and chosen.arm != "decay":
         axes.plot(
-            place[chosen.p],
+            _across(chosen, place),
             factor * chosen.metric.value,
             "o",
             ms=13,
@@ -114,6 +119,12 @@ def panel(axes: Axes, records: Records, units: Units, colours: Colours) -> None:
     axes.set_xlim(-0.4, max(place.values()) + 0.8)
     low, high = limits(records)
     axes.set_ylim(factor * low, factor * high)
+
+
+def _across(level: LevelResult, place: Mapping[float, float]) -> float:
+    """Where a level's mark stands: at its p, or beside it where something else was done as well."""
+    beside = list(MARKERS).index(level.arm) if level.arm in MARKERS else None
+    return place[level.p] + (0.0 if beside is None else 0.3 + 0.22 * beside)
 
 
 def _mark(axes: Axes, level: LevelResult, place: float, factor: float, marker: str, colour: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from thinned.study.record import CONFIG, WEIGHTS
 from thinned.study.report import tables, wording
 from thinned.study.report.picture import Missing, Picture, svg
 from thinned.study.report.records import Records
@@ -14,8 +15,6 @@ from thinned.study.report.theme import DARK, LIGHT
 from thinned.study.report.units import Units, unbroken
 
 FIRST = 3  # sentences that stand before the key figures; the rest follow them
-
-WEIGHTS, CONFIG = "best.safetensors", "config.toml"
 
 
 def page(records: Records, figures: Sequence[Picture | Missing], folder: Path) -> str:
