@@ -312,6 +312,15 @@ def test_groups_time_and_another_metric(thinned: Thinned, small: list[str], tumo
     study = study_in(tmp_path / "groups")
     assert study.metric == "auc"
     assert any("hospital" in note for note in study.notes)
+    frame = pd.read_csv(tmp_path / "visits.csv")
+    frame[frame["hospital"] >= 45].to_csv(tmp_path / "late.csv", index=False)
+    frame[frame["hospital"] < 50].to_csv(tmp_path / "visits.csv", index=False)
+    result = thinned(*command, "--groups", "hospital", "--test", tmp_path / "late.csv", "-o", tmp_path / "both")
+    assert result.exit_code == 0, result.output
+    study = study_in(tmp_path / "both")
+    assert study.rows_test == (frame["hospital"] >= 45).sum()
+    shared = frame["hospital"].between(45, 49).sum()
+    assert any(f"{shared} rows share a group or all features with a test row" in note for note in study.notes)
     result = thinned(*command, "--time", "day", "-o", tmp_path / "time")
     assert result.exit_code == 0, result.output
     assert any("day" in note for note in study_in(tmp_path / "time").notes)
@@ -540,7 +549,7 @@ def test_a_wrong_file_is_one_clear_error_and_nothing_is_written(
         ),
         (["--budget", "soon"], "`--budget` must be a time, as 90s, 10m or 1h30m"),
         (["--budget", "0"], "`--budget` must be a time above 0"),
-        (["--groups", "a", "--time", "b"], "--groups with --time"),
+        (["--groups", "a", "--time", "b"], "--time with --groups"),
         (["--seeds", "1"], "one run can't tell an effect from luck"),
         (["--lr", "0"], "`--lr` must be a positive number"),
         (["--hidden", "big"], "whole numbers with commas"),

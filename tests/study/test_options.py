@@ -33,8 +33,8 @@ from thinned.study.options import METRIC_NAMES, StudyOptions, numbers, seconds_o
         ({"jobs": 0}, "`--jobs` must be at least 1. Got 0."),
         ({"metric": "accuracy"}, "`--metric` must be one of error, nll, brier, balanced-error, auc, f1, rmse, mae."),
         ({"budget": 0.0}, "`--budget` must be a time above 0, as 90s, 10m or 1h30m. Got 0.0."),
-        ({"groups": "a", "time": "b"}, "must be given one at a time. Got --groups with --time."),
-        ({"time": "b", "test": Path("c.csv")}, "must be given one at a time. Got --time with --test."),
+        ({"groups": "a", "time": "b"}, "which rows are tested on. Got --time with --groups."),
+        ({"time": "b", "test": Path("c.csv")}, "it decides which rows are tested on. Got --time with --test."),
     ],
 )
 def test_a_wrong_choice_is_told(given: dict[str, Any], message: str) -> None:
@@ -48,7 +48,7 @@ def test_a_wrong_choice_is_told(given: dict[str, Any], message: str) -> None:
     [
         {},
         {"seed": 2**63 - 1, "seeds": 2, "ps": (0.0, 0.999), "lrs": (1e-9,), "epochs": 1, "hidden": (1,)},
-        {"train_rows": 2, "budget": 0.001, "metric": "mae", "groups": "a"},
+        {"train_rows": 2, "budget": 0.001, "metric": "mae", "groups": "a", "test": Path("c.csv")},
     ],
 )
 def test_the_ends_of_what_is_allowed(given: dict[str, Any]) -> None:

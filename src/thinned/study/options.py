@@ -65,10 +65,11 @@ class StudyOptions:
             _require("--metric", self.metric, self.metric in names, f"one of {', '.join(names)}")
         if self.budget is not None:
             _require("--budget", self.budget, self.budget > 0, "a time above 0, as 90s, 10m or 1h30m")
-        ways = [
-            way for way, given in (("--groups", self.groups), ("--time", self.time), ("--test", self.test)) if given
-        ]
-        _require("--groups, --time and --test", " with ".join(ways), len(ways) < 2, "given one at a time")
+        beside = [way for way, given in (("--groups", self.groups), ("--test", self.test)) if given]
+        alone = self.time is None or not beside
+        _require(
+            "--time", f"--time with {' and '.join(beside)}", alone, "given alone: it decides which rows are tested on"
+        )
 
 
 def _require(option: str, value: Any, holds: bool, rule: str) -> None:
