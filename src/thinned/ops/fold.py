@@ -16,6 +16,7 @@ from torch import Tensor
 from .. import noise
 from ..noise.kernel import kernel, module
 from ..noise.philox import FOLD_IN_DOMAIN, blocks
+from .argument import check_key
 from .philox import signed
 
 _library = torch.library.Library("thinned", "FRAGMENT")
@@ -56,11 +57,13 @@ def fold_numbers(keys: Sequence[int], n: int) -> list[int]:
 
 
 def _kernel(key: Tensor, n: int) -> Tensor:
+    check_key("fold_in", key)
     children = [signed(fold_number(parent % 2**64, n % 2**64)) for parent in key.flatten().tolist()]
     return torch.tensor(children, dtype=torch.int64, device=key.device).reshape(key.shape)
 
 
 def _meta(key: Tensor, n: int) -> Tensor:
+    check_key("fold_in", key)
     return torch.empty_like(key, memory_format=torch.contiguous_format)
 
 

@@ -29,12 +29,17 @@ from .._torch import (
 )
 from ..noise import DEVIATION, check
 from . import cpu, eager
+from .argument import check_call
 from .rate import unpacked
 
 _library = torch.library.Library("thinned", "DEF")
 # A recorded CUDA graph would replay one key, and so one mask. With this tag, torch.compile's mode "reduce-overhead"
 # runs our operators outside of the recorded graphs, in torch 2.11 and later.
 _TAGS = (torch.Tag.cudagraph_unsafe,) if hasattr(torch.Tag, "cudagraph_unsafe") else ()
+
+
+# How many numbers of a law each operator looks at.
+_LAWS = {"drop": 4, "gaussian": 1, "uniform": None}
 
 
 def _register(name: str, kernel: Callable[..., Tensor]) -> None:
@@ -79,7 +84,8 @@ def _register(name: str, kernel: Callable[..., Tensor]) -> None:
         with single_level_allowed():
             return apply(keyset, x, *arguments)
 
-    def meta(x: Tensor, *rest: Any) -> Tensor:
+    def meta(x: Tensor, key: Tensor, law: Tensor, linear: bool, strides: Sequence[int], base: int) -> Tensor:
+        check_call(name, x, key, law, _LAWS[name], strides)
         return torch.empty_like(x)
 
     def vmap(
@@ -118,14 +124,17 @@ def _register(name: str, kernel: Callable[..., Tensor]) -> None:
 
 
 def _drop_cpu(x: Tensor, key: Tensor, law: Tensor, linear: bool, strides: Sequence[int], base: int) -> Tensor:
+    check_call("drop", x, key, law, _LAWS["drop"], strides)
     return cpu.drop(x, key, *unpacked(law, linear), strides, base)
 
 
 def _drop(x: Tensor, key: Tensor, law: Tensor, linear: bool, strides: Sequence[int], base: int) -> Tensor:
+    check_call("drop", x, key, law, _LAWS["drop"], strides)
     return eager.drop(x, key, *unpacked(law, linear), strides, base)
 
 
 def _gaussian(x: Tensor, key: Tensor, law: Tensor, linear: bool, strides: Sequence[int], base: int) -> Tensor:
+    check_call("gaussian", x, key, law, _LAWS["gaussian"], strides)
     sigma = law.item()
     if sigma != math.inf:  # infinity is the deviation of p = 1
         check(DEVIATION, "gaussian", "sigma", sigma)
@@ -133,7 +142,8 @@ def _gaussian(x: Tensor, key: Tensor, law: Tensor, linear: bool, strides: Sequen
 
 
 def _uniform(x: Tensor, key: Tensor, law: Tensor, linear: bool, strides: Sequence[int], base: int) -> Tensor:
-    return eager.uniform(x, key, strides, base)  # the law is not used
+    check_call("uniform", x, key, law, _LAWS["uniform"], strides)
+    return eager.uniform(x, key, strides, base)
 
 
 _register("drop", _drop)

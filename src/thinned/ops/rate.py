@@ -13,6 +13,7 @@ from torch import Tensor
 from .. import noise
 from .._torch import exporting, is_batched
 from ..noise import PROBABILITY, ArgumentRule, check, formulas
+from .argument import check_level
 
 Rate = float | Tensor
 
@@ -72,9 +73,13 @@ def packed(formula: str, p: Rate, owner: str) -> Tensor:
 
 
 def unpacked(packed: Tensor, linear: bool) -> tuple[int, float, float, float]:
-    """The numbers of a law for a kernel. The linear part of the map has shift 0 and fill 0."""
+    """The numbers of a law for a kernel. The linear part of the map has shift 0 and fill 0.
+
+    Raises:
+        ValueError: the first number is no level: a whole number in [0, 65536].
+    """
     level, gain, shift, fill = packed.tolist()
-    return int(level), gain, *((0.0, 0.0) if linear else (shift, fill))
+    return check_level(level), gain, *((0.0, 0.0) if linear else (shift, fill))
 
 
 def _law(p: Tensor, formula: str, owner: str) -> Tensor:
