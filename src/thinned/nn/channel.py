@@ -190,10 +190,18 @@ class _ChannelDropout(Site):
 class Dropout1d(_ChannelDropout, torch.nn.Dropout1d):
     """Zero whole channels of a sequence in training; a drop-in for `torch.nn.Dropout1d`. See `dropout1d`.
 
+    The channels are axis 1, as in torch: `(B, C, L)`. Keras has them last. What Keras calls SpatialDropout1D, on
+    `(B, T, C)`, is `LockedDropout(p, batch_first=True)` here; this layer would drop whole time steps. What Keras calls
+    SpatialDropout2D, on `(B, H, W, C)`, is `Dropout(p, broadcast_dims=(1, 2))`, and 3D has `(1, 2, 3)`.
+
     Arguments: `p`, `inplace` as in torch; `scaling` as in `dropout`. All may be assigned later.
 
     >>> Dropout1d(0.5)(torch.ones(1, 3, 2), key=7).amax((2,))
     tensor([[0., 2., 2.]])
+    >>> from thinned.nn import LockedDropout
+    >>> LockedDropout(0.5, batch_first=True)(torch.ones(1, 2, 3), key=7)  # Keras's SpatialDropout1D: T = 2, C = 3
+    tensor([[[0., 2., 2.],
+             [0., 2., 2.]]])
     """
 
     function = staticmethod(dropout1d)
