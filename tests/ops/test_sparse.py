@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -49,14 +50,14 @@ def test_p_1_and_classic_scaling() -> None:
 
 def test_positions_are_those_of_the_whole() -> None:
     """Of a shard, and beyond 2**32."""
-    where = {"offset": (2**31, 0), "global_shape": (2**32, 5)}
+    where: Any = {"offset": (2**31, 0), "global_shape": (2**32, 5)}
     x = torch.ones(6, 5)
     x[1] = 0
     assert torch.equal(drop(x.to_sparse(1), 0.5, key=3, **where).to_dense(), drop(x, 0.5, key=3, **where))
 
 
 def test_a_repeated_index_is_one_value() -> None:
-    x = torch.sparse_coo_tensor([[1, 1, 3]], [1.0, 2.0, 4.0], (5,), check_invariants=True)
+    x = torch.sparse_coo_tensor(torch.tensor([[1, 1, 3]]), torch.tensor([1.0, 2.0, 4.0]), (5,), check_invariants=True)
     assert torch.equal(drop(x, 0.5, key=3).to_dense(), drop(x.to_dense(), 0.5, key=3))
 
 
@@ -158,7 +159,8 @@ def test_in_a_stream_and_recomputed(recomputed: bool) -> None:
                 y = checkpoint(model, TOKENS, use_reentrant=False) if recomputed else model(TOKENS)
                 y.square().sum().backward()
                 s.step()
-        gradient = model[0].weight.grad
+        gradient = model.get_parameter("0.weight").grad
+        assert gradient is not None
         assert gradient.is_sparse == sparse
         found.append(gradient.to_dense())
     torch.testing.assert_close(*found)
@@ -185,6 +187,6 @@ def test_parametrized_too() -> None:
     layer = torch.nn.Embedding(10, 7, sparse=True)
     torch.nn.utils.parametrize.register_parametrization(layer, "weight", DropConnect(0.5, broadcast_dims=(1,)))
     layer(TOKENS).sum().backward()
-    gradient = layer.parametrizations.weight.original.grad
+    gradient = layer.get_parameter("parametrizations.weight.original").grad
     assert gradient is not None
     assert gradient.is_sparse

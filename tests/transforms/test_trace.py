@@ -6,7 +6,7 @@ import copy
 import io
 import pickle
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -49,8 +49,9 @@ def test_a_jit_trace_in_training_without_noise() -> None:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the exporter itself
 def test_the_exporter_that_traces() -> None:
     pytest.importorskip("onnx", reason="needs onnx")
-    model, x, file = torch.nn.Sequential(torch.nn.Linear(3, 3), Dropout(0.5)), torch.ones(2, 3), io.BytesIO()
-    mode, old = torch.onnx.TrainingMode, {"dynamo": False, "do_constant_folding": False}
+    model, x = torch.nn.Sequential(torch.nn.Linear(3, 3), Dropout(0.5)), torch.ones(2, 3)
+    file: Any = io.BytesIO()
+    mode, old = torch.onnx.TrainingMode, cast(Any, {"dynamo": False, "do_constant_folding": False})
     with pytest.raises(RuntimeError, match=r"`Dropout`: noise must not be recorded .*export\(dynamo=False\)"):
         torch.onnx.export(model, (x,), file, training=mode.TRAINING, **old)
     torch.onnx.export(model, (x,), file, training=mode.EVAL, **old)
@@ -89,7 +90,7 @@ class Block(torch.nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.words = drop_connect(torch.nn.Embedding(9, 6), p=0.5)
-        self.inner = torch.nn.ModuleDict({"first": torch.nn.Sequential(torch.nn.Linear(6, 6), Dropout(0.5))})
+        self.inner: Any = torch.nn.ModuleDict({"first": torch.nn.Sequential(torch.nn.Linear(6, 6), Dropout(0.5))})
         self.add, self.path = DropoutAdd(0.3), StochasticDepth(0.2)
         self.bias = torch.nn.Parameter(torch.ones(6))
         self.lstm, self.gru = LSTM(6, 3, dropout=0.4, recurrent_dropout=0.2), GRU(3, 3, dropout=0.3)
@@ -180,7 +181,7 @@ def test_what_can_not_be_a_node_is_told_so() -> None:
     """Traced through, a layer would keep the mode in which it was traced."""
 
     class Doubled(Dropout):
-        def forward(self, input: Tensor, **arguments: Any) -> Tensor:  # type: ignore[override]
+        def forward(self, input: Tensor, **arguments: Any) -> Tensor:
             return 2 * super().forward(input, **arguments)
 
     hooked = Dropout(0.5)
@@ -219,7 +220,7 @@ def test_torchvision_takes_features_from_a_converted_model() -> None:
     for training in (True, False):
         outputs = extractor.train(training)(x)
         assert (outputs["classifier.0"] == 0).double().mean() > (0.4 if training else -1)
-    expected = {}
+    expected: dict[str, Tensor] = {}
     model.eval()
     model.classifier[3].register_forward_hook(lambda module, inputs, output: expected.update(y=output))
     model(x)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -31,7 +30,7 @@ _WEIGHTS, _ORDER, _MASKS, _SPLIT, _SAMPLES = range(5)
 
 def dense(x: Any) -> NDArray[np.float64]:
     """Rows as an array: a sparse matrix is filled up, as a network's first product needs it."""
-    return np.asarray(x.toarray() if issparse(x) else x)
+    return np.asarray(x.toarray() if hasattr(x, "toarray") else x)
 
 
 class DropoutEstimator(BaseEstimator):  # type: ignore[misc]

@@ -122,7 +122,7 @@ class DropoutClassifier(ClassifierMixin, DropoutEstimator):  # type: ignore[misc
         """Train on rows X, their classes y, and the rows' weights (see the class)."""
         x, y = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2, accept_sparse="csr")
         check_classification_targets(y)
-        weights = row_weights(type(self).__name__, x, y, sample_weight, self.class_weight)
+        weights = row_weights(type(self).__name__, x, np.asarray(y), sample_weight, self.class_weight)
         x, y, weights = arranged(dense(x), np.asarray(y), weights)
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import torch
 from torch import Tensor
@@ -82,8 +82,12 @@ def drop(
     """
     if key is None and generator is None and (source := placed.source()) is not None:
         key = source.draw(input)
-    if isinstance(key, Placed) and not input.is_nested:
-        key, offset, step, global_shape = key.located(input.shape, batch_dim, offset, step, global_shape)
+    given = key
+    if isinstance(key, Placed):
+        if input.is_nested:
+            key = key.key  # located when it is padded
+        else:
+            key, offset, step, global_shape = key.located(input.shape, batch_dim, offset, step, global_shape)
     # A shorter path for the usual call in training. The conditions are in the order of their cost.
     if type(p) is float and 0.0 < p <= 1.0 and not torch.compiler.is_compiling() and cpu.able(input, residual, out):
         if broadcast_dims or type(broadcast_dims) is not tuple:
@@ -105,9 +109,8 @@ def drop(
             "Convert it first: input.to_dense()."
         )
     if input.is_nested:
-        same = {"generator": generator, "broadcast_dims": broadcast_dims, "batch_dim": batch_dim, "owner": owner}
-        result = through_padded(input, lambda padded: drop(padded, p, key=key, law=law, **same))
-        return _finish(input, result, residual, out)
+        again = partial(drop, p=p, key=given, generator=generator, broadcast_dims=broadcast_dims, batch_dim=batch_dim)
+        return _finish(input, through_padded(input, partial(again, law=law, owner=owner)), residual, out)
     _check_recorded(owner)
     where = place(input.shape, broadcast_dims=broadcast_dims, offset=offset, step=step, global_shape=global_shape)
     result = torch.ops.thinned.drop(
@@ -178,16 +181,20 @@ def gaussian(
     """
     if key is None and generator is None and (source := placed.source()) is not None:
         key = source.draw(input)
-    if isinstance(key, Placed) and not input.is_nested:
-        key, offset, step, global_shape = key.located(input.shape, batch_dim, offset, step, global_shape)
+    given = key
+    if isinstance(key, Placed):
+        if input.is_nested:
+            key = key.key  # located when it is padded
+        else:
+            key, offset, step, global_shape = key.located(input.shape, batch_dim, offset, step, global_shape)
     sigma = as_rate(DEVIATION, owner, "sigma", sigma)
     check_tensor(owner, input)
     if is_zero(sigma):
         return input
     check_floating(owner, input)
     if input.is_nested:
-        same = {"generator": generator, "broadcast_dims": broadcast_dims, "batch_dim": batch_dim, "owner": owner}
-        return through_padded(input, lambda padded: gaussian(padded, sigma, key=key, **same))
+        again = partial(gaussian, sigma=sigma, key=given, generator=generator, broadcast_dims=broadcast_dims)
+        return through_padded(input, partial(again, batch_dim=batch_dim, owner=owner))
     _check_recorded(owner)
     where = place(input.shape, broadcast_dims=broadcast_dims, offset=offset, step=step, global_shape=global_shape)
     result: Tensor = torch.ops.thinned.gaussian(

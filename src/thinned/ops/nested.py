@@ -7,6 +7,7 @@ padded to the longest.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,7 +27,8 @@ def through_padded(input: Tensor, function: Callable[[Tensor], Tensor]) -> Tenso
         rows = zip(output.unbind(), input.unbind(), strict=True)
         return torch.nested.as_nested_tensor([new[tuple(map(slice, old.shape))] for new, old in rows])
     ragged = next(axis for axis, size in enumerate(input.shape) if not isinstance(size, int))
-    values, offsets, given = input.values().movedim(ragged - 1, 0), input.offsets(), input.lengths()
+    jagged: Any = input
+    values, offsets, given = jagged.values().movedim(ragged - 1, 0), jagged.offsets(), jagged.lengths()
     lengths = offsets.diff() if given is None else given
     batch = torch.repeat_interleave(torch.arange(len(lengths), device=offsets.device), lengths)
     time = torch.arange(len(batch), device=offsets.device) - (lengths.cumsum(0) - lengths)[batch]
