@@ -134,8 +134,16 @@ def test_in_a_stream_and_recomputed(recomputed: bool) -> None:
 
 @pytest.mark.usefixtures("dynamo")
 def test_compiled() -> None:
-    x = nested(torch.jagged, 4)
-    assert_rows(torch.compile(Dropout(0.5), backend="aot_eager")(x, key=3), F.dropout(padded(4), 0.5, key=3))
+    """With a break in the graph, at the lengths."""
+    layer, x, whole = Dropout(0.5), nested(torch.jagged, 4).requires_grad_(), padded(4).requires_grad_()
+    compiled = torch.compile(layer, backend="aot_eager")
+    y, expected = compiled(x, key=3), layer(whole, key=3)
+    assert_rows(y, expected)
+    y.values().square().sum().backward()
+    expected.square().sum().backward()
+    assert x.grad is not None
+    assert whole.grad is not None
+    assert_rows(x.grad, whole.grad)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -109,8 +109,8 @@ def drop(
             "Convert it first: input.to_dense()."
         )
     if input.is_nested:
-        again = partial(drop, p=p, key=given, generator=generator, broadcast_dims=broadcast_dims, batch_dim=batch_dim)
-        return _finish(input, through_padded(input, partial(again, law=law, owner=owner)), residual, out)
+        result = _drop_rows(input, p, given, generator, broadcast_dims, batch_dim, law, owner)
+        return _finish(input, result, residual, out)
     _check_recorded(owner)
     where = place(input.shape, broadcast_dims=broadcast_dims, offset=offset, step=step, global_shape=global_shape)
     result = torch.ops.thinned.drop(
@@ -122,6 +122,56 @@ def drop(
         signed(where.base),
     )
     return _finish(input, result, residual, out)
+
+
+Key = int | Tensor | Placed | None
+
+
+# After a break in the graph torch.compile takes a function in a function, and no partial.
+def _drop_rows(
+    input: Tensor,
+    p: Rate,
+    key: Key,
+    generator: torch.Generator | None,
+    broadcast_dims: Sequence[int],
+    batch_dim: int | None,
+    law: str,
+    owner: str,
+) -> Tensor:
+    """`drop` of a nested tensor."""
+
+    def of_padded(x: Tensor) -> Tensor:
+        return drop(
+            x,
+            p,
+            key=key,
+            generator=generator,
+            broadcast_dims=broadcast_dims,
+            batch_dim=batch_dim,
+            law=law,
+            owner=owner,
+        )
+
+    return through_padded(input, of_padded)
+
+
+def _gaussian_rows(
+    input: Tensor,
+    sigma: Rate,
+    key: Key,
+    generator: torch.Generator | None,
+    broadcast_dims: Sequence[int],
+    batch_dim: int | None,
+    owner: str,
+) -> Tensor:
+    """`gaussian` of a nested tensor."""
+
+    def of_padded(x: Tensor) -> Tensor:
+        return gaussian(
+            x, sigma, key=key, generator=generator, broadcast_dims=broadcast_dims, batch_dim=batch_dim, owner=owner
+        )
+
+    return through_padded(input, of_padded)
 
 
 @lru_cache(maxsize=1024)
@@ -193,8 +243,7 @@ def gaussian(
         return input
     check_floating(owner, input)
     if input.is_nested:
-        again = partial(gaussian, sigma=sigma, key=given, generator=generator, broadcast_dims=broadcast_dims)
-        return through_padded(input, partial(again, batch_dim=batch_dim, owner=owner))
+        return _gaussian_rows(input, sigma, given, generator, broadcast_dims, batch_dim, owner)
     _check_recorded(owner)
     where = place(input.shape, broadcast_dims=broadcast_dims, offset=offset, step=step, global_shape=global_shape)
     result: Tensor = torch.ops.thinned.gaussian(
