@@ -133,6 +133,7 @@ def test_in_a_stream_and_recomputed(recomputed: bool) -> None:
 
 
 @pytest.mark.usefixtures("dynamo")
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")  # dynamo's own
 def test_compiled() -> None:
     """With a break in the graph, at the lengths."""
     layer, x, whole = Dropout(0.5), nested(torch.jagged, 4).requires_grad_(), padded(4).requires_grad_()

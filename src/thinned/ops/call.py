@@ -127,7 +127,6 @@ def drop(
 Key = int | Tensor | Placed | None
 
 
-# After a break in the graph torch.compile takes a function in a function, and no partial.
 def _drop_rows(
     input: Tensor,
     p: Rate,

@@ -14,6 +14,13 @@ from torch import Tensor
 
 
 def through_padded(input: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+    """`_through_padded`, outside of compiled graphs: the lengths are data."""
+    if torch.compiler.is_compiling():
+        return torch.compiler.disable(_through_padded)(input, function)  # type: ignore[no-any-return]
+    return _through_padded(input, function)
+
+
+def _through_padded(input: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
     """Apply a function to the padded tensor, and return the rows of the result as a nested tensor like `input`.
 
     A jagged result has the offsets of `input`, so that torch can add the two.
