@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.utils.checkpoint import checkpoint
 
+import thinned.nn
 from thinned import noise
 from thinned.nn.variants import Variant
 
@@ -123,3 +124,18 @@ def test_changing_the_scale_does_not_change_the_mask(keyed: Variant) -> None:
     inverted = keyed.module(p=0.3)(x, key=2)
     classic = keyed.module(p=0.3, scaling="classic")(x, key=2)
     torch.testing.assert_close(inverted, classic * float(np.float32(noise.scale(0.3))), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_keras_s_spatial_dropout_is_a_locked_one(axes: int) -> None:
+    """Keras has channels last: docs/reference/nn.md names the layer for each of its three classes."""
+    x = torch.rand(5, *[4, 3, 2][:axes], 6) + 1
+    shared = tuple(range(1, axes + 1))
+    y = thinned.nn.Dropout(0.5, broadcast_dims=shared)(x, key=3)
+    kept = (y != 0).flatten(1, -2)
+    assert torch.equal(kept.all(1), kept.any(1))
+    assert 0 < kept.double().mean() < 1
+    if axes == 1:
+        assert torch.equal(y, thinned.nn.LockedDropout(0.5, batch_first=True)(x, key=3))
+        steps = thinned.nn.SpatialDropout1d(0.5)(x, key=3) != 0
+        assert torch.equal(steps.all(2), steps.any(2))

@@ -8,10 +8,12 @@ import math
 import pickle
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 import thinned.nn
+import thinned.nn.functional as F
 from thinned.nn.variants import VARIANTS, Variant
 
 BAD = [
@@ -53,7 +55,7 @@ def test_a_bad_rate_is_refused_at_construction_and_on_assignment(
         assert getattr(layer, name) == 0.25
 
 
-@pytest.mark.parametrize("value", [1, "1", None, (0.5,)])
+@pytest.mark.parametrize("value", [1, "1", None, (0.5,), (None,), (True,), {0}, ["0"], 0, "", False])
 @pytest.mark.having("broadcast_dims")
 def test_axes_that_are_no_sequence_of_numbers_are_refused(keyed: Variant, value: Any) -> None:
     layer = keyed.module(broadcast_dims=(0,))
@@ -65,6 +67,40 @@ def test_axes_that_are_no_sequence_of_numbers_are_refused(keyed: Variant, value:
             attempt()
     with pytest.raises(ValueError, match=r"axes must be in \[-2, 2\) for a 2-D input. Got 5"):
         keyed.module(broadcast_dims=(5,))(torch.ones(2, 2))
+
+
+@pytest.mark.parametrize("value", [(0, 0), [1, 1], (0, -1, 0)])
+@pytest.mark.having("broadcast_dims")
+def test_an_axis_that_is_named_twice_is_refused(variant: Variant, value: Any) -> None:
+    layer = build(variant, broadcast_dims=(0,))
+    for attempt in (
+        lambda: build(variant, broadcast_dims=value),
+        lambda: setattr(layer, "broadcast_dims", value),
+        lambda: thinned.nn.drop_connect(torch.nn.Linear(2, 2), broadcast_dims=value),
+    ):
+        with pytest.raises(ValueError, match=r"`broadcast_dims` must be a sequence of axis numbers. Got .* axis once"):
+            attempt()
+    assert layer.broadcast_dims == (0,)
+
+
+@pytest.mark.having("broadcast_dims")
+def test_a_layer_has_axes_of_its_own(variant: Variant) -> None:
+    """A list that the caller changes later, a range, and integers of NumPy."""
+    axes: list[Any] = [np.int64(0)]
+    layer, other = build(variant, broadcast_dims=axes), build(variant)
+    setattr(other, "broadcast_dims", axes)  # noqa: B010  mypy takes an unknown attribute of a module for a tensor
+    axes.append("no axis")
+    for each in (layer, other, build(variant, broadcast_dims=range(1))):
+        assert each.broadcast_dims == (0,)
+        assert "broadcast_dims=(0,)" in repr(each)
+
+
+@pytest.mark.parametrize("value", [None, 0, "", (0, 0), 1])
+@pytest.mark.parametrize("function", [F.dropout, F.gaussian_dropout, F.dropout_add])
+def test_a_function_refuses_them_too(function: Any, value: Any) -> None:
+    inputs = [torch.ones(2, 2)] * (2 if function is F.dropout_add else 1)
+    with pytest.raises((TypeError, ValueError), match="`broadcast_dims` must be a sequence of axis numbers"):
+        function(*inputs, broadcast_dims=value)
 
 
 def test_the_repr_shows_the_rate_and_what_differs_from_the_default(variant: Variant) -> None:
@@ -114,12 +150,19 @@ def test_copies_are_independent_and_equal(variant: Variant) -> None:
         assert getattr(layer, name) == 0.25
 
 
-def test_an_integer_input_is_refused_at_every_p_and_in_every_mode(keyed: Variant) -> None:
+@pytest.mark.parametrize("dtype", [torch.int64, torch.uint8, torch.bool], ids=str)
+def test_an_integer_input_is_refused_where_there_is_noise(keyed: Variant, dtype: torch.dtype) -> None:
+    x = torch.ones([4] * len(keyed.layout.split()), dtype=dtype)
+    for p in (0.1, 0.5, 1.0):
+        with pytest.raises(TypeError, match=rf"must be floating-point or complex. Got {dtype}. Convert it"):
+            keyed.module(p=p)(x)
+
+
+@pytest.mark.having("scaling")
+def test_an_integer_input_is_refused_where_inference_scales(keyed: Variant) -> None:
     x = torch.ones([4] * len(keyed.layout.split()), dtype=torch.int64)
-    for p in (0.0, 0.5, 1.0):
-        for training in (True, False):
-            with pytest.raises(TypeError, match=r"must be floating-point or complex. Got torch.int64. Convert it"):
-                keyed.module(p=p).train(training)(x)
+    with pytest.raises(TypeError, match=r"must be floating-point or complex. Got torch.int64. Convert it"):
+        keyed.module(p=0.5, scaling="classic").eval()(x)
 
 
 def test_a_new_rate_takes_effect_at_the_next_call(keyed: Variant) -> None:

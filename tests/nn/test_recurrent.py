@@ -238,3 +238,59 @@ def test_bad_shapes_are_torch_s_errors() -> None:
         nn.LSTM(3, 4, dropout=0.5)(torch.rand(3))
     with pytest.raises(RuntimeError, match="sequence length to be larger than 0"):
         nn.LSTM(3, 4, recurrent_dropout=0.5)(torch.rand(0, 2, 3))
+
+
+# The constructor: what torch refuses is refused by the same class of error.
+
+BAD_ARGUMENTS: list[tuple[tuple[Any, ...], dict[str, Any]]] = [
+    ((), {}),
+    ((3,), {}),
+    ((3.5, 4), {}),
+    (("3", 4), {}),
+    ((3, 4.5), {}),
+    ((3, None), {}),
+    ((3, 0), {}),
+    ((3, -1), {}),
+    ((-1, 3), {}),
+    ((3, 4), {"num_layers": 0}),
+    ((3, 4), {"num_layers": -1}),
+    ((3, 4), {"num_layers": 1.5}),
+    ((3, 4), {"dropout": 1.5}),
+    ((3, 4), {"dropout": -0.1}),
+    ((3, 4), {"dropout": float("nan")}),
+    ((3, 4), {"dropout": None}),
+    ((3, 4), {"proj_size": 10}),
+    ((3, 4), {"proj_size": 4}),
+    ((3, 4), {"proj_size": -1}),
+    ((3, 4), {"proj_size": 1.5}),
+    ((3, 4), {"nonlinearity": "gelu"}),
+    ((3, 4), {"nonlinearity": None}),
+    ((3, 4), {"mode": "LSTM"}),
+    ((3, 4), {"unknown": 1}),
+    ((3, 4), {"input_size": 3}),
+    ((3, 4), {"device": "nowhere"}),
+    ((3, 4), {"dtype": "float"}),
+]
+
+
+@pytest.mark.filterwarnings("ignore:dropout option adds dropout after all but last:UserWarning")  # torch's alone
+@pytest.mark.parametrize(("arguments", "named"), BAD_ARGUMENTS, ids=str)
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+def test_a_bad_argument_has_torch_s_class_of_error(
+    kind: Any, arguments: tuple[Any, ...], named: dict[str, Any]
+) -> None:
+    def raised(make: Any) -> type[Exception] | None:
+        try:
+            make(*arguments, **named)
+        except Exception as error:  # any: it is what the test is about
+            return type(error)
+        return None
+
+    assert raised(kind) is raised(getattr(torch.nn, kind.__name__))
+
+
+@pytest.mark.parametrize("size", [0, 2, 10])
+@pytest.mark.parametrize("kind", [nn.GRU, nn.RNN])
+def test_a_projection_is_for_an_lstm_alone(kind: Any, size: int) -> None:
+    with pytest.raises(ValueError, match=rf"`{kind.__name__}`: `proj_size` must be left out.* Got {size}. Use LSTM"):
+        kind(3, 4, proj_size=size)

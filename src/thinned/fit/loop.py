@@ -32,7 +32,7 @@ class Course:
 
 
 class Loop:
-    """Trains a network, an epoch a call.
+    """Trains a network, an epoch a call. `weights` multiply the losses of rows; all are 1 by default.
 
     >>> network = Perceptron(2, (4,), 1, 0.5, generator=torch.Generator().manual_seed(0))
     >>> course = Course(0.01, lambda step, steps: 1 - step / steps, 0.0, batch=4, epochs=2, order=1, masks=2)
@@ -41,8 +41,10 @@ class Loop:
     [[4, 2], [4, 2]]
     """
 
-    def __init__(self, network: Perceptron, x: Tensor, y: Tensor, course: Course) -> None:
-        self.network, self.x, self.y, self.course = network, x, y, course
+    def __init__(
+        self, network: Perceptron, x: Tensor, y: Tensor, course: Course, weights: Tensor | None = None
+    ) -> None:
+        self.network, self.x, self.y, self.course, self.weights = network, x, y, course, weights
         self._optimiser = adamw(network, course.lr, course.weight_decay)
         self._order = torch.Generator().manual_seed(course.order)
         self._keys = [fold_in(course.masks, layer) for layer in range(len(network.dropout) + 1)]
@@ -64,7 +66,8 @@ class Loop:
                 group["lr"] = lr
             keys = fold_numbers(self._keys, self._step) if self.network.drops else None
             self._optimiser.zero_grad()
-            loss = training_loss(self.network(self.x[rows], keys), self.y[rows])
+            weights = None if self.weights is None else self.weights[rows]
+            loss = training_loss(self.network(self.x[rows], keys), self.y[rows], weights)
             loss.backward()
             self._optimiser.step()
             self._step += 1

@@ -34,6 +34,7 @@ def train(
     *,
     owner: str,
     patience: int,
+    weights: tuple[Tensor, Tensor] | None = None,
     verbose: bool = False,
 ) -> History:
     """Train, and leave the network in evaluation mode with the weights of its best epoch.
@@ -43,11 +44,12 @@ def train(
     Arguments:
         owner: the estimator's name, for errors and progress.
         patience: epochs without a better held-out loss, after which training stops.
+        weights: of the losses of the rows, and of those held out; all 1 by default.
         verbose: print the losses of each epoch.
 
     Raises: ValueError when the loss is no longer a number.
     """
-    loop = Loop(network, x, y, course)
+    loop = Loop(network, x, y, course, None if weights is None else weights[0])
     history, least, best_weights = History(), math.inf, network.state_dict()
     for epoch in range(1, course.epochs + 1):
         loss_sum = torch.zeros((), device=x.device)
@@ -57,7 +59,7 @@ def train(
         network.eval()
         if held_out is not None:
             with torch.no_grad():
-                value = training_loss(network(held_out[0]), held_out[1]).item()
+                value = training_loss(network(held_out[0]), held_out[1], None if weights is None else weights[1]).item()
             history.held_out.append(_finite(value, epoch, owner, course.lr))
             if value < least:
                 least, history.best, best_weights = value, epoch, copy.deepcopy(network.state_dict())

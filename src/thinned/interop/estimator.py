@@ -21,10 +21,16 @@ from ..uncertainty.predict import predict
 from ..uncertainty.prediction import Prediction
 from .early_stopping import lr_share, train
 from .held_out import hold_out
+from .named import NamedPrediction
 from .settings import settings
 
 _AT_ONCE = 2**24  # sampled numbers in one call of `predict`: 64 MiB of float32
 _WEIGHTS, _ORDER, _MASKS, _SPLIT, _SAMPLES = range(5)
+
+
+def dense(x: Any) -> NDArray[np.float64]:
+    """Rows as an array: a sparse matrix is filled up, as a network's first product needs it."""
+    return np.asarray(x.toarray() if hasattr(x, "toarray") else x)
 
 
 class DropoutEstimator(BaseEstimator):  # type: ignore[misc]
@@ -67,24 +73,36 @@ class DropoutEstimator(BaseEstimator):  # type: ignore[misc]
         self.device = device
         self.verbose = verbose
 
-    def uncertainty(self, X: ArrayLike, **options: Any) -> Prediction:  # noqa: N803 - scikit-learn's name
+    def uncertainty(self, X: Any, **options: Any) -> NamedPrediction:  # noqa: N803 - scikit-learn's name
         """`thinned.predict` of these rows: for classes the predictive entropy, mutual information and variation ratio,
         for numbers the mean, standard deviation and quantiles over the networks, in y's unit, without y's own noise.
 
-        `options` go to `thinned.predict`, such as samples=True or levels=(0.025, 0.975).
+        `options` go to `thinned.predict`, such as samples=True or levels=(0.025, 0.975). `to_pandas()` has the classes
+        by their names, and the index of X where X is a DataFrame.
         """
         x = self._inputs(X)
         given = {"n": self.n_samples, "seed": self.seed_, "task": self._task, "shared_masks": True, **options}
-        return self._in_unit(predict(self._network(), x, **given))
+        found = self._in_unit(predict(self._network(), x, **given))
+        return NamedPrediction.of(found, getattr(self, "classes_", None), X.index if hasattr(X, "iloc") else None)
 
     def _in_unit(self, prediction: Prediction) -> Prediction:
         """With outputs in y's unit."""
         return prediction
 
     def _fit(
-        self, x: NDArray[np.float64], y: Tensor, outputs: int, codes: NDArray[np.int64] | None
+        self,
+        x: NDArray[np.float64],
+        y: Tensor,
+        outputs: int,
+        codes: NDArray[np.int64] | None,
+        weights: NDArray[np.float64] | None,
     ) -> NDArray[np.int64]:
-        """Train on standardised inputs; answer with the rows held out, or all where none are."""
+        """Train on standardised inputs; answer with the rows held out, or all where none are.
+
+        Arguments:
+            codes: the classes, of which each keeps a row for training; None for numbers.
+            weights: of the rows' losses.
+        """
         told = settings(self)
         root = int(check_random_state(self.random_state).randint(0, 2**63 - 1, dtype=np.int64))
         self.seed_ = fold_in(root, _SAMPLES)
@@ -105,6 +123,7 @@ class DropoutEstimator(BaseEstimator):  # type: ignore[misc]
             torch.Generator().manual_seed(fold_in(root, _WEIGHTS)),
         ).to(self.device)
         inputs, targets = torch.from_numpy(x.astype(np.float32)).to(self.device), y.to(self.device)
+        weighing = None if weights is None else torch.from_numpy(weights.astype(np.float32)).to(self.device)
         course = Course(
             lr=self.lr,
             lr_share=lr_share,
@@ -120,6 +139,7 @@ class DropoutEstimator(BaseEstimator):  # type: ignore[misc]
             targets[rows],
             (inputs[held], targets[held]) if self.early_stopping else None,
             course,
+            weights=None if weighing is None else (weighing[rows], weighing[held]),
             owner=told.owner,
             patience=self.patience,
             verbose=self.verbose,
@@ -132,8 +152,13 @@ class DropoutEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _inputs(self, X: ArrayLike) -> Tensor:  # noqa: N803
         check_is_fitted(self)
-        x = validate_data(self, X, reset=False, dtype=np.float64)
-        return torch.from_numpy(self.input_scaler_.transform(x))
+        x = validate_data(self, X, reset=False, dtype=np.float64, accept_sparse="csr")
+        return torch.from_numpy(self.input_scaler_.transform(dense(x)))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
 
     def _network(self) -> Perceptron:
         network: Perceptron = self.network_

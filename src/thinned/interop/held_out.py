@@ -31,8 +31,12 @@ def hold_out(
     return np.setdiff1d(np.arange(rows), held), held
 
 
-def width(outputs: NDArray[np.float64], targets: NDArray[np.float64]) -> float:
+def width(
+    outputs: NDArray[np.float64], targets: NDArray[np.float64], weights: NDArray[np.float64] | None = None
+) -> float:
     """The sigma at which `prod_i (1/n) sum_t N(y_i; f_t(x_i), sigma^2)` is greatest, for outputs `(n, N)`.
+
+    With weights, row i counts `w_i` times.
 
     By expectation maximisation, whose steps never lower the likelihood; for one sample it is the root mean square of
     the residuals. Source: Gal and Ghahramani 2016, equation 8; Dempster, Laird and Rubin 1977.
@@ -41,11 +45,11 @@ def width(outputs: NDArray[np.float64], targets: NDArray[np.float64]) -> float:
     12.5
     """
     square = (outputs - targets) ** 2
-    variance = float(square.mean())
+    variance = float(np.average(square.mean(0), weights=weights))
     for _ in range(_ROUNDS):
         variance = max(variance, WIDTH_FLOOR**2)
         weight = np.exp((square.min(0) - square) / (2.0 * variance))
-        found = float(((weight * square).sum(0) / weight.sum(0)).mean())
+        found = float(np.average((weight * square).sum(0) / weight.sum(0), weights=weights))
         if abs(found - variance) <= _ENOUGH * variance:
             break
         variance = found

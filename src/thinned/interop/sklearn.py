@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
@@ -20,8 +21,9 @@ except ModuleNotFoundError as error:
     ) from error
 
 from ..uncertainty.prediction import Prediction
-from .estimator import DropoutEstimator
+from .estimator import DropoutEstimator, dense
 from .held_out import width
+from .weights import arranged, row_weights
 
 __all__ = ["DropoutClassifier", "DropoutRegressor"]
 
@@ -38,6 +40,7 @@ class DropoutClassifier(ClassifierMixin, DropoutEstimator):  # type: ignore[misc
         hidden_layer_sizes: units a hidden layer.
         p: the probability that a hidden unit is dropped. At 0 (and p_input 0) there is one network, and no spread.
         p_input: the probability that an input is dropped.
+        class_weight: a mapping from classes to weights of their rows, or "balanced": classes count alike.
         lr: the highest learning rate.
         weight_decay: decoupled, of weights only.
         batch_size: "auto" is a twentieth of the training rows, between 16 and 128.
@@ -56,8 +59,14 @@ class DropoutClassifier(ClassifierMixin, DropoutEstimator):  # type: ignore[misc
     `input_scaler_`, `seed_` (of the thinned networks), `n_iter_` (epochs run), `best_epoch_`, `loss_curve_`,
     `validation_curve_`.
 
-    Raises: when fitting, ValueError or TypeError for a bad argument, for fewer than two classes, and where training
-    diverges.
+    Weights of rows: `fit(X, y, sample_weight)`, times the weights of classes. Whole weights repeat a row: a weight of 2
+    is the same as the row twice, each with masks of its own. Other weights multiply the row's loss, and only their
+    ratios count. A row of weight 0 is left out.
+
+    X may be a sparse matrix. It is filled up first, so it needs the memory of the array, 8 bytes a number.
+
+    Raises: when fitting, ValueError or TypeError for a bad argument, for bad weights, for fewer than two classes, and
+    where training diverges.
 
     Cost: float32 training, float64 prediction. Source: Srivastava et al. 2014; Gal and Ghahramani 2016.
 
@@ -70,18 +79,73 @@ class DropoutClassifier(ClassifierMixin, DropoutEstimator):  # type: ignore[misc
 
     _task = "classification"
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:  # noqa: N803
-        """Train on rows X and their classes y."""
-        x, y = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2)
+    def __init__(
+        self,
+        hidden_layer_sizes: Sequence[int] = (128, 128),
+        p: float = 0.2,
+        p_input: float = 0.0,
+        *,
+        class_weight: Mapping[Any, float] | str | None = None,
+        lr: float = 1e-3,
+        weight_decay: float = 1e-2,
+        batch_size: int | str = "auto",
+        max_epochs: int = 200,
+        early_stopping: bool = True,
+        validation_fraction: float = 0.15,
+        patience: int = 20,
+        n_samples: int = 50,
+        method: str = "monte_carlo",
+        random_state: Any = None,
+        device: str = "cpu",
+        verbose: bool = False,
+    ) -> None:
+        super().__init__(
+            hidden_layer_sizes,
+            p,
+            p_input,
+            lr=lr,
+            weight_decay=weight_decay,
+            batch_size=batch_size,
+            max_epochs=max_epochs,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            patience=patience,
+            n_samples=n_samples,
+            method=method,
+            random_state=random_state,
+            device=device,
+            verbose=verbose,
+        )
+        self.class_weight = class_weight
+
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:  # noqa: N803
+        """Train on rows X, their classes y, and the rows' weights (see the class)."""
+        x, y = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2, accept_sparse="csr")
         check_classification_targets(y)
+        weights = row_weights(type(self).__name__, x, np.asarray(y), sample_weight, self.class_weight)
+        x, y, weights = arranged(dense(x), np.asarray(y), weights)
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             only = self.classes_.tolist()[0]
             raise ValueError(f"`DropoutClassifier.fit`: `y` must have two classes or more. Got one class, {only!r}.")
-        self.input_scaler_ = StandardScaler().fit(x)
+        self.input_scaler_ = StandardScaler().fit(x, sample_weight=weights)
         x = self.input_scaler_.transform(x)
-        self._fit(x, torch.from_numpy(codes), len(self.classes_), codes)
+        self._fit(x, torch.from_numpy(codes), len(self.classes_), codes, weights)
         return self
+
+    def predict_log_proba(self, X: ArrayLike) -> NDArray[np.float64]:  # noqa: N803
+        """The logarithms of `predict_proba`."""
+        with np.errstate(divide="ignore"):  # a probability may be 0
+            return np.asarray(np.log(self.predict_proba(X)))
+
+    def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:  # noqa: N803
+        """Scores that grow with the probability of a class, as scikit-learn shapes them.
+
+        For two classes `(N,)`, the log odds of the second one; for more `(N, classes)`, the logarithms of the
+        probabilities. They are of the mean probability over the thinned networks, and finite.
+        """
+        scores = np.log(np.maximum(self.predict_proba(X), np.finfo(np.float64).tiny))
+        return np.asarray(scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores)
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:  # noqa: N803
         """Each class's probability, `(N, classes)` in the order of `classes_`: the mean over the thinned networks."""
@@ -97,8 +161,8 @@ class DropoutClassifier(ClassifierMixin, DropoutEstimator):  # type: ignore[misc
 class DropoutRegressor(RegressorMixin, DropoutEstimator):  # type: ignore[misc]
     """A multilayer perceptron with dropout, whose prediction is the mean over thinned networks, and has a deviation.
 
-    As `DropoutClassifier`, trained on the squared error of the standardised targets; `validation_fraction` is of all
-    rows. y may have several columns.
+    As `DropoutClassifier`, without `class_weight`; trained on the squared error of the standardised targets;
+    `validation_fraction` is of all rows. y may have several columns.
 
     `predict(X, return_std=True)` gives the standard deviation of a new target, `sqrt(spread^2 + noise_std_^2)`: the
     spread is that of the networks' outputs, and `noise_std_`, one number a column in y's unit, that of targets about
@@ -117,16 +181,32 @@ class DropoutRegressor(RegressorMixin, DropoutEstimator):  # type: ignore[misc]
 
     _task = "regression"
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:  # noqa: N803
-        """Train on rows X and their targets y, `(N,)` or `(N, targets)`."""
-        x, given = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True, ensure_min_samples=2)
-        targets = np.asarray(given, dtype=np.float64).reshape(len(x), -1)
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:  # noqa: N803
+        """Train on rows X, their targets y, `(N,)` or `(N, targets)`, and the rows' weights (see the class)."""
+        x, given = validate_data(
+            self,
+            X,
+            y,
+            dtype=np.float64,
+            multi_output=True,
+            y_numeric=True,
+            ensure_min_samples=2,
+            accept_sparse="csr",
+        )
         self._flat = given.ndim == 1
-        self.input_scaler_, self.target_scaler_ = StandardScaler().fit(x), StandardScaler().fit(targets)
+        targets = np.asarray(given, dtype=np.float64).reshape(len(given), -1)
+        weights = row_weights(type(self).__name__, x, targets, sample_weight)
+        x, targets, weights = arranged(dense(x), targets, weights)
+        self.input_scaler_ = StandardScaler().fit(x, sample_weight=weights)
+        self.target_scaler_ = StandardScaler().fit(targets, sample_weight=weights)
         x, targets = self.input_scaler_.transform(x), self.target_scaler_.transform(targets)
-        held = self._fit(x, torch.from_numpy(targets.astype(np.float32)), targets.shape[1], None)[:_WIDTH_ROWS]
+        held = self._fit(x, torch.from_numpy(targets.astype(np.float32)), targets.shape[1], None, weights)
+        held = held[:_WIDTH_ROWS]
         samples = np.concatenate(list(self._samples(torch.from_numpy(x[held]))), axis=1)
-        widths = np.array([width(samples[..., column], targets[held, column]) for column in range(targets.shape[1])])
+        of_rows = None if weights is None else weights[held]
+        widths = np.array(
+            [width(samples[..., column], targets[held, column], of_rows) for column in range(targets.shape[1])]
+        )
         self.noise_std_ = self._shaped((widths * self.target_scaler_.scale_)[None])[0]
         return self
 

@@ -10,10 +10,13 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.fx import Proxy
 
-from ..noise import AXES, PROBABILITY, SCALING
-from ..ops import Rate, as_rate, check_floating, deviation, drop, gaussian
-from .site import Checked, Site, own_key, rate, thin
+from ..noise import PROBABILITY, SCALING
+from ..ops import Rate, as_rate, deviation, drop, gaussian, is_zero
+from ..ops.input import check_tensor
+from .site import Checked, CheckedAxes, Site, own_key, rate, thin
+from .symbolic import function_node, module_node
 
 
 def dropout(
@@ -34,7 +37,8 @@ def dropout(
     scaling, and E[y] = q x with classic scaling.
 
     Arguments:
-        input: floating-point or complex, any shape.
+        input: floating-point or complex, any shape; sparse COO or nested too, as in `thinned.ops.drop`. Where the
+            result is the input itself (at inference, at p = 0), it may be of any type, such as integers or quantised.
         p: the probability that a unit is dropped, in [0, 1]. In training, 0 returns `input` itself and 1 exact zeros.
             It may be a tensor with one number: then one compiled graph serves every p (docs/guides/transforms.md).
         training: whether to draw noise.
@@ -45,11 +49,12 @@ def dropout(
         generator: the generator from which the key is drawn; None is torch's default CPU generator.
 
     Raises:
-        TypeError: `input` has integers.
+        TypeError: `input` has integers, and noise acts on it.
         TypeError: `p` is no number.
         ValueError: `p` is outside [0, 1].
         ValueError: `scaling` is unknown.
         ValueError: `input` does not have an axis of `broadcast_dims`.
+        RuntimeError: torch.jit.trace records noise.
 
     Cost: at most 40 bytes are saved for the backward pass: the key and the law.
 
@@ -62,6 +67,8 @@ def dropout(
     tensor([[0., 2., 2., 2.],
             [0., 2., 2., 2.]])
     """
+    if isinstance(input, Proxy):
+        return function_node(dropout, locals())
     return thin(
         "dropout",
         input,
@@ -100,15 +107,19 @@ def gaussian_dropout(
     >>> round(gaussian_dropout(torch.ones(100_000), 0.2, key=7).std().item(), 2)
     0.5
     """
+    if isinstance(input, Proxy):
+        return function_node(gaussian_dropout, locals())
     p = as_rate(PROBABILITY, "gaussian_dropout", "p", p)
-    check_floating("gaussian_dropout", input)
-    if not training:
+    check_tensor("gaussian_dropout", input)
+    if not training or is_zero(p):
         return input
     if not isinstance(p, Tensor) and p == 1:
-        output = drop(input, p, key=key, generator=generator)
+        output = drop(input, p, key=key, generator=generator, owner="gaussian_dropout")
     else:
         sigma = deviation(p, "gaussian_dropout")
-        output = gaussian(input, sigma, broadcast_dims=broadcast_dims, key=key, generator=generator)
+        output = gaussian(
+            input, sigma, broadcast_dims=broadcast_dims, key=key, generator=generator, owner="gaussian_dropout"
+        )
     return input.copy_(output) if inplace and output is not input else output
 
 
@@ -126,7 +137,7 @@ class Dropout(Site, torch.nn.Dropout):
     tensor([1., 1., 1., 1.])
     """
 
-    broadcast_dims = Checked(AXES)
+    broadcast_dims = CheckedAxes()
     scaling = Checked(SCALING)
 
     def __init__(
@@ -138,6 +149,8 @@ class Dropout(Site, torch.nn.Dropout):
     def forward(
         self, input: Tensor, *, key: int | Tensor | None = None, generator: torch.Generator | None = None
     ) -> Tensor:
+        if isinstance(input, Proxy):
+            return module_node(self, input, key=key, generator=generator)
         return thin(
             type(self).__name__,
             input,
@@ -164,7 +177,7 @@ class GaussianDropout(Site):
     """
 
     rounds_p = False  # the standard deviation is computed from p itself, not from p rounded to 16 bits
-    broadcast_dims = Checked(AXES)
+    broadcast_dims = CheckedAxes()
 
     def __init__(self, p: float = 0.5, inplace: bool = False, *, broadcast_dims: Sequence[int] = ()) -> None:
         super().__init__()
@@ -173,6 +186,8 @@ class GaussianDropout(Site):
     def forward(
         self, input: Tensor, *, key: int | Tensor | None = None, generator: torch.Generator | None = None
     ) -> Tensor:
+        if isinstance(input, Proxy):
+            return module_node(self, input, key=key, generator=generator)
         return gaussian_dropout(
             input,
             rate(self),

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.fx import Proxy
 
-from ..noise import AXES, SCALING
+from ..noise import SCALING
 from ..ops import Rate
-from .site import Checked, Site, own_key, rate, thin
+from .site import Checked, CheckedAxes, Site, own_key, rate, thin
+from .symbolic import function_node, module_node
 
 
 def dropout_add(
@@ -42,6 +44,8 @@ def dropout_add(
     >>> dropout_add(torch.ones(4), torch.full((4,), 10.0), 0.5, key=7)
     tensor([10., 12., 12., 12.])
     """
+    if isinstance(input, Proxy) or isinstance(residual, Proxy):
+        return function_node(dropout_add, locals())
     return thin(
         "dropout_add",
         input,
@@ -67,7 +71,7 @@ class DropoutAdd(Site):
     tensor([10., 12., 12., 12.])
     """
 
-    broadcast_dims = Checked(AXES)
+    broadcast_dims = CheckedAxes()
     scaling = Checked(SCALING)
 
     def __init__(self, p: float = 0.5, *, broadcast_dims: Sequence[int] = (), scaling: str = "inverted") -> None:
@@ -82,6 +86,8 @@ class DropoutAdd(Site):
         key: int | Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
+        if isinstance(input, Proxy) or isinstance(residual, Proxy):
+            return module_node(self, input, residual, key=key, generator=generator)
         return thin(
             type(self).__name__,
             input,

@@ -8,10 +8,13 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
+from torch.fx import Proxy
 
-from ..noise import SCALING
-from ..ops import Rate, check_floating
+from ..noise import PROBABILITY, SCALING
+from ..ops import Rate, as_rate, is_zero
+from ..ops.input import check_tensor
 from .site import Checked, Site, own_key, rate, thin
+from .symbolic import function_node, module_node
 
 
 def dropout1d(
@@ -46,6 +49,8 @@ def dropout1d(
             [2., 2.],
             [2., 2.]])
     """
+    if isinstance(input, Proxy):
+        return function_node(dropout1d, locals())
     return _spatial("dropout1d", 1, input, p, training, inplace, scaling, key, generator)
 
 
@@ -74,6 +79,8 @@ def dropout2d(
     >>> dropout2d(torch.ones(1, 3, 2, 2), 0.5, key=7).amax((2, 3))
     tensor([[0., 2., 2.]])
     """
+    if isinstance(input, Proxy):
+        return function_node(dropout2d, locals())
     return _spatial("dropout2d", 2, input, p, training, inplace, scaling, key, generator)
 
 
@@ -102,6 +109,8 @@ def dropout3d(
     >>> dropout3d(torch.ones(1, 3, 2, 2, 2), 0.5, key=7).amax((2, 3, 4))
     tensor([[0., 2., 2.]])
     """
+    if isinstance(input, Proxy):
+        return function_node(dropout3d, locals())
     return _spatial("dropout3d", 3, input, p, training, inplace, scaling, key, generator)
 
 
@@ -116,8 +125,11 @@ def _spatial(
     key: int | Tensor | None,
     generator: torch.Generator | None,
 ) -> Tensor:
-    check_floating(owner, input)
-    dims = range(_channel_axis(owner, axes, input.ndim) + 1, input.ndim)
+    if isinstance(p, Tensor):
+        p = as_rate(PROBABILITY, owner, "p", p)
+    check_tensor(owner, input)
+    still = is_zero(p) or (scaling == "inverted" and not training)
+    dims = () if still else range(_channel_axis(owner, axes, input.ndim) + 1, input.ndim)
     return thin(owner, input, p, training, inplace, broadcast_dims=dims, scaling=scaling, key=key, generator=generator)
 
 
@@ -167,6 +179,8 @@ class _ChannelDropout(Site):
     def forward(
         self, input: Tensor, *, key: int | Tensor | None = None, generator: torch.Generator | None = None
     ) -> Tensor:
+        if isinstance(input, Proxy):
+            return module_node(self, input, key=key, generator=generator)
         key = own_key(self, input, key, generator)
         return self.function(
             input, rate(self), self.training, self.inplace, scaling=self.scaling, key=key, generator=generator
@@ -176,10 +190,18 @@ class _ChannelDropout(Site):
 class Dropout1d(_ChannelDropout, torch.nn.Dropout1d):
     """Zero whole channels of a sequence in training; a drop-in for `torch.nn.Dropout1d`. See `dropout1d`.
 
+    The channels are axis 1, as in torch: `(B, C, L)`. Keras has them last. What Keras calls SpatialDropout1D, on
+    `(B, T, C)`, is `LockedDropout(p, batch_first=True)` here; this layer would drop whole time steps. What Keras calls
+    SpatialDropout2D, on `(B, H, W, C)`, is `Dropout(p, broadcast_dims=(1, 2))`, and 3D has `(1, 2, 3)`.
+
     Arguments: `p`, `inplace` as in torch; `scaling` as in `dropout`. All may be assigned later.
 
     >>> Dropout1d(0.5)(torch.ones(1, 3, 2), key=7).amax((2,))
     tensor([[0., 2., 2.]])
+    >>> from thinned.nn import LockedDropout
+    >>> LockedDropout(0.5, batch_first=True)(torch.ones(1, 2, 3), key=7)  # Keras's SpatialDropout1D: T = 2, C = 3
+    tensor([[[0., 2., 2.],
+             [0., 2., 2.]]])
     """
 
     function = staticmethod(dropout1d)

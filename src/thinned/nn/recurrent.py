@@ -10,11 +10,14 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor
+from torch.fx import Proxy
 from torch.nn.utils.rnn import PackedSequence
 
 from ..noise import PROBABILITY, SCALING
-from ..ops import Rate, as_rate
+from ..ops import Rate, as_rate, is_zero
+from ..ops.input import check_tensor
 from .site import Checked, Site, own_key, rate, thin
+from .symbolic import function_node, module_node
 
 Sequences = TypeVar("Sequences", Tensor, PackedSequence)
 
@@ -51,15 +54,26 @@ def locked_dropout(
             [0., 2., 2., 2.],
             [0., 2., 2., 2.]])
     """
-    if isinstance(input, PackedSequence):
-        padded = _padded(input)
-        data = locked_dropout(padded, p, training, scaling=scaling, key=key, generator=generator)
-        return input if data is padded else input._replace(data=data[_steps(input)])
+    if isinstance(input, Proxy):
+        return function_node(locked_dropout, locals())
     p = as_rate(PROBABILITY, "locked_dropout", "p", p)
-    if isinstance(input, Tensor) and input.ndim not in (2, 3):
+    values = input.data if isinstance(input, PackedSequence) else input
+    if is_zero(p) or (scaling == "inverted" and not training):
+        thin("locked_dropout", values, p, training, False, scaling=scaling)  # checks, and returns the values
+        return input
+    if isinstance(input, PackedSequence):
+        data = locked_dropout(_padded(input), p, training, scaling=scaling, key=key, generator=generator)
+        return input._replace(data=data[_steps(input)])
+    check_tensor("locked_dropout", input)
+    if input.ndim not in (2, 3):
         raise ValueError(
             f"`locked_dropout`: `input` must be (T, B, C), (B, T, C) or (T, C). Got {tuple(input.shape)}. "
             "For other layouts use dropout with broadcast_dims."
+        )
+    if input.is_nested and not batch_first:
+        raise ValueError(
+            "`locked_dropout`: `batch_first` must be True for a nested tensor, whose first axis is the batch. Got "
+            f"{batch_first}. Pass batch_first=True."
         )
     batched = input.ndim == 3
     time = 1 if batch_first and batched else 0
@@ -115,6 +129,8 @@ class LockedDropout(Site):
     def forward(
         self, input: Sequences, *, key: int | Tensor | None = None, generator: torch.Generator | None = None
     ) -> Sequences:
+        if isinstance(input, Proxy):
+            return module_node(self, input, key=key, generator=generator)
         key = own_key(self, input, key, generator)
         return locked_dropout(
             input, rate(self), self.training, self.batch_first, scaling=self.scaling, key=key, generator=generator

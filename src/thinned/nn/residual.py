@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.fx import Proxy
 
 from ..noise import PROBABILITY, SCALING, Choice, Integer, check
-from ..ops import Rate, check_floating
+from ..ops import Rate, as_rate, is_zero
+from ..ops.input import check_tensor
 from .site import Checked, Site, own_key, rate, thin
+from .symbolic import function_node, module_node
 
 MODE = Choice(("row", "batch"))
 DEPTH = Integer(1, 2**31 - 1, "[1, 2**31)")
@@ -45,10 +48,15 @@ def stochastic_depth(
     >>> stochastic_depth(torch.ones(4, 2), 0.5, key=7)[:, 0]
     tensor([0., 2., 2., 2.])
     """
+    if isinstance(input, Proxy):
+        return function_node(stochastic_depth, locals())
     check(MODE, "stochastic_depth", "mode", mode)
-    check_floating("stochastic_depth", input)
+    if isinstance(p, Tensor):
+        p = as_rate(PROBABILITY, "stochastic_depth", "p", p)
+    check_tensor("stochastic_depth", input)
     rows = 1 if mode == "row" else 0
-    if input.ndim < rows:
+    still = is_zero(p) or (scaling == "inverted" and not training)
+    if input.ndim < rows and not still:
         raise ValueError(
             "`stochastic_depth`: `input` must have a batch axis in row mode. Got a 0-dim tensor. Pass mode='batch'."
         )
@@ -58,7 +66,7 @@ def stochastic_depth(
         p,
         training,
         False,
-        broadcast_dims=range(rows, input.ndim),
+        broadcast_dims=() if still else range(rows, input.ndim),
         scaling=scaling,
         key=key,
         generator=generator,
@@ -116,6 +124,8 @@ class StochasticDepth(Site):
     def forward(
         self, input: Tensor, *, key: int | Tensor | None = None, generator: torch.Generator | None = None
     ) -> Tensor:
+        if isinstance(input, Proxy):
+            return module_node(self, input, key=key, generator=generator)
         key = own_key(self, input, key, generator)
         return stochastic_depth(
             input, rate(self), self.mode, self.training, scaling=self.scaling, key=key, generator=generator

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch.fx import Proxy
 from torch.nn.functional import linear
 from torch.nn.utils.rnn import PackedSequence
 
@@ -18,6 +19,7 @@ from .._torch import fused_kernels
 from ..ops import drop, is_zero, tracing
 from .recurrent import locked_dropout
 from .site import CheckedRate, own_key, rate, settings
+from .symbolic import module_node
 
 State = tuple[Tensor, ...]  # (h,), or (h, c) in an LSTM
 
@@ -49,7 +51,14 @@ class _LockedRNN(torch.nn.RNNBase):
         raise NotImplementedError
 
     def forward(self, input: Any, hx: Any = None) -> Any:
+        if isinstance(input, Proxy):
+            return module_node(self, input, hx=hx)
         packed = isinstance(input, PackedSequence)
+        if isinstance(input, Tensor) and input.is_nested:
+            raise TypeError(
+                f"`{type(self).__name__}`: `input` must be padded, packed or unbatched. Got a nested tensor. "
+                "Pack its rows: torch.nn.utils.rnn.pack_sequence(input.unbind(), enforce_sorted=False)."
+            )
         odd = not packed and (input.ndim not in (2, 3) or 0 in input.shape)
         between, recurrent = (rate(self, "dropout"), rate(self, "recurrent_dropout")) if self.training else (0.0, 0.0)
         quiet = is_zero(between) and is_zero(recurrent)
@@ -165,6 +174,14 @@ def _suffix(names: list[str]) -> str:
     return names[0].removeprefix("weight_ih_")
 
 
+def _refuse_projection(layer: torch.nn.Module, proj_size: int | None) -> None:
+    if proj_size is not None:
+        raise ValueError(
+            f"`{type(layer).__name__}`: `proj_size` must be left out, as only an LSTM has a projection. "
+            f"Got {proj_size!r}. Use LSTM, or a Linear behind this layer."
+        )
+
+
 def _permuted(part: Tensor, order: Tensor | None) -> Tensor:
     """A state with its batch in another order."""
     return part if order is None else part.index_select(1, order)
@@ -235,7 +252,7 @@ class LSTM(_LockedRNN, torch.nn.LSTM):
 
 
 class GRU(_LockedRNN, torch.nn.GRU):
-    """`torch.nn.GRU` with locked dropout. See `LSTM` for the masks, arguments, cost and source.
+    """`torch.nn.GRU` with locked dropout. See `LSTM` for the masks, arguments, errors, cost and source.
 
     >>> GRU(3, 5, num_layers=2, dropout=0.2)
     GRU(3, 5, num_layers=2, dropout=0.2)
@@ -252,9 +269,11 @@ class GRU(_LockedRNN, torch.nn.GRU):
         bidirectional: bool = False,
         *,
         recurrent_dropout: float = 0.0,
+        proj_size: int | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
+        _refuse_projection(self, proj_size)
         super().__init__(
             input_size,
             hidden_size,
@@ -279,7 +298,7 @@ class GRU(_LockedRNN, torch.nn.GRU):
 class RNN(_LockedRNN, torch.nn.RNN):
     """`torch.nn.RNN` with locked dropout. See `LSTM` for the masks, arguments, cost and source.
 
-    `nonlinearity` is "tanh" or "relu", as in torch.
+    `nonlinearity` is "tanh" or "relu", as in torch. Here and in `GRU` any `proj_size` is a ValueError, as in torch.
 
     >>> RNN(3, 5, nonlinearity="relu", recurrent_dropout=0.1)
     RNN(3, 5, nonlinearity='relu', recurrent_dropout=0.1)
@@ -297,9 +316,11 @@ class RNN(_LockedRNN, torch.nn.RNN):
         bidirectional: bool = False,
         *,
         recurrent_dropout: float = 0.0,
+        proj_size: int | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
+        _refuse_projection(self, proj_size)
         super().__init__(
             input_size,
             hidden_size,

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import ClassVar
 
 import torch
 from torch import Tensor
+from torch.fx import Proxy
 
 from ..noise import PROBABILITY
 from ..noise.formulas import SELU_SATURATION, alpha_affine
-from ..ops import Rate, as_rate, check_floating, drop
+from ..ops import Rate, as_rate, drop, is_zero
+from ..ops.input import check_tensor
 from .site import Site, own_key, rate
+from .symbolic import function_node, module_node
 
 __all__ = [
     "SELU_SATURATION",
@@ -48,7 +51,9 @@ def alpha_dropout(
     >>> round(alpha_dropout(x, 0.2, training=True, key=7).std().item(), 2)
     1.0
     """
-    return _alpha("alpha_dropout", input, p, training, inplace, (), key, generator)
+    if isinstance(input, Proxy):
+        return function_node(alpha_dropout, locals())
+    return _alpha("alpha_dropout", input, p, training, inplace, False, key, generator)
 
 
 def feature_alpha_dropout(
@@ -74,13 +79,9 @@ def feature_alpha_dropout(
     >>> feature_alpha_dropout(torch.zeros(1, 4, 2), 0.5, training=True, key=7)[0, :, 0]
     tensor([-0.7792,  0.7792,  0.7792,  0.7792])
     """
-    check_floating("feature_alpha_dropout", input)
-    if input.ndim < 2:
-        raise RuntimeError(
-            f"feature_alpha_dropout: Feature dropout requires at least 2 dimensions in the input. Got {input.ndim}. "
-            "Use alpha_dropout."
-        )
-    return _alpha("feature_alpha_dropout", input, p, training, inplace, range(2, input.ndim), key, generator)
+    if isinstance(input, Proxy):
+        return function_node(feature_alpha_dropout, locals())
+    return _alpha("feature_alpha_dropout", input, p, training, inplace, True, key, generator)
 
 
 def _alpha(
@@ -89,15 +90,21 @@ def _alpha(
     p: Rate,
     training: bool,
     inplace: bool,
-    broadcast_dims: Sequence[int],
+    by_channel: bool,
     key: int | Tensor | None,
     generator: torch.Generator | None,
 ) -> Tensor:
     p = as_rate(PROBABILITY, owner, "p", p)
-    check_floating(owner, input)
-    if not training:
+    check_tensor(owner, input)
+    if not training or is_zero(p):
         return input
-    output = drop(input, p, broadcast_dims=broadcast_dims, law="alpha", key=key, generator=generator)
+    if by_channel and input.ndim < 2:
+        raise RuntimeError(
+            f"{owner}: Feature dropout requires at least 2 dimensions in the input. Got {input.ndim}. "
+            "Use alpha_dropout."
+        )
+    dims = range(2, input.ndim) if by_channel else ()
+    output = drop(input, p, broadcast_dims=dims, law="alpha", key=key, generator=generator, owner=owner)
     return input.copy_(output) if inplace and output is not input else output
 
 
@@ -114,6 +121,8 @@ class _SeluDropout(Site):
     def forward(
         self, input: Tensor, *, key: int | Tensor | None = None, generator: torch.Generator | None = None
     ) -> Tensor:
+        if isinstance(input, Proxy):
+            return module_node(self, input, key=key, generator=generator)
         key = own_key(self, input, key, generator)
         return self.function(input, rate(self), self.training, self.inplace, key=key, generator=generator)
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ..noise import PROBABILITY, SCALING, ArgumentRule, check, realised
-from ..ops import Rate, as_rate, check_floating, drop, tracing
+from ..noise import AXES, PROBABILITY, SCALING, ArgumentRule, check, realised
+from ..ops import Rate, as_rate, check_floating, drop, is_zero, tracing
 from ..ops import realised as realised_rate
+from ..ops.input import check_tensor
 
 
 class Checked:
@@ -33,6 +34,17 @@ class Checked:
 
     def __set__(self, instance: Any, value: Any) -> None:
         instance.__dict__[self.name] = check(self.rule, type(instance).__name__, self.name, value)
+
+
+class CheckedAxes(Checked):
+    """Checked axis numbers. They are stored as a tuple of its own: the caller's list may change later."""
+
+    def __init__(self) -> None:
+        super().__init__(AXES)
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        super().__set__(instance, value)
+        instance.__dict__[self.name] = tuple(map(int, value))
 
 
 class CheckedRate(Checked):
@@ -158,7 +170,8 @@ def thin(
     """Bernoulli dropout in both modes. All variants that zero units call it with different `broadcast_dims`.
 
     Inverted: `x * m / q` in training and `x` at inference. Classic: `x * m` in training and `q * x` at inference. m is
-    1 with probability q = 1 - p, where p is rounded to 16 bits.
+    1 with probability q = 1 - p, where p is rounded to 16 bits. Where the result is the input itself, the input may
+    have any type, rank and layout.
     """
     classic = scaling == "classic"
     if not classic and scaling != "inverted":
@@ -177,8 +190,11 @@ def thin(
             owner=owner,
         )
     p = as_rate(PROBABILITY, owner, "p", p)
-    check_floating(owner, input)
-    output = input * (1.0 - realised_rate(p)) if classic else input
+    check_tensor(owner, input)
+    output = input
+    if classic and not is_zero(p):
+        check_floating(owner, input)
+        output = input * (1.0 - realised_rate(p))
     if residual is not None:
         return residual + output
     return input.copy_(output) if inplace and output is not input else output

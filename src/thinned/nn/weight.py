@@ -13,10 +13,12 @@ from typing import Any, cast
 import numpy as np
 import torch
 from torch import Tensor
+from torch.fx import Proxy
 
-from ..noise import AXES, SCALING, Choice, Integer
+from ..noise import SCALING, Choice, Integer
 from ..ops import Rate, check_floating, realised
-from .site import Checked, Site, own_key, rate, settings, thin
+from .site import Checked, CheckedAxes, Site, own_key, rate, settings, thin
+from .symbolic import module_node
 
 INFERENCE = Choice(("mean", "gaussian"))
 NODES = Integer(1, 128, "[1, 128]")
@@ -25,6 +27,7 @@ NODES = Integer(1, 128, "[1, 128]")
 STAYS = tuple(map(int, torch.__version__.split(".")[:2])) < (2, 13)
 
 Module = torch.nn.Module
+_BOUND = "_drop_connect_max_norm"  # where an embedding's max_norm is while its forward runs
 
 
 class DropConnect(Site):
@@ -50,7 +53,7 @@ class DropConnect(Site):
             [2., 2.]])
     """
 
-    broadcast_dims = Checked(AXES)
+    broadcast_dims = CheckedAxes()
     scaling = Checked(SCALING)
 
     def __init__(self, p: float = 0.5, *, broadcast_dims: Sequence[int] = (), scaling: str = "inverted") -> None:
@@ -61,6 +64,8 @@ class DropConnect(Site):
     def forward(
         self, weight: Tensor, *, key: int | Tensor | None = None, generator: torch.Generator | None = None
     ) -> Tensor:
+        if isinstance(weight, Proxy):
+            return module_node(self, weight, key=key, generator=generator)
         return thin(
             type(self).__name__,
             weight,
@@ -86,6 +91,12 @@ class DropConnect(Site):
                 "parametrize or a replica has moved it. Use drop_connect on what holds the parameter now, or register "
                 "DropConnect with torch.nn.utils.parametrize."
             )
+        bound = module.__dict__.get("max_norm")
+        if bound is not None and inputs and isinstance(module, torch.nn.Embedding | torch.nn.EmbeddingBag):
+            # The bound is on the parameter, as without DropConnect. On the masked weight it would undo the scaling.
+            with torch.no_grad():
+                torch.embedding_renorm_(weight.detach(), inputs[0].contiguous(), bound, module.norm_type)
+            module.__dict__[_BOUND], module.__dict__["max_norm"] = bound, None
         module.__dict__[name] = self(weight)
         _refresh_flat_weights(module)
 
@@ -96,6 +107,8 @@ class DropConnect(Site):
             module.__dict__[name] = module._parameters[name]
         else:
             module.__dict__.pop(name, None)
+        if (bound := module.__dict__.pop(_BOUND, None)) is not None:
+            module.__dict__["max_norm"] = bound
         _refresh_flat_weights(module)
 
 
@@ -118,7 +131,8 @@ def drop_connect(
         module: the module with the weight: Linear, Conv, Embedding, LSTM, or any module that uses the weight in its own
             `forward`.
         name: the name of the parameter, such as "weight" or "weight_hh_l0". Call again for another parameter.
-        p, broadcast_dims, scaling: as in `DropConnect`; `broadcast_dims=(1,)` on an embedding drops whole words.
+        p, broadcast_dims, scaling: as in `DropConnect`; `broadcast_dims=(1,)` on an embedding drops whole words. With
+            `sparse=True` its gradient stays sparse; `max_norm` bounds the parameter, not the masked weight.
 
     Returns:
         `module`.
@@ -265,6 +279,8 @@ class DropConnectLinear(Site, torch.nn.Linear):
     def forward(
         self, input: Tensor, *, key: int | Tensor | None = None, generator: torch.Generator | None = None
     ) -> Tensor:
+        if isinstance(input, Proxy):
+            return module_node(self, input, key=key, generator=generator)
         if not self.training and self.inference == "gaussian":
             return self._expected(*self.moments(input))
         weight = thin(

@@ -123,15 +123,17 @@ class Integer:
 
 @dataclass(frozen=True, slots=True)
 class Axes:
-    """Axis numbers of a tensor whose rank is not known yet."""
+    """Axis numbers, each once, of a tensor whose rank is not known yet."""
 
     text: str = "must be a sequence of axis numbers"
 
     def fault(self, value: object) -> tuple[type[Exception], str] | None:
         axes = value if isinstance(value, Sequence) and not isinstance(value, (str, bytes)) else [None]
-        if all(isinstance(axis, numbers.Integral) and not isinstance(axis, bool) for axis in axes):
-            return None
-        return TypeError, "Pass a tuple of ints, such as (1,)."
+        if not all(isinstance(axis, numbers.Integral) and not isinstance(axis, bool) for axis in axes):
+            return TypeError, "Pass a tuple of ints, such as (1,)."
+        if len(set(axes)) < len(axes):
+            return ValueError, "Name each axis once."
+        return None
 
 
 AXES = Axes()

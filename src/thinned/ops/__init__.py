@@ -1,6 +1,7 @@
 """How is noise applied to a tensor? Keys, rates, and the operators `drop` and `gaussian` that the layers use."""
 
-from .call import check_floating, drop, gaussian
+from .call import drop, gaussian
+from .input import check_floating
 from .key import as_key, draw_key
 from .rate import Rate, as_rate, deviation, is_zero, realised, tracing
 

@@ -8,10 +8,13 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from .._torch import tracing_state
 from ..noise import AXES, DEVIATION, PROBABILITY, check, place
 from ..noise.formulas import LAW, numbers
-from . import cpu, operator, placed  # noqa: F401  operator defines torch.ops.thinned
+from . import cpu, operator, placed, sparse  # noqa: F401  operator and sparse define torch.ops.thinned
+from .input import check_floating, check_tensor
 from .key import as_number, key_for
+from .nested import through_padded
 from .philox import signed
 from .placed import Placed
 from .rate import Rate, as_rate, is_zero, packed
@@ -40,10 +43,14 @@ def drop(
     mask depends on the logical positions only. Autograd saves the key and a few numbers, and no tensor of the input's
     size.
 
+    In a sparse COO tensor the stored values are dropped, with the mask of the dense tensor. A nested tensor has the
+    mask of its padded tensor: positions count from 0 in each row.
+
     Arguments:
-        input: floating-point or complex, any shape, any layout.
-        p: the probability that a unit is dropped, in [0, 1]. At 0 nothing is drawn, and the result is `input` itself;
-            at 1 the result is 0. It may be a tensor with one number: then one compiled graph serves every p.
+        input: floating-point or complex, any shape, any strides; sparse COO, or nested.
+        p: the probability that a unit is dropped, in [0, 1]. At 0 nothing is drawn, and the result is `input` itself,
+            of any type; at 1 the result is 0. It may be a tensor with one number: then one
+            compiled graph serves every p.
         key: a 64-bit key. With a key the result is a pure function of the arguments.
         generator: the generator from which the key is drawn; None is torch's default CPU generator.
         broadcast_dims: the axes along which one draw is shared.
@@ -58,13 +65,14 @@ def drop(
         owner: the name of the function or layer in error messages.
 
     Raises:
-        TypeError: `input` is no tensor, or its numbers are integers or booleans.
+        TypeError: `input` is no tensor, its numbers are integers or booleans, or its layout is another one.
         TypeError: `p` or `key` has the wrong type.
         ValueError: `p` is outside [0, 1].
         ValueError: `law` is unknown.
         ValueError: `key` and `generator` are both given.
         ValueError: the position is refused by `thinned.noise.place`.
         RuntimeError: autograd cannot record a result in `out`.
+        RuntimeError: torch.jit.trace records the call.
 
     Cost: about 0.2 ns a float32 on one CPU core with AVX-512, and the same in the backward pass; 6 ns without the
     compiled kernel (docs/guides/performance.md).
@@ -74,11 +82,15 @@ def drop(
     """
     if key is None and generator is None and (source := placed.source()) is not None:
         key = source.draw(input)
+    given = key
     if isinstance(key, Placed):
-        key, offset, step, global_shape = key.located(input.shape, batch_dim, offset, step, global_shape)
+        if input.is_nested:
+            key = key.key  # located when it is padded
+        else:
+            key, offset, step, global_shape = key.located(input.shape, batch_dim, offset, step, global_shape)
     # A shorter path for the usual call in training. The conditions are in the order of their cost.
     if type(p) is float and 0.0 < p <= 1.0 and not torch.compiler.is_compiling() and cpu.able(input, residual, out):
-        if broadcast_dims:
+        if broadcast_dims or type(broadcast_dims) is not tuple:
             check(AXES, owner, "broadcast_dims", broadcast_dims)  # the cache below takes 1.0 and True for 1
         elsewhere = (
             () if offset is step is global_shape is None else tuple(map(_hashable, (offset, step, global_shape)))
@@ -87,11 +99,21 @@ def drop(
         return cpu.thin(input, residual, out, (as_number(key, generator), *constants))
     p = as_rate(PROBABILITY, owner, "p", p)
     check(LAW, owner, "law", law)
-    check_floating(owner, input)
+    check_tensor(owner, input)
     if is_zero(p):
         return _finish(input, input, residual, out)
+    check_floating(owner, input)
+    if law == "alpha" and input.layout is torch.sparse_coo:
+        raise TypeError(
+            f"`{owner}`: `input` must be dense, as alpha dropout makes other numbers of zeros. Got a sparse tensor. "
+            "Convert it first: input.to_dense()."
+        )
+    if input.is_nested:
+        result = _drop_rows(input, p, given, generator, broadcast_dims, batch_dim, law, owner)
+        return _finish(input, result, residual, out)
+    _check_recorded(owner)
     where = place(input.shape, broadcast_dims=broadcast_dims, offset=offset, step=step, global_shape=global_shape)
-    result: Tensor = torch.ops.thinned.drop(
+    result = torch.ops.thinned.drop(
         input,
         key_for(input, key, generator),
         packed(law, p, owner),
@@ -100,6 +122,55 @@ def drop(
         signed(where.base),
     )
     return _finish(input, result, residual, out)
+
+
+Key = int | Tensor | Placed | None
+
+
+def _drop_rows(
+    input: Tensor,
+    p: Rate,
+    key: Key,
+    generator: torch.Generator | None,
+    broadcast_dims: Sequence[int],
+    batch_dim: int | None,
+    law: str,
+    owner: str,
+) -> Tensor:
+    """`drop` of a nested tensor."""
+
+    def of_padded(x: Tensor) -> Tensor:
+        return drop(
+            x,
+            p,
+            key=key,
+            generator=generator,
+            broadcast_dims=broadcast_dims,
+            batch_dim=batch_dim,
+            law=law,
+            owner=owner,
+        )
+
+    return through_padded(input, of_padded)
+
+
+def _gaussian_rows(
+    input: Tensor,
+    sigma: Rate,
+    key: Key,
+    generator: torch.Generator | None,
+    broadcast_dims: Sequence[int],
+    batch_dim: int | None,
+    owner: str,
+) -> Tensor:
+    """`gaussian` of a nested tensor."""
+
+    def of_padded(x: Tensor) -> Tensor:
+        return gaussian(
+            x, sigma, key=key, generator=generator, broadcast_dims=broadcast_dims, batch_dim=batch_dim, owner=owner
+        )
+
+    return through_padded(input, of_padded)
 
 
 @lru_cache(maxsize=1024)
@@ -145,6 +216,7 @@ def gaussian(
     step: Sequence[int] | None = None,
     global_shape: Sequence[int] | None = None,
     batch_dim: int | None = 0,
+    owner: str = "gaussian",
 ) -> Tensor:
     """Multiply by Gaussian noise of mean 1, drawn by key: `x * (1 + sigma * n)`, n standard normal.
 
@@ -158,12 +230,20 @@ def gaussian(
     """
     if key is None and generator is None and (source := placed.source()) is not None:
         key = source.draw(input)
+    given = key
     if isinstance(key, Placed):
-        key, offset, step, global_shape = key.located(input.shape, batch_dim, offset, step, global_shape)
-    sigma = as_rate(DEVIATION, "gaussian", "sigma", sigma)
-    check_floating("gaussian", input)
+        if input.is_nested:
+            key = key.key  # located when it is padded
+        else:
+            key, offset, step, global_shape = key.located(input.shape, batch_dim, offset, step, global_shape)
+    sigma = as_rate(DEVIATION, owner, "sigma", sigma)
+    check_tensor(owner, input)
     if is_zero(sigma):
         return input
+    check_floating(owner, input)
+    if input.is_nested:
+        return _gaussian_rows(input, sigma, given, generator, broadcast_dims, batch_dim, owner)
+    _check_recorded(owner)
     where = place(input.shape, broadcast_dims=broadcast_dims, offset=offset, step=step, global_shape=global_shape)
     result: Tensor = torch.ops.thinned.gaussian(
         input,
@@ -176,17 +256,13 @@ def gaussian(
     return result
 
 
-def check_floating(owner: str, input: object) -> None:
-    """Refuse an input that is no floating-point or complex tensor, with the same message at every p and in every mode.
+def _check_recorded(owner: str) -> None:
+    """Refuse noise in a recording of torch.jit.trace: the positions of its shape would be constants of the recording.
 
-    Raises:
-        TypeError: `input` is no tensor, or its numbers are integers or booleans.
+    With an input of another shape, units would share draws without an error.
     """
-    if not isinstance(input, Tensor):
-        symbolic = isinstance(input, torch.fx.Proxy)
-        next_step = "Make the layer a leaf of the torch.fx.Tracer." if symbolic else "Pass torch.as_tensor(...)."
-        raise TypeError(f"`{owner}`: `input` must be a tensor. Got {type(input).__name__}. {next_step}")
-    if not (input.is_floating_point() or input.is_complex()):
-        raise TypeError(
-            f"`{owner}`: `input` must be floating-point or complex. Got {input.dtype}. Convert it first: input.float()."
+    if not torch.compiler.is_compiling() and tracing_state() is not None:
+        raise RuntimeError(
+            f"`{owner}`: noise must not be recorded by torch.jit.trace, which torch.onnx.export(dynamo=False) uses. "
+            "Got a call that draws. Call model.eval() first; a model in training is exported by torch.export.export."
         )

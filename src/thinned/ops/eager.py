@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..noise import DEVIATION, check
 from ..noise.law import BERNOULLI_DOMAIN, LEVELS, UNIFORM_DOMAIN
 from ..noise.place import Placement
 from .philox import philox_words, signed
@@ -24,13 +25,13 @@ def drop(
     x: Tensor, key: Tensor, threshold: int, scale: float, shift: float, fill: float, strides: Sequence[int], base: int
 ) -> Tensor:
     """`scale * x + shift` where kept and `fill` where dropped, computed in float32 or wider and rounded once."""
-    y = _widened(x) * scale
+    y = widened(x) * scale
     if shift:
         y += shift
     if threshold >= LEVELS:
         y.fill_(fill)
     elif threshold > 0:
-        dropped = _field(x, key, strides, base, 8, BERNOULLI_DOMAIN, lambda words: _halves_below(words, threshold))
+        dropped = _field(x, key, strides, base, 8, BERNOULLI_DOMAIN, lambda words: halves_below(words, threshold))
         y.masked_fill_(dropped, fill)
     return y.to(x.dtype)
 
@@ -39,8 +40,8 @@ def gaussian(x: Tensor, key: Tensor, sigma: float, strides: Sequence[int], base:
     """`x * (1 + sigma * n)`, n standard normal, computed in float32 or wider and rounded once; 0 if sigma is inf."""
     if sigma == math.inf:
         return torch.zeros_like(x)
-    y = _widened(x)
-    factor = _field(x, key, strides, base, 4, UNIFORM_DOMAIN, _box_muller).mul_(sigma).add_(1.0)
+    y = widened(x)
+    factor = _field(x, key, strides, base, 4, UNIFORM_DOMAIN, box_muller).mul_(sigma).add_(1.0)
     factor = factor.to(y.real.dtype if y.is_complex() else y.dtype)
     # `out` has x's memory layout. Without it the product could take the layout of `factor`, if x has axes of size 0 or
     # 1.
@@ -49,13 +50,21 @@ def gaussian(x: Tensor, key: Tensor, sigma: float, strides: Sequence[int], base:
 
 def uniform(x: Tensor, key: Tensor, strides: Sequence[int], base: int) -> Tensor:
     """`x * u` with u uniform in (0, 1), computed in float32 or wider and rounded once."""
-    y = _widened(x)
+    y = widened(x)
     factor = _field(x, key, strides, base, 4, UNIFORM_DOMAIN, _unit).to(y.real.dtype if y.is_complex() else y.dtype)
     # The largest 32-bit numbers round up to 1 in float32, but u must be below 1.
     return torch.mul(y, factor.clamp_max_(1.0 - 2.0**-24), out=torch.empty_like(y)).to(x.dtype)
 
 
-def _widened(x: Tensor) -> Tensor:
+def checked_deviation(law: Tensor) -> float:
+    """The standard deviation that a law has, which a graph may have computed; infinity is that of p = 1."""
+    sigma = law.item()
+    if sigma != math.inf:
+        check(DEVIATION, "gaussian", "sigma", sigma)
+    return sigma
+
+
+def widened(x: Tensor) -> Tensor:
     """`x` in float32 or wider, or the complex type of this width."""
     if x.dtype in _WIDE:
         return x
@@ -85,14 +94,24 @@ def _field(
         block = torch.arange(-((skipped + count) // -per_block), device=x.device) + signed(first)
         flat = law(philox_words(block, key, domain)).flatten(-2)[..., skipped : skipped + count]
     else:
-        positions = torch.from_numpy(where.positions().ravel().view(np.int64)).to(x.device)
-        block = (positions >> per_block.bit_length() - 1) & (2**64 // per_block - 1)
-        lane = (positions & per_block - 1).expand(*key.shape[:-1], count).unsqueeze(-1)
-        flat = law(philox_words(block, key, domain)).gather(-1, lane).squeeze(-1)
+        flat = _at(torch.from_numpy(where.positions().ravel().view(np.int64)).to(x.device), key, per_block, domain, law)
     return flat.reshape((*key.shape[:-1], *where.noise_shape))
 
 
-def _halves_below(words: Tensor, threshold: int) -> Tensor:
+def field_at(positions: Tensor, key: Tensor, per_block: int, domain: int, law: Callable[[Tensor], Tensor]) -> Tensor:
+    """One value for each of these positions (int64 with the bits of unsigned numbers), of their shape."""
+    flat = _at(positions.flatten(), key.to(positions.device).reshape(1), per_block, domain, law)
+    return flat.reshape(positions.shape)
+
+
+def _at(positions: Tensor, key: Tensor, per_block: int, domain: int, law: Callable[[Tensor], Tensor]) -> Tensor:
+    """One value for each position of a list, for each key of `(*K, 1)`."""
+    block = (positions >> per_block.bit_length() - 1) & (2**64 // per_block - 1)
+    lane = (positions & per_block - 1).expand(*key.shape[:-1], len(positions)).unsqueeze(-1)
+    return law(philox_words(block, key, domain)).gather(-1, lane).squeeze(-1)
+
+
+def halves_below(words: Tensor, threshold: int) -> Tensor:
     """Whether each 16-bit half of a word is below the threshold; the low half comes before the high half."""
     below = torch.empty((*words.shape[1:], 4, 2), dtype=torch.bool, device=words.device)
     by_word = words.movedim(0, -1)
@@ -107,7 +126,7 @@ def _unit(words: Tensor) -> Tensor:
     return words.movedim(0, -1).to(wide).add_(0.5).mul_(2.0**-32)
 
 
-def _box_muller(words: Tensor) -> Tensor:
+def box_muller(words: Tensor) -> Tensor:
     """Four standard normal numbers for each block, in float64.
 
     Metal (MPS) has no float64, and float32 exceeds the tolerance of the contract where u is near 1. So the CPU computes

@@ -11,7 +11,6 @@ kernel once for each level of `torch.func`; an ordinary `autograd.Function` woul
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -27,7 +26,6 @@ from .._torch import (
     set_forward_grad,
     single_level_allowed,
 )
-from ..noise import DEVIATION, check
 from . import cpu, eager
 from .argument import check_call
 from .rate import unpacked
@@ -135,10 +133,7 @@ def _drop(x: Tensor, key: Tensor, law: Tensor, linear: bool, strides: Sequence[i
 
 def _gaussian(x: Tensor, key: Tensor, law: Tensor, linear: bool, strides: Sequence[int], base: int) -> Tensor:
     check_call("gaussian", x, key, law, _LAWS["gaussian"], strides)
-    sigma = law.item()
-    if sigma != math.inf:  # infinity is the deviation of p = 1
-        check(DEVIATION, "gaussian", "sigma", sigma)
-    return eager.gaussian(x, key, sigma, strides, base)
+    return eager.gaussian(x, key, eager.checked_deviation(law), strides, base)
 
 
 def _uniform(x: Tensor, key: Tensor, law: Tensor, linear: bool, strides: Sequence[int], base: int) -> Tensor:

@@ -127,7 +127,8 @@ def test_what_differs_afterwards_is_as_the_page_says() -> None:
     thinned.convert(model)
     assert model(spiked).unique().tolist() == [0.0, torch.inf]
     with pytest.raises(TypeError, match="floating"):
-        model.eval()(torch.ones(3, dtype=torch.int64))
+        model(torch.ones(3, dtype=torch.int64))
+    assert torch.equal(model.eval()(torch.ones(3, dtype=torch.int64)), torch.ones(3, dtype=torch.int64))
 
 
 # Stochastic depth.

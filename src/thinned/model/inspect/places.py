@@ -191,6 +191,9 @@ def _acted_on(call: Call, trace: Trace | None) -> tuple[tuple[int, ...], tuple[i
         if met is not None:
             shape, noise = met.shape, met.mask_shape
     elif call.function in INSIDE:
+        more = len(noise) - len(shape)
+        if more > 0 and set(noise[:more]) == {1}:  # from torch 2.14 on attention puts an axis in front inside
+            noise = noise[more:]
         shape = noise or shape  # the noise is on the attention weights, or between layers
     if len(noise) > len(shape):  # dropout3d of an unbatched map draws noise with one axis more
         noise = noise[len(noise) - len(shape) :]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..._torch import TorchDispatchMode
+from .shape import shape_of, stored
 
 
 @dataclass(slots=True)
@@ -75,11 +76,11 @@ def _draw(func: Any, args: Any, kwargs: Any, result: Any) -> Draw | None:
     if name == "thinned::gaussian":
         return Draw(name, _shared(args[0], args[4]), None)
     first = result[0] if isinstance(result, (tuple, list)) and result else result
-    shape = tuple(first.shape) if isinstance(first, Tensor) else ()
+    shape = shape_of(first) if isinstance(first, Tensor) else ()
     if name == "aten::native_dropout":
-        return Draw(name, shape, 1.0 - _mean(result[1]))
+        return Draw(name, shape, 1.0 - _mean(stored(result[1])))
     if name in ("aten::bernoulli", "aten::bernoulli_"):
-        return Draw(name, shape, 1.0 - _mean(first != 0))
+        return Draw(name, shape, 1.0 - _mean(stored(first) != 0))
     return Draw(name, shape, None)
 
 

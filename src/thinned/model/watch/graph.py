@@ -23,6 +23,7 @@ from ..known.operations import (
     RESIZES,
     WHOLE_POOLS,
 )
+from .shape import shape_of
 from .trace import INPUT, Call, Trace
 
 Module = torch.nn.Module
@@ -76,7 +77,7 @@ class Graph:
             for key, parameter in module._parameters.items()
             if parameter is not None
         }
-        self._example = {tuple(tensor.shape) for tensor in example}
+        self._example = {shape_of(tensor) for tensor in example}
         self._above: list[int] = []  # by call: the calls that its result is made from, as a bit mask
         for call in trace.calls:
             above = 0

@@ -16,6 +16,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from ..known.functions import MASKS, OTHER, UNIFORM
 from ..known.operations import COMPARISONS, LIKE_ANOTHER, MASKS_A_TENSOR, REPEATS, ROUNDINGS
+from .shape import shape_of, stored
 
 
 @dataclass(slots=True)
@@ -70,7 +71,7 @@ class Masks:
         if not isinstance(result, Tensor):
             return None
         if name in MASKS or name in UNIFORM or name in OTHER:
-            self._tags[result] = Tag(index, "mask" if name in MASKS else "noise", tuple(result.shape))
+            self._tags[result] = Tag(index, "mask" if name in MASKS else "noise", shape_of(result))
             return None
         if name in LIKE_ANOTHER:
             tensors = tensors[:1]
@@ -79,16 +80,17 @@ class Masks:
             return None
         tensor, tag = tagged[0]
         plain = [other for other in tensors if self._tags.get(other) is None and other.ndim]
-        sizes = tuple(result.shape)
+        sizes = shape_of(result)
         if all(other.sizes == tag.sizes for _, other in tagged):
-            sizes = _sizes(name, tag.sizes, tuple(tensor.shape), sizes)
+            sizes = _sizes(name, tag.sizes, shape_of(tensor), sizes)
         if tag.stage == "noise":
             self._follow_noise(name, arguments, Tag(tag.source, tag.stage, sizes), result, plain)
         elif alive is not None and plain:
             dropped = None
-            if result.shape == alive.shape and result.is_floating_point():
-                units = int(alive.sum())
-                dropped = int(((result == 0) & alive).sum()) / units if units else None
+            if shape_of(result) == shape_of(alive) and result.is_floating_point():
+                living = stored(alive)
+                units = int(living.sum())
+                dropped = int(((stored(result) == 0) & living).sum()) / units if units else None
             return MaskApplied(tag.source, dropped, tag.sizes)
         elif not plain and (result.numel() > 1 or tensor.numel() == 1):
             self._tags[result] = Tag(tag.source, tag.stage, sizes)

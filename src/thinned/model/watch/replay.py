@@ -18,6 +18,7 @@ from ...nn.names import named_modules
 from ..known.where import Where
 from .draws import Draw
 from .recorder import Event, followed, named_tensors, tensors_of
+from .shape import shape_of
 
 Module = torch.nn.Module
 
@@ -135,7 +136,7 @@ class _Steps:
     def _source(self, name: str, key: Any, tensor: Tensor) -> None:
         self._made[tensor] = Ref(len(self.steps))
         step = Step(name, None, (tensor,), {}, Where("", name, "", 0), (name, key))
-        step.shape, step.dtype, step.device = tuple(tensor.shape), tensor.dtype, tensor.device
+        step.shape, step.dtype, step.device = shape_of(tensor), tensor.dtype, tensor.device
         self.steps.append(step)
 
     def ref(self, tensor: Tensor) -> Ref | None:
@@ -163,7 +164,7 @@ class _Steps:
         # The key of a call inside a module of torch has no line: two branches of an `if` may call the same module.
         key = (name, module) if module in self._by_torch else (name, module, file, line)
         step = Step(name, event.function, given[0], given[1], event.where, key)
-        step.writes, step.draws, step.shape = event.writes, bool(event.draws), tuple(results[0].shape)
+        step.writes, step.draws, step.shape = event.writes, bool(event.draws), shape_of(results[0])
         step.dtype, step.device = results[0].dtype, results[0].device
         for item, tensor in enumerate(results):
             if id(tensor) not in self._parameters:

@@ -17,6 +17,7 @@ from .generators import States, python_state
 from .masks import Masks
 from .recorder import Event, followed, named_tensors, tensors_of
 from .running import Running
+from .shape import shape_of
 
 Module = torch.nn.Module
 
@@ -196,7 +197,7 @@ class _Calls:
             line=event.where.line,
             inputs=tuple(dict.fromkeys(index for index in inputs if index is not None)),
             parameters=tuple(dict.fromkeys(found for found in parameters if found is not None)),
-            shape=tuple(event.results[0].shape),
+            shape=shape_of(event.results[0]),
             dtype=event.results[0].dtype,
             arguments=_arguments(event),
             writes=event.writes,

@@ -121,6 +121,8 @@ def sampled(input: Tensor | PackedSequence) -> Tensor:
     if isinstance(input, PackedSequence):
         return sampled(input.data)
     with torch.no_grad():
+        if input.layout is not torch.strided or input.is_nested:
+            return sampled(input.coalesce().values() if input.layout is torch.sparse_coo else input.values())
         if not input.numel() or not input.ndim:
             return input.clone()
         flat = torch.linspace(0, input.numel() - 1, SAMPLE, dtype=torch.float64, device=input.device).long()

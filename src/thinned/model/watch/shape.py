@@ -1,0 +1,25 @@
+"""The shape of a tensor as plain numbers, also of nested ones."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def shape_of(tensor: Tensor) -> tuple[int, ...]:
+    """The sizes of a tensor; of a nested one, those of its padded tensor.
+
+    >>> shape_of(torch.nested.nested_tensor([torch.ones(2, 4), torch.ones(3, 4)], layout=torch.jagged))
+    (2, 3, 4)
+    """
+    if not tensor.is_nested:
+        return tuple(tensor.shape)
+    rows = [row.shape for row in tensor.unbind()]
+    return len(rows), *(max(sizes) for sizes in zip(*rows, strict=True))
+
+
+def stored(tensor: Tensor) -> Tensor:
+    """The numbers that a tensor has: of a nested one, all rows without padding."""
+    if not tensor.is_nested:
+        return tensor
+    return torch.cat([row.flatten() for row in tensor.unbind()]) if tensor.numel() else torch.zeros(0)
