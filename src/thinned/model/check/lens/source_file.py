@@ -24,6 +24,7 @@ _PRIVATE = [
     (re.compile(r"^timm\.(models\.)?layers\.(drop\.)?"), "timm.layers."),
     (re.compile(r"^torchvision\.ops\.(stochastic_depth|drop_block)\.(?=\w)"), "torchvision.ops."),
     (re.compile(r"^flash_attn\.flash_attn_interface\."), "flash_attn."),
+    (re.compile(r"^xformers\.ops\.fmha\."), "xformers.ops."),
 ]
 _NOQA = re.compile(r"#\s*noqa(?P<some>\s*:\s*(?P<codes>[A-Z]+\d+(?:[,\s]+[A-Z]+\d+)*))?", re.IGNORECASE)
 
