@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from .classes import acts_as_module
+from .classes import acts_as_module, family
 from .source_file import Function, SourceFile, dotted
 
 # Methods and functions whose result is the model that they get.
@@ -60,19 +60,19 @@ def held(file: SourceFile, made: ast.expr, target: ast.expr) -> Held | None:
         if name is None or scope is None:
             return None
         scopes[name] = scope
-        for stored in _nodes(scope, name, ast.Store):
+        for stored in _nodes(file, scope, name, ast.Store):
             value = _value(file, stored)
             core = None if value is None else peeled(file, value)
             nothing = isinstance(core, ast.Constant) and core.value is None
             if core is None or not (core is made or nothing or dotted(core) in scopes):
                 return None
-        for load in _nodes(scope, name, ast.Load):
+        for load in _nodes(file, scope, name, ast.Load):
             for alias in _targets(file, _whole(file, load)):
                 if dotted(alias) not in (None, *scopes, *map(dotted, todo)):
                     todo.append(alias)
     found = Held(dotted(target) or "", [], [])
     for name, scope in scopes.items():
-        for load in _nodes(scope, name, ast.Load):
+        for load in _nodes(file, scope, name, ast.Load):
             if not _leaves_mode(file, load, scopes, found):
                 return None
     return found
@@ -107,7 +107,7 @@ def pairs(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
 
 
 def _scope(file: SourceFile, holder: ast.expr) -> ast.AST | None:
-    """Where a name can be used: its function, or the file. None for a name that cannot be followed."""
+    """Where a name is used: its function, the file, or a class. None for a name that cannot be followed."""
     if isinstance(holder, ast.Name):
         inner = next((above for above in file.above(holder) if isinstance(above, Function | ast.ClassDef)), None)
         if isinstance(inner, ast.ClassDef):
@@ -118,7 +118,7 @@ def _scope(file: SourceFile, holder: ast.expr) -> ast.AST | None:
         return file.tree if wide else inner
     found = file.method(holder)
     own = isinstance(holder, ast.Attribute) and dotted(holder) == f"self.{holder.attr}"
-    return file.tree if own and found is not None and _is_service(file, found[0]) else None
+    return found[0] if own and found is not None and _is_service(file, found[0]) else None
 
 
 def _is_service(file: SourceFile, cls: ast.ClassDef) -> bool:
@@ -137,15 +137,23 @@ def _is_service(file: SourceFile, cls: ast.ClassDef) -> bool:
     return True
 
 
-def _nodes(scope: ast.AST, name: str, context: type[ast.expr_context]) -> Iterator[ast.expr]:
-    """The uses of a name in a scope; of an attribute of `self`, those of every attribute of that name."""
-    attribute = name.rpartition(".")[2]
-    for node in ast.walk(scope):
-        found = (
-            node.id == name if isinstance(node, ast.Name) else "." in name and getattr(node, "attr", "") == attribute
-        )
-        if found and isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, context):
-            yield node
+def _nodes(file: SourceFile, scope: ast.AST, name: str, context: type[ast.expr_context]) -> Iterator[ast.expr]:
+    """The uses of a name in a scope. An attribute of a class is used everywhere, but not by `self` of other classes."""
+    if not isinstance(scope, ast.ClassDef):
+        for node in ast.walk(scope):
+            if isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, context):
+                yield node
+        return
+    for attribute in file.nodes(ast.Attribute):
+        if f"self.{attribute.attr}" == name and isinstance(attribute.ctx, context):
+            found = file.method(attribute)
+            others = dotted(attribute) == name and found is not None and not _related(file, scope, found[0])
+            if not others:
+                yield attribute
+
+
+def _related(file: SourceFile, one: ast.ClassDef, other: ast.ClassDef) -> bool:
+    return one in family(file, other) or other in family(file, one)
 
 
 def _value(file: SourceFile, stored: ast.expr) -> ast.expr | None:

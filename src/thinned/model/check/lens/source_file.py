@@ -183,6 +183,11 @@ class SourceFile:
         """The classes of this file, by name."""
         return {node.name: node for node in self.nodes(ast.ClassDef)}
 
+    @cached_property
+    def functions(self) -> list[Function]:
+        """Every function and method of this file."""
+        return [*self.nodes(ast.FunctionDef), *self.nodes(ast.AsyncFunctionDef)]
+
     # Comments
 
     @cached_property

@@ -30,7 +30,7 @@ def source(file: SourceFile) -> Iterator[Finding]:
         p = given(whole, entry.p)
         if number(p) == 0 or (p is not None and depends(file, p) == MODE) or one_mode(file, call):
             continue
-        if isinstance(p, ast.Name) and _is_argument(file, p):
+        if isinstance(p, ast.Name) and _is_argument(file, call, p):
             continue  # the caller of the method may pass 0 in evaluation
         told = given(whole, entry.training)
         short = name.rpartition(".")[2]
@@ -40,7 +40,7 @@ def source(file: SourceFile) -> Iterator[Finding]:
             yield RULE.on(file, call, message, ask_training(file, found[0], method))
         elif told is None and entry.training.default is True:
             fix = None
-            if can_ask_mode(file, found[0], call):
+            if (call.args or call.keywords) and can_ask_mode(file, found[0], call):
                 fix = Fix("Add `training=self.training`", (_append(file, call, "training=self.training"),))
             yield RULE.on(file, call, f"`{short}` drops in evaluation too: it is not told `training`", fix)
         elif told is None and entry.training.default is False:
@@ -49,9 +49,9 @@ def source(file: SourceFile) -> Iterator[Finding]:
             yield RULE.on(file, call, f"`{short}` drops in evaluation too: its `training` is always True")
 
 
-def _is_argument(file: SourceFile, name: ast.Name) -> bool:
-    """Whether a name is an argument of a function around it."""
-    functions = (above for above in file.above(name) if isinstance(above, Function))
+def _is_argument(file: SourceFile, call: ast.Call, name: ast.Name) -> bool:
+    """Whether a name is an argument of a function around a call."""
+    functions = (above for above in file.above(call) if isinstance(above, Function))
     return any(name.id == declared.arg for function in functions for declared in arguments(function))
 
 

@@ -26,16 +26,17 @@ def source(file: SourceFile) -> Iterator[Finding]:
         p = given(whole, entry.p)
         if found is None or p is None or number(p) == 0 or depends(file, p) != CONSTANT or one_mode(file, call):
             continue
+        at = p if whole is call else call
         short, said, text = name.rpartition(".")[2], entry.p.names[0], file.segment(p)
         method = mode_methods(file, call)
         if method:
             message = f"`{short}` drops in evaluation too: `{dotted(method[0])}` is a method, and so always true"
-            yield RULE.on(file, p, message, ask_training(file, found[0], method))
+            yield RULE.on(file, at, message, ask_training(file, found[0], method))
             continue
         fix = None
         if whole is call and not isinstance(p, ast.IfExp | ast.Lambda) and can_ask_mode(file, found[0], call):
             fix = Fix(f"Make `{said}` 0 in evaluation", (file.replace(p, f"{text} if self.training else 0.0"),))
-        yield RULE.on(file, p, f"`{short}` drops in evaluation too: `{said}` is `{text}` in both modes", fix)
+        yield RULE.on(file, at, f"`{short}` drops in evaluation too: `{said}` is `{text}` in both modes", fix)
 
 
 def live(examination: Examination) -> Iterator[Finding]:
