@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from .calls import argument, number
 from .classes import family, is_module
@@ -15,15 +16,21 @@ from .source_file import SourceFile, dotted
 _SENSITIVE = re.compile(r"drop|batch_?norm|stochastic_?depth", re.IGNORECASE)
 _TRANSFORMERS = {f"torch.nn.Transformer{end}" for end in ("", "EncoderLayer", "DecoderLayer")}
 _FACTORIES = re.compile(r"^(timm\.create_model|torchvision\.models\.[a-z]\w*)$")
+_USED = re.compile(r"no_grad|inference_mode|set_grad_enabled|export|trace")
 _READERS = re.compile(r"weights|get_|list_")
 
 
-def built(file: SourceFile) -> Iterator[Held]:
+@lru_cache(maxsize=1)
+def built(file: SourceFile) -> tuple[Held, ...]:
     """The models that a file builds, gives to a name or an attribute, and whose mode is never set.
 
     A model is left out if it is passed to code that could set its mode, or if its output does not depend on the mode,
-    as far as this file shows.
+    as far as this file shows. A file that neither switches gradients off nor exports has none of interest.
     """
+    return tuple(_built(file)) if _USED.search(file.text) else ()
+
+
+def _built(file: SourceFile) -> Iterator[Held]:
     for kind in (ast.Assign, ast.AnnAssign, ast.NamedExpr):
         for assignment in file.nodes(kind):
             for target, value in pairs(assignment):

@@ -31,10 +31,12 @@ def noisy_calls(file: SourceFile, table: Mapping[str, Noisy]) -> Iterator[NoisyC
     Followed are names of imports, a local or a global name, an attribute that a class assigns, `functools.partial`, and
     a choice by `if`.
     """
-    for call in file.nodes(ast.Call):
-        name = file.resolve(call.func)
+    for call, name in file.calls:
         if name in table:
             yield NoisyCall(call, name, table[name], call)
+    renamed = _renamed(file, table)
+    for call in file.nodes(ast.Call) if renamed else ():
+        if _last(call.func) not in renamed or file.resolve(call.func) in table:
             continue
         for value in _values(file, call.func):
             found = _function(file, value, table)
@@ -48,6 +50,28 @@ def noisy_calls(file: SourceFile, table: Mapping[str, Noisy]) -> Iterator[NoisyC
                 )
                 yield NoisyCall(call, name, table[name], whole)
                 break
+
+
+def _renamed(file: SourceFile, table: Mapping[str, Noisy]) -> set[str]:
+    """The names and attributes to which a file assigns a function of the table, itself or in an expression."""
+    short = {name.rpartition(".")[2] for name in table}
+    short |= {name for name, whole in file.aliases.items() if whole.rpartition(".")[2] in short}
+    found = set()
+    for node in (*file.nodes(ast.Name), *file.nodes(ast.Attribute)):
+        if _last(node) not in short or file.resolve(node) not in table:
+            continue
+        above = next(file.above(node))
+        if isinstance(above, ast.Call) and above.func is node:
+            continue
+        statement = next((above for above in file.above(node) if isinstance(above, ast.stmt)), None)
+        if isinstance(statement, ast.Assign | ast.AnnAssign):
+            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+            found |= {name for target in targets if (name := _last(target))}
+    return found
+
+
+def _last(node: ast.expr) -> str:
+    return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
 
 
 def _values(file: SourceFile, function: ast.expr) -> Iterator[ast.expr]:
