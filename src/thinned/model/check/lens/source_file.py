@@ -26,6 +26,11 @@ _PRIVATE = [
     (re.compile(r"^flash_attn\.flash_attn_interface\."), "flash_attn."),
     (re.compile(r"^xformers\.ops\.fmha\."), "xformers.ops."),
 ]
+# Packages of the world of torch.
+_WORLD = re.compile(
+    r"(torch\w*|thinned|timm|transformers|lightning\w*|pytorch_\w+|flash_attn|xformers|peft|diffusers|fastai|accelerate"
+    r"|monai|skorch|ignite|mm(cv|engine|det|seg|pretrain)|detectron2|sentence_transformers|keras|functorch)(\.|$)"
+)
 _NOQA = re.compile(r"#\s*noqa(?P<some>\s*:\s*(?P<codes>[A-Z]+\d+(?:[,\s]+[A-Z]+\d+)*))?", re.IGNORECASE)
 
 
@@ -182,6 +187,13 @@ class SourceFile:
     def classes(self) -> dict[str, ast.ClassDef]:
         """The classes of this file, by name."""
         return {node.name: node for node in self.nodes(ast.ClassDef)}
+
+    @cached_property
+    def uses_torch(self) -> bool:
+        """Whether the file concerns torch: it imports torch or a package around it, or has a class with a `forward`."""
+        return any(map(_WORLD.match, self.aliases.values())) or any(
+            isinstance(next(self.above(node)), ast.ClassDef) for node in self.functions if node.name == "forward"
+        )
 
     @cached_property
     def functions(self) -> list[Function]:
