@@ -48,6 +48,7 @@ ENTRIES = (
     Entry("THN304", "rnn-dropout-one-layer", BOTH),
     Entry("THN305", "dropout2d-on-3d-input", MODELS),
     Entry("THN306", "dropout1d-on-2d-input", MODELS),
+    Entry("THN307", "channel-dropout-on-other-axes", MODELS),
     Entry("THN401", "p-at-the-edge", BOTH),
     Entry("THN402", "p-above-four-fifths", BOTH),
     Entry("THN403", "same-stochastic-depth-everywhere", MODELS, advice=True),
