@@ -13,7 +13,8 @@ from ..model.check.findings import Findings
 from ..model.check.formats import is_advice, where
 from ..model.check.settings import CheckError
 from ..model.check.walk import Options, check_paths
-from .target import INPUT_HELP, MODEL_HELP
+from .factory import TargetError, stop
+from .target import INPUT_HELP, MODEL_HELP, VERBOSE_HELP
 
 FOUND, FAILED = 1, 2  # exit codes, as ruff's
 
@@ -59,6 +60,7 @@ def check(
         bool,
         typer.Option("--allow-empty", help="Exit with 0 where there is nothing to check: no file that uses torch."),
     ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help=VERBOSE_HELP)] = False,
     exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Exit with 0 whatever is found.")] = False,
 ) -> None:
     """Check dropout by rules: source code (PATHS), or a live model (--model and --input)."""
@@ -89,8 +91,7 @@ def check(
                     raise typer.Exit(FOUND if made.fixes and not exit_zero else 0)
             found = check_paths(paths, **options)
     except (CheckError, OSError) as error:
-        typer.echo(f"thinned check: {error}", err=True)
-        raise typer.Exit(FAILED) from None
+        raise stop("check", error, verbose=verbose) from None
     _print(found, output_format)
     if found.nothing:
         raise typer.Exit(0 if allow_empty else FAILED)
@@ -103,8 +104,8 @@ def _live(model: str, inputs: list[str], select: list[str] | None, ignore: list[
 
     try:
         network, (args, kwargs) = target.model(model), target.example(inputs)
-    except target.TargetError as error:
-        raise CheckError(str(error)) from None
+    except TargetError as error:
+        raise CheckError(str(error)) from error
     try:
         return check_model(network, args, kwargs, select=select, ignore=ignore)
     except CheckError:

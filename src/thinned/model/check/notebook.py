@@ -15,7 +15,7 @@ SUFFIX = ".ipynb"
 # Cell magics whose cell is Python: `%%time`. The cell of any other, as `%%bash`, is passed over.
 _PYTHON = {"capture", "debug", "prun", "pypy", "python", "python3", "time", "timeit"}
 _CELL_MAGIC = re.compile(r"\s*%%(\w+)")
-# A line for IPython: `%magic`, `!command`, `?name`, `name?`; and `x = !command`, of which the name is kept.
+# A line for IPython: `%magic`, `!command`, `?name`, `name?`; and `x = !command`, of which the name stays.
 _LINE = re.compile(r"\s*([%!?].*|[\w.*%\[\]'\"]+\s*\?\??\s*)$", re.DOTALL)
 _NAME = r"\*?[A-Za-z_][\w.]*(?:\[[^\]]*\])?"
 _ASSIGNED = re.compile(rf"(\s*{_NAME}(?:\s*,\s*{_NAME})*\s*=\s*)[!%]")
@@ -108,17 +108,17 @@ def python_lines(source: str) -> Iterator[str]:
             continued = line.rstrip().endswith("\\")
             yield ""
             continue
-        kept = None if inside else _kept(line)
-        if kept is None:
+        written = None if inside else _as_python(line)
+        if written is None:
             inside = _open(line, inside)
             yield line
         else:
             continued = line.rstrip().endswith("\\")
-            yield kept
+            yield written
 
 
-def _kept(line: str) -> str | None:
-    """What is kept of a line for IPython; None for a line of Python."""
+def _as_python(line: str) -> str | None:
+    """A line for IPython as Python; None for a line of Python."""
     if _LINE.match(line):
         return f"{line[: len(line) - len(line.lstrip())]}pass"
     assigned = _ASSIGNED.match(line)

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from .calls import argument, number
 from .classes import family, is_module
-from .holders import Held, held, pairs, peeled
+from .holders import HeldModel, held, pairs, peeled
 from .source_file import SourceFile, dotted
 
 # Names of layers that make a network's output depend on the mode.
@@ -21,7 +21,7 @@ _READERS = re.compile(r"weights|get_|list_")
 
 
 @lru_cache(maxsize=1)
-def built(file: SourceFile) -> tuple[Held, ...]:
+def built(file: SourceFile) -> tuple[HeldModel, ...]:
     """The models that a file builds, gives to a name or an attribute, and whose mode is never set.
 
     A model is left out if it is passed to code that could set its mode, or if its output does not depend on the mode,
@@ -30,7 +30,7 @@ def built(file: SourceFile) -> tuple[Held, ...]:
     return tuple(_built(file)) if _USED.search(file.text) else ()
 
 
-def _built(file: SourceFile) -> Iterator[Held]:
+def _built(file: SourceFile) -> Iterator[HeldModel]:
     for kind in (ast.Assign, ast.AnnAssign, ast.NamedExpr):
         for assignment in file.nodes(kind):
             for target, value in pairs(assignment):

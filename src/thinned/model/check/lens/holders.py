@@ -36,7 +36,7 @@ _MODES = {"eval", "train", "training"}
 _PLAIN_BASES = {"object", "abc.ABC", "typing.Protocol", "typing.Generic", "ABC", "Protocol", "Generic"}
 
 
-class Held(NamedTuple):
+class HeldModel(NamedTuple):
     """A model that keeps the mode in which it was built, as far as the file shows.
 
     In `model = Net()`, `net = model.cuda()` and `y = net(x)`, the name is "model", and `runs` has the call of `net`.
@@ -47,7 +47,7 @@ class Held(NamedTuple):
     exports: list[ast.Call]  # the calls of exports that get it
 
 
-def held(file: SourceFile, made: ast.expr, target: ast.expr) -> Held | None:
+def held(file: SourceFile, made: ast.expr, target: ast.expr) -> HeldModel | None:
     """Follow the model that a call makes and an assignment gives to a target.
 
     None if a name that holds it may hold another model too, or if a use may change the mode: a call of `eval` or
@@ -70,7 +70,7 @@ def held(file: SourceFile, made: ast.expr, target: ast.expr) -> Held | None:
             for alias in _targets(file, _whole(file, load)):
                 if dotted(alias) not in (None, *scopes, *map(dotted, todo)):
                     todo.append(alias)
-    found = Held(dotted(target) or "", [], [])
+    found = HeldModel(dotted(target) or "", [], [])
     for name, scope in scopes.items():
         for load in _nodes(file, scope, name, ast.Load):
             if not _leaves_mode(file, load, scopes, found):
@@ -194,7 +194,7 @@ def _whole(file: SourceFile, node: ast.expr) -> ast.expr:
             return node
 
 
-def _leaves_mode(file: SourceFile, load: ast.expr, names: dict[str, ast.AST], found: Held) -> bool:
+def _leaves_mode(file: SourceFile, load: ast.expr, names: dict[str, ast.AST], found: HeldModel) -> bool:
     """Whether a use certainly does not change the model's mode. Calls and exports are noted in `found`."""
     node = _whole(file, load)
     parent = next(file.above(node))

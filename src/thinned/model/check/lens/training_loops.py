@@ -29,7 +29,7 @@ _LOOKS = {"print", "len", "type", "id", "isinstance"}
 
 
 @dataclass(frozen=True)
-class Part:
+class LoopPart:
     """Code that a loop runs, and the name of the model in it.
 
     For `for x in data: step(net, x)` and the model "net", the parts are the loop, with "net", and the function `step`,
@@ -40,16 +40,16 @@ class Part:
     model: str
 
 
-def parts(file: SourceFile, code: ast.AST, model: str) -> list[Part]:
+def parts(file: SourceFile, code: ast.AST, model: str) -> list[LoopPart]:
     """The code itself, and the functions of this file that it calls."""
-    found, todo = [Part(code, model)], [(Part(code, model), 0)]
+    found, todo = [LoopPart(code, model)], [(LoopPart(code, model), 0)]
     while todo:
         part, depth = todo.pop()
         for call in _calls(part.code):
             function = called(file, call)
             if function is None or depth == _DEPTH:
                 continue
-            inner = Part(function, _inside(call, function, part.model))
+            inner = LoopPart(function, _inside(call, function, part.model))
             if inner not in found:
                 found.append(inner)
                 todo.append((inner, depth + 1))
@@ -94,13 +94,13 @@ def visible(function: Function, model: str) -> bool:
     return not stored and first not in {argument.arg for argument in arguments(function)}
 
 
-def trains(file: SourceFile, loop: list[Part]) -> bool:
+def trains(file: SourceFile, loop: list[LoopPart]) -> bool:
     """Whether the code computes gradients of the model, and makes steps."""
     methods = {call.func.attr for part in loop for call in _calls(part.code) if isinstance(call.func, ast.Attribute)}
     return "backward" in methods and "step" in methods and any(True for _ in runs(file, loop))
 
 
-def runs(file: SourceFile, loop: list[Part]) -> Iterator[ast.Call]:
+def runs(file: SourceFile, loop: list[LoopPart]) -> Iterator[ast.Call]:
     """The calls of the model with gradients."""
     for part in loop:
         for call in _calls(part.code):
@@ -111,7 +111,7 @@ def runs(file: SourceFile, loop: list[Part]) -> Iterator[ast.Call]:
                     yield call
 
 
-def may_undo(file: SourceFile, loop: list[Part]) -> bool:
+def may_undo(file: SourceFile, loop: list[LoopPart]) -> bool:
     """Whether the code sets some model to training mode, makes the model anew, or gives it to code that might."""
     for part in loop:
         for node in ast.walk(part.code):

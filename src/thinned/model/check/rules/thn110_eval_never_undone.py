@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from ..finding import Finding
 from ..lens.source_file import Function, SourceFile, arguments, dotted
-from ..lens.training_loops import Loop, Part, called, is_off, may_undo, parts, runs, trains, visible
+from ..lens.training_loops import Loop, LoopPart, called, is_off, may_undo, parts, runs, trains, visible
 from ..rule import Rule
 
 
@@ -87,7 +87,7 @@ def _statement(file: SourceFile, node: ast.AST) -> ast.AST | None:
     return next((above for above in file.above(node) if isinstance(above, ast.stmt)), None)
 
 
-def _comes_first(file: SourceFile, loop: list[Part], statement: ast.AST) -> bool:
+def _comes_first(file: SourceFile, loop: list[LoopPart], statement: ast.AST) -> bool:
     """Whether a statement comes before all training of the loop: then training in evaluation mode is meant."""
     own = list(runs(file, loop[:1]))
     return bool(own) and all(file.position(call) > file.position(statement) for call in own)
