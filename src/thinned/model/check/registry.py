@@ -36,6 +36,7 @@ ENTRIES = (
     Entry("THN107", "configured-never-runs", MODELS),
     Entry("THN108", "noise-in-eval", MODELS),
     Entry("THN110", "eval-never-undone", SOURCE),
+    Entry("THN111", "keras-mode-not-seen", MODELS),
     Entry("THN201", "dropout-on-output", MODELS),
     Entry("THN202", "dropout-on-input", MODELS, advice=True),
     Entry("THN203", "two-dropouts-in-a-row", MODELS),
