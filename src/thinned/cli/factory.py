@@ -64,11 +64,10 @@ def named(text: str, what: str) -> tuple[Any, Factory]:
     try:
         found: Any = importlib.import_module(module)
     except (Exception, SystemExit) as error:
-        missing = isinstance(error, ModuleNotFoundError) and error.name is not None
-        if missing and f"{module}.".startswith(f"{error.name}."):  # type: ignore[attr-defined]
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing is not None and f"{module}.".startswith(f"{missing}."):
             raise TargetError(
-                f"{what}: there is no module {error.name!r}, here ({here}) or among the installed. "  # type: ignore[attr-defined]
-                f"Got {text!r}."
+                f"{what}: there is no module {missing!r}, here ({here}) or among the installed. Got {text!r}."
             ) from None
         raise TargetError(f"{what}: importing {module!r} fails: {told(error)}") from error
     for part in factory.name.split("."):

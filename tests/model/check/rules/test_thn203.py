@@ -95,7 +95,8 @@ def test_a_branch_beside_another_path_is_left_alone(findings: Findings) -> None:
             self.q, self.k, self.v = Adapter(0.05), Adapter(0.05), nn.Linear(16, 16)
 
         def forward(self, x: Tensor) -> Tensor:
-            return self.q(x) * self.k(x) + self.v(x)
+            out: Tensor = self.q(x) * self.k(x) + self.v(x)
+            return out
 
     assert findings(nn.Sequential(nn.Linear(16, 16), nn.Dropout(0.1), Attention()), torch.randn(4, 16)) == []
 

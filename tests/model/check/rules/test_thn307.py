@@ -42,7 +42,8 @@ def test_by_function(findings: Findings) -> None:
             self.layer = nn.Linear(16, 16)
 
         def forward(self, x: Tensor) -> Tensor:
-            return self.layer(F.dropout2d(self.layer(x), 0.2, self.training))
+            out: Tensor = self.layer(F.dropout2d(self.layer(x), 0.2, self.training))
+            return out
 
     (finding,) = findings(Net(), torch.randn(8, 16))
     assert finding.message.startswith("Dropout2d on a 2-D input")

@@ -107,6 +107,6 @@ def _function(file: SourceFile, value: ast.expr, table: Mapping[str, Noisy]) -> 
         if maker == "staticmethod":
             return _function(file, value.args[0], table)
         name = file.resolve(value.args[0]) if maker == "functools.partial" else None
-        return (name, value) if name in table else None
+        return (name, value) if name is not None and name in table else None
     name = file.resolve(value)
-    return (name, None) if name in table else None
+    return (name, None) if name is not None and name in table else None

@@ -121,8 +121,11 @@ def may_undo(file: SourceFile, loop: list[LoopPart]) -> bool:
                     return True
                 if isinstance(node.ctx, ast.Store):
                     return True
-            own = isinstance(node, ast.Name | ast.Attribute) and part.model and dotted(node) == part.model
-            if own and (isinstance(node.ctx, ast.Store) or not _is_plain(file, node)):
+            if (
+                isinstance(node, ast.Name | ast.Attribute)
+                and dotted(node) == (part.model or None)
+                and (isinstance(node.ctx, ast.Store) or not _is_plain(file, node))
+            ):
                 return True
     return False
 
