@@ -98,6 +98,8 @@ class Renamed(nn.Module):
         self.maybe = F.dropout if p else nn.Identity()
         self.layer = nn.Dropout(p)
         self.off = partial(F.dropout, p=0.0)
+        self.table = {"drop": F.dropout, "relu": F.relu}
+        self.row = [F.relu, F.dropout]
         if deep:
             self.either = F.dropout2d
         else:
@@ -115,6 +117,12 @@ class Renamed(nn.Module):
         bound = partial(F.dropout, x)
         x = bound()  #!
         x = anywhere(x)  #!
+        x = self.table["drop"](x, 0.5)  #!
+        x = self.table["relu"](x, 0.5)
+        x = self.row[1](x)  #!
+        home = torch.nn.functional
+        x = home.dropout(x)  #!
+        x = home.dropout(x, training=self.training)
         x = self.dropout(x, 0.5, self.training)
         x = self.thin(x, training=self.training)
         x = self.thin(x, p=0.0)
@@ -133,6 +141,7 @@ class Method(nn.Module):
         x = F.dropout(x, 0.5 if self.train else 0.0)  #!
         p = 0.1 if self.train else 0
         x = F.dropout(x, p)  #!
+        x = F.dropout(x, 0.1, training=self.train)  #!
         if self.train:
             x = F.dropout(x, 0.5)  #!
         if not self.eval:
@@ -453,6 +462,42 @@ class LateService(Service):
     def predict(self, x):
         with torch.inference_mode():
             return self.net(x)  #!
+
+
+def load(path):
+    model = Net()
+    model.load_state_dict(torch.load(path))
+    return model.cuda()
+
+
+def load_carefully(path):
+    model = Net()
+    model.eval()
+    return model
+
+
+def load_either(path, twice):
+    return load(path) if twice else load_carefully(path)
+
+
+class Loads:
+    def __init__(self):
+        self.loaded = self._load("net.pt")
+        self.safe = load_carefully("net.pt")
+        self.either = load_either("net.pt", False)
+
+    def _load(self, path):
+        return load(path)
+
+    @torch.no_grad()
+    def predict(self, x):
+        x = self.safe(self.either(x))
+        return self.loaded(x)  #!
+
+
+loaded = load("net.pt")
+with torch.no_grad():
+    loaded(torch.load("x.pt"))  #!
 
 
 class Careful:

@@ -10,7 +10,8 @@ from functools import lru_cache
 from .calls import argument, number
 from .classes import family, is_module
 from .holders import HeldModel, held, pairs, peeled
-from .source_file import SourceFile, dotted
+from .source_file import Function, SourceFile, dotted
+from .training_loops import called
 
 # Names of layers that make a network's output depend on the mode.
 _SENSITIVE = re.compile(r"drop|batch_?norm|stochastic_?depth", re.IGNORECASE)
@@ -35,10 +36,35 @@ def _built(file: SourceFile) -> Iterator[HeldModel]:
         for assignment in file.nodes(kind):
             for target, value in pairs(assignment):
                 made = peeled(file, value)
-                if isinstance(made, ast.Call) and _sensitive(file, made):
+                if isinstance(made, ast.Call) and (_sensitive(file, made) or _is_loaded(file, made)):
                     found = held(file, made, target)
                     if found is not None:
                         yield found
+
+
+def _is_loaded(file: SourceFile, call: ast.Call, depth: int = 3) -> bool:
+    """Whether a call runs a function of this file that builds a model and returns it as it was built."""
+    function = called(file, call)
+    if function is None or not depth:
+        return False
+    returns = [
+        node.value for node in ast.walk(function) if isinstance(node, ast.Return) and file.function(node) is function
+    ]
+    return bool(returns) and all(value is not None and _is_new(file, function, value, depth - 1) for value in returns)
+
+
+def _is_new(file: SourceFile, function: Function, value: ast.expr, depth: int) -> bool:
+    """Whether what a function returns is a model that it builds, in the mode in which it is built."""
+    core = peeled(file, value)
+    if isinstance(core, ast.Call):
+        return _sensitive(file, core) or _is_loaded(file, core, depth)
+    for node in ast.walk(function):
+        for target, given in pairs(node):
+            made = peeled(file, given)
+            if dotted(target) == dotted(core) and isinstance(target, ast.Name) and isinstance(made, ast.Call):
+                new = _sensitive(file, made) or _is_loaded(file, made, depth)
+                return new and held(file, made, target, returned=True) is not None
+    return False
 
 
 def _sensitive(file: SourceFile, call: ast.Call) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from .classes import acts_as_module, family
-from .source_file import Function, SourceFile, dotted
+from .source_file import Function, SourceFile, arguments, dotted
 
 # Methods and functions whose result is the model that they get.
 MOVES = {
@@ -47,7 +47,7 @@ class HeldModel(NamedTuple):
     exports: list[ast.Call]  # the calls of exports that get it
 
 
-def held(file: SourceFile, made: ast.expr, target: ast.expr) -> HeldModel | None:
+def held(file: SourceFile, made: ast.expr, target: ast.expr, *, returned: bool = False) -> HeldModel | None:
     """Follow the model that a call makes and an assignment gives to a target.
 
     None if a name that holds it may hold another model too, or if a use may change the mode: a call of `eval` or
@@ -73,7 +73,8 @@ def held(file: SourceFile, made: ast.expr, target: ast.expr) -> HeldModel | None
     found = HeldModel(dotted(target) or "", [], [])
     for name, scope in scopes.items():
         for load in _nodes(file, scope, name, ast.Load):
-            if not _leaves_mode(file, load, scopes, found):
+            returns = returned and isinstance(next(file.above(_whole(file, load))), ast.Return)
+            if not returns and not _leaves_mode(file, load, scopes, found):
                 return None
     return found
 
@@ -141,7 +142,8 @@ def _nodes(file: SourceFile, scope: ast.AST, name: str, context: type[ast.expr_c
     """The uses of a name in a scope. An attribute of a class is used everywhere, but not by `self` of other classes."""
     if not isinstance(scope, ast.ClassDef):
         for node in ast.walk(scope):
-            if isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, context):
+            own = isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, context)
+            if own and not _is_another(file, node, scope):
                 yield node
         return
     for attribute in file.nodes(ast.Attribute):
@@ -150,6 +152,28 @@ def _nodes(file: SourceFile, scope: ast.AST, name: str, context: type[ast.expr_c
             others = dotted(attribute) == name and found is not None and not _related(file, scope, found[0])
             if not others:
                 yield attribute
+
+
+def _is_another(file: SourceFile, node: ast.Name, scope: ast.AST) -> bool:
+    """Whether a name belongs to a function inside a scope: an argument or a local variable of the same name."""
+    for above in file.above(node):
+        if above is scope:
+            return False
+        if isinstance(above, Function | ast.Lambda) and (
+            node.id in {argument.arg for argument in arguments(above)}
+            or (isinstance(above, Function) and _binds(above, node.id))
+        ):
+            return True
+    return False
+
+
+def _binds(function: Function, name: str) -> bool:
+    """Whether a function assigns a local variable of this name."""
+    nodes = list(ast.walk(function))
+    shared = any(isinstance(node, ast.Global | ast.Nonlocal) and name in node.names for node in nodes)
+    return not shared and any(
+        isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store) for node in nodes
+    )
 
 
 def _related(file: SourceFile, one: ast.ClassDef, other: ast.ClassDef) -> bool:

@@ -28,8 +28,8 @@ class NoisyCall(NamedTuple):
 def noisy_calls(file: SourceFile, table: Mapping[str, Noisy]) -> Iterator[NoisyCall]:
     """Every call of a function of the table.
 
-    Followed are names of imports, a local or a global name, an attribute that a class assigns, `functools.partial`, and
-    a choice by `if`.
+    Followed are names of imports, a local or a global name, an attribute that a class assigns, `functools.partial`, a
+    choice by `if`, and a named entry of a table.
     """
     for call, name in file.calls:
         if name in table:
@@ -38,7 +38,8 @@ def noisy_calls(file: SourceFile, table: Mapping[str, Noisy]) -> Iterator[NoisyC
     for call in file.nodes(ast.Call) if renamed else ():
         if _last(call.func) not in renamed or file.resolve(call.func) in table:
             continue
-        for value in _values(file, call.func):
+        for value in _values(file, call.func.value if isinstance(call.func, ast.Subscript) else call.func):
+            value = _entry(value, call.func.slice) if isinstance(call.func, ast.Subscript) else value
             found = _function(file, value, table)
             if found is not None:
                 name, bound = found
@@ -71,6 +72,7 @@ def _renamed(file: SourceFile, table: Mapping[str, Noisy]) -> set[str]:
 
 
 def _last(node: ast.expr) -> str:
+    node = node.value if isinstance(node, ast.Subscript) else node
     return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
 
 
@@ -96,6 +98,17 @@ def _values(file: SourceFile, function: ast.expr) -> Iterator[ast.expr]:
         for member in cls.body:
             if isinstance(member, ast.Assign) and any(dotted(target) == attribute for target in member.targets):
                 yield member.value
+
+
+def _entry(table: ast.expr, key: ast.expr) -> ast.expr:
+    """The entry of a dictionary, list or tuple that a constant names; the table itself if there is none."""
+    wanted = key.value if isinstance(key, ast.Constant) else None
+    if isinstance(table, ast.Dict):
+        entries = zip(table.keys, table.values, strict=True)
+        return {key.value: value for key, value in entries if isinstance(key, ast.Constant)}.get(wanted, table)
+    if isinstance(table, ast.List | ast.Tuple) and isinstance(wanted, int) and wanted < len(table.elts):
+        return table.elts[wanted]
+    return table
 
 
 def _function(file: SourceFile, value: ast.expr, table: Mapping[str, Noisy]) -> tuple[str, ast.Call | None] | None:

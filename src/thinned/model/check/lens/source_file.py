@@ -60,6 +60,7 @@ class SourceFile:
                 self._parents[child] = node
                 todo.append(child)
         self._bound: dict[ast.AST, set[str]] = {}
+        self._local: dict[ast.AST, dict[str, str]] = {}
 
     # Positions
 
@@ -160,21 +161,39 @@ class SourceFile:
         if name is None:
             return None
         first, dot, rest = name.partition(".")
-        if any(first in self.bound(scope) for scope in self.above(node) if isinstance(scope, Scope)):
-            return None
-        name = self.aliases.get(first, first) + dot + rest
+        whole = self.aliases.get(first, first)
+        for scope in self.above(node):
+            if isinstance(scope, Scope):
+                if first in self.bound(scope):
+                    return None
+                if first in self._local[scope]:
+                    whole = self._local[scope][first]
+                    break
+        name = whole + dot + rest
         for pattern, public in _PRIVATE:
             name = pattern.sub(public, name, count=1)
         return name
 
     def bound(self, scope: Scope) -> set[str]:
-        """The arguments and local variables of a function, without the names that it imports."""
+        """The arguments and local variables of a function, without its names for what is imported: `f = F.dropout`."""
         if scope not in self._bound:
             names = {argument.arg for argument in arguments(scope)}
+            stored: list[str] = []
+            local: dict[str, str] = {}
             for node in ast.walk(scope):
                 if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                    names.add(node.id)
-            self._bound[scope] = names
+                    stored.append(node.id)
+                elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Attribute):
+                    first, _, rest = (dotted(node.value) or "").partition(".")
+                    if first in self.aliases:
+                        local |= {
+                            target.id: f"{self.aliases[first]}.{rest}"
+                            for target in node.targets
+                            if isinstance(target, ast.Name)
+                        }
+            local = {name: whole for name, whole in local.items() if stored.count(name) == 1 and name not in names}
+            self._local[scope] = local
+            self._bound[scope] = names.union(stored) - local.keys()
         return self._bound[scope]
 
     @cached_property

@@ -35,7 +35,7 @@ def source(file: SourceFile) -> Iterator[Finding]:
         told = given(whole, entry.training)
         short = name.rpartition(".")[2]
         method = mode_methods(file, call)
-        if method and told is None:
+        if method and (told is None or told in method):
             message = f"`{short}` drops in evaluation too: `{dotted(method[0])}` is a method, and so always true"
             yield RULE.on(file, call, message, ask_training(file, found[0], method))
         elif told is None and entry.training.default is True:
