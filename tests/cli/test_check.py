@@ -70,7 +70,7 @@ def test_findings_are_1_and_none_0(thinned: Thinned, project: Path) -> None:
     )
     assert found.output.splitlines()[-1] == "Found 2 findings. 1 can be mended with --fix."
     assert thinned("check", ".", "--exit-zero").exit_code == 0
-    (project / "faulty_net.py").write_text("x = 1\n")
+    (project / "faulty_net.py").write_text("import torch\n\nx = torch.ones(1)\n")
     nothing = thinned("check", ".")
     assert (nothing.exit_code, nothing.output) == (0, "All checks passed.\n")
 
@@ -131,6 +131,61 @@ def test_the_pre_commit_hook_s_command_runs(thinned: Thinned, project: Path) -> 
     (project / "pyproject.toml").write_text('[tool.thinned]\nexclude = ["faulty_net.py"]\n')
     settings_for.cache_clear()
     assert thinned(*entry.split(), "faulty_net.py").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("files", "arguments", "said"),
+    [
+        ({}, ["empty"], "no Python file and no notebook in empty"),
+        ({"data/x.csv": "a,b\n", "data/net.txt": BAD}, ["data"], "no Python file and no notebook in data"),
+        ({"plain/a.py": "x = 1\n", "plain/b.py": "import json\n"}, ["plain"], "no use of torch in 2 files of plain"),
+        ({"plain.py": "x = 1\n"}, ["plain.py"], "no use of torch in 1 file of plain.py"),
+        ({"conf.json": "{}"}, ["conf.json"], "no use of torch in 1 file of conf.json"),
+        ({"nb.ipynb": '{"cells": []}'}, ["nb.ipynb"], "no use of torch in 1 file of nb.ipynb"),
+        ({"src/.venv/net.py": BAD}, ["src"], "no Python file and no notebook in src"),
+        ({"src/net.py": BAD}, ["src", "--exclude", "net.py"], "no Python file and no notebook in src"),
+        ({"src/net.py": BAD}, ["src/net.py", "--force-exclude", "--exclude", "net.py"], "in src/net.py"),
+    ],
+)
+def test_nothing_to_check_is_said_and_is_2(
+    thinned: Thinned, project: Path, files: dict[str, str], arguments: list[str], said: str
+) -> None:
+    (project / "empty").mkdir()
+    for name, text in files.items():
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_text(text)
+    for more in ([], ["--fix", "--exit-zero"], ["--diff"]):
+        found = thinned("check", *arguments, *more)
+        assert found.exit_code == 2, more
+        assert "Nothing to check: " in found.output
+        assert said in found.output
+        assert "All checks passed" not in found.output
+    meant = thinned("check", *arguments, "--allow-empty")
+    assert meant.exit_code == 0
+    assert "Nothing to check: " in meant.output
+    for form in ("json", "github"):
+        found = thinned("check", *arguments, "--output-format", form)
+        assert found.exit_code == 2
+        assert "Nothing to check: " in found.stderr
+    assert json.loads(thinned("check", *arguments, "--output-format", "json").stdout) == []
+
+
+def test_one_file_that_uses_torch_is_something(thinned: Thinned, project: Path) -> None:
+    (project / "plain.py").write_text("x = 1\n")
+    (project / "foreign.py").write_text("from mine import Base\n\nclass Net(Base):\n    def forward(self): ...\n")
+    for names in (["plain.py", "foreign.py"], ["foreign.py"]):
+        assert thinned("check", *names).output == "All checks passed.\n"
+
+
+def test_a_notebook(thinned: Thinned, project: Path) -> None:
+    cells = [{"cell_type": "code", "source": "%time x\n" + BAD}]
+    (project / "net.ipynb").write_text(json.dumps({"cells": cells}))
+    found = thinned("check", "net.ipynb")
+    assert found.exit_code == 1
+    assert found.output.splitlines()[0].startswith("net.ipynb:cell 1:13:13: THN101 `dropout` drops in evaluation too")
+    mended = thinned("check", "net.ipynb", "--fix")
+    assert mended.exit_code == 1
+    assert "net.ipynb: notebooks are not rewritten. Mend the findings in it by hand." in mended.output
 
 
 def test_fix(thinned: Thinned, project: Path) -> None:

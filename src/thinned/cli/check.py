@@ -13,12 +13,14 @@ from ..model.check.findings import Findings
 from ..model.check.formats import is_advice, where
 from ..model.check.settings import CheckError
 from ..model.check.walk import Options, check_paths
-from .target import INPUT_HELP, MODEL_HELP
+from .factory import TargetError, stop
+from .target import INPUT_HELP, MODEL_HELP, VERBOSE_HELP
 
 FOUND, FAILED = 1, 2  # exit codes, as ruff's
 
 EPILOG = """
-Exit codes: 0 nothing found but advice, 1 something found, 2 a file could not be read or an option used.
+Exit codes: 0 nothing found but advice, 1 something found, 2 a file could not be read, an option could not be used, or
+there was nothing to check.
 
 Examples:
 
@@ -40,7 +42,7 @@ class CheckFormat(StrEnum):
 
 
 def check(
-    paths: Annotated[list[str] | None, typer.Argument(help="Files and folders of Python source.")] = None,
+    paths: Annotated[list[str] | None, typer.Argument(help="Files and folders of Python source and notebooks.")] = None,
     model: Annotated[str | None, typer.Option(help=MODEL_HELP)] = None,
     input: Annotated[list[str] | None, typer.Option("--input", help=INPUT_HELP)] = None,
     select: Annotated[
@@ -54,6 +56,11 @@ def check(
     output_format: Annotated[CheckFormat, typer.Option(help="How to print what is found.")] = CheckFormat.text,
     fix: Annotated[bool, typer.Option("--fix", help="Mend in the source what is safe to mend.")] = False,
     diff: Annotated[bool, typer.Option("--diff", help="Show what --fix would change, and change nothing.")] = False,
+    allow_empty: Annotated[
+        bool,
+        typer.Option("--allow-empty", help="Exit with 0 where there is nothing to check: no file that uses torch."),
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help=VERBOSE_HELP)] = False,
     exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Exit with 0 whatever is found.")] = False,
 ) -> None:
     """Check dropout by rules: source code (PATHS), or a live model (--model and --input)."""
@@ -77,14 +84,17 @@ def check(
                 made = mend(paths, preview=diff, **options)
                 said = f"{made.fixes} fix." if made.fixes == 1 else f"{made.fixes} fixes."
                 typer.echo(f"Would make {said}" if diff else f"Made {said}", err=True)
-                if diff:
+                for name in made.notebooks:
+                    typer.echo(f"{name}: notebooks are not rewritten. Mend the findings in it by hand.", err=True)
+                if diff and (made.fixes or not check_paths(paths, **options).nothing):
                     typer.echo(made.diff, nl=False)
                     raise typer.Exit(FOUND if made.fixes and not exit_zero else 0)
             found = check_paths(paths, **options)
     except (CheckError, OSError) as error:
-        typer.echo(f"thinned check: {error}", err=True)
-        raise typer.Exit(FAILED) from None
+        raise stop("check", error, verbose=verbose) from None
     _print(found, output_format)
+    if found.nothing:
+        raise typer.Exit(0 if allow_empty else FAILED)
     raise typer.Exit(FAILED if found.errors else FOUND if found.failed and not exit_zero else 0)
 
 
@@ -94,8 +104,8 @@ def _live(model: str, inputs: list[str], select: list[str] | None, ignore: list[
 
     try:
         network, (args, kwargs) = target.model(model), target.example(inputs)
-    except target.TargetError as error:
-        raise CheckError(str(error)) from None
+    except TargetError as error:
+        raise CheckError(str(error)) from error
     try:
         return check_model(network, args, kwargs, select=select, ignore=ignore)
     except CheckError:
@@ -105,6 +115,8 @@ def _live(model: str, inputs: list[str], select: list[str] | None, ignore: list[
 
 
 def _print(found: Findings, output_format: CheckFormat) -> None:
+    if found.nothing and output_format is not CheckFormat.text:
+        typer.echo(found.summary(), err=True)
     if output_format is CheckFormat.json:
         typer.echo(found.to_json())
     elif output_format is CheckFormat.sarif:

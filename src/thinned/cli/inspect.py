@@ -8,10 +8,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from .target import INPUT_HELP, MODEL_HELP, TargetError, example, failure
+from .factory import TargetError, stop
+from .target import INPUT_HELP, MODEL_HELP, VERBOSE_HELP, example, failure
 from .target import model as load
-
-FAILED = 2
 
 EPILOG = """
 Examples:
@@ -33,6 +32,7 @@ def inspect(
     model: Annotated[str, typer.Argument(help=MODEL_HELP)],
     input: Annotated[list[str] | None, typer.Option("--input", help=INPUT_HELP)] = None,
     passes: Annotated[int, typer.Option(min=1, help="At most so many forward passes to measure rates on.")] = 8,
+    verbose: Annotated[bool, typer.Option("--verbose", help=VERBOSE_HELP)] = False,
     output_format: Annotated[InspectFormat, typer.Option(help="How to print what is found.")] = InspectFormat.text,
 ) -> None:
     """Run a model in both modes and show every place that draws noise: what it is, its p, and what it really drops.
@@ -44,13 +44,13 @@ def inspect(
     try:
         network, (args, kwargs) = load(model), example(input or [])
     except TargetError as error:
-        typer.echo(f"thinned inspect: {error}", err=True)
-        raise typer.Exit(FAILED) from None
+        raise stop("inspect", error, verbose=verbose) from None
     try:
         found = run(network, *args, passes=passes, **kwargs)
     except Exception as error:
-        typer.echo(f"thinned inspect: {failure(model, input or [], error)}", err=True)
-        raise typer.Exit(FAILED) from error
+        told = TargetError(failure(model, input or [], error))
+        told.__cause__ = error
+        raise stop("inspect", told, verbose=verbose) from error
     if output_format is InspectFormat.json:
         typer.echo(found.to_json())
         return

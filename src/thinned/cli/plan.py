@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from .target import INPUT_HELP, MODEL_HELP, TargetError, example, failure
+from .factory import TargetError, stop
+from .target import INPUT_HELP, MODEL_HELP, VERBOSE_HELP, example, failure
 from .target import model as load
 
 FAILED = 2
@@ -30,6 +31,7 @@ def plan(
         Path | None, typer.Option("-o", "--output", help="A TOML file for the plan, to be edited and applied.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite that file.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help=VERBOSE_HELP)] = False,
 ) -> None:
     """Show where dropout should go in a model, which form, with which p, and why; nothing is trained or changed.
 
@@ -40,13 +42,15 @@ def plan(
     try:
         network, (args, kwargs) = load(model), example(input or [])
     except TargetError as error:
-        raise _failed(str(error)) from None
+        raise stop("plan", error, verbose=verbose) from None
     if output is not None and output.exists() and not force:
         raise _failed(f"{output} is there, and may have been edited. Pass --force to overwrite it.")
     try:
         found = make(network, *args, **kwargs)
     except Exception as error:
-        raise _failed(failure(model, input or [], error)) from error
+        told = TargetError(failure(model, input or [], error))
+        told.__cause__ = error
+        raise stop("plan", told, verbose=verbose) from error
     typer.echo(str(found))
     if output is not None:
         try:

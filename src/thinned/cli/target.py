@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
-import os
 import re
-import sys
 from typing import TYPE_CHECKING, Any
+
+from .factory import TargetError, made, named, told
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
 
-MODEL_HELP = "package.module:factory, a function, class or object that gives the model."
+MODEL_HELP = (
+    "package.module:factory, a function, class or object that gives the model; with arguments, 'net:build(depth=3)'."
+)
+VERBOSE_HELP = "Show the traceback of what fails: the module, the factory, or the model."
 INPUT_HELP = (
     "The model's input: a shape as 8x3x32x32, with a type as int64:8x16, or package.module:factory; name=... for a "
     "keyword argument. Repeat it for several."
@@ -22,20 +24,19 @@ _SHAPE = re.compile(r"(?:(?P<dtype>[a-z]+\d*):)?(?P<sizes>\d+(?:x\d+)*)")
 _KEYWORD = re.compile(r"(?P<name>[A-Za-z_]\w*)=(?P<value>.+)")
 
 
-class TargetError(ValueError):
-    """A name on the command line that leads to nothing that can be used."""
-
-
 def model(target: str) -> Module:
     """The model that `package.module:factory` names; the working directory is searched first.
 
-    Raises: TargetError for a name that leads nowhere or to no module; what the module or the factory itself raises.
+    Raises: TargetError for a name that leads nowhere or to no module, and for a module or a factory that fails; its
+        cause is then what they raised.
     """
     from torch.nn import Module
 
-    found = _named(target, "the model")
+    found, factory = named(target, "the model")
+    if isinstance(found, Module) and factory.called:
+        raise TargetError(f"the model: {factory.name!r} is a model and takes no arguments. Got {target!r}.")
     if not isinstance(found, Module) and callable(found):
-        found = found()
+        found = made(found, factory, target)
     if not isinstance(found, Module):
         raise TargetError(f"{target!r} must give a torch.nn.Module. It gives {type(found).__name__}.")
     return found
@@ -44,7 +45,7 @@ def model(target: str) -> Module:
 def example(inputs: list[str]) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The arguments and keyword arguments that the inputs name, in order. A factory may give a tuple or a dict of them.
 
-    Raises: TargetError for an input that is neither a shape nor a name; what a factory itself raises.
+    Raises: TargetError for an input that is neither a shape nor a name, and for a factory that fails.
     """
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
@@ -65,7 +66,7 @@ def example(inputs: list[str]) -> tuple[tuple[Any, ...], dict[str, Any]]:
 def failure(target: str, inputs: list[str], error: Exception) -> str:
     """What is said of a model that raises on its example."""
     given = " ".join(f"--input {text}" for text in inputs) or "no --input"
-    return f"{target} fails on {given}: {type(error).__name__}: {error}"
+    return f"{target} fails on {given}: {told(error)}"
 
 
 def _value(text: str) -> Any:
@@ -76,8 +77,8 @@ def _value(text: str) -> Any:
         raise TargetError(
             f"an input must be a shape, as 8x3x32x32 or int64:8x16, or package.module:factory. Got {text!r}."
         )
-    found = _named(text, "an input")
-    return found() if callable(found) else found
+    found, factory = named(text, "an input")
+    return made(found, factory, text) if callable(found) else found
 
 
 def _tensor(name: str, sizes: list[int]) -> Tensor:
@@ -94,29 +95,3 @@ def _tensor(name: str, sizes: list[int]) -> Tensor:
     if dtype.is_floating_point or dtype.is_complex:
         return torch.randn(sizes, generator=draw, device="cpu").to(place, dtype)
     return torch.randint(0, 2, sizes, generator=draw, device="cpu").to(place, dtype)
-
-
-def _named(text: str, what: str) -> Any:
-    """The object that `package.module:name.name` names."""
-    module, colon, name = text.partition(":")
-    if not colon or not module or not name:
-        raise TargetError(f"{what} must be package.module:factory. Got {text!r}.")
-    here = os.getcwd()  # noqa: PTH109  what sys.path holds
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        found: Any = importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-            raise  # the module is there, and misses another
-        raise TargetError(
-            f"{what}: there is no module {error.name!r}, here ({here}) or among the installed. Got {text!r}."
-        ) from None
-    for part in name.split("."):
-        if not hasattr(found, part):
-            offered = [key for key, value in vars(found).items() if callable(value) and not key.startswith("_")]
-            raise TargetError(
-                f"{what}: {module} has no {name!r}. It has {', '.join(sorted(offered)[:20]) or 'nothing'}."
-            )
-        found = getattr(found, part)
-    return found

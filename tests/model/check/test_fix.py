@@ -45,6 +45,14 @@ RULES = list(rules().values())
             "F.scaled_dot_product_attention(x, x, x, dropout_p=0.1 if self.training else 0.0)",
         ),
         ("F.dropout(x, training=True)", "F.dropout(x, training=True)"),  # may be meant
+        ("F.dropout(x, 0.5 if self.train else 0.0)", "F.dropout(x, 0.5 if self.training else 0.0)"),
+        ("F.dropout(x, 0.5) if self.train else x", "F.dropout(x, 0.5) if self.training else x"),
+        ("F.dropout(x, 0.5, training=self.train)", "F.dropout(x, 0.5, training=self.training)"),
+        ("F.dropout(x, 0.5) if self.eval else x", "F.dropout(x, 0.5) if self.eval else x"),  # may mean either
+        (
+            "F.scaled_dot_product_attention(x, x, x, dropout_p=0.1 if self.train else 0)",
+            "F.scaled_dot_product_attention(x, x, x, dropout_p=0.1 if self.training else 0)",
+        ),
     ],
 )
 def test_what_is_written(call: str, mended: str) -> None:

@@ -281,6 +281,35 @@ def test_a_model_with_dropout_inside_its_branches_gets_no_stochastic_depth_besid
     assert [(line.variant, line.enabled) for line in plan] == [("StochasticDepth", False)]
 
 
+@pytest.mark.parametrize("p", [0.05, 0.0])
+def test_an_adapter_with_dropout_gets_no_other(p: float) -> None:
+    class Adapter(nn.Module):
+        """A frozen layer with a low-rank branch beside it, as LoRA's."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.base = nn.Linear(32, 32).requires_grad_(False)
+            self.drop, self.down, self.up = nn.Dropout(p), nn.Linear(32, 4), nn.Linear(4, 32)
+
+        def forward(self, x: Tensor) -> Tensor:
+            out: Tensor = self.base(x) + 2.0 * self.up(self.down(self.drop(x)))
+            return out
+
+    class Attention(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.query, self.key, self.value = nn.Linear(32, 32), Adapter(), nn.Linear(32, 32), Adapter()
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.first(x)
+            p = 0.1 if self.training else 0.0
+            return F.scaled_dot_product_attention(self.query(x), self.key(x), self.value(x), dropout_p=p)
+
+    lines = thinned.plan(Attention(), torch.randn(4, 6, 32))
+    places = [(line.where, line.variant, line.p) for line in lines]
+    assert places == ([] if p else [(f"p of {name}.drop", "set p", 0.1) for name in ("query", "value")])
+
+
 def test_control_flow_is_followed_as_the_example_takes_it() -> None:
     net, x = ByHand(), torch.randn(8, 64)
     assert lines(net, x, deep=True) != lines(net, x)

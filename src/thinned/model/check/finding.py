@@ -31,7 +31,8 @@ class Finding:
     code: str  # "THN101"
     message: str  # one line
     file: str = ""  # "" if unknown
-    line: int = 0  # from 1; 0 if unknown
+    line: int = 0  # from 1; 0 if unknown; in a notebook, of the cell
     column: int = 0  # from 1, in characters; 0 if unknown
     place: str = ""  # in a live model: the name of the place or the module
     fix: Fix | None = None
+    cell: int = 0  # in a notebook: the number of the cell, from 1, cells of text among them

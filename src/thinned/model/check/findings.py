@@ -14,14 +14,16 @@ class Findings(Sequence[Finding]):
     """The findings of one check, ordered by file and line. It is empty, and so false, if nothing is wrong.
 
     `print(findings)` shows a line for each finding, and a summary. `errors` has the files that could not be read.
+    `nothing` says why nothing was checked, as where a folder has no Python file; it is "" otherwise.
 
     >>> print(Findings([Finding("THN402", "p is 0.9", "net.py", 3, 5)]))
     net.py:3:5: THN402 p is 0.9
     Found 1 finding.
     """
 
-    def __init__(self, found: Iterable[Finding] = (), errors: Iterable[Finding] = ()) -> None:
+    def __init__(self, found: Iterable[Finding] = (), errors: Iterable[Finding] = (), nothing: str = "") -> None:
         self._found = tuple(sorted(found, key=_order))
+        self.nothing = nothing
         self.errors = tuple(errors)
 
     def __len__(self) -> int:
@@ -42,8 +44,8 @@ class Findings(Sequence[Finding]):
 
     @property
     def failed(self) -> bool:
-        """Whether the check failed: there is a finding that is not advice."""
-        return not all(formats.is_advice(finding) for finding in self._found)
+        """Whether the check failed: there is a finding that is not advice, or nothing was checked."""
+        return bool(self.nothing) or not all(formats.is_advice(finding) for finding in self._found)
 
     def counts(self) -> dict[str, int]:
         """The number of findings of each code."""
@@ -51,12 +53,14 @@ class Findings(Sequence[Finding]):
 
     def summary(self) -> str:
         """One line: the number of findings, and how many of them `--fix` can fix."""
+        if self.nothing:
+            return f"Nothing to check: {self.nothing}."
         if not self._found and not self.errors:
             return "All checks passed."
         advice = sum(map(formats.is_advice, self._found))
         said = [f"Found {_count(len(self._found), 'finding')}{f', {advice} of them advice' if advice else ''}."]
         if self.errors:
-            said.append(f"{_count(len(self.errors), 'file')} could not be read.")
+            said.append(f"{_count(len({error.file for error in self.errors}), 'file')} could not be read.")
         if fixable := sum(finding.fix is not None for finding in self._found):
             said.append(f"{fixable} can be mended with --fix.")
         return " ".join(said)
@@ -75,7 +79,7 @@ class Findings(Sequence[Finding]):
 
 
 def _order(finding: Finding) -> tuple[object, ...]:
-    return finding.file, finding.line, finding.column, finding.code, finding.place
+    return finding.file, finding.cell, finding.line, finding.column, finding.code, finding.place
 
 
 def _count(number: int, noun: str) -> str:

@@ -11,7 +11,9 @@ from typing import NamedTuple, Unpack
 
 from ...replaced_file import replace_file
 from .finding import Finding, Fix
+from .formats import ERROR
 from .lens.source_file import parsed, read
+from .notebook import SUFFIX, notebook
 from .rule import Rule
 from .walk import Options, check_text, files
 
@@ -91,22 +93,32 @@ def fix_file(path: Path, chosen: Iterable[Rule]) -> int:
 
 
 class Mended(NamedTuple):
-    """The number of fixes that were made, or would be made, and their difference as a unified diff."""
+    """The number of fixes that were made, or would be made, and their difference as a unified diff.
+
+    Notebooks are not rewritten: `notebooks` has those with a finding that could be mended in a file of Python.
+    """
 
     fixes: int
     diff: str
+    notebooks: tuple[str, ...] = ()
 
 
 def mend(paths: Iterable[str | os.PathLike[str]], *, preview: bool = False, **options: Unpack[Options]) -> Mended:
     """Make every possible fix in files and in the files of folders. With `preview`, only compute the difference.
 
     The options are those of `check_paths`. A file that is no valid Python is left alone: `check_paths` reports it.
+    So is a notebook.
     """
-    count, changes = 0, []
+    count, changes, notebooks = 0, [], []
     for path, settings in files(paths, **options):
         try:
             chosen = settings.rules("source", path.resolve())
-            if preview:
+            made = 0
+            if path.suffix == SUFFIX:
+                text = notebook(str(path), path.read_bytes(), ERROR).text
+                if any(finding.fix is not None for finding in check_text(str(path), text, chosen)):
+                    notebooks.append(str(path))
+            elif preview:
                 before = read(path)[0]
                 after, made = fixed(str(path), before, chosen)
                 changes.append(_difference(str(path), before, after))
@@ -115,7 +127,7 @@ def mend(paths: Iterable[str | os.PathLike[str]], *, preview: bool = False, **op
         except (SyntaxError, UnicodeEncodeError):
             continue
         count += made
-    return Mended(count, "".join(changes))
+    return Mended(count, "".join(changes), tuple(notebooks))
 
 
 def _difference(path: str, before: str, after: str) -> str:

@@ -25,9 +25,10 @@ def shown(path: str) -> str:
 
 
 def where(finding: Finding) -> str:
-    """The position of a finding: `net.py:3:5`. In a live model the place follows; it stands alone without a file."""
+    """The position of a finding: `net.py:3:5`, or `net.ipynb:cell 2:3:5`. A live model's place follows, or is alone."""
+    cell = [f"cell {finding.cell}"] if finding.cell else []
     numbers = [str(number) for number in (finding.line, finding.column) if number]
-    at = ":".join((shown(finding.file), *numbers)) if finding.file else ""
+    at = ":".join((shown(finding.file), *cell, *numbers)) if finding.file else ""
     return f"{at} {finding.place}" if at and finding.place else at or finding.place or "the model"
 
 
@@ -55,6 +56,7 @@ def _as_dict(finding: Finding) -> dict[str, Any]:
         "advice": is_advice(finding),
         "message": finding.message,
         "filename": finding.file or None,
+        "cell": finding.cell or None,
         "location": {"row": finding.line, "column": finding.column} if finding.line else None,
         "place": finding.place or None,
         "fix": None
@@ -79,7 +81,8 @@ def to_github(findings: Iterable[Finding]) -> str:
 
 def _command(finding: Finding) -> str:
     said = {"title": f"thinned ({finding.code})", "file": shown(finding.file)}
-    said |= {"line": str(finding.line or ""), "col": str(finding.column or "")}
+    if not finding.cell:  # a line of a cell is no line of the notebook's file; the message has both
+        said |= {"line": str(finding.line or ""), "col": str(finding.column or "")}
     given = ",".join(f"{key}={_escaped(value, ':,')}" for key, value in said.items() if value)
     message = f"{where(finding)}: {finding.code} {finding.message}"
     return f"::{'notice' if is_advice(finding) else 'error'} {given}::{_escaped(message)}"
@@ -120,7 +123,11 @@ def to_sarif(findings: Sequence[Finding]) -> str:
                     {
                         "executionSuccessful": all(finding.code != ERROR for finding in findings),
                         "toolExecutionNotifications": [
-                            {"level": "error", "message": {"text": finding.message}, "locations": [_location(finding)]}
+                            {
+                                "level": "error",
+                                "message": {"text": _in_cell(finding)},
+                                "locations": [_location(finding)],
+                            }
                             for finding in findings
                             if finding.code == ERROR
                         ],
@@ -137,7 +144,7 @@ def _result(finding: Finding, rules: list[str]) -> dict[str, Any]:
         "ruleId": finding.code,
         "ruleIndex": rules.index(finding.code),
         "level": "note" if is_advice(finding) else "warning",
-        "message": {"text": finding.message},
+        "message": {"text": _in_cell(finding)},
         "locations": [_location(finding)],
     }
     if finding.fix is not None:
@@ -158,11 +165,17 @@ def _result(finding: Finding, rules: list[str]) -> dict[str, Any]:
     return result
 
 
+def _in_cell(finding: Finding) -> str:
+    """The message; in a notebook after the cell and its line, because SARIF's regions are of the file."""
+    at = f"cell {finding.cell}, line {finding.line}, column {finding.column}: " if finding.cell else ""
+    return at + finding.message
+
+
 def _location(finding: Finding) -> dict[str, Any]:
     location: dict[str, Any] = {}
     if finding.file:
         location["physicalLocation"] = {"artifactLocation": {"uri": _uri(finding.file)}}
-        if finding.line:
+        if finding.line and not finding.cell:
             region = {"startLine": finding.line} | ({"startColumn": finding.column} if finding.column else {})
             location["physicalLocation"]["region"] = region
     if finding.place:

@@ -18,7 +18,7 @@ _KEYS = (*_LISTS, "per-file-ignores")
 # Folders that are never searched, because they hold no code of the user.
 SKIPPED = {
     *(".venv", "venv", ".git", ".hg", ".svn", "build", "dist", "node_modules", "site-packages", "__pycache__"),
-    *(".mypy_cache", ".ruff_cache", ".pytest_cache", ".tox", ".nox", ".eggs", "__pypackages__"),
+    *(".ipynb_checkpoints", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".tox", ".nox", ".eggs", "__pypackages__"),
 }
 
 

@@ -1,4 +1,4 @@
-"""Checks source files and folders. The files are read and not imported, and torch is not imported either."""
+"""Checks source files, notebooks and folders. They are read and not imported, and torch is not imported either."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import NamedTuple, TypedDict, Unpack
 
 from .finding import Finding
 from .findings import Findings
 from .formats import ERROR
 from .lens.source_file import SourceFile, read
+from .notebook import SUFFIX, notebook
 from .rule import Rule
 from .settings import SKIPPED, CheckError, Settings, prefixes, settings_for
 
@@ -31,23 +32,59 @@ class Options(TypedDict, total=False):
 
 
 def check_paths(paths: Iterable[str | os.PathLike[str]], **options: Unpack[Options]) -> Findings:
-    """The findings in files, and in every `*.py` file of folders.
+    """The findings in files, and in every `*.py` and `*.ipynb` file of folders.
+
+    If there is no such file, or none that uses torch, `nothing` of the result says so.
 
     Raises:
         CheckError: a path does not exist, or a setting is wrong.
     """
     found: list[Finding] = []
     errors: list[Finding] = []
+    paths, count, concerned = list(paths), 0, False
     for path, settings in files(paths, **options):
+        count += 1
         try:
-            found += check_text(str(path), read(path)[0], settings.rules("source", path.resolve()))
+            source = _source(path)
+            errors += source.errors
+            concerned = concerned or source.file.uses_torch
+            found += map(source.place, check_source(source.file, settings.rules("source", path.resolve())))
         except SyntaxError as error:
-            errors.append(
-                Finding(ERROR, f"no valid Python: {error.msg}", str(path), error.lineno or 1, error.offset or 1)
-            )
+            message = error.msg if error.msg.startswith("no valid") else f"no valid Python: {error.msg}"
+            errors.append(Finding(ERROR, message, str(path), error.lineno or 1, error.offset or 1))
         except OSError as error:
             errors.append(Finding(ERROR, f"can't be read: {error.strerror}", str(path)))
-    return Findings(found, errors)
+    nothing = "" if concerned or errors else _nothing(paths, count)
+    return Findings(found, errors, nothing)
+
+
+class _Source(NamedTuple):
+    """The text of a file or a notebook, how its findings get their places, and what of it could not be read."""
+
+    file: SourceFile
+    place: Callable[[Finding], Finding]
+    errors: list[Finding]
+
+
+def _source(path: Path) -> _Source:
+    """Read a file.
+
+    Raises:
+        SyntaxError: it is no valid Python, or no valid notebook.
+        OSError: it can't be read.
+    """
+    if path.suffix == SUFFIX:
+        cells = notebook(str(path), path.read_bytes(), ERROR)
+        return _Source(SourceFile(str(path), cells.text), cells.place, cells.errors)
+    return _Source(SourceFile(str(path), read(path)[0]), lambda finding: finding, [])
+
+
+def _nothing(paths: list[str | os.PathLike[str]], count: int) -> str:
+    """Why there was nothing to check."""
+    where = ", ".join(os.fspath(path) for path in paths[:3]) + (", ..." if len(paths) > 3 else "") or "no paths"
+    if not count:
+        return f"no Python file and no notebook in {where}"
+    return f"no use of torch in {count} {'file' if count == 1 else 'files'} of {where}"
 
 
 def check_text(path: str, text: str, chosen: Iterable[Rule]) -> list[Finding]:
@@ -56,7 +93,11 @@ def check_text(path: str, text: str, chosen: Iterable[Rule]) -> list[Finding]:
     Raises:
         SyntaxError: the text is no valid Python.
     """
-    file = SourceFile(path, text)
+    return check_source(SourceFile(path, text), chosen)
+
+
+def check_source(file: SourceFile, chosen: Iterable[Rule]) -> list[Finding]:
+    """The findings of the chosen rules in a file, without those that a `# noqa` on their line silences."""
     found = (finding for rule in chosen if rule.source is not None for finding in rule.source(file))
     return sorted(
         (finding for finding in found if not file.silences(finding.line, finding.code)),
@@ -95,7 +136,7 @@ def files(paths: Iterable[str | os.PathLike[str]], **options: Unpack[Options]) -
 
 
 def _below(folder: Path, settings: Callable[[Path], Settings]) -> Iterator[Path]:
-    """Every `*.py` file in a folder and its subfolders that is not excluded, in the order of names."""
+    """Every Python file and notebook below a folder that is not excluded, in the order of names."""
     for where, folders, names in os.walk(folder):
         own = settings(Path(where))
         folders[:] = sorted(
@@ -103,5 +144,5 @@ def _below(folder: Path, settings: Callable[[Path], Settings]) -> Iterator[Path]
         )
         for name in sorted(names):
             path = Path(where) / name
-            if name.endswith(".py") and not own.excludes(path.resolve()):
+            if name.endswith((".py", SUFFIX)) and not own.excludes(path.resolve()):
                 yield path

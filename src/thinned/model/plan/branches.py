@@ -6,6 +6,7 @@ It is stochastic depth, or ordinary dropout in a transformer.
 from __future__ import annotations
 
 from ...nn.residual import linear_decay
+from ..known.operations import ACTIVATIONS, ATTENTION, NORMS
 from ..watch.graph import Residual
 from ..watch.trace import INPUT, Call
 from . import starting
@@ -36,11 +37,22 @@ class Branches:
                 self.draft.frozen += 1
             elif scheduled and start.variant == "StochasticDepth":
                 continue  # the model has its own schedule over depth: a p of 0 in it may be its first value
-            elif not self.draft.own(self._at_end(item), start):
+            elif not self.draft.own(self._of_its_own(item), start):
                 inner = [self.calls[index] for index in item.calls]
                 thinned = any(self.graph.is_dropout(call) and self.draft.p(call) for call in inner)
                 whole = start.variant == "StochasticDepth"
                 self._put_branch(item, starting.beside(start) if whole and thinned else start)
+
+    def _of_its_own(self, item: Residual) -> list[Call]:
+        """The dropout calls that serve a branch: those at its end; anywhere in the branch of an adapter, as LoRA's.
+
+        An adapter is one linear map beside a layer. Dropout before it, or between its two matrices, does the same work.
+        """
+        inner = [self.calls[index] for index in item.calls]
+        bent = any(call.function in ACTIVATIONS | NORMS | ATTENTION for call in inner)
+        if item.unchanged or bent:
+            return self._at_end(item)
+        return [call for call in inner if self.graph.is_dropout(call)]
 
     def _at_end(self, item: Residual) -> list[Call]:
         """The dropout calls between a branch's last layer and the addition."""

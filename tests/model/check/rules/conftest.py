@@ -39,7 +39,7 @@ def findings(request: pytest.FixtureRequest) -> Findings:
 
     def run(model: torch.nn.Module, *example: Any) -> list[Finding]:
         with warnings.catch_warnings():
-            for said in ("dropout2d: Received a", "dropout1d: Received a"):
+            for said in ("dropout2d: Received a", "dropout1d: Received a", "dropout3d: Received a"):
                 warnings.filterwarnings("ignore", said, UserWarning)  # torch's own, about what rules find
             return list(thinned.check(model, *example, select=[looked_for.code]))
 

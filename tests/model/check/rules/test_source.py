@@ -12,7 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.nn.functional import dropout as drop, scaled_dot_product_attention
+from functools import partial
 from flash_attn import flash_attn_func
+from xformers.ops import fmha, memory_efficient_attention
 from somewhere import Base, build_rate
 import thinned.nn
 
@@ -83,6 +85,106 @@ class Mask(torch.autograd.Function):
 
 def noise(x):
     return F.dropout(x, 0.5)
+
+
+class Renamed(nn.Module):
+    shared = staticmethod(F.dropout)
+
+    def __init__(self, p, deep):
+        super().__init__()
+        self.dropout = F.dropout
+        self.thin = partial(F.dropout, p=p)
+        self.told = partial(F.dropout, p=p, training=True)
+        self.maybe = F.dropout if p else nn.Identity()
+        self.layer = nn.Dropout(p)
+        self.off = partial(F.dropout, p=0.0)
+        self.table = {"drop": F.dropout, "relu": F.relu}
+        self.row = [F.relu, F.dropout]
+        if deep:
+            self.either = F.dropout2d
+        else:
+            self.either = nn.Identity()
+
+    def forward(self, x):
+        x = self.dropout(x)  #!
+        x = self.thin(x)  #!
+        x = self.told(x)  #!
+        x = self.maybe(x)  #!
+        x = self.either(x, 0.1)  #!
+        x = self.shared(x, 0.2)  #!
+        local = F.dropout
+        x = local(x, 0.5)  #!
+        bound = partial(F.dropout, x)
+        x = bound()  #!
+        x = anywhere(x)  #!
+        x = self.table["drop"](x, 0.5)  #!
+        x = self.table["relu"](x, 0.5)
+        x = self.row[1](x)  #!
+        home = torch.nn.functional
+        x = home.dropout(x)  #!
+        x = home.dropout(x, training=self.training)
+        x = self.dropout(x, 0.5, self.training)
+        x = self.thin(x, training=self.training)
+        x = self.thin(x, p=0.0)
+        x = self.off(x)
+        x = self.layer(x)
+        if self.training:
+            x = self.dropout(x)
+        return self.unknown(x)
+
+
+anywhere = partial(F.dropout, p=0.1)
+
+
+class Method(nn.Module):
+    def forward(self, x):
+        x = F.dropout(x, 0.5 if self.train else 0.0)  #!
+        p = 0.1 if self.train else 0
+        x = F.dropout(x, p)  #!
+        x = F.dropout(x, 0.1, training=self.train)  #!
+        if self.train:
+            x = F.dropout(x, 0.5)  #!
+        if not self.eval:
+            x = F.dropout(x, 0.5)  #!
+        return F.dropout(x, 0.5 * self.training) if self.train else x
+
+
+class Flag(nn.Module):
+    def __init__(self, train):
+        super().__init__()
+        self.train = train
+
+    def forward(self, x):
+        return F.dropout(x, 0.5 if self.train else 0.0)
+
+
+class Used(nn.Module):
+    def forward(self, x):
+        x = self.both(x)
+        return self.one(x) if self.training else x
+
+    def both(self, x):
+        return F.dropout(x, 0.5)  #!
+
+    def one(self, x):
+        return F.dropout(x, 0.5)
+
+    def nobody(self, x):
+        return F.dropout(x, 0.5)  #!
+
+
+class Words(nn.Module):
+    def forward(self, x):
+        return F.dropout(x, 0.1)  #!
+
+
+class Sentences(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.words = Words()
+
+    def forward(self, x):
+        return self.words(x)
 """,
     "THN102": """
 class Attention(nn.Module):
@@ -127,7 +229,18 @@ class Attention(nn.Module):
         y = F.scaled_dot_product_attention(q, k, v, dropout_p=late)
         if self.training:
             y = F.scaled_dot_product_attention(q, k, v, dropout_p=self.dropout)
-        return y
+        y = memory_efficient_attention(q, k, v, p=self.p)  #!
+        y = fmha.memory_efficient_attention(q, k, v, None, self.p)  #!
+        y = memory_efficient_attention(q, k, v, p=self.p if self.training else 0.0)
+        y = F.scaled_dot_product_attention(q, k, v, dropout_p=self.p if self.train else 0.0)  #!
+        if self.train:
+            y = flash_attn_func(q, k, v, dropout_p=self.p)  #!
+        attend = partial(F.scaled_dot_product_attention, dropout_p=0.1)
+        y = attend(q, k, v)  #!
+        return self.while_training(q, k, v) if self.training else y
+
+    def while_training(self, q, k, v):
+        return F.scaled_dot_product_attention(q, k, v, dropout_p=self.p)
 
 
 def attention(q, k, v, p):
@@ -256,6 +369,167 @@ everywhere = Net()
 @torch.no_grad()
 def predict(x):
     return everywhere(x)  #!
+
+
+def compiled(x):
+    model = torch.compile(Net())
+    with torch.no_grad():
+        return model(x)  #!
+
+
+def parallel(x):
+    model = nn.DataParallel(Net()).cuda()
+    with torch.inference_mode():
+        return model(x)  #!
+
+
+def step_by_step(x):
+    model = Net()
+    model = nn.DataParallel(model)
+    model = model.to("cuda")
+    with torch.no_grad():
+        return model(x)  #!
+
+
+def by_another_name(x):
+    net = Net()
+    fast = torch.compile(net)
+    with torch.no_grad():
+        return fast(x)  #!
+
+
+def two_at_once(x):
+    first, second = Net(), Plain()
+    with torch.no_grad():
+        return first(second(x))  #!
+
+
+def in_a_chain(x):
+    model = Net()
+    model.to("cuda").half()
+    with torch.no_grad():
+        return model.to("cuda")(x)  #!
+
+
+def gradients_off(x):
+    torch.set_grad_enabled(False)
+    model = Net()
+    return model(x)  #!
+
+
+def gradients_off_in_a_with(x):
+    model: nn.Module = Net()
+    with torch.set_grad_enabled(False):
+        return model(x)  #!
+
+
+def gradients_on(x):
+    model = Net()
+    with torch.set_grad_enabled(True):
+        model(x)
+    with torch.inference_mode(False):
+        model(x)
+    with torch.no_grad(), torch.enable_grad():
+        return model(x)
+
+
+def loops(x):
+    model = Net()
+    for module in model.modules():
+        print(module)
+    with torch.no_grad():
+        for _ in range(3):
+            model(x)
+        for batch in x:
+            model(batch)  #!
+
+
+class Service:
+    def __init__(self):
+        self.model = Net()
+        self.model.load_state_dict(torch.load("net.pt"))
+
+    @torch.no_grad()
+    def predict(self, x):
+        return self.model(x)  #!
+
+
+class LateService(Service):
+    def __init__(self):
+        net = Net().cuda()
+        self.net = net
+
+    def predict(self, x):
+        with torch.inference_mode():
+            return self.net(x)  #!
+
+
+def load(path):
+    model = Net()
+    model.load_state_dict(torch.load(path))
+    return model.cuda()
+
+
+def load_carefully(path):
+    model = Net()
+    model.eval()
+    return model
+
+
+def load_either(path, twice):
+    return load(path) if twice else load_carefully(path)
+
+
+class Loads:
+    def __init__(self):
+        self.loaded = self._load("net.pt")
+        self.safe = load_carefully("net.pt")
+        self.either = load_either("net.pt", False)
+
+    def _load(self, path):
+        return load(path)
+
+    @torch.no_grad()
+    def predict(self, x):
+        x = self.safe(self.either(x))
+        return self.loaded(x)  #!
+
+
+loaded = load("net.pt")
+with torch.no_grad():
+    loaded(torch.load("x.pt"))  #!
+
+
+class Careful:
+    def __init__(self):
+        self.careful = Net()
+        self.careful.to("cuda").eval()
+
+    @torch.no_grad()
+    def predict(self, x):
+        return self.careful(x)
+
+
+class Unknown(Base):
+    def __init__(self):
+        self.unknown = Net()
+
+    @torch.no_grad()
+    def predict(self, x):
+        return self.unknown(x)
+
+
+service_model = None
+
+
+def startup():
+    global service_model
+    service_model = Net()
+
+
+@torch.no_grad()
+def serve(x):
+    return service_model(x)  #!
 """,
     "THN106": """
 class Net(nn.Module):
@@ -278,6 +552,18 @@ def on_purpose(model, x):
     torch.onnx.export(model, x, "net.onnx", training=torch.onnx.TrainingMode.TRAINING)  #!
 
 
+def exports_a_copy_on_the_cpu(x):
+    model = Net()
+    model.cuda()
+    torch.onnx.export(model.cpu(), x, "net.onnx")  #!
+
+
+def in_a_chain(x):
+    model = Net()
+    model.cpu().eval()
+    torch.onnx.export(model, x, "net.onnx")
+
+
 def by_the_old_exporter(x):
     model = Net()
     torch.onnx.export(model, x, "net.onnx", dynamo=False)
@@ -291,6 +577,158 @@ def in_order(x):
 
 def given(model, x):
     return torch.jit.trace(model, x)
+""",
+    "THN110": """
+def classic(model, optimizer, batches):
+    model.train()
+    for epoch in range(10):
+        for x in batches:
+            model(x).sum().backward()
+            optimizer.step()
+        model.eval()  #!
+        with torch.no_grad():
+            print(model(x))
+
+
+def in_between(model, optimizer, batches):
+    for epoch in range(10):
+        model.train()
+        for step, x in enumerate(batches):
+            loss = model(x).sum()
+            loss.backward()
+            optimizer.step()
+            if step % 100 == 0:
+                model.train(False)  #!
+                print(model(x))
+
+
+@torch.no_grad()
+def validate(net, x):
+    net.eval()  #!
+    return net(x)
+
+
+def learn(model, x, optimizer):
+    loss = model(x).sum()
+    loss.backward()
+    optimizer.step()
+
+
+def by_functions(batches):
+    model = Base()
+    optimizer = torch.optim.Adam(model.parameters())
+    model.train()
+    for x in batches:
+        learn(model, x, optimizer)
+        validate(model, x)
+
+
+class Trainer:
+    def __init__(self, model):
+        self.model = model
+
+    def validate(self, x):
+        self.model.eval()  #!
+        with torch.no_grad():
+            return self.model(x)
+
+    def step(self, x):
+        self.model(x).sum().backward()
+        self.optimizer.step()
+
+    def fit(self, batches):
+        self.model.train()
+        while self.more():
+            for x in batches:
+                self.step(x)
+            self.validate(x)
+
+
+class Itself(nn.Module):
+    def fit(self, batches, optimizer):
+        for x in batches:
+            self(x).sum().backward()
+            optimizer.step()
+            self.eval()  #!
+
+
+def restored(net, x):
+    was = net.training
+    net.eval()
+    y = net(x)
+    net.train(was)
+    return y
+
+
+def in_order(model, optimizer, batches):
+    for x in batches:
+        model(x).sum().backward()
+        optimizer.step()
+        print(restored(model, x))
+
+
+def elsewhere(model, optimizer, batches):
+    for x in batches:
+        step(model, x).backward()
+        optimizer.step()
+        model.eval()
+
+
+def anew(batches, folds):
+    for fold in folds:
+        model = Base()
+        optimizer = torch.optim.Adam(model.parameters())
+        for x in batches:
+            model(x).sum().backward()
+            optimizer.step()
+        model.eval()
+        print(model(x))
+
+
+def teacher(student, teacher, optimizer, batches):
+    for x in batches:
+        teacher.eval()
+        with torch.no_grad():
+            y = teacher(x)
+        F.mse_loss(student(x), y).backward()
+        optimizer.step()
+
+
+def meant(model, optimizer, batches):
+    for x in batches:
+        model.eval()
+        model(x).sum().backward()
+        optimizer.step()
+
+
+def one_part(model, optimizer, batches):
+    for x in batches:
+        model(x).sum().backward()
+        optimizer.step()
+        model.norm.eval()
+
+
+def the_end(model, optimizer, batches):
+    for x in batches:
+        model(x).sum().backward()
+        optimizer.step()
+        if x is None:
+            model.eval()
+            return model
+
+
+def an_attack(model, batches):
+    for x in batches:
+        model.eval()
+        model(x).sum().backward()
+
+
+def after_the_loop(model, optimizer, batches):
+    for x in batches:
+        model(x).sum().backward()
+        optimizer.step()
+    model.eval()
+    return validate(model, x)
 """,
     "THN304": """
 a = nn.LSTM(8, 8, dropout=0.5)  #!

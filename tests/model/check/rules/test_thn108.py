@@ -97,3 +97,50 @@ def test_a_mask_is_followed_and_so_are_its_shared_axes(findings: Findings, way: 
     (place,) = thinned.inspect(model, x).places
     assert (place.shape, place.shared) == ((24, 5, 16), (1,))
     assert place.p == pytest.approx(0.3)
+
+
+SELECTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "columns": lambda x: x[:, torch.rand(x.shape[1]) > 0.3],
+    "rows, not dropped": lambda x: x[~(torch.rand(len(x)) < 0.3)],
+    "rows by bernoulli": lambda x: x[torch.bernoulli(torch.full((len(x),), 0.7)).bool()],
+    "positions": lambda x: x[:, (torch.rand(x.shape[1]) >= 0.3).nonzero().squeeze(1)],
+    "index_select": lambda x: x.index_select(1, (torch.rand(x.shape[1]) >= 0.3).nonzero().squeeze(1)),
+    "masked_select": lambda x: torch.masked_select(x, torch.rand_like(x) > 0.3),
+    "edges": lambda x: x[torch.stack([torch.arange(8), torch.arange(8)])[:, torch.rand(8) > 0.3][0]],
+    "both ends": lambda x: x[:, (torch.rand(x.shape[1]) > 0.1) & (torch.rand(x.shape[1]) > 0.1)],
+}
+
+
+@pytest.mark.parametrize("way", SELECTIONS)
+def test_a_mask_that_selects(findings: Findings, way: str) -> None:
+    class Selecting(nn.Module):
+        def __init__(self, told: bool) -> None:
+            super().__init__()
+            self.layer, self.told = nn.Linear(8, 16), told
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.layer(x)
+            return x if self.told and not self.training else SELECTIONS[way](x)
+
+    found = findings(Selecting(False), torch.randn(8, 8))
+    assert {finding.place.partition(":")[0] for finding in found} == {""}
+    assert "a mask that selects what is kept" in found[0].message or "a mask made by hand" in found[0].message
+    assert findings(Selecting(True), torch.randn(8, 8)) == []
+
+
+CHOICES: dict[str, Callable[[Tensor], Tensor]] = {
+    "patches of a masked autoencoder": lambda x: x[:, torch.rand(x.shape[1]).argsort()[:5]],
+    "one of the rows": lambda x: x[torch.randint(len(x), (4,))],
+    "by weights that the model computes": lambda x: x[torch.rand(len(x)) < x.mean(1).sigmoid()],
+    "a coin": lambda x: x.flip(0) if torch.rand(()) < 0.5 else x,
+    "the largest": lambda x: x[:, (torch.rand_like(x) * 0 + x).mean(0).topk(4).indices],
+}
+
+
+@pytest.mark.parametrize("way", CHOICES)
+def test_other_choices_are_left_alone(findings: Findings, way: str) -> None:
+    class Choosing(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return CHOICES[way](x)
+
+    assert findings(nn.Sequential(nn.Linear(8, 16), Choosing()), torch.randn(8, 8)) == []

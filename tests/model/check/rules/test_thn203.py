@@ -73,3 +73,56 @@ def test_other_kinds_of_noise_and_layers_between_are_left_alone(findings: Findin
             return out
 
     assert findings(nn.Sequential(Block(), Block(), nn.Dropout(0.1), nn.Linear(16, 4)), torch.randn(8, 16)) == []
+
+
+class Adapter(nn.Module):
+    """A frozen layer with a low-rank branch beside it, as LoRA's."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.base_layer = nn.Linear(16, 16).requires_grad_(False)
+        self.lora_dropout, self.lora_A, self.lora_B = nn.Dropout(p), nn.Linear(16, 4), nn.Linear(4, 16)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.base_layer(x) + 2.0 * self.lora_B(self.lora_A(self.lora_dropout(x.to(torch.float32))))
+        return out
+
+
+def test_a_branch_beside_another_path_is_left_alone(findings: Findings) -> None:
+    class Attention(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.q, self.k, self.v = Adapter(0.05), Adapter(0.05), nn.Linear(16, 16)
+
+        def forward(self, x: Tensor) -> Tensor:
+            out: Tensor = self.q(x) * self.k(x) + self.v(x)
+            return out
+
+    assert findings(nn.Sequential(nn.Linear(16, 16), nn.Dropout(0.1), Attention()), torch.randn(4, 16)) == []
+
+    class Beside(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dropout, self.layer = nn.Dropout(0.2), nn.Linear(16, 16)
+
+        def forward(self, x: Tensor) -> Tensor:
+            out: Tensor = x + self.layer(self.dropout(x))
+            return out
+
+    assert findings(nn.Sequential(nn.Linear(16, 16), nn.Dropout(0.1), Beside()), torch.randn(4, 16)) == []
+
+
+def test_several_places_behind_one_are_one_finding(findings: Findings) -> None:
+    class Heads(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.drops = nn.ModuleList(nn.Dropout(0.2) for _ in range(3))
+            self.heads = nn.ModuleList(nn.Linear(16, 2) for _ in range(3))
+
+        def forward(self, x: Tensor) -> Tensor:
+            parts = [head(drop(x)) for drop, head in zip(self.drops, self.heads, strict=True)]
+            return torch.stack(parts).sum(0) + torch.zeros_like(x).sum()
+
+    (finding,) = findings(nn.Sequential(nn.Linear(16, 16), nn.Dropout(0.1), Heads()), torch.randn(4, 16))
+    assert finding.place == "2.drops.0"
+    assert "of 0.1 and 0.2 is one of 0.28, and so at '2.drops.1', '2.drops.2'. Keep one" in finding.message

@@ -32,13 +32,16 @@ FUNCTIONS: dict[str, Noisy] = {
     "torchvision.ops.stochastic_depth": KNOWN["stochastic_depth"],
 }
 
+# The functions of flash-attn, without "flash_attn_" and "func": the position of `dropout_p`. "unpadded" is version 1's.
 _FLASH = {"": 3, "qkvpacked_": 1, "kvpacked_": 2, "varlen_": 7, "varlen_qkvpacked_": 3, "varlen_kvpacked_": 6}
+_FLASH |= {"unpadded_": 7, "unpadded_qkvpacked_": 3, "unpadded_kvpacked_": 6}
 ATTENTION: dict[str, Noisy] = {
     f"{_F}scaled_dot_product_attention": KNOWN["scaled_dot_product_attention"],
     **{
         f"flash_attn.flash_attn_{name}func": Noisy(Argument(place, ("dropout_p",), 0.0), None)
         for name, place in _FLASH.items()
     },
+    "xformers.ops.memory_efficient_attention": Noisy(Argument(4, ("p",), 0.0), None),
 }
 
 _TORCHS = ("Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "FeatureAlphaDropout")
@@ -64,7 +67,8 @@ RECURRENT: dict[str, Noisy] = {  # `num_layers` is the third argument
 
 # Names of functions and classes that draw noise on purpose.
 DELIBERATE = re.compile(
-    r"monte|carlo|bayes|sampl|stochastic|uncertain|augment|noise|always|(^|_)mc(_|$|[A-Z])|^MC[A-Z_d]"
+    r"monte|carlo|bayes|sampl|stochastic|uncertain|augment|noise|always|permanent|test_?time|(^|_)mc(_|$|[A-Z])"
+    r"|^MC[A-Z_d]|Monte|Carlo|Bayes|Uncertain|Stochastic|Always|Permanent|TestTime"
 )
 
 

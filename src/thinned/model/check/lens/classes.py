@@ -61,9 +61,9 @@ def module_method(file: SourceFile, node: ast.AST) -> tuple[ast.ClassDef, Functi
     return None if any(DELIBERATE.search(name) for name in names) else found
 
 
-def can_ask_mode(file: SourceFile, cls: ast.ClassDef, call: ast.Call) -> bool:
-    """Whether a fix may write `self.training` into a call: the class has it, and the text of the call can be edited."""
-    return (is_module(file, cls) or _lives_as_module(file, cls)) and file.can_edit(call)
+def can_ask_mode(file: SourceFile, cls: ast.ClassDef, node: ast.expr) -> bool:
+    """Whether a fix may write `self.training` into an expression: the class has it, and the text can be edited."""
+    return (is_module(file, cls) or _lives_as_module(file, cls)) and file.can_edit(node)
 
 
 def _lives_as_module(file: SourceFile, cls: ast.ClassDef) -> bool:

@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from .classes import is_fixed
+from .classes import family, is_fixed, is_module
 from .source_file import Function, SourceFile, arguments, dotted
 
 # Names that may stand for the mode. The pattern matches many names, because code that asks for the mode by an unusual
@@ -20,83 +20,155 @@ _MODE = re.compile(
 _TRAINS = re.compile(r"(is_?)?train(ing)?(_mode)?")
 _EVALUATES = re.compile(r"(is_?)?(eval|test|infer)(_?mode|uate|uating|uation|ing|ence)?")
 
+# Words for the mode: `phase == "train"`, `split in ("val", "test")`.
+_WORDS = {"train", "training", "fit", "eval", "evaluation", "val", "valid", "validation", "test", "infer", "inference"}
+# Names of functions that run in training only: `training_step`, `forward_train`.
+_TRAINS_BY_NAME = re.compile(r"(^|_)(train|training)(_|$)")
+
+_LEAVES = (ast.Return, ast.Raise, ast.Continue)
+
 CONSTANT, MODE, UNKNOWN = "constant", "mode", "unknown"
 
 
-def asks(node: ast.AST) -> bool:
-    """Whether an expression contains a name for the mode.
+def asks(file: SourceFile, node: ast.AST) -> bool:
+    """Whether an expression contains a name for the mode, or compares something with a word for the mode.
 
-    >>> asks(ast.parse("p if self.training else 0")), asks(ast.parse("self.p"))
-    (True, False)
+    `self.train` is no name for the mode where it is the module's method: a method is true in both modes.
+
+    >>> file = SourceFile("net.py", "p if self.training else 0\\nself.p\\nphase == 'train'")
+    >>> [asks(file, statement) for statement in file.tree.body]
+    [True, False, True]
     """
     return any(
         (isinstance(part, ast.Name) and _MODE.search(part.id.lower()) is not None)
-        or (isinstance(part, ast.Attribute) and _MODE.search(part.attr.lower()) is not None)
+        or (
+            isinstance(part, ast.Attribute)
+            and _MODE.search(part.attr.lower()) is not None
+            and not is_mode_method(file, part)
+        )
+        or (isinstance(part, ast.Compare) and any(map(_is_word, ast.walk(part))))
         for part in ast.walk(node)
     )
 
 
+def _is_word(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.lower() in _WORDS
+
+
+def is_mode_method(file: SourceFile, node: ast.Attribute) -> bool:
+    """Whether an expression is the method `train` or `eval` of a module, not called: `p if self.train else 0`.
+
+    An attribute of that name, which the class or an ancestor in this file assigns or defines as a property, is none.
+    """
+    if node.attr not in ("train", "eval") or dotted(node) != f"self.{node.attr}":
+        return False
+    found = file.method(node)
+    call = next(file.above(node), None)
+    if found is None or not is_module(file, found[0]) or (isinstance(call, ast.Call) and call.func is node):
+        return False
+    return not any(_has_own(cls, node.attr) for cls in family(file, found[0]))
+
+
+def _has_own(cls: ast.ClassDef, name: str) -> bool:
+    """Whether a class has an attribute of its own of this name, which is no plain method."""
+    for part in ast.walk(cls):
+        if isinstance(part, ast.Attribute) and isinstance(part.ctx, ast.Store) and dotted(part) == f"self.{name}":
+            return True
+        if isinstance(part, Function) and part.name == name and part.decorator_list:
+            return True
+    return any(
+        isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store)
+        for member in cls.body
+        for node in ast.walk(member)
+        if not isinstance(member, Function)
+    )
+
+
 def guarded(file: SourceFile, node: ast.AST) -> bool:
-    """Whether the node may run in one mode only: in a branch on the mode, or after one that may leave the function."""
+    """Whether the node may run in one mode only: in a branch on the mode, or after one that may leave the function.
+
+    A function whose name says that it trains runs in training only.
+    """
     for above in file.above(node):
-        if isinstance(above, ast.If | ast.IfExp | ast.While) and asks(above.test):
+        if any(asks(file, test) for test in _tests(above)):
             return True
-        if isinstance(above, ast.BoolOp) and any(asks(value) for value in above.values):
-            return True
-        if isinstance(above, Function) and any(True for _ in _leaving_before(above, node)):
+        if isinstance(above, Function) and (
+            _TRAINS_BY_NAME.search(above.name) or any(True for _ in _leaving_before(file, above, node))
+        ):
             return True
     return False
+
+
+def _tests(node: ast.AST) -> list[ast.expr]:
+    """The expressions that decide whether what a node contains is run."""
+    match node:
+        case ast.If(test=test) | ast.IfExp(test=test) | ast.While(test=test) | ast.Match(subject=test):
+            return [test]
+        case ast.BoolOp(values=parts):
+            return parts
+        case ast.ListComp() | ast.SetComp() | ast.GeneratorExp() | ast.DictComp():
+            return [test for generator in node.generators for test in generator.ifs]
+    return []
 
 
 def in_training(file: SourceFile, node: ast.AST) -> bool:
     """Whether the node runs in training: it is in no branch on the mode, or in branches for training only."""
     below, around = node, set(file.above(node))
     for above in file.above(node):
-        if isinstance(above, ast.If | ast.IfExp | ast.While) and asks(above.test):
+        if isinstance(above, ast.If | ast.IfExp | ast.While) and asks(file, above.test):
             body = above.body if isinstance(above.body, list) else [above.body]
-            if below is above.test or not _means_training(above.test, below in body):
+            if below is above.test or not _means_training(file, above.test, below in body):
                 return False
-        if isinstance(above, ast.BoolOp) and any(asks(value) for value in above.values):
+        if isinstance(above, ast.BoolOp) and any(asks(file, value) for value in above.values):
             return False
         if isinstance(above, Function):
             leaving = [
-                branch for branch in _leaving_before(above, node) if branch not in around or not asks(branch.test)
+                branch
+                for branch in _leaving_before(file, above, node)
+                if branch not in around or not asks(file, branch.test)
             ]
-            if any(branch.orelse or not _means_training(branch.test, False) for branch in leaving):
+            if any(not _leaves_training(file, branch) for branch in leaving):
                 return False
         below = above
     return True
 
 
-def _means_training(test: ast.expr, holds: bool) -> bool:
+def _leaves_training(file: SourceFile, branch: ast.If | ast.Assert) -> bool:
+    """Whether what comes after a branch that may leave, or after an `assert`, is known to run in training."""
+    if isinstance(branch, ast.Assert):
+        return _means_training(file, branch.test, True)
+    return not branch.orelse and _means_training(file, branch.test, False)
+
+
+def _means_training(file: SourceFile, test: ast.expr, holds: bool) -> bool:
     """Whether a test on the mode is known to mean training, if its result is `holds`."""
     if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
-        return _means_training(test.operand, not holds)
+        return _means_training(file, test.operand, not holds)
     if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And) == holds:
-        return all(_means_training(value, holds) for value in test.values if asks(value))
+        return all(_means_training(file, value, holds) for value in test.values if asks(file, value))
     name = (dotted(test) or "").rpartition(".")[2].lower()
     return bool((_TRAINS if holds else _EVALUATES).fullmatch(name))
 
 
-def _leaving_before(function: Function, node: ast.AST) -> Iterator[ast.If]:
-    """The `if`s on the mode before a node that contain a `return`, `raise` or `continue`."""
+def _leaving_before(file: SourceFile, function: Function, node: ast.AST) -> Iterator[ast.If | ast.Assert]:
+    """The `if`s on the mode before a node that contain a `return`, `raise` or `continue`, and the `assert`s on it."""
     line = node.lineno  # type: ignore[attr-defined]
     for branch in ast.walk(function):
         if (
-            isinstance(branch, ast.If)
+            isinstance(branch, ast.If | ast.Assert)
             and branch.lineno < line
-            and _asks_or_holds(function, branch.test)
-            and any(isinstance(leaf, ast.Return | ast.Raise | ast.Continue) for leaf in ast.walk(branch))
+            and _asks_or_holds(file, function, branch.test)
+            and (isinstance(branch, ast.Assert) or any(isinstance(leaf, _LEAVES) for leaf in ast.walk(branch)))
         ):
             yield branch
 
 
-def _asks_or_holds(function: Function, test: ast.expr) -> bool:
+def _asks_or_holds(file: SourceFile, function: Function, test: ast.expr) -> bool:
     """Whether a test contains a name for the mode, or a local name that was computed from one."""
-    if asks(test):
+    if asks(file, test):
         return True
     names = {name.id for name in ast.walk(test) if isinstance(name, ast.Name)}
-    return any(asks(value) for name in names for value in values(function, name) if value is not None)
+    return any(asks(file, value) for name in names for value in values(function, name) if value is not None)
 
 
 def values(function: Function, name: str) -> Iterator[ast.expr | None]:
@@ -119,7 +191,7 @@ def depends(file: SourceFile, node: ast.expr, seen: frozenset[str] = frozenset()
     """
     if isinstance(node, ast.Constant):
         return CONSTANT
-    if asks(node):
+    if asks(file, node):
         return MODE
     if isinstance(node, ast.Name):
         return _name(file, node, seen)

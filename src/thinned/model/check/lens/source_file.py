@@ -24,7 +24,13 @@ _PRIVATE = [
     (re.compile(r"^timm\.(models\.)?layers\.(drop\.)?"), "timm.layers."),
     (re.compile(r"^torchvision\.ops\.(stochastic_depth|drop_block)\.(?=\w)"), "torchvision.ops."),
     (re.compile(r"^flash_attn\.flash_attn_interface\."), "flash_attn."),
+    (re.compile(r"^xformers\.ops\.fmha\."), "xformers.ops."),
 ]
+# Packages of the world of torch.
+_WORLD = re.compile(
+    r"(torch\w*|thinned|timm|transformers|lightning\w*|pytorch_\w+|flash_attn|xformers|peft|diffusers|fastai|accelerate"
+    r"|monai|skorch|ignite|mm(cv|engine|det|seg|pretrain)|detectron2|sentence_transformers|keras|functorch)(\.|$)"
+)
 _NOQA = re.compile(r"#\s*noqa(?P<some>\s*:\s*(?P<codes>[A-Z]+\d+(?:[,\s]+[A-Z]+\d+)*))?", re.IGNORECASE)
 
 
@@ -54,6 +60,7 @@ class SourceFile:
                 self._parents[child] = node
                 todo.append(child)
         self._bound: dict[ast.AST, set[str]] = {}
+        self._local: dict[ast.AST, dict[str, str]] = {}
 
     # Positions
 
@@ -154,21 +161,39 @@ class SourceFile:
         if name is None:
             return None
         first, dot, rest = name.partition(".")
-        if any(first in self.bound(scope) for scope in self.above(node) if isinstance(scope, Scope)):
-            return None
-        name = self.aliases.get(first, first) + dot + rest
+        whole = self.aliases.get(first, first)
+        for scope in self.above(node):
+            if isinstance(scope, Scope):
+                if first in self.bound(scope):
+                    return None
+                if first in self._local[scope]:
+                    whole = self._local[scope][first]
+                    break
+        name = whole + dot + rest
         for pattern, public in _PRIVATE:
             name = pattern.sub(public, name, count=1)
         return name
 
     def bound(self, scope: Scope) -> set[str]:
-        """The arguments and local variables of a function, without the names that it imports."""
+        """The arguments and local variables of a function, without its names for what is imported: `f = F.dropout`."""
         if scope not in self._bound:
             names = {argument.arg for argument in arguments(scope)}
+            stored: list[str] = []
+            local: dict[str, str] = {}
             for node in ast.walk(scope):
                 if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                    names.add(node.id)
-            self._bound[scope] = names
+                    stored.append(node.id)
+                elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Attribute):
+                    first, _, rest = (dotted(node.value) or "").partition(".")
+                    if first in self.aliases:
+                        local |= {
+                            target.id: f"{self.aliases[first]}.{rest}"
+                            for target in node.targets
+                            if isinstance(target, ast.Name)
+                        }
+            local = {name: whole for name, whole in local.items() if stored.count(name) == 1 and name not in names}
+            self._local[scope] = local
+            self._bound[scope] = names.union(stored) - local.keys()
         return self._bound[scope]
 
     @cached_property
@@ -181,6 +206,18 @@ class SourceFile:
     def classes(self) -> dict[str, ast.ClassDef]:
         """The classes of this file, by name."""
         return {node.name: node for node in self.nodes(ast.ClassDef)}
+
+    @cached_property
+    def uses_torch(self) -> bool:
+        """Whether the file concerns torch: it imports torch or a package around it, or has a class with a `forward`."""
+        return any(map(_WORLD.match, self.aliases.values())) or any(
+            isinstance(next(self.above(node)), ast.ClassDef) for node in self.functions if node.name == "forward"
+        )
+
+    @cached_property
+    def functions(self) -> list[Function]:
+        """Every function and method of this file."""
+        return [*self.nodes(ast.FunctionDef), *self.nodes(ast.AsyncFunctionDef)]
 
     # Comments
 

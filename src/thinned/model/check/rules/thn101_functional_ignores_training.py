@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 from ..finding import Edit, Finding, Fix
 from ..lens.calls import FUNCTIONS, given, is_open, literal, number
 from ..lens.classes import can_ask_mode, module_method
-from ..lens.mode import MODE, depends, guarded
-from ..lens.source_file import Function, SourceFile, arguments
+from ..lens.mode import MODE, depends
+from ..lens.mode_methods import ask_training, mode_methods
+from ..lens.noisy_calls import noisy_calls
+from ..lens.reached import one_mode
+from ..lens.source_file import Function, SourceFile, arguments, dotted
 from ..rule import Rule
 
 if TYPE_CHECKING:
@@ -20,21 +23,24 @@ _KINDS = {name.rpartition(".")[2].rstrip("_") for name in FUNCTIONS}
 
 
 def source(file: SourceFile) -> Iterator[Finding]:
-    for call, name in file.calls:
-        entry = FUNCTIONS.get(name)
-        found = module_method(file, call) if entry is not None else None
-        if entry is None or entry.training is None or found is None or is_open(call):
+    for call, name, entry, whole in noisy_calls(file, FUNCTIONS):
+        found = module_method(file, call)
+        if entry.training is None or found is None or is_open(whole):
             continue
-        p = given(call, entry.p)
-        if number(p) == 0 or (p is not None and depends(file, p) == MODE) or guarded(file, call):
+        p = given(whole, entry.p)
+        if number(p) == 0 or (p is not None and depends(file, p) == MODE) or one_mode(file, call):
             continue
-        if isinstance(p, ast.Name) and _is_argument(file, p):
+        if isinstance(p, ast.Name) and _is_argument(file, call, p):
             continue  # the caller of the method may pass 0 in evaluation
-        told = given(call, entry.training)
+        told = given(whole, entry.training)
         short = name.rpartition(".")[2]
-        if told is None and entry.training.default is True:
+        method = mode_methods(file, call)
+        if method and (told is None or told in method):
+            message = f"`{short}` drops in evaluation too: `{dotted(method[0])}` is a method, and so always true"
+            yield RULE.on(file, call, message, ask_training(file, found[0], method))
+        elif told is None and entry.training.default is True:
             fix = None
-            if can_ask_mode(file, found[0], call):
+            if (call.args or call.keywords) and can_ask_mode(file, found[0], call):
                 fix = Fix("Add `training=self.training`", (_append(file, call, "training=self.training"),))
             yield RULE.on(file, call, f"`{short}` drops in evaluation too: it is not told `training`", fix)
         elif told is None and entry.training.default is False:
@@ -43,9 +49,9 @@ def source(file: SourceFile) -> Iterator[Finding]:
             yield RULE.on(file, call, f"`{short}` drops in evaluation too: its `training` is always True")
 
 
-def _is_argument(file: SourceFile, name: ast.Name) -> bool:
-    """Whether a name is an argument of a function around it."""
-    functions = (above for above in file.above(name) if isinstance(above, Function))
+def _is_argument(file: SourceFile, call: ast.Call, name: ast.Name) -> bool:
+    """Whether a name is an argument of a function around a call."""
+    functions = (above for above in file.above(call) if isinstance(above, Function))
     return any(name.id == declared.arg for function in functions for declared in arguments(function))
 
 
@@ -81,8 +87,10 @@ RULE = Rule(
     summary="A functional dropout does not follow `train()` and `eval()`.",
     what="""\
 Looks for calls of `torch.nn.functional.dropout` and its kin, and of `torch.dropout`, in a module's methods that leave
-`training` out or always say True. A call in a branch on the mode, and code that says by its name that it samples
-(`mc_forward`, `MCDropout`), are left alone, as is a p that is the method's own argument. In a live model: every
+`training` out or always say True, also by another name (`self.drop = F.dropout`) and by `functools.partial`. A branch
+on `self.train` is one on a method, which is always true. A call in a branch on the mode, in a method or a module that
+is only called in such branches, in a method for training (`training_step`), and code that says by its name that it
+samples (`mc_forward`, `MCDropout`), are left alone, as is a p that is the method's own argument. In a live model: every
 functional dropout that drops in both modes.""",
     why="""\
 A function knows nothing of `model.eval()`. The default of `F.dropout` is `training=True`, so predictions stay random

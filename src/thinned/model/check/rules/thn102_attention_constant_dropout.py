@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ..finding import Finding, Fix
 from ..lens.calls import ATTENTION, given, number
 from ..lens.classes import can_ask_mode, module_method
-from ..lens.mode import CONSTANT, depends, guarded
-from ..lens.source_file import SourceFile
+from ..lens.mode import CONSTANT, depends
+from ..lens.mode_methods import ask_training, mode_methods
+from ..lens.noisy_calls import noisy_calls
+from ..lens.reached import one_mode
+from ..lens.source_file import SourceFile, dotted
 from ..rule import Rule
 
 if TYPE_CHECKING:
@@ -17,20 +21,22 @@ if TYPE_CHECKING:
 
 
 def source(file: SourceFile) -> Iterator[Finding]:
-    for call, name in file.calls:
-        entry = ATTENTION.get(name)
-        found = module_method(file, call) if entry is not None else None
-        if entry is None or found is None:
+    for call, name, entry, whole in noisy_calls(file, ATTENTION):
+        found = module_method(file, call)
+        p = given(whole, entry.p)
+        if found is None or p is None or number(p) == 0 or depends(file, p) != CONSTANT or one_mode(file, call):
             continue
-        p = given(call, entry.p)
-        if p is None or number(p) == 0 or depends(file, p) != CONSTANT or guarded(file, call):
+        at = p if whole is call else call
+        short, said, text = name.rpartition(".")[2], entry.p.names[0], file.segment(p)
+        method = mode_methods(file, call)
+        if method:
+            message = f"`{short}` drops in evaluation too: `{dotted(method[0])}` is a method, and so always true"
+            yield RULE.on(file, at, message, ask_training(file, found[0], method))
             continue
-        text = file.segment(p)
         fix = None
-        if can_ask_mode(file, found[0], call):
-            fix = Fix("Make `dropout_p` 0 in evaluation", (file.replace(p, f"{text} if self.training else 0.0"),))
-        short = name.rpartition(".")[2]
-        yield RULE.on(file, p, f"`{short}` drops in evaluation too: `dropout_p` is `{text}` in both modes", fix)
+        if whole is call and not isinstance(p, ast.IfExp | ast.Lambda) and can_ask_mode(file, found[0], call):
+            fix = Fix(f"Make `{said}` 0 in evaluation", (file.replace(p, f"{text} if self.training else 0.0"),))
+        yield RULE.on(file, at, f"`{short}` drops in evaluation too: `{said}` is `{text}` in both modes", fix)
 
 
 def live(examination: Examination) -> Iterator[Finding]:
@@ -44,9 +50,10 @@ RULE = Rule(
     name="attention-constant-dropout",
     summary="Attention gets the same `dropout_p` in training and in evaluation.",
     what="""\
-Looks for `scaled_dot_product_attention` and `flash_attn_func` (and its kin) in a module's methods whose `dropout_p`
-is the same in both modes: a number, or an attribute that only `__init__` sets. Local names are followed. A value that
-can't be traced, such as the method's own argument, is left alone. In a live model: every attention that drops in both
+Looks for `scaled_dot_product_attention`, `flash_attn_func` (and its kin) and xformers' `memory_efficient_attention` in
+a module's methods whose `dropout_p` (xformers: `p`) is the same in both modes: a number, or an attribute that only
+`__init__` sets. Local names are followed. A value that can't be traced, such as the method's own argument, is left
+alone. In a live model: every attention that drops in both
 modes.""",
     why="""\
 These functions have no `training`: they drop whenever `dropout_p > 0`. `eval()` does not reach them, so predictions

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from ..finding import Finding
 from ..lens.calls import MODULES, given, number
 from ..lens.classes import is_forward, module_method
-from ..lens.mode import asks, guarded
+from ..lens.mode import asks
+from ..lens.reached import one_mode
 from ..lens.source_file import Function, SourceFile
 from ..rule import Rule
 
@@ -26,7 +27,7 @@ def source(file: SourceFile) -> Iterator[Finding]:
         if found is None or not is_forward(found[1]):
             continue
         p = given(call, entry.p)
-        if number(p) == 0 or (p is not None and asks(p)) or guarded(file, call) or _told(found[1]):
+        if number(p) == 0 or (p is not None and asks(file, p)) or one_mode(file, call) or _told(found[1]):
             continue
         short = name.rpartition(".")[2]
         yield RULE.on(file, call, f"`{short}` is built in `{found[1].name}`: it drops in evaluation too")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..finding import Finding
-from ..lens.built import EXPORTS, built
+from ..lens.built import built
 from ..lens.calls import argument, literal
 from ..lens.source_file import SourceFile
 from ..rule import Rule
@@ -17,10 +17,10 @@ def source(file: SourceFile) -> Iterator[Finding]:
         if mode is not None and (file.resolve(mode) or "").endswith("TrainingMode.TRAINING"):
             yield RULE.on(file, call, "`torch.onnx.export` is told to keep dropout in training mode")
     for model in built(file):
-        for call in model.given:
+        for call in model.exports:
             name = file.resolve(call.func) or ""
             # torch's older exporter (dynamo=False) puts the model in evaluation mode itself.
-            if name in EXPORTS and not literal(argument(call, None, ("dynamo",)), False):
+            if not literal(argument(call, None, ("dynamo",)), False):
                 message = f"`{name}` gets `{model.name}` in training mode: nothing calls `{model.name}.eval()`"
                 yield RULE.on(file, call, message)
 

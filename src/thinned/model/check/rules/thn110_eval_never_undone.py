@@ -1,0 +1,157 @@
+"""THN110: a model that is put in evaluation mode in its training loop, and never back."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from ..finding import Finding
+from ..lens.source_file import Function, SourceFile, arguments, dotted
+from ..lens.training_loops import Loop, LoopPart, called, is_off, may_undo, parts, runs, trains, visible
+from ..rule import Rule
+
+
+def source(file: SourceFile) -> Iterator[Finding]:
+    for call in file.nodes(ast.Call):
+        model = _evaluated(call)
+        if model is None:
+            continue
+        loop = _never_undone(file, call, model, frozenset())
+        if loop is not None:
+            yield RULE.on(
+                file,
+                call,
+                f"`{file.segment(call)}` is never undone in the loop of line {file.position(loop)[0]}, which goes on "
+                f"training without dropout: call `{model}.train()` afterwards",
+            )
+
+
+def _evaluated(call: ast.Call) -> str | None:
+    """The name of the model that a call puts in evaluation mode; None for any other call."""
+    if not isinstance(call.func, ast.Attribute):
+        return None
+    return dotted(call.func.value) if is_off(call) or (call.func.attr == "eval" and not call.args) else None
+
+
+def _never_undone(file: SourceFile, site: ast.Call, model: str, seen: frozenset[ast.AST]) -> Loop | None:
+    """The loop that trains the model after a line that puts it in evaluation mode.
+
+    It is a loop around the line, or one that calls the function of the line.
+    """
+    below: ast.AST = site
+    for above in file.above(site):
+        if isinstance(above, ast.For | ast.AsyncFor | ast.While) and below in above.body:
+            loop = parts(file, above, model)
+            if trains(file, loop):
+                meant = below is _statement(file, site) and _comes_first(file, loop, below)
+                return None if meant or may_undo(file, loop) else above
+        if _leaves(above, below):
+            return None
+        if isinstance(above, Function):
+            return None if above in seen else _by_callers(file, above, model, seen | {above})
+        below = above
+    return None
+
+
+def _by_callers(file: SourceFile, function: Function, model: str, seen: frozenset[ast.AST]) -> Loop | None:
+    """The loop that calls a function which leaves the model in evaluation mode, and trains on."""
+    if function.decorator_list and not all(_is_quiet(file, mark) for mark in function.decorator_list):
+        return None
+    if may_undo(file, parts(file, function, model)) or any(
+        isinstance(node, ast.Yield | ast.YieldFrom) for node in ast.walk(function)
+    ):
+        return None
+    declared = [argument.arg for argument in arguments(function)]
+    own = declared[1:] if declared[:1] == ["self"] else declared
+    for call in file.nodes(ast.Call):
+        if called(file, call) is not function:
+            continue
+        outside: str | None = model if visible(function, model) else None
+        if model in own:
+            given = dict(zip(own, call.args, strict=False)) | {
+                word.arg: word.value for word in call.keywords if word.arg is not None
+            }
+            outside = dotted(given[model]) if model in given else None
+        loop = None if outside is None else _never_undone(file, call, outside, seen)
+        if loop is not None:
+            return loop
+    return None
+
+
+def _is_quiet(file: SourceFile, mark: ast.expr) -> bool:
+    name = file.resolve(mark.func if isinstance(mark, ast.Call) else mark) or ""
+    return name.startswith("torch.") or name in ("staticmethod",)
+
+
+def _statement(file: SourceFile, node: ast.AST) -> ast.AST | None:
+    return next((above for above in file.above(node) if isinstance(above, ast.stmt)), None)
+
+
+def _comes_first(file: SourceFile, loop: list[LoopPart], statement: ast.AST) -> bool:
+    """Whether a statement comes before all training of the loop: then training in evaluation mode is meant."""
+    own = list(runs(file, loop[:1]))
+    return bool(own) and all(file.position(call) > file.position(statement) for call in own)
+
+
+def _leaves(above: ast.AST, below: ast.AST) -> bool:
+    """Whether the block of a statement leaves the loop or the function after it."""
+    for name in ("body", "orelse", "finalbody"):
+        block = getattr(above, name, None)
+        if isinstance(block, list) and below in block:
+            later = block[block.index(below) + 1 :]
+            if any(isinstance(node, ast.Break | ast.Raise) for node in later):
+                return True
+            return isinstance(above, ast.If | ast.With) and any(isinstance(node, ast.Return) for node in later)
+    return False
+
+
+RULE = Rule(
+    code="THN110",
+    name="eval-never-undone",
+    summary="A training loop puts its model in evaluation mode, and goes on training.",
+    what="""\
+Looks for `model.eval()` or `model.train(False)` in a loop that trains the model (calls it with gradients, `backward`,
+`step`), also by a function or method of this file that the loop calls, where nothing in the loop sets the mode back. A
+loop that calls `train()` on anything, makes the model anew, gives it to code of other files, or leaves after the
+evaluation is left alone; so is `eval()` as the first line of the loop, which says that training without dropout is
+meant.""",
+    why="""\
+The first epoch trains with dropout, all others without: `train()` before the loop does not last. Batch normalisation
+stops learning its statistics. The loss even falls, so one concludes that training works, and that dropout does not
+matter.""",
+    bad="""\
+import torch
+import torch.nn.functional as F
+
+
+def fit(model, optimizer, batches, held_out):
+    model.train()
+    for epoch in range(10):
+        for x, y in batches:
+            optimizer.zero_grad()
+            F.cross_entropy(model(x), y).backward()
+            optimizer.step()
+        model.eval()
+        with torch.no_grad():
+            print(epoch, sum(F.cross_entropy(model(x), y) for x, y in held_out))
+""",
+    good="""\
+import torch
+import torch.nn.functional as F
+
+
+def fit(model, optimizer, batches, held_out):
+    for epoch in range(10):
+        model.train()
+        for x, y in batches:
+            optimizer.zero_grad()
+            F.cross_entropy(model(x), y).backward()
+            optimizer.step()
+        model.eval()
+        with torch.no_grad():
+            print(epoch, sum(F.cross_entropy(model(x), y) for x, y in held_out))
+""",
+    instead="`model.train()` at the beginning of each epoch, and after each evaluation inside of one.",
+    reference="Reports in many projects: issues mmd 14, mcan-vqa 26, vsepp 4.",
+    source=source,
+)
