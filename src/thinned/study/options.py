@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from .data.overrule import TextForm, WantedColumn
 from .error import StudyError
 
 METRIC_NAMES = {
@@ -39,6 +40,8 @@ class StudyOptions:
     jobs: int = 1
     budget: float | None = None
     storage: str | None = None
+    form: TextForm = TextForm()
+    columns: tuple[WantedColumn, ...] = ()
 
     def __post_init__(self) -> None:
         _require("--seed", self.seed, 0 <= self.seed < 2**63, "a whole number, 0 or more")
@@ -68,6 +71,8 @@ class StudyOptions:
         ways = [
             way for way, given in (("--groups", self.groups), ("--time", self.time), ("--test", self.test)) if given
         ]
+        names = [item.name for item in self.columns]
+        _require("--column", ", ".join(map(str, self.columns)), len(set(names)) == len(names), "said once a column")
         _require("--groups, --time and --test", " with ".join(ways), len(ways) < 2, "given one at a time")
 
 
