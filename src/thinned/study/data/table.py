@@ -82,7 +82,7 @@ def table(
             "class each, or write what is to be predicted as a number."
         )
     own = int(known.sum())
-    notes = list(file.notes)
+    notes = [*_how(file, decimal), *file.notes]
     if own < len(frame):
         notes.append(f"{len(frame) - own} of {len(frame)} rows have no {target} and were left out.")
     if frame.shape[1] == 1:
@@ -99,7 +99,7 @@ def table(
         other = read_table(test, form)
         more, answers = _test_rows(file, other, used, answered)
         features, answer = pd.concat([features, more]), pd.concat([answer, answers])
-        notes += [f"{test.name}: {note}" for note in other.notes]
+        notes += [f"{test.name}: {note}" for note in (*(() if other.usual else _how(other, decimal)), *other.notes)]
     features, answer = features.reset_index(drop=True), answer.reset_index(drop=True)
     if answer.nunique() == 1:
         raise StudyError(
@@ -127,6 +127,11 @@ def table(
     names, codes = np.unique(_labels(answered, answer), return_inverse=True)
     _check_classes(path, test, target, names, np.bincount(codes[:own], minlength=len(names)))
     return Dataset(task="classification", y=codes.astype(np.int64), classes=tuple(names.tolist()), **common)
+
+
+def _how(file: TableFile, decimal: str | None) -> list[str]:
+    """How a text file was read, a sentence."""
+    return [f"{file.said}; the decimal sign is {decimal or '.'!r}."] if file.said else []
 
 
 def _target(file: TableFile, target: str | None) -> str:

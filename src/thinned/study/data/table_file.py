@@ -23,14 +23,22 @@ _INDEX = re.compile(r"|Unnamed: 0|__index_level_0__")  # what pandas, and spread
 
 @dataclass(frozen=True)
 class TableFile:
-    """A file's rows as it has them: text as text. `lines` has the line of each row, for text files."""
+    """A file's rows as it has them: text as text.
+
+    For text files, `lines` has the line of each row, and `said` how the file was read.
+    """
 
     path: Path
     frame: pd.DataFrame
     form: TextForm
     lines: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
-    index: str | None = None  # a first column that numbers the rows, which was left out
+    said: str = ""
+
+    @property
+    def usual(self) -> bool:
+        """Whether nothing was found that a reader must hear of: UTF-8, and a comma between fields."""
+        return self.form.sep in (None, ",") and self.form.encoding in (None, "utf-8", "utf-8-sig")
 
     def place(self, row: int) -> str:
         """Where row number `row`, from 0, stands."""
@@ -70,17 +78,17 @@ def _from_text(path: Path, form: TextForm) -> TableFile:
     frame = pd.DataFrame(
         {name: pd.Series(values, dtype=object) for name, values in zip(text.names, columns, strict=True)}
     )
-    first, notes, index = text.names[0], list(text.notes), None
+    first, notes = text.names[0], []
     if _INDEX.fullmatch(first):
         if len(text.names) > 1 and _numbers_rows(columns[0]):
-            frame, index = frame.drop(columns=first), first or "the first column, which has no name,"
-            notes.append(f"{index} numbers the rows and was left out.")
+            frame = frame.drop(columns=first)
+            notes.append(f"{first or 'The first column, which has no name,'} numbers the rows and was left out.")
         elif not first:
             raise StudyError(
                 f"{path}: line 1: every column must have a name. Field 1 of {len(text.names)} has none, and does not number "
                 "the rows. Name it."
             )
-    return TableFile(path, frame, text.form, text.lines, tuple(notes), index)
+    return TableFile(path, frame, text.form, text.lines, tuple(notes), text.said)
 
 
 def _numbers_rows(values: tuple[str, ...]) -> bool:

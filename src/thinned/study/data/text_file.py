@@ -32,13 +32,16 @@ _SAID_SEP = re.compile(r'"?sep=(.)"?\r?\n')  # a line for spreadsheets, before t
 
 @dataclass(frozen=True)
 class TextRows:
-    """Names and rows as they stand, each row with the line that it begins in; `form` is what was found or given."""
+    """Names and rows as they stand, each row with the line that it begins in.
+
+    `form` is what was found or given, and `said` tells it.
+    """
 
     names: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     lines: tuple[int, ...]
     form: TextForm
-    notes: tuple[str, ...]
+    said: str
 
 
 def read_text(path: Path, asked: TextForm) -> TextRows:
@@ -63,8 +66,8 @@ def read_text(path: Path, asked: TextForm) -> TextRows:
         raise StudyError(f"{path}: could not be read: it is empty. Its first line must name the columns.")
     _check_names(path, names, lines[0])
     _check_widths(path, names, rows, lines, sep)
-    notes = () if encoding in ("utf-8", "utf-8-sig") and sep == "," and asked == TextForm() else (_told(sep, encoding, guess),)
-    return TextRows(names, tuple(rows), tuple(lines[1:]), replace(asked, sep=sep, encoding=encoding), notes)
+    form = replace(asked, sep=sep, encoding=encoding)
+    return TextRows(names, tuple(rows), tuple(lines[1:]), form, _told(sep, encoding, guess))
 
 
 def _decoded(path: Path, content: bytes, asked: str | None) -> tuple[str, str, str]:
@@ -202,4 +205,4 @@ def _told(sep: str, encoding: str, guess: str) -> str:
     said = f"Read as {encoding} with {_NAMES.get(sep, repr(sep))} between fields"
     if guess:
         said += f"; the encoding is a guess (is {guess!r} right?), and --encoding says it"
-    return said + "."
+    return said

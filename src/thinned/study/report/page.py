@@ -15,7 +15,7 @@ from thinned.study.report.units import Units, unbroken
 
 FIRST = 3  # sentences that stand before the key figures; the rest follow them
 
-WEIGHTS, CONFIG = "best.safetensors", "config.toml"
+WEIGHTS, CONFIG = "networks.safetensors", "config.toml"
 
 
 def page(records: Records, figures: Sequence[Picture | Missing], folder: Path) -> str:
