@@ -175,12 +175,11 @@ class Learner:
             self._possible(cells, wanted, cells[wrong].tolist(), "date")
             return _date(name, given, given.read(cells).values, f"{missing}, as asked")
         compacted = compact(said)
-        dates = find_dates(said, self.day_first)
-        if compacted is None and dates is None:
-            self._possible(cells, wanted, list(said) or [""], "date")
+        dates = find_dates(said, self.day_first, most=0.0)
         if compacted is not None:
             return _date(name, compacted, compacted.read(cells).values, f"{missing}, as asked")
-        assert dates is not None
+        if dates is None:
+            raise StudyError(f"`--column {wanted}` can't be done: {EMPTY}. Pass {name}=ignore.")
         self._possible(cells, wanted, dates.strays, "date")
         self._one_order(cells, dates.form, dates.other)
         return _date(name, dates.form, dates.form.read(cells).values, f"{missing}, as asked")

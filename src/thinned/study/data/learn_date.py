@@ -41,11 +41,12 @@ class FoundDates:
     other: tuple[DateForm, str] | None = None
 
 
-def find_dates(texts: Mapping[str, int], day_first: bool | None = None) -> FoundDates | None:
+def find_dates(texts: Mapping[str, int], day_first: bool | None = None, most: float = MOST) -> FoundDates | None:
     """How to read `texts`, whose missing values are left out already; None where they are no dates.
 
     Arguments:
         day_first: which order to take where both read every value.
+        most: the least share of dates among the values.
     """
     some = list(islice(texts, _LOOKED_AT))
     counts = np.array([texts[text] for text in some])
@@ -53,9 +54,9 @@ def find_dates(texts: Mapping[str, int], day_first: bool | None = None) -> Found
     for name in FORMATS:
         form = DateForm(name)
         shaped = np.array([_shape(name).fullmatch(text) is not None for text in some], dtype=bool)
-        if not some or counts[shaped].sum() < MOST * counts.sum():
+        if not some or counts[shaped].sum() < most * counts.sum():
             continue
-        if counts[_wrong(form, some)].sum() <= (1 - MOST) * counts.sum():
+        if counts[_wrong(form, some)].sum() <= (1 - most) * counts.sum():
             strays = tuple(text for text, bad in zip(texts, _wrong(form, list(texts)), strict=True) if bad)
             found.append((sum(texts[text] for text in strays), form, strays))
             if not strays and name == ISO:

@@ -91,7 +91,12 @@ def table(
     if own < MIN_ROWS:
         raise StudyError(f"{path}: a study needs at least {MIN_ROWS} rows with a target. Got {own}.")
     used = [column for column in found if column.kind != "left out"]
-    features = pd.DataFrame({column.name: column.read(frame[column.name], file.place) for column in used})[known]
+    if not any(column.feature for column in used):
+        apart = "; ".join(f"{column.name}: {column.role or column.why}" for column in found)
+        raise StudyError(f"{path}: there must be a column to learn from besides the target {target!r}. {apart}.")
+    features = pd.DataFrame({
+        column.name: column.read(frame.loc[known, column.name], file.place) for column in used
+    })  # fmt: skip
     answer = values[known]
     for column in (answered, *used):
         _check_size(file, column, answer if column is answered else features[column.name])
