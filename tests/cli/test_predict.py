@@ -126,6 +126,9 @@ def test_one_network_without_dropout_says_that_it_can_t_differ(
     progress.features.head(3).to_csv(tmp_path / "new.csv", index=False)
     result = thinned("predict", alone, tmp_path / "new.csv", "--format", "csv", "-o", tmp_path / "found.csv")
     assert "one network without dropout can't differ from others" in result.stderr
+    assert "--p" not in result.stderr  # no advice that leads back here
+    dropped = table(thinned("predict", alone, tmp_path / "new.csv", "--p", 0.1, "--n", 5))
+    assert (dropped["spread"] > 0).all()
     found = pd.read_csv(tmp_path / "found.csv")
     assert found["spread"].tolist() == [0.0, 0.0, 0.0]
     assert (found["low95"] < found["prediction"]).all()

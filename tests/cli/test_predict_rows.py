@@ -109,7 +109,9 @@ def test_from_python_text_and_typed_columns_say_the_same(model: Path) -> None:
 
 def test_numbers_that_lost_their_zeros_are_no_level(model: Path) -> None:
     rows = table().drop(columns="kind").head(2).assign(zip=[1234, 99999])
-    with pytest.raises(StudyError, match=r"column 'zip' must hold text, .* In row 1 it has .*1234.*dtype=\{'zip': str\}"):
+    with pytest.raises(
+        StudyError, match=r"column 'zip' must hold text, .* In row 1 it has .*1234.*dtype=\{'zip': str\}"
+    ):
         load(model).predict(rows)
 
 

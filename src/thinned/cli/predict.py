@@ -42,7 +42,8 @@ class PredictFormat(StrEnum):
 def predict(
     model: Annotated[Path, typer.Argument(help="The folder of a finished study.", metavar="MODEL_DIR")],
     data: Annotated[
-        Path, typer.Argument(help="A .csv, .tsv, .parquet or .npz file, or a folder of IDX images: the rows to predict.")
+        Path,
+        typer.Argument(help="A .csv, .tsv, .parquet or .npz file, or a folder of IDX images: the rows to predict."),
     ],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The file to write. Without it: stdout.")] = None,
     n: Annotated[

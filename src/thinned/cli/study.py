@@ -58,7 +58,9 @@ class TaskName(StrEnum):
 def study(
     data: Annotated[
         Path | None,
-        typer.Argument(help="A .csv, .tsv, .parquet or .npz file, or a folder of IDX images. Without it: MNIST digits."),
+        typer.Argument(
+            help="A .csv, .tsv, .parquet or .npz file, or a folder of IDX images. Without it: MNIST digits."
+        ),
     ] = None,
     target: Annotated[str | None, typer.Option(help="The column to predict.")] = None,
     task: Annotated[TaskName | None, typer.Option(help="How to read the target, if it does not say.")] = None,
@@ -69,7 +71,9 @@ def study(
     test: Annotated[Path | None, typer.Option(help="A file whose rows are the test set.")] = None,
     column: Annotated[
         list[str] | None,
-        typer.Option("--column", metavar="NAME=KIND", help="What a column is: number, level, date or ignore. Repeatable."),
+        typer.Option(
+            "--column", metavar="NAME=KIND", help="What a column is: number, level, date or ignore. Repeatable."
+        ),
     ] = None,
     sep: Annotated[str | None, typer.Option("--sep", help=SEP)] = None,
     encoding: Annotated[str | None, typer.Option("--encoding", help=ENCODING)] = None,

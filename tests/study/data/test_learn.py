@@ -31,7 +31,9 @@ def written(path: Path, values: Values, **others: Values) -> Path:
 
 
 def read(path: Path, values: Values, *wanted: str, form: TextForm | None = None, **others: Values) -> Dataset:
-    return open_data(written(path, values, **others), "kind", form=form, wanted=[WantedColumn.of(text) for text in wanted])
+    return open_data(
+        written(path, values, **others), "kind", form=form, wanted=[WantedColumn.of(text) for text in wanted]
+    )
 
 
 def column(data: Dataset, name: str = "x") -> Column:
@@ -139,7 +141,10 @@ def test_dates_with_a_time_have_an_hour(tmp_path: Path, form: str) -> None:
 
 def test_days_and_months_that_could_be_either_are_asked_about(tmp_path: Path) -> None:
     either = repeat("01/02/2025", "03/04/2025", "11/12/2025")
-    with pytest.raises(StudyError, match=r"'01/02/2025' in row 1 \(line 2\) can be of two days, .* Pass --column x=date:%d/%m/%Y or x=date:%m/%d"):
+    with pytest.raises(
+        StudyError,
+        match=r"'01/02/2025' in row 1 \(line 2\) can be of two days, .* Pass --column x=date:%d/%m/%Y or x=date:%m/%d",
+    ):
         read(tmp_path / "data.csv", either)
     told = read(tmp_path / "data.csv", either, "x=date:%d/%m/%Y")
     assert told.features["x"][0] == pd.Timestamp("2025-02-01")
@@ -165,7 +170,10 @@ def test_a_decimal_sign_that_could_be_either_is_asked_about(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ([*map(str, range(59)), "4o"], r"holds numbers, but 1 of its values are none, the first in row 60: '4o' \(line 61\)"),
+        (
+            [*map(str, range(59)), "4o"],
+            r"holds numbers, but 1 of its values are none, the first in row 60: '4o' \(line 61\)",
+        ),
         ([*days("%d/%m/%Y")[:59], "31/31/2025"], r"holds dates, but 1 of its values are none, .* row 60: '31/31/2025'"),
         (repeat("12%", "0.5"), r"numbers in different units: '12%' in row 1 \(line 2\), '0.5' in row 2 \(line 3\)"),
         (repeat("$5", "€5"), "numbers in different units"),
@@ -240,7 +248,9 @@ def test_a_column_can_be_ignored_and_kept(tmp_path: Path) -> None:
     data = read(tmp_path / "data.csv", numbered(lambda i: f"n{i}"), "x=ignore")
     assert list(data.features.columns) == ["plain"]
     assert (column(data).kind, column(data).why) == ("left out", "as asked")
-    ids = read(tmp_path / "data.csv", repeat("a", "b"), "customer_id=number", customer_id=[i * 7 % 101 for i in range(ROWS)])
+    ids = read(
+        tmp_path / "data.csv", repeat("a", "b"), "customer_id=number", customer_id=[i * 7 % 101 for i in range(ROWS)]
+    )
     assert "customer_id" in ids.features.columns
     names = read(tmp_path / "data.csv", numbered(lambda i: f"n{i}"), "x=level")
     assert "x" in names.features.columns
@@ -319,5 +329,8 @@ def test_ids_constants_and_empty_columns_are_left_out_and_named(tmp_path: Path) 
     }
     assert "patient_id numbers the rows and was left out. --column patient_id=number keeps it." in data.notes
     assert "same has the same value in all 60 rows and was left out." in data.notes
-    with pytest.raises(StudyError, match=r"there must be a column to learn from besides the target 'kind'. x: no value in any row; plain: as asked"):
+    with pytest.raises(
+        StudyError,
+        match=r"there must be a column to learn from besides the target 'kind'. x: no value in any row; plain: as asked",
+    ):
         open_data(written(tmp_path / "data.csv", repeat(None)), "kind", wanted=[WantedColumn.of("plain=ignore")])

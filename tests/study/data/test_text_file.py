@@ -165,7 +165,9 @@ def test_a_row_or_a_name_too_much_is_refused_with_its_line(tmp_path: Path, text:
 @pytest.mark.parametrize("start", [0, 1, 4711])
 def test_an_index_without_a_name_is_left_out_and_named(tmp_path: Path, name: str, start: int) -> None:
     first, *others = records()
-    data = opened(tmp_path / "data.csv", "\n".join([f"{name},{first}", *(f"{start + 3 * i},{x}" for i, x in enumerate(others))]))
+    data = opened(
+        tmp_path / "data.csv", "\n".join([f"{name},{first}", *(f"{start + 3 * i},{x}" for i, x in enumerate(others))])
+    )
     as_meant(data)
     assert f"{name or 'The first column, which has no name,'} numbers the rows and was left out." in data.notes
 

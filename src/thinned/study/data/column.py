@@ -64,6 +64,8 @@ class Column:
         return replace(self, form=replace(self.form, decimal="," if decimal == "," else "."))
 
     def _next(self) -> str:
+        if isinstance(self.form, NumberForm) and self.form.unit:
+            return f"Write it with its {self.form.unit}, or leave it empty."
         if isinstance(self.form, NumberForm):
             other = "," if self.form.decimal == "." else "."
             return f"Mend it, leave it empty, or say how numbers are written, as --decimal {other}."

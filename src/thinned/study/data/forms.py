@@ -42,8 +42,9 @@ class NumberForm:
     def read(self, cells: pd.Series[Any]) -> Cells:
         if pd.api.types.is_datetime64_any_dtype(cells):
             return Cells(pd.Series(np.nan, index=cells.index, name=cells.name), cells.notna().to_numpy())
-        if not is_text(cells):
-            return Cells(cells.astype(np.float64), np.zeros(len(cells), dtype=bool))
+        if not is_text(cells):  # 0.12 and 12 can both be 12 %
+            wrong = cells.notna().to_numpy() if self.unit == "%" else np.zeros(len(cells), dtype=bool)
+            return Cells(cells.astype(np.float64), wrong)
         known: dict[str | None, float | None] = {text: self.value(text) for text in cells.unique()}
         found = [known[text] for text in cells]
         wrong = np.array([value is None for value in found], dtype=bool)
@@ -109,7 +110,9 @@ class DateForm:
         return found
 
     def __str__(self) -> str:
-        return "dates as 2026-01-31" if self.format == ISO else f"dates as {SHOWN.strftime(self.format)} ({self.format})"
+        return (
+            "dates as 2026-01-31" if self.format == ISO else f"dates as {SHOWN.strftime(self.format)} ({self.format})"
+        )
 
 
 SHOWN = pd.Timestamp(2026, 1, 31)

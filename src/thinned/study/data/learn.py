@@ -126,7 +126,9 @@ class Learner:
         """Numbers or dates: what reads the most. The rest is refused in words of the option."""
         name = str(cells.name)
         if not is_text(cells):
-            return Column(name, "date" if pd.api.types.is_datetime64_any_dtype(cells) else "number", NumberForm(), "", "time")
+            return Column(
+                name, "date" if pd.api.types.is_datetime64_any_dtype(cells) else "number", NumberForm(), "", "time"
+            )
         texts = _counted(text for text in cells if text is not None)
         numbers, dates = find_numbers(texts, self.decimal, self.fixed), find_dates(texts, self.day_first)
         dated = dates is not None and dates.share > numbers.share
@@ -154,7 +156,9 @@ class Learner:
             return Column(name, "level", form, why)
         if wanted.kind == "number":
             if pd.api.types.is_datetime64_any_dtype(cells):
-                raise StudyError(f"`--column {wanted}`: it holds dates. Pass {name}=date, {name}=level or {name}=ignore.")
+                raise StudyError(
+                    f"`--column {wanted}`: it holds dates. Pass {name}=date, {name}=level or {name}=ignore."
+                )
             if not is_text(cells):
                 return Column(name, "number", NumberForm(), "as asked")
             if said and all(text.lower() in TRUTH for text in said):

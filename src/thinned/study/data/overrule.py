@@ -31,7 +31,7 @@ class TextForm:
     def __post_init__(self) -> None:
         if self.sep is not None:
             sign = SEPARATORS.get(self.sep.lower(), self.sep)
-            if len(sign) != 1 or sign in "\"\r\n" or sign.isalnum():
+            if len(sign) != 1 or sign in '"\r\n' or sign.isalnum():
                 names = ", ".join(name for name in SEPARATORS if name.isalpha())
                 raise StudyError(f"`--sep` must be one sign, or one of {names}. Got {self.sep!r}.")
             object.__setattr__(self, "sep", sign)

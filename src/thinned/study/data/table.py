@@ -186,7 +186,9 @@ def _test_rows(
 
     Raises StudyError: a missing column, a value that is not as there, no target.
     """
-    absent = [str(name) for name in (*(column.name for column in used), answered.name) if name not in test.frame.columns]
+    absent = [
+        str(name) for name in (*(column.name for column in used), answered.name) if name not in test.frame.columns
+    ]
     if absent:
         raise StudyError(
             f"`--test`: {test.path} must have the columns of {file.path}. Missing: {', '.join(absent[:10])}. It has: "

@@ -99,7 +99,9 @@ def _numbers_rows(values: tuple[str, ...]) -> bool:
 def _no_text(path: Path, form: TextForm) -> None:
     given = [f"--{name}" for name in ("sep", "encoding") if getattr(form, name) is not None]
     if given and path.suffix in (".parquet", ".npz"):
-        raise StudyError(f"{path}: {' and '.join(given)}: for text files. This is none. Leave {' and '.join(given)} out.")
+        raise StudyError(
+            f"{path}: {' and '.join(given)}: for text files. This is none. Leave {' and '.join(given)} out."
+        )
 
 
 def _read(path: Path) -> pd.DataFrame:

@@ -175,9 +175,7 @@ def _check_names(path: Path, names: tuple[str, ...], line: int) -> None:
         )
 
 
-def _check_widths(
-    path: Path, names: tuple[str, ...], rows: list[tuple[str, ...]], lines: list[int], sep: str
-) -> None:
+def _check_widths(path: Path, names: tuple[str, ...], rows: list[tuple[str, ...]], lines: list[int], sep: str) -> None:
     odd = [number for number, row in enumerate(rows) if len(row) != len(names)]
     if not odd:
         return
