@@ -9,6 +9,7 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest

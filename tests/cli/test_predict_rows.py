@@ -115,6 +115,16 @@ def test_numbers_that_lost_their_zeros_are_no_level(model: Path) -> None:
         load(model).predict(rows)
 
 
+def test_numbers_that_networks_can_t_take_and_names_that_stand_twice_are_refused(model: Path) -> None:
+    rows = table().drop(columns="kind").head(2)
+    with pytest.raises(StudyError, match=r"values must be finite .* Column 'size' has inf in row 2"):
+        load(model).predict(rows.assign(size=[1.0, np.inf]))
+    with pytest.raises(StudyError, match=r"column names must differ. 'zip' is there twice"):
+        load(model).predict(pd.concat([rows, rows[["zip"]]], axis=1))
+    with pytest.raises(StudyError, match=r"'share' must hold numbers .* in %, as in training. In row 1 it has .*0.5"):
+        load(model).predict(rows.assign(share=[0.5, 0.25]))
+
+
 @pytest.mark.parametrize(
     ("column", "value", "said"),
     [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,7 +40,7 @@ class StudyOptions:
     jobs: int = 1
     budget: float | None = None
     storage: str | None = None
-    form: TextForm = TextForm()
+    form: TextForm = field(default_factory=TextForm)
     columns: tuple[WantedColumn, ...] = ()
 
     def __post_init__(self) -> None:
@@ -71,8 +71,8 @@ class StudyOptions:
         ways = [
             way for way, given in (("--groups", self.groups), ("--time", self.time), ("--test", self.test)) if given
         ]
-        names = [item.name for item in self.columns]
-        _require("--column", ", ".join(map(str, self.columns)), len(set(names)) == len(names), "said once a column")
+        once = len({item.name for item in self.columns}) == len(self.columns)
+        _require("--column", ", ".join(map(str, self.columns)), once, "said once a column")
         _require("--groups, --time and --test", " with ".join(ways), len(ways) < 2, "given one at a time")
 
 

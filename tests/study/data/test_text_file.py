@@ -97,6 +97,9 @@ def test_a_wrong_encoding_is_told_with_its_line(tmp_path: Path) -> None:
     content = "\n".join(records()).encode("cp1252")
     with pytest.raises(StudyError, match=r"line 2 is no utf-8, which was asked for. Pass the file's --encoding"):
         opened(tmp_path / "data.csv", content, TextForm(encoding="utf-8"))
+    damaged = "\n".join(records()).encode().replace(b"a\n", b"\xff\n", 1)
+    with pytest.raises(StudyError, match=r"line 2 is no UTF-8, and other lines are. Mend it, or pass the file's --enc"):
+        opened(tmp_path / "data.csv", damaged)
     with pytest.raises(StudyError, match=r"line 2 is no UTF-8, and line 3 is no cp1252. Pass the file's --encoding"):
         opened(tmp_path / "data.csv", b"x,kind\n\xe4,a\n\x81,b\n")
 
@@ -106,8 +109,8 @@ def test_separators_and_decimal_signs_can_be_given(tmp_path: Path) -> None:
     as_meant(opened(tmp_path / "data.csv", "\n".join(records("^")), TextForm(sep="^")))
     with pytest.raises(StudyError, match=r"It was read as one column: pass the sign between columns as --sep"):
         opened(tmp_path / "data.csv", "\n".join(records("^")))
-    with pytest.raises(StudyError, match=r"'--sep, --encoding|--encoding: for text files"):
-        (tmp_path / "data.parquet").touch()
+    (tmp_path / "data.parquet").touch()
+    with pytest.raises(StudyError, match=r"--encoding: for text files. This is none. Leave --encoding out"):
         open_data(tmp_path / "data.parquet", "kind", form=TextForm(encoding="utf-8"))
 
 
@@ -153,6 +156,8 @@ def changed(number: int, line: str) -> str:
         ("\n".join([records()[0], *(f"{i},{line}" for i, line in enumerate(records()[1:]))]),
          "Name the column that the header leaves out"),
         (changed(9, '1,"2.5,Ulm,a'), r"the row that begins in line 9 has quotes that do not fit"),
+        ("\n".join(["Report of May", "", *records()]),
+         r"line 3 has 4 fields, the header has 1 .*Take away what stands above the names of the columns"),
         ("", "it is empty. Its first line must name the columns"),
     ],
 )  # fmt: skip

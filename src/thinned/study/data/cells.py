@@ -51,10 +51,11 @@ def _typed(column: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def _objects(column: pd.Series[Any]) -> pd.Series[Any]:
+    if pd.api.types.infer_dtype(column, skipna=True) in ("string", "empty"):
+        texts = [value.strip() or None if isinstance(value, str) else None for value in column]
+        return pd.Series(texts, index=column.index, name=column.name, dtype=object)
     filled = column[column.notna()]
     types = {type(value) for value in filled}
-    if types and types <= {str}:
-        return _texts(column)
     for kind in types:
         if issubclass(kind, (list, dict, set, tuple, np.ndarray, complex, bytes)):
             raise StudyError(_nested(column, repr(next(value for value in filled if isinstance(value, kind)))))

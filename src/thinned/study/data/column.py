@@ -9,10 +9,11 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from .cells import as_cells
 from ..error import StudyError
+from .cells import as_cells
 from .forms import Cells, DateForm, Form, LevelForm, NumberForm
 
+LARGEST = 1e30  # networks compute in float32, and squares of values must fit in it
 Kind = Literal["number", "level", "text", "date", "left out"]
 Place = Callable[[int], str]  # a row's number, from 0, in words
 
@@ -85,8 +86,18 @@ def read_columns(columns: Sequence[Column], frame: pd.DataFrame, place: Place = 
         raise StudyError(
             f"`predict`: `X` must have the columns that the network was trained on. Missing: {', '.join(absent)}."
         )
+    twice = [column.name for column in features if (frame.columns == column.name).sum() > 1]
+    if twice:
+        raise StudyError(f"`predict`: column names must differ. {twice[0]!r} is there twice. Rename one.")
     numbered = frame.reset_index(drop=True)
     found = {column.name: column.read(numbered[column.name], place) for column in features}
+    for column in features:
+        if isinstance(column.form, NumberForm) and (large := found[column.name].abs() > LARGEST).any():
+            row = int(large.to_numpy().argmax())
+            raise StudyError(
+                f"`predict`: values must be finite and lie within {LARGEST:g} of 0. Column {column.name!r} has "
+                f"{found[column.name][row]:g} in {place(row)}. Mend it, or leave it empty."
+            )
     return pd.DataFrame(found, index=numbered.index)
 
 

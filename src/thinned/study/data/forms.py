@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .cell import TRUTH, number, says_nothing
+from .cell import PLAIN, TRUTH, number, says_nothing
 from .cells import is_text, plain
 
 ISO = "ISO"  # the format of 2026-01-31, with or without a time and a zone
@@ -45,15 +45,18 @@ class NumberForm:
         if not is_text(cells):  # 0.12 and 12 can both be 12 %
             wrong = cells.notna().to_numpy() if self.unit == "%" else np.zeros(len(cells), dtype=bool)
             return Cells(cells.astype(np.float64), wrong)
-        known: dict[str | None, float | None] = {text: self.value(text) for text in cells.unique()}
-        found = [known[text] for text in cells]
+        found = [self.value(text) for text in cells]
         wrong = np.array([value is None for value in found], dtype=bool)
         values = np.array([np.nan if value is None else value for value in found], dtype=np.float64)
         return Cells(pd.Series(values, index=cells.index, name=cells.name), wrong)
 
     def value(self, text: str | None) -> float | None:
         """A cell's number, nan where none is there, None where it is something else."""
-        if text is None or says_nothing(text):
+        if text is None:
+            return np.nan
+        if self.decimal == "." and not self.unit and PLAIN.fullmatch(text):
+            return float(text)
+        if says_nothing(text):
             return np.nan
         if self.truth and text.lower() in TRUTH:
             return TRUTH[text.lower()]

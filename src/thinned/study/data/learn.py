@@ -20,7 +20,9 @@ from .learn_number import MOST, Decimal, decimal_sign, find_numbers
 from .overrule import TextForm, WantedColumn
 
 MANY = 30  # levels that have an input of their own
+HALF, FEW = 0.5, 3  # of the values, and different texts: so many numbers, and so few others, are a column of numbers
 Role = Literal["", "target", "groups", "time"]
+_LOOKED_AT = 2_000  # rows that tell the table's decimal sign
 EMPTY = "no value in any row"
 
 
@@ -87,13 +89,13 @@ class Learner:
         if not numbers.strays:
             self._clear(cells, numbers.other)
             return Column(name, "number", numbers.form, _numbers_in_words(numbers.form, said) + missing)
-        dates = find_dates(said, self.day_first)
+        dates = find_dates(said, self.day_first, most=HALF)
         if dates is not None and not dates.strays:
             self._one_order(cells, dates.form, dates.other)
             return _date(name, dates.form, dates.form.read(cells).values, missing)
-        if dates is not None and dates.share >= MOST:
+        if dates is not None and _spoilt(said, dates.strays, dates.share):
             self._refuse(cells, "dates", dates.strays)
-        if numbers.share >= MOST and not _letters_first(numbers.strays):
+        if _spoilt(said, numbers.strays, numbers.share) and not _letters_first(numbers.strays):
             self._refuse(cells, "numbers", numbers.strays)
         return self._level(name, texts, said)
 
@@ -270,7 +272,8 @@ def sign_of(frame: pd.DataFrame, form: TextForm) -> Decimal | None:
     """The decimal sign of a table: given, or what its text columns tell; None where they leave it open."""
     if form.decimal is not None:
         return "," if form.decimal == "," else "."
-    found = (_sayings(frame[name]) for name in frame.columns)
+    some = frame.iloc[:: max(len(frame) // _LOOKED_AT, 1)]
+    found = (_sayings(some[name]) for name in some.columns)
     return decimal_sign([texts for texts in found if texts], form.sep)
 
 
@@ -285,8 +288,10 @@ def _two_orders(column: pd.Series[Any], wanted: WantedColumn | None, role: Role)
     """Whether a column of dates leaves open which stands first, so that the other columns are asked."""
     if role == "groups" or (wanted is not None and (wanted.kind != "date" or wanted.format is not None)):
         return False
-    texts = _sayings(column)
-    dates = find_dates(texts) if texts else None
+    some = column.iloc[:: max(len(column) // _LOOKED_AT, 1)]
+    if find_dates(_sayings(some)) is None:
+        return False
+    dates = find_dates(_sayings(column))
     return dates is not None and dates.other is not None
 
 
@@ -297,6 +302,11 @@ def _counted(texts: Iterable[str]) -> Counter[str]:
 def _codes(texts: Mapping[str, int]) -> bool:
     """Digits with zeros in front, or too many for a number; no decimals among them."""
     return any(map(is_code, texts)) and not any("." in text or "," in text for text in texts if text[:1].isdigit())
+
+
+def _spoilt(texts: Mapping[str, int], strays: tuple[str, ...], share: float) -> bool:
+    """Whether values that can't be read spoil a column: a tenth of them, or one word or two among many other values."""
+    return share >= MOST or (share >= HALF and len(strays) <= FEW and len(texts) > MANY)
 
 
 def _letters_first(texts: tuple[str, ...]) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
 
-from .cell import number
+from .cell import PLAIN, number
 from .forms import MONEY_MAY_LACK, NumberForm
 
 Decimal = Literal[".", ","]
@@ -53,6 +53,8 @@ def find_numbers(texts: Texts, decimal: Decimal | None, fixed: bool = False) -> 
         decimal: the table's decimal sign, which decides where a column could be read either way; None: open.
         fixed: whether the caller said so; then no other sign is tried.
     """
+    if decimal == "." and all(map(PLAIN.fullmatch, texts)):
+        return FoundNumbers(NumberForm(), (), 1.0)
     total = max(sum(texts.values()), 1)
     found: list[tuple[int, NumberForm, tuple[str, ...], tuple[str, str] | None]] = []
     for sign in (decimal,) if fixed and decimal else _signs(decimal):

@@ -23,7 +23,7 @@ DIFFERENT = 0.99  # of a text column's values: above it, they name the rows
 RARE = 0.9  # of a text column's values: above it, a network sees nearly all of them as one
 _NAMED = 5  # columns that a sentence lists
 _ID = re.compile(
-    r"(.*[_\W])?(id|ids|uuid|guid|index|idx|key|row|rownum|nr|no|num|number|record|serial|lfd)[\W_]*", re.IGNORECASE
+    r"(.*[_\W])?(id|ids|uuid|guid|index|idx|key|row|rownum|nr|no|num|number|record|serial|lfd)[\W_]*|Unnamed: \d+|__index_level_\d+__", re.IGNORECASE
 )
 _CAMEL_ID = re.compile(r".*[a-z](ID|Id|No|Nr|Index|Key)")
 

@@ -13,7 +13,7 @@ import pandas as pd
 from ..record import Task
 from .cell import NOTHING
 from .cells import as_cells, is_text
-from .column import Column
+from .column import LARGEST, Column
 from .columns import check_cut, check_filled
 from .dataset import Dataset, StudyError
 from .forms import DateForm, LevelForm, NumberForm
@@ -24,7 +24,6 @@ from .table_file import TableFile, read_table
 MIN_ROWS = 40  # fewer cannot be split into training, validation and test rows that mean anything
 MIN_CLASS_ROWS = 4  # one for each of the three, and one to spare
 MAX_LEVELS = 20  # a whole-number target with more values than this is a quantity, not a class
-LARGEST = 1e30  # networks compute in float32, and squares of values must fit in it
 
 
 def table(

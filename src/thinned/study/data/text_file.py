@@ -83,6 +83,12 @@ def _decoded(path: Path, content: bytes, asked: str | None) -> tuple[str, str, s
                 "file's --encoding, as utf-8, cp1252, utf-16, cp949 or shift_jis."
             ) from error
         where = error.start
+    repaired = content.decode("utf-8", errors="replace")
+    if sum(sign > "\x7f" for sign in repaired) > 2 * repaired.count("\ufffd"):  # most of what is not ASCII is UTF-8
+        raise StudyError(
+            f"{path}: could not be read: line {_line(content, where)} is no UTF-8, and other lines are. Mend it, or pass "
+            "the file's --encoding."
+        )
     try:
         text = content.decode("cp1252")
     except UnicodeDecodeError as error:
@@ -185,7 +191,9 @@ def _check_widths(path: Path, names: tuple[str, ...], rows: list[tuple[str, ...]
         f"({_NAMES.get(sep, repr(sep))} between fields)"
     )
     others = f", and so have {len(odd) - 1:,} other lines" if len(odd) > 1 else ""
-    if len(first) == len(names) + 1 and all(len(rows[number]) == len(first) for number in odd):
+    if len(names) == 1:
+        step = "Take away what stands above the names of the columns, or pass another --sep."
+    elif len(first) == len(names) + 1 and all(len(rows[number]) == len(first) for number in odd):
         if all(not rows[number][-1].strip() for number in odd):
             step = f"Take the {_NAMES.get(sep, repr(sep))} off the end of {'each line' if others else 'it'}."
         elif len(odd) == len(rows):
