@@ -9,12 +9,12 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from ..study.underway import Reading
+    from ..study.underway import TableReading
 
 SHOWN = 40  # columns; of more, those that are plain numbers are counted
 
 
-def show_reading(console: Console, reading: Reading) -> None:
+def show_reading(console: Console, reading: TableReading) -> None:
     """Each column with what it was taken for and why; what was left out or assumed; what is suspicious."""
     if not reading.columns:
         return

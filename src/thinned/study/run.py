@@ -12,7 +12,7 @@ from .data.overrule import TextForm, WantedColumn
 from .finish import finish, write_runs
 from .options import StudyOptions
 from .record import Study
-from .underway import Progress, Reading, Underway
+from .underway import Progress, TableReading, Underway
 
 
 def run_study(
@@ -72,8 +72,8 @@ def run_study(
         jobs: processes. The numbers do not depend on it. Above 1, a script needs `if __name__ == "__main__":`.
         budget: seconds after which the study ends with the best answer so far.
         storage: where the record of trials is kept, an address that Optuna takes; None means a file in `out`.
-        sep, encoding, decimal: how text files are written: the sign between fields, Python's name of the encoding, and "."
-            or ",". None: found out.
+        sep, encoding, decimal: how text files are written: the sign between fields, Python's name of the encoding,
+            and "." or ",". None: found out.
         columns: what columns are, by name: "number", "level", "date", "date:%d/%m/%Y" or "ignore". What is not here is
             decided by the values; `columns` of the result tells how.
         watch: called as the study goes on.
@@ -114,7 +114,7 @@ def study(
     data: str | Path | Dataset | None,
     options: StudyOptions,
     watch: Callable[[Progress], None],
-    told: Callable[[Reading], None] = lambda reading: None,
+    told: Callable[[TableReading], None] = lambda reading: None,
 ) -> Study:
     """`run_study` with its options in one. `told` is called once, when the data are read and nothing is trained."""
     with tempfile.TemporaryDirectory(prefix="thinned-study-") as scratch:

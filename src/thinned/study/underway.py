@@ -54,8 +54,8 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Reading:
-    """How a table was read, before anything is trained: its columns, what was left out or assumed, what is suspicious."""
+class TableReading:
+    """How a table was read: its columns, what was left out or assumed, what is suspicious."""
 
     title: str
     columns: tuple[ColumnRecord, ...]
@@ -72,13 +72,13 @@ class Underway:
         options: StudyOptions,
         scratch: Path,
         watch: Callable[[Progress], None],
-        told: Callable[[Reading], None] = lambda reading: None,
+        told: Callable[[TableReading], None] = lambda reading: None,
     ) -> None:
         self.start = clock.monotonic()
         self.options, self.watch = options, watch
         self.data = checked(data, options.columns) if isinstance(data, Dataset) else _opened(data, options)
         self.suspicions = suspicions(self.data)
-        told(Reading(self.data.title, tuple(column_records(self.data)), self.data.notes, self.suspicions))
+        told(TableReading(self.data.title, tuple(column_records(self.data)), self.data.notes, self.suspicions))
         task = self.data.task
         self.metric = options.metric or ERRORS[task]
         if self.metric not in METRIC_NAMES[task]:

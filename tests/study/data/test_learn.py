@@ -228,7 +228,7 @@ def test_categories_of_numbers_are_levels() -> None:
         (repeat("01", "02", "10"), "x=number", "number", [1, 2, 10]),
         (repeat("True", "False"), "x=level", "level", ["True", "False"]),
         (repeat("3,14", "2,5"), "x=number", "number", [3.14, 2.5]),
-        (repeat("2025|31|01", "2025|28|02"), "x=date:%Y|%d|%m", "date", [pd.Timestamp(2025, 1, 31), pd.Timestamp(2025, 2, 28)]),
+        (repeat("2025|31|01", "2025|28|02"), "x=date:%Y|%d|%m", "date", [*pd.to_datetime(["20250131", "20250228"])]),
         (repeat("2025-01-31", "2025-02-28"), "x=level", "level", ["2025-01-31", "2025-02-28"]),
         (numbered(str), "x=date:%j", "date", None),
     ],
@@ -261,10 +261,10 @@ def test_a_column_can_be_ignored_and_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "wanted", "said"),
     [
-        (repeat("1", "2", "many"), "x=number", r"`--column x=number` can't be done: 'many' in row 3 \(line 4\) is no number"),
-        (repeat("1", "2", "many"), "x=date", r"`--column x=date` can't be done: '1' in row 1 \(line 2\) is no date.*x=date:%d/%m/%Y"),
+        (repeat("1", "2", "many"), "x=number", r"`--column x=number` can't be done: 'many' in row 3 \(line 4\)"),
+        (repeat("1", "2", "many"), "x=date", r"x=date` can't be done: '1' in row 1 .* is no date.*x=date:%d/%m/%Y"),
         (repeat("2025-01-31", "soon"), "x=date", r"'soon' in row 2 \(line 3\) is no date"),
-        (repeat("1"), "y=level", r"`--column y=level` must name a column of .*There is no 'y'.* The columns are: x, plain, kind"),
+        (repeat("1"), "y=level", r"`--column y=level` must name a column of .*no 'y'.* columns are: x, plain, kind"),
         (repeat("1"), "plian=level", "Did you mean 'plain'?"),
         (repeat("1"), "kind=ignore", "`--column kind=ignore`: the target must be number or level"),
         (repeat("1"), "kind=number", "`--column kind=number` can't be done: 'b' in row 1"),
@@ -313,14 +313,14 @@ def test_a_target_of_money_is_a_number_and_one_of_dates_is_refused(tmp_path: Pat
     pd.read_csv(path).assign(kind=numbered(lambda i: f"$1,{i:03d}.5")).to_csv(path, index=False)
     assert open_data(path, "kind").y.tolist() == [1000.5 + i for i in range(ROWS)]
     pd.read_csv(path).assign(kind=days("%Y-%m-%d")).to_csv(path, index=False)
-    with pytest.raises(StudyError, match="'kind' holds dates. Pass --column kind=level"):
+    with pytest.raises(StudyError, match=r"'kind' holds dates. Pass --column kind=level"):
         open_data(path, "kind")
 
 
 def test_ids_constants_and_empty_columns_are_left_out_and_named(tmp_path: Path) -> None:
     data = read(
-        tmp_path / "data.csv", numbered(lambda i: f"n{i}"), patient_id=[i * 7 % 101 for i in range(ROWS)], same=repeat("Ulm"),
-        empty=repeat(None), two=repeat("Ulm", None),
+        tmp_path / "data.csv", numbered(lambda i: f"n{i}"), patient_id=[i * 7 % 101 for i in range(ROWS)],
+        same=repeat("Ulm"), empty=repeat(None), two=repeat("Ulm", None),
     )  # fmt: skip
     assert list(data.features.columns) == ["two", "plain"]
     assert {column.name: column.why for column in data.columns if column.kind == "left out"} == {
@@ -333,6 +333,6 @@ def test_ids_constants_and_empty_columns_are_left_out_and_named(tmp_path: Path) 
     assert "same has the same value in all 60 rows and was left out." in data.notes
     with pytest.raises(
         StudyError,
-        match=r"there must be a column to learn from besides the target 'kind'. x: no value in any row; plain: as asked",
+        match=r"must be a column to learn from besides the target 'kind'. x: no value in any row; plain: as asked",
     ):
         open_data(written(tmp_path / "data.csv", repeat(None)), "kind", wanted=[WantedColumn.of("plain=ignore")])

@@ -42,12 +42,13 @@ def test_gives_what_scikit_learn_gives() -> None:
 
 def test_a_date_is_its_parts_that_vary_each_standardised() -> None:
     days = pd.Series(pd.date_range("2025-12-01", periods=60, freq="31h"))
-    days[7] = pd.NaT
+    days = days.where(days.index != 7)
     found = fit(pd.DataFrame({"day": days}))
     assert found.dates == (("day", ("year", "month", "weekday", "hour", "days")),)
     since = (days - pd.Timestamp("2025-12-01")) / pd.Timedelta(days=1)
-    parts = [days.dt.year, days.dt.month, days.dt.day_of_week, days.dt.hour, since]
-    expected = pd.concat(parts, axis=1, keys=range(5)).astype(float)
+    when = days.dt
+    parts = {"year": when.year, "month": when.month, "weekday": when.day_of_week, "hour": when.hour, "days": since}
+    expected = pd.DataFrame(parts).astype(float)
     expected = expected.fillna(expected.median())
     expected = (expected - expected.mean()) / expected.std(ddof=0)
     got = found(pd.DataFrame({"day": days}))

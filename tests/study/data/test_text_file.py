@@ -82,8 +82,8 @@ def test_encodings_are_found(tmp_path: Path, encoding: str, bom: bytes) -> None:
 def test_a_guessed_encoding_is_said_with_a_word_to_judge_it_by(tmp_path: Path) -> None:
     data = opened(tmp_path / "data.csv", "\n".join(records()).encode("cp1252"))
     assert (
-        "Read as cp1252 with comma between fields; the encoding is a guess (is 'Köln' right?), and --encoding says it; the "
-        "decimal sign is '.'."
+        "Read as cp1252 with comma between fields; the encoding is a guess (is 'Köln' right?), and --encoding says it; "
+        "the decimal sign is '.'."
     ) in data.notes
 
 
@@ -143,16 +143,16 @@ def changed(number: int, line: str) -> str:
     ("text", "said"),
     [
         ("\n".join([records()[0], *(f"{line}," for line in records()[1:])]),
-         r"line 2 has 5 fields, the header has 4 \(comma between fields\), and so have 47 other lines. Take the comma off "
-         "the end of each line"),
+         r"line 2 has 5 fields, the header has 4 \(comma between fields\), and so have 47 other lines. Take the comma "
+         "off the end of each line"),
         (changed(7, records()[6] + ","), r"line 7 has 5 fields, the header has 4 .*Take the comma off the end of it"),
-        ("\n".join(f"{line}," for line in records()), r"line 1: every column must have a name. Field 5 of 5 has none.*off"),
+        ("\n".join(f"{line}," for line in records()), r"line 1: every column must have a name. Field 5 of 5 .*off"),
         (changed(1, "size,,town,kind"), r"line 1: every column must have a name. Field 2 of 4 has none. Name it."),
         ("\n\n" + changed(1, "size, ,town,kind"), r"line 3: every column must have a name. Field 2"),
-        (changed(1, "size,kind,town,kind"), r"line 1: column names must differ. 'kind' is there twice, in fields 2 and 4"),
+        (changed(1, "size,kind,town,kind"), r"line 1: column names must differ. 'kind' is there twice, in fields 2 a"),
         (changed(1, "size, town,town ,kind"), r"'town' is there twice, in fields 2 and 3"),
         (changed(9, "1,2.5,a"), r"line 9 has 3 fields, the header has 4 .*Fill the row up"),
-        (changed(9, "1,200,2.5,Ulm,a"), r"line 9 has 5 fields, .*A field that holds the sign between fields must be quoted"),
+        (changed(9, "1,200,2.5,Ulm,a"), r"line 9 has 5 fields, .*A field that holds the sign between fields must be q"),
         ("\n".join([records()[0], *(f"{i},{line}" for i, line in enumerate(records()[1:]))]),
          "Name the column that the header leaves out"),
         (changed(9, '1,"2.5,Ulm,a'), r"the row that begins in line 9 has quotes that do not fit"),
@@ -185,7 +185,7 @@ def test_a_first_column_without_a_name_that_is_no_index_is_refused(tmp_path: Pat
 
 def test_two_arrays_that_give_one_name_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "data.npz", X=np.ones((50, 2)), X_1=np.arange(50), y=np.arange(50) % 2)
-    with pytest.raises(StudyError, match="column names must differ. 'X_1' is there twice"):
+    with pytest.raises(StudyError, match=r"column names must differ. 'X_1' is there twice"):
         open_data(tmp_path / "data.npz")
 
 

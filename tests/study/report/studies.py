@@ -88,7 +88,8 @@ def study_of(case: Case) -> Study:
     record = Study(
         title=case.title, source="made up", task=cast(Any, case.task), metric=case.metric,
         metric_title=case.metric_title, unit=unit, error_title="test error" if classes else "test RMSE",
-        target=case.target, classes=["a", "b", "c"] if classes else [], features=4, columns=list(COLUMNS), rows_train=1100, rows_val=900,
+        target=case.target, classes=["a", "b", "c"] if classes else [], features=4, columns=list(COLUMNS),
+        rows_train=1100, rows_val=900,
         rows_test=case.rows_test, outer=case.outer, hidden=[128, 128], batch=16, max_steps=12_700, seed=0,
         seeds=case.seeds, ps=sorted({*case.finished, *case.effects, 0.0}), lrs=list(LRS), weight_decays=[0.5, 2.0],
         diverges_at=0.1, levels=levels, baselines=baselines, differences=_differences(case, levels, baselines, top),

@@ -7,10 +7,10 @@ from functools import cache
 
 # Where numbers, dates or truth values are expected. A text column keeps such words as they stand.
 NOTHING = frozenset({
-    "", "?", "??", "-", "--", "---", "\u2013", "\u2014", ".", "..", "*", "na", "n/a", "n.a.", "n.a", "#n/a", "#na", "<na>",
-    "nan", "-nan", "nat", "null", "(null)", "none", "nil", "\\n", "missing", "unknown", "blank", "(blank)", "no data",
-    "not available", "not applicable", "not known", "#null!", "#div/0!", "#value!", "#ref!", "#num!", "0000-00-00",
-    "0000-00-00 00:00:00",
+    "", "?", "??", "-", "--", "---", "\u2013", "\u2014", ".", "..", "*", "na", "n/a", "n.a.", "n.a", "#n/a", "#na",
+    "<na>", "nan", "-nan", "nat", "null", "(null)", "none", "nil", "\\n", "missing", "unknown", "blank", "(blank)",
+    "no data", "not available", "not applicable", "not known", "#null!", "#div/0!", "#value!", "#ref!", "#num!",
+    "0000-00-00", "0000-00-00 00:00:00",
 })  # fmt: skip
 TRUTH = {"true": 1.0, "false": 0.0}
 MOST_DIGITS = 15  # of a whole number that float64 keeps exactly
@@ -24,7 +24,7 @@ _NUMBER = re.compile(
     rf"(?P<digits>[0-9.,{_SPACES}]*[0-9][.,]?)(?P<exponent>[eE][+\-]?[0-9]+)?"
     rf"\s*(?P<after>%|\u2030|{_MONEY}|[A-Za-z\u00b5\u00b0][A-Za-z\u00b5\u00b0\u00b2\u00b3/^0-9]{{0,7}})?\s*(?P<close>\))?"
 )
-PLAIN = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")  # what float reads, without its special words
+PLAIN = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")  # what `float` reads
 _INFINITE = re.compile(r"([+-]?)(inf|infinity)", re.IGNORECASE)
 _SPACED = re.compile(rf"[0-9]{{1,3}}(?:([{_SPACES}])[0-9]{{3}})(?:\1[0-9]{{3}})*(?![0-9{_SPACES}])")
 

@@ -13,8 +13,6 @@ import pandas as pd
 
 from ..error import StudyError
 
-_DAY = pd.Timedelta(days=1)
-
 
 def as_cells(column: pd.Series[Any]) -> pd.Series[Any]:
     """Numbers and truth values with a NumPy type, dates without a zone, or text with None where nothing is there.
@@ -33,7 +31,8 @@ def as_cells(column: pd.Series[Any]) -> pd.Series[Any]:
     if kinds.is_datetime64_any_dtype(column):
         return _dates(column)
     if kinds.is_timedelta64_dtype(column):
-        return pd.Series(column / _DAY, index=column.index, name=column.name)
+        days: pd.Series[Any] = column.dt.total_seconds() / 86_400
+        return days
     return _objects(column)
 
 
@@ -41,10 +40,11 @@ def _typed(column: pd.Series[Any]) -> pd.Series[Any]:
     if isinstance(column.dtype, np.dtype):
         return column
     if not column.isna().any():
-        kind = np.bool_ if pd.api.types.is_bool_dtype(column) else None
-        if kind is None and pd.api.types.is_integer_dtype(column):
-            kind = np.int64 if not pd.api.types.is_unsigned_integer_dtype(column) else np.uint64
-        values = column.to_numpy(dtype=kind or np.float64)
+        kinds = pd.api.types
+        kind = "bool" if kinds.is_bool_dtype(column) else "float64"
+        if kinds.is_integer_dtype(column):
+            kind = "uint64" if kinds.is_unsigned_integer_dtype(column) else "int64"
+        values = column.to_numpy(dtype=np.dtype(kind))
     else:
         values = column.to_numpy(dtype=np.float64, na_value=np.nan)
     return pd.Series(values, index=column.index, name=column.name)
@@ -117,6 +117,6 @@ def _hours(value: datetime.time) -> float:
 
 def _nested(column: pd.Series[Any], found: str) -> str:
     return (
-        f"column {column.name!r} must hold one real number or one text a row. It holds {found}. Spread it over columns of "
-        f"its own, or leave it out with --column {column.name}=ignore."
+        f"column {column.name!r} must hold one real number or one text a row. It holds {found}. Spread it over columns "
+        f"of its own, or leave it out with --column {column.name}=ignore."
     )

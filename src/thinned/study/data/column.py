@@ -53,8 +53,8 @@ class Column:
         if found.wrong.any():
             row = int(np.flatnonzero(found.wrong)[0])
             raise StudyError(
-                f"column {self.name!r} must hold {self.form}, as in training. In {place(int(column.index[row]))} it has "
-                f"{column.iloc[row]!r}. {self._next()}"
+                f"column {self.name!r} must hold {self.form}, as in training. In {place(int(column.index[row]))} it "
+                f"has {column.iloc[row]!r}. {self._next()}"
             )
         return found.values
 

@@ -15,7 +15,7 @@ _DAY = pd.Timedelta(days=1)
 
 
 def part(dates: pd.Series[Any], name: str) -> NDArray[np.float64]:
-    """One number a date, nan where there is none: `days` since 1970, `weekday` from Monday, 0; `hour` with its minutes."""
+    """One number a date, nan where there is none: days since 1970, the weekday from Monday, 0, hours with minutes."""
     when = dates.dt
     if name == "days":
         found = (dates - pd.Timestamp(0)) / _DAY

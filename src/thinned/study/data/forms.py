@@ -1,4 +1,4 @@
-"""How a column is written and what is made of it: numbers, dates or levels. Learnt in training, then applied cell by cell.
+"""How a column is written and what is made of it: numbers, dates or levels. Learnt in training, applied cell by cell.
 
 A form sees one cell at a time, so that what a row is read as never depends on the other rows of its file.
 """

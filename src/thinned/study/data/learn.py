@@ -194,13 +194,13 @@ class Learner:
         for text in strays:
             form = "" if what == "number" or wanted.format else f", or name its format, as {wanted.name}=date:%d/%m/%Y"
             raise StudyError(
-                f"`--column {wanted}` can't be done: {text!r} in {self._where(cells, text)} is no {what}. Mend it, leave "
-                f"it empty, or pass {wanted.name}=level{form}."
+                f"`--column {wanted}` can't be done: {text!r} in {self._where(cells, text)} is no {what}. Mend it, "
+                f"leave it empty, or pass {wanted.name}=level{form}."
             )
 
     def _refuse(self, cells: pd.Series[Any], what: str, strays: tuple[str, ...]) -> None:
         odd = cells.isin(strays)
-        row = int(cells.index[odd.to_numpy().argmax()])
+        row = int(cells.index[int(odd.to_numpy().argmax())])
         name = str(cells.name)
         raise StudyError(
             f"column {name!r} holds {what}, but {int(odd.sum())} of its values are none, the first in "
@@ -212,16 +212,16 @@ class Learner:
         if other is not None:
             text, one, two = other
             raise StudyError(
-                f"column {cells.name!r}: {text!r} in {self._where(cells, text)} can be {one:g} or {two:g}, and nothing in "
-                "the table tells. Pass --decimal . or --decimal ,."
+                f"column {cells.name!r}: {text!r} in {self._where(cells, text)} can be {one:g} or {two:g}, and nothing "
+                "in the table tells. Pass --decimal . or --decimal ,."
             )
 
     def _one_order(self, cells: pd.Series[Any], form: DateForm, other: tuple[DateForm, str] | None) -> None:
         if other is not None:
             raise StudyError(
-                f"column {cells.name!r}: {other[1]!r} in {self._where(cells, other[1])} can be of two days, since no value "
-                f"tells whether the day or the month stands first. Pass --column {cells.name}=date:{form.format} or "
-                f"{cells.name}=date:{other[0].format}."
+                f"column {cells.name!r}: {other[1]!r} in {self._where(cells, other[1])} can be of two days, since no "
+                f"value tells whether the day or the month stands first. Pass --column {cells.name}=date:{form.format} "
+                f"or {cells.name}=date:{other[0].format}."
             )
 
     def _told(self, row: int, verb: str, value: Any) -> str:

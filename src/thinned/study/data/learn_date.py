@@ -18,9 +18,10 @@ MOST = 0.9  # of a column's values: as many dates make a column of dates
 _LOOKED_AT = 200  # different texts that tell which formats may fit
 FORMATS = (
     ISO, "%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%d/%m/%y",
-    "%m/%d/%y", "%d.%m.%y", "%d-%m-%y", "%m-%d-%y", "%d %b %Y", "%d-%b-%Y", "%d/%b/%Y", "%d-%b-%y", "%d %b %y", "%b %d, %Y",
-    "%b %d %Y", "%d %B %Y", "%B %d, %Y", "%B %d %Y", "%a %d %b %Y", "%a, %d %b %Y", "%A, %d %B %Y", "%d. %B %Y", "%b %Y",
-    "%B %Y", "%b-%y", "%b-%Y", "%Y-%b-%d", "%Y-%m", "%Y/%m", "%m/%Y",
+    "%m/%d/%y", "%d.%m.%y", "%d-%m-%y", "%m-%d-%y", "%d %b %Y", "%d-%b-%Y", "%d/%b/%Y", "%d-%b-%y", "%d %b %y",
+    "%b %d, %Y", "%b %d %Y",
+    "%d %B %Y", "%B %d, %Y", "%B %d %Y", "%a %d %b %Y", "%a, %d %b %Y", "%A, %d %B %Y", "%d. %B %Y",
+    "%b %Y", "%B %Y", "%b-%y", "%b-%Y", "%Y-%b-%d", "%Y-%m", "%Y/%m", "%m/%Y",
 )  # fmt: skip
 COMPACT = "%Y%m%d"
 _COMPACT = re.compile(r"(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])")

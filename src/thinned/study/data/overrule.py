@@ -74,8 +74,8 @@ class WantedColumn:
         kinds = get_args(Wanted)
         if not equals or not name.strip() or kind not in kinds or (colon and (kind != "date" or "%" not in form)):
             raise StudyError(
-                f"`--column` must be NAME=KIND, where KIND is {', '.join(kinds[:-1])} or {kinds[-1]}, or a date with its "
-                f"format, as seen=date:%d/%m/%Y. Got {text!r}."
+                f"`--column` must be NAME=KIND, where KIND is {', '.join(kinds[:-1])} or {kinds[-1]}, or a date with "
+                f"its format, as seen=date:%d/%m/%Y. Got {text!r}."
             )
         return cls(name.strip(), cast(Wanted, kind), form or None)
 

@@ -54,7 +54,13 @@ def open_data(
             found = with_time(found, time)
         return checked(found)
     form = form or TextForm()
-    options = {"--target": target, "--task": task, "--groups": groups, "--time": time, "--test": test}
+    options: dict[str, object] = {
+        "--target": target,
+        "--task": task,
+        "--groups": groups,
+        "--time": time,
+        "--test": test,
+    }
     options |= {"--sep": form.sep, "--encoding": form.encoding, "--decimal": form.decimal, "--column": wanted or None}
     if any(value is not None for value in options.values()):
         given = " and ".join(f"`{name}`" for name, value in options.items() if value is not None)

@@ -23,7 +23,9 @@ DIFFERENT = 0.99  # of a text column's values: above it, they name the rows
 RARE = 0.9  # of a text column's values: above it, a network sees nearly all of them as one
 _NAMED = 5  # columns that a sentence lists
 _ID = re.compile(
-    r"(.*[_\W])?(id|ids|uuid|guid|index|idx|key|row|rownum|nr|no|num|number|record|serial|lfd)[\W_]*|Unnamed: \d+|__index_level_\d+__", re.IGNORECASE
+    r"(.*[_\W])?(id|ids|uuid|guid|index|idx|key|row|rownum|nr|no|num|number|record|serial|lfd)[\W_]*"
+    r"|Unnamed: \d+|__index_level_\d+__",
+    re.IGNORECASE,
 )
 _CAMEL_ID = re.compile(r".*[a-z](ID|Id|No|Nr|Index|Key)")
 
@@ -189,9 +191,9 @@ def _rare(data: Dataset) -> list[str]:
         rare = 1 - counts[:MAX_LEVELS][counts[:MAX_LEVELS] > 1].sum() / counts.sum()
         if rare > RARE:
             found.append(
-                f"{name} is text with {len(counts):,} different values, {100 * rare:.0f} % of them rare: a network sees "
-                f"nearly all as one. Leave it out with --column {name}=ignore, or write what matters in it as columns of "
-                "their own."
+                f"{name} is text with {len(counts):,} different values, {100 * rare:.0f} % of them rare: a network "
+                f"sees nearly all as one. Leave it out with --column {name}=ignore, or write what matters in it as "
+                "columns of their own."
             )
     return found
 

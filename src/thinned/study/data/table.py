@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,8 +41,8 @@ def table(
     """Read a table, find out what its columns are, and look at its target.
 
     Arguments:
-        path: a `.csv` or `.tsv` (also gzipped), `.parquet` or `.npz` file. An `.npz` file holds `X` (rows x columns) and
-            `y`, or one array a column.
+        path: a `.csv` or `.tsv` (also gzipped), `.parquet` or `.npz` file. An `.npz` file holds `X` (rows x columns)
+            and `y`, or one array a column.
         target: the column to predict; `y` for an `.npz` file unless said otherwise.
         task: "classification" or "regression"; None decides by the target: text, truth values and at most 20 different
             whole numbers are classes, other numbers are quantities.
@@ -77,8 +78,8 @@ def table(
         raise StudyError(f"{path}: {error}") from None
     if isinstance(answered.form, DateForm):
         raise StudyError(
-            f"{path}: the target must be classes or numbers. {target!r} holds dates. Pass --column {target}=level for a "
-            "class each, or write what is to be predicted as a number."
+            f"{path}: the target must be classes or numbers. {target!r} holds dates. Pass --column {target}=level for "
+            "a class each, or write what is to be predicted as a number."
         )
     own = int(known.sum())
     notes = [*_how(file, decimal), *file.notes]
@@ -165,13 +166,13 @@ def _asked(
             close = difflib.get_close_matches(item.name, names, n=1)
             hint = f" Did you mean {close[0]!r}?" if close else ""
             raise StudyError(
-                f"`--column {item}` must name a column of {file.path}. There is no {item.name!r}.{hint} The columns are: "
-                f"{', '.join(names[:20])}{', ...' if len(names) > 20 else ''}."
+                f"`--column {item}` must name a column of {file.path}. There is no {item.name!r}.{hint} The columns "
+                f"are: {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}."
             )
         if item.name in cutting:
             raise StudyError(
-                f"`--column {item}`: {item.name} says how rows are cut, and is no feature. Leave it out, or leave --groups "
-                "and --time out."
+                f"`--column {item}`: {item.name} says how rows are cut, and is no feature. Leave it out, or leave "
+                "--groups and --time out."
             )
         if item.name == target and item.kind in ("date", "ignore"):
             raise StudyError(f"`--column {item}`: the target must be number or level. Pass one of them.")
@@ -199,8 +200,8 @@ def _test_rows(
         if cells.wrong.any():
             row = int(cells.wrong.argmax())
             raise StudyError(
-                f"`--test`: column {column.name!r} must hold the same in both files. It holds {column.form} in {file.path}, "
-                f"and {test.frame[column.name].iloc[row]!r} in {test.path}, {test.place(row)}."
+                f"`--test`: column {column.name!r} must hold the same in both files. It holds {column.form} in "
+                f"{file.path}, and {test.frame[column.name].iloc[row]!r} in {test.path}, {test.place(row)}."
             )
         found[column.name] = cells.values
         _check_size(test, column, cells.values)
@@ -234,19 +235,19 @@ def _check_size(file: TableFile, column: Column, values: pd.Series[Any]) -> None
 def _on_target(column: Column, raw: pd.Series[Any]) -> tuple[str, ...]:
     """What words for a missing value mean in the target: a class, or no target."""
     cells = as_cells(raw)
-    counts = cells[cells.notna()].value_counts() if is_text(cells) else {}
-    words = {str(text): int(count) for text, count in counts.items() if str(text).lower() in NOTHING}
+    texts = [text for text in cells if text is not None] if is_text(cells) else []
+    words = {text: count for text, count in Counter(texts).items() if text.lower() in NOTHING}
     if not words:
         return ()
     said = " and ".join(f"{text!r} ({count:,} rows)" for text, count in words.items())
     if isinstance(column.form, LevelForm):
         return (
-            f"{column.name} has {'a class' if len(words) == 1 else 'classes'} named {said}, taken as they stand. Leave such "
-            "cells empty if nothing is known there.",
+            f"{column.name} has {'a class' if len(words) == 1 else 'classes'} named {said}, taken as they stand. Leave "
+            "such cells empty if nothing is known there.",
         )
     return (
-        f"{column.name} is {said}: taken for missing values, since the others are numbers, and these rows are left out. "
-        f"--column {column.name}=level reads every value as a class.",
+        f"{column.name} is {said}: taken for missing values, since the others are numbers, and these rows are left "
+        f"out. --column {column.name}=level reads every value as a class.",
     )
 
 

@@ -85,8 +85,8 @@ def _from_text(path: Path, form: TextForm) -> TableFile:
             notes.append(f"{first or 'The first column, which has no name,'} numbers the rows and was left out.")
         elif not first:
             raise StudyError(
-                f"{path}: line 1: every column must have a name. Field 1 of {len(text.names)} has none, and does not number "
-                "the rows. Name it."
+                f"{path}: line 1: every column must have a name. Field 1 of {len(text.names)} has none, and does not "
+                "number the rows. Name it."
             )
     return TableFile(path, frame, text.form, text.lines, tuple(notes), text.said)
 

@@ -1,4 +1,4 @@
-"""The rows of a text file: its encoding and separator sniffed or as said, every value as text, every row with its line."""
+"""The rows of a text file: encoding and separator found out or given, values as text, every row with its line."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def read_text(path: Path, asked: TextForm) -> TextRows:
     """Read a `.csv` or `.tsv` file, gzipped or not.
 
     Raises:
-        StudyError: it can't be decoded, a row has more or fewer fields than the header, a name is blank or stands twice, a
-            quote is not closed; with the line.
+        StudyError: it can't be decoded, a row has more or fewer fields than the header, a name is blank or stands
+            twice, a quote is not closed; with the line.
         OSError, EOFError, zlib.error: it can't be read.
     """
     content = path.read_bytes()
@@ -71,7 +71,7 @@ def read_text(path: Path, asked: TextForm) -> TextRows:
 
 
 def _decoded(path: Path, content: bytes, asked: str | None) -> tuple[str, str, str]:
-    """The text, its encoding, and where that is a guess, a word of the text by which a reader sees whether it is right."""
+    """The text, its encoding, and where that is a guess, a word of the text that shows whether it is right."""
     encoding = asked or next((name for bom, name in _BOMS if content.startswith(bom)), None) or _by_zeros(content)
     try:
         return content.decode(encoding or "utf-8"), encoding or "utf-8", ""
@@ -79,22 +79,22 @@ def _decoded(path: Path, content: bytes, asked: str | None) -> tuple[str, str, s
         if encoding is not None:
             how = "was asked for" if asked else "is what its first bytes say"
             raise StudyError(
-                f"{path}: could not be read: line {_line(content, error.start)} is no {encoding}, which {how}. Pass the "
-                "file's --encoding, as utf-8, cp1252, utf-16, cp949 or shift_jis."
+                f"{path}: could not be read: line {_line(content, error.start)} is no {encoding}, which {how}. Pass "
+                "the file's --encoding, as utf-8, cp1252, utf-16, cp949 or shift_jis."
             ) from error
         where = error.start
     repaired = content.decode("utf-8", errors="replace")
     if sum(sign > "\x7f" for sign in repaired) > 2 * repaired.count("\ufffd"):  # most of what is not ASCII is UTF-8
         raise StudyError(
-            f"{path}: could not be read: line {_line(content, where)} is no UTF-8, and other lines are. Mend it, or pass "
-            "the file's --encoding."
+            f"{path}: could not be read: line {_line(content, where)} is no UTF-8, and other lines are. Mend it, or "
+            "pass the file's --encoding."
         )
     try:
         text = content.decode("cp1252")
     except UnicodeDecodeError as error:
         raise StudyError(
-            f"{path}: could not be read: line {_line(content, where)} is no UTF-8, and line {_line(content, error.start)} is "
-            "no cp1252. Pass the file's --encoding, as cp949, shift_jis, gb18030 or latin-1."
+            f"{path}: could not be read: line {_line(content, where)} is no UTF-8, and line "
+            f"{_line(content, error.start)} is no cp1252. Pass the file's --encoding, as cp949, shift_jis or gb18030."
         ) from error
     strange = re.search(r"\w*[^\x00-\x7f]+\w*", text)
     return text, "cp1252", strange[0][:30] if strange else ""
@@ -159,8 +159,8 @@ def _numbered(path: Path, text: str, sep: str, skipped: int) -> Iterator[tuple[i
             line = skipped + reader.line_num + 1
     except csv.Error as error:
         raise StudyError(
-            f"{path}: could not be read: the row that begins in line {line} has quotes that do not fit ({error}). A field "
-            'with quotes is written as "so ""said"" he".'
+            f"{path}: could not be read: the row that begins in line {line} has quotes that do not fit ({error}). "
+            'A field with quotes is written as "so ""said"" he".'
         ) from error
 
 
@@ -169,15 +169,15 @@ def _check_names(path: Path, names: tuple[str, ...], line: int) -> None:
         if not name and number > 0:
             comma = " Or take the sign off the end of each line." if number == len(names) - 1 else ""
             raise StudyError(
-                f"{path}: line {line}: every column must have a name. Field {number + 1} of {len(names)} has none. Name it."
-                f"{comma}"
+                f"{path}: line {line}: every column must have a name. Field {number + 1} of {len(names)} has none. "
+                f"Name it.{comma}"
             )
     twice = next((name for name, count in Counter(names).items() if count > 1), None)
     if twice is not None:
         places = " and ".join(str(number + 1) for number, name in enumerate(names) if name == twice)
         raise StudyError(
-            f"{path}: line {line}: column names must differ. {twice!r} is there twice, in fields {places}. Rename one, or "
-            "remove it."
+            f"{path}: line {line}: column names must differ. {twice!r} is there twice, in fields {places}. Rename one, "
+            "or remove it."
         )
 
 

@@ -135,8 +135,8 @@ def load(folder: str | Path) -> StudyModel:
         weights = (folder / WEIGHTS).read_bytes()
         if facts["format"] != FORMAT:
             raise StudyError(
-                f"`load`: {folder / CONFIG} has format {facts['format']}; this version reads {FORMAT}. Run the study again "
-                "in another folder, or use the version of thinned that wrote it."
+                f"`load`: {folder / CONFIG} has format {facts['format']}; this version reads {FORMAT}. Run the study "
+                "again in another folder, or use the version of thinned that wrote it."
             )
         if hashlib.sha256(weights).hexdigest() != facts["network"]["sha256"]:
             raise StudyError(
