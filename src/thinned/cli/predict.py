@@ -138,7 +138,7 @@ def _rows(loaded: StudyModel, data: Path, form: TextForm | None) -> StudyRows:
 
     if data.is_dir():
         return loaded.rows(open_data(data, form=form).features)
-    file = read_table(data, form)
+    file = read_table(data, form, loaded.columns)
     for note in (*([] if file.usual else [f"{file.said}."]), *file.notes):
         typer.echo(f"thinned predict: {data}: {note}", err=True)
     try:

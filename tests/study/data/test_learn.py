@@ -62,6 +62,9 @@ def numbered(form: Callable[[int], str]) -> list[str]:
         (repeat("(1,200.50)", "7.25", "12"), (-1200.5, 7.25, 12)),
         (repeat("12,34,567", "1,000", "0.5"), (1234567, 1000, 0.5)),
         (repeat("12 kg", "7.5 kg", "80 kg"), (12, 7.5, 80)),
+        (repeat("12:30", "6:00", "23:59"), (12.5, 6, 23 + 59 / 60)),
+        (repeat("21 °C", "-3.5 °C", "0 °C"), (21, -3.5, 0)),
+        (repeat("12 500,50 zł", "7,25 zł", "950 zł"), (12500.5, 7.25, 950)),
         (repeat("1.5e-3", "2E5", "\u22124"), (0.0015, 2e5, -4)),
         (repeat("True", "false", "TRUE"), (1, 0, 1)),
         (repeat("0.5", "1,234.5", ".25"), (0.5, 1234.5, 0.25)),
@@ -150,6 +153,15 @@ def test_days_and_months_that_could_be_either_are_asked_about(tmp_path: Path) ->
     assert told.features["x"][0] == pd.Timestamp("2025-02-01")
     by_another_column = read(tmp_path / "data.csv", either, seen=days("%d/%m/%Y"))
     assert by_another_column.features["x"][0] == pd.Timestamp("2025-02-01")
+    cut = open_data(tmp_path / "data.csv", "kind", time="x")  # the time's column asks the others, too
+    assert cut.time is not None
+    assert cut.time[0] == pd.Timestamp("2025-02-01").timestamp()
+    written(tmp_path / "data.csv", either)
+    with pytest.raises(StudyError, match="can be of two days"):
+        open_data(tmp_path / "data.csv", "kind", time="x")
+    cut = open_data(tmp_path / "data.csv", "kind", time="x", wanted=[WantedColumn.of("x=date:%m/%d/%Y")])
+    assert cut.time is not None
+    assert cut.time[0] == pd.Timestamp("2025-01-02").timestamp()
     by_another_column = read(tmp_path / "data.csv", either, seen=days("%m/%d/%Y"))
     assert by_another_column.features["x"][0] == pd.Timestamp("2025-01-02")
 

@@ -13,6 +13,7 @@ NOTHING = frozenset({
     "0000-00-00", "0000-00-00 00:00:00",
 })  # fmt: skip
 TRUTH = {"true": 1.0, "false": 0.0}
+HOURS = "h:mm"  # the unit of 12:30 and 12:30:00, which are 12.5
 MOST_DIGITS = 15  # of a whole number that float64 keeps exactly
 _SPACES = " \u00a0\u2009\u202f'\u2019"  # that set thousands apart in any country
 _MONEY = (
@@ -22,9 +23,10 @@ _MONEY = (
 _NUMBER = re.compile(
     rf"(?P<open>\()?\s*(?P<sign>[+\-\u2212])?\s*(?P<before>{_MONEY})?\s*(?P<inner>[+\-\u2212])?"
     rf"(?P<digits>[0-9.,{_SPACES}]*[0-9][.,]?)(?P<exponent>[eE][+\-]?[0-9]+)?"
-    rf"\s*(?P<after>%|\u2030|{_MONEY}|[A-Za-z\u00b5\u00b0][A-Za-z\u00b5\u00b0\u00b2\u00b3/^0-9]{{0,7}})?\s*(?P<close>\))?"
+    rf"\s*(?P<after>%|\u2030|{_MONEY}|(?:[^\W\d_]|\u00b0)[^\s()%,]{{0,7}})?\s*(?P<close>\))?"
 )
 PLAIN = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")  # what `float` reads
+_CLOCK = re.compile(r"([0-9]{1,3}):([0-5][0-9])(?::([0-5][0-9](?:\.[0-9]+)?))?")
 _INFINITE = re.compile(r"([+-]?)(inf|infinity)", re.IGNORECASE)
 _SPACED = re.compile(rf"[0-9]{{1,3}}(?:([{_SPACES}])[0-9]{{3}})(?:\1[0-9]{{3}})*(?![0-9{_SPACES}])")
 
@@ -52,6 +54,9 @@ def number(text: str, decimal: str = ".", grouped: bool = False) -> tuple[float,
     """
     found = _NUMBER.fullmatch(text.strip())
     if found is None:
+        clock = _CLOCK.fullmatch(text.strip())
+        if clock is not None:
+            return int(clock[1]) + int(clock[2]) / 60 + float(clock[3] or 0) / 3600, HOURS
         special = _INFINITE.fullmatch(text.strip())
         return None if special is None else (float(special[0]), "")
     if bool(found["open"]) != bool(found["close"]) or (found["sign"] and found["inner"]):

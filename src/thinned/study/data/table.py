@@ -6,7 +6,7 @@ import difflib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ from .columns import check_cut, check_filled
 from .dataset import Dataset, StudyError
 from .forms import DateForm, LevelForm, NumberForm
 from .learn import Role, learn, sign_of
-from .overrule import TextForm, WantedColumn
+from .overrule import TextForm, Wanted, WantedColumn
 from .table_file import TableFile, read_table
 
 MIN_ROWS = 40  # fewer cannot be split into training, validation and test rows that mean anything
@@ -59,7 +59,8 @@ def table(
     cuts = [(option, name) for option, name in (("--groups", groups), ("--time", time)) if name is not None]
     for option, name in cuts:
         check_cut([*frame.columns], target, name, option, path.name)
-    asked = _asked(file, wanted, target, {name for _, name in cuts})
+    allowed = {"--groups": ("level",), "--time": ("date", "number")}
+    asked = _asked(file, wanted, target, {name: allowed[option] for option, name in cuts})
     roles: dict[str, Role] = {target: "target"}
     roles |= {groups: "groups"} if groups is not None else {}
     roles |= {time: "time"} if time is not None else {}
@@ -71,8 +72,7 @@ def table(
         if not known.any():
             raise StudyError(f"the target {target!r} has no values: all {len(frame)} are missing.")
         for option, name in cuts:
-            [cut] = learn(frame.loc[known, [name]], file.form, {}, roles, file.place, decimal)
-            check_filled(cut.read(frame.loc[known, name], file.place), option, file.place)
+            check_filled(as_cells(frame.loc[known, name]), option, file.place)
         found = learn(frame[known].drop(columns=target), file.form, asked, roles, file.place, decimal)
     except StudyError as error:
         raise StudyError(f"{path}: {error}") from None
@@ -158,7 +158,7 @@ def _target(file: TableFile, target: str | None) -> str:
 
 
 def _asked(
-    file: TableFile, wanted: Sequence[WantedColumn], target: str, cutting: set[str]
+    file: TableFile, wanted: Sequence[WantedColumn], target: str, cutting: Mapping[str, tuple[str, ...]]
 ) -> Mapping[str, WantedColumn]:
     names = [str(name) for name in file.frame.columns]
     for item in wanted:
@@ -169,10 +169,11 @@ def _asked(
                 f"`--column {item}` must name a column of {file.path}. There is no {item.name!r}.{hint} The columns "
                 f"are: {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}."
             )
-        if item.name in cutting:
+        allowed = cutting.get(item.name, get_args(Wanted))
+        if item.kind not in allowed:
             raise StudyError(
-                f"`--column {item}`: {item.name} says how rows are cut, and is no feature. Leave it out, or leave "
-                "--groups and --time out."
+                f"`--column {item}`: {item.name} says how rows are cut, and must be {' or '.join(allowed)}. Pass "
+                f"{item.name}={allowed[0]}, or leave it out."
             )
         if item.name == target and item.kind in ("date", "ignore"):
             raise StudyError(f"`--column {item}`: the target must be number or level. Pass one of them.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import zipfile
 import zlib
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,10 +46,10 @@ class TableFile:
         return f"row {row + 1} (line {self.lines[row]})" if self.lines else f"row {row + 1}"
 
 
-def read_table(path: Path, form: TextForm | None = None) -> TableFile:
+def read_table(path: Path, form: TextForm | None = None, features: Container[str] = ()) -> TableFile:
     """Read a table as it stands.
 
-    A first column without a name that numbers the rows is left out, and a note says so.
+    A first column without a name that numbers the rows is left out, and a note says so; not if it is one of `features`.
 
     Raises StudyError: no such file, or one that can't be read; with the line where there is one.
     """
@@ -57,7 +58,7 @@ def read_table(path: Path, form: TextForm | None = None) -> TableFile:
         raise StudyError(f"{path}: there is no such file. Pass a {', '.join(SUFFIXES)} file or a folder of IDX files.")
     try:
         if path.name.lower().endswith(TEXT):
-            found = _from_text(path, form)
+            found = _from_text(path, form, features)
         else:
             _no_text(path, form)
             found = TableFile(path, _read(path), form)
@@ -72,14 +73,14 @@ def read_table(path: Path, form: TextForm | None = None) -> TableFile:
     return found
 
 
-def _from_text(path: Path, form: TextForm) -> TableFile:
+def _from_text(path: Path, form: TextForm, features: Container[str]) -> TableFile:
     text = read_text(path, form)
     columns = list(zip(*text.rows, strict=True)) if text.rows else [()] * len(text.names)
     frame = pd.DataFrame(
         {name: pd.Series(values, dtype=object) for name, values in zip(text.names, columns, strict=True)}
     )
     first, notes = text.names[0], []
-    if _INDEX.fullmatch(first):
+    if _INDEX.fullmatch(first) and first not in features:
         if len(text.names) > 1 and _numbers_rows(columns[0]):
             frame = frame.drop(columns=first)
             notes.append(f"{first or 'The first column, which has no name,'} numbers the rows and was left out.")
