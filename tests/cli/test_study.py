@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,51 @@ def test_answers_in_words_and_leaves_the_files(classified: tuple[Path, Result]) 
     page = (out / "report.html").read_text()
     assert f'model = load("{out.name}")' in page
     assert "holds no saved network" not in page
+
+
+def test_how_each_column_was_read_is_said_before_training_and_stays_on_record(classified: tuple[Path, Result]) -> None:
+    out, result = classified
+    study = study_in(out)
+    first = result.stdout.index("how its columns were read")
+    assert first < result.stdout.index(study.headline.split()[0])
+    assert "Read as utf-8 with comma between fields; the decimal sign is '.'." in said(result)
+    read_as = {column.name: (column.read_as, column.why) for column in study.columns}
+    assert read_as["size"] == ("level", "4 different texts")
+    assert read_as["mean texture"] == ("number", "numbers")
+    assert read_as["target"] == ("level", "the target; 2 different texts")
+    assert all(name in result.stdout for name in read_as)
+    config = tomllib.loads((out / "config.toml").read_text())
+    assert {column["name"]: column["kind"] for column in config["inputs"]["read"]} == {
+        name: kind for name, (kind, _) in read_as.items() if name != "target"
+    }
+    assert "4 different texts" in (out / "report.html").read_text()
+
+
+@pytest.mark.long
+def test_columns_are_what_the_caller_says(thinned: Thinned, small: list[str], tmp_path: Path) -> None:
+    """Semicolons and decimal commas; a number that is a level, a text that is left out, and a word that is a class."""
+    rng = np.random.default_rng(1)
+    lines = ["ward;size;note;kind"]
+    for i, size in enumerate(rng.normal(3, 1, 60)):
+        lines.append(f"{i % 4};{size:.3f};n{i % 7};{'None' if size > 3 else 'ill'}".replace(".", ","))
+    (tmp_path / "data.csv").write_text("\n".join(lines))
+    out = tmp_path / "out"
+    options = ["--column", "ward=level", "--column", "note=ignore", "--lr", "0.01", "-o", out]
+    result = thinned("study", tmp_path / "data.csv", "--target", "kind", *small, *options)
+    assert result.exit_code == 0, result.output
+    assert "Note first: kind has a class named 'None'" in said(result)
+    study = study_in(out)
+    assert study.classes == ["None", "ill"]
+    assert [(column.name, column.read_as) for column in study.columns] == [
+        ("ward", "level"), ("size", "number"), ("note", "left out"), ("kind", "level"),
+    ]  # fmt: skip
+    assert any("kind has a class named 'None'" in warning for warning in study.warnings)
+    model = load(out)
+    assert model.columns == ("ward", "size")
+    assert set(model.members[0].preparation.levels[0]) == {"0", "1", "2", "3"}
+    again = thinned("study", tmp_path / "data.csv", "--target", "kind", *small, "--lr", "0.01", "-o", out)
+    assert again.exit_code == 2
+    assert "--column was ward=level note=ignore, now None" in said(again)
 
 
 def test_without_a_terminal_progress_is_lines_on_stderr(classified: tuple[Path, Result]) -> None:
@@ -477,6 +523,9 @@ def test_other_data_or_settings_in_the_same_folder_are_refused(
     [
         (["--p", "1.5"], "If 1.5 % was meant, pass 0.015."),
         (["--p", "0.1,much"], "`--p` must be numbers, as 0.1 or 0.1,0.2. Got '0.1,much'."),
+        (["--column", "x=text"], "`--column` must be NAME=KIND, where KIND is number, level, date or ignore"),
+        (["--sep", "ab", "--encoding", "utf-16"], "`--sep` must be one sign, or one of tab, comma"),
+        (["--encoding", "utf-9"], "`--encoding` must be an encoding that Python knows"),
         (["nowhere.csv", "--target", "y"], "nowhere.csv: there is no such file or folder"),
     ],
 )
@@ -505,7 +554,7 @@ def table(**columns: Any) -> str:
         ("data.txt", "x,t\n", "t", "must end in one of .csv"),
         ("data.csv", None, "t", "there is no such file"),
         ("data.csv", "", "t", "could not be read"),
-        ("data.csv", "x,t\n1,2\n1,2,3,4\n", "t", "could not be read: Error tokenizing data"),
+        ("data.csv", "x,t\n1,2\n1,2,3,4\n", "t", "could not be read: line 3 has 4 fields, the header has 2"),
         ("data.csv", b"\xff\xfe\x00bad\x81", "t", "could not be read"),
         ("data.parquet", "no parquet", "t", "could not be read"),
         ("data.npz", "no npz", "t", "could not be read"),
@@ -517,7 +566,7 @@ def table(**columns: Any) -> str:
         ("data.csv", table(t=["a", "b"] * 10), "t", "at least 40 rows with a target. Got 20"),
         ("data.csv", table(t=["a", "b"] * 25 + ["c"]), "t", "needs at least 4 rows. 'c' has 1"),
         ("data.csv", pd.DataFrame({"t": ["a", "b"] * 25}).to_csv(index=False), "t", "a column besides the target"),
-        ("data.csv", table(y=[*range(49), "?"], t=["a", "b"] * 25), "t", "the first in row 50: '?'"),
+        ("data.csv", table(y=[*range(49), "4o"], t=["a", "b"] * 25), "t", "the first in row 50: '4o' (line 51)"),
         ("data.csv", table(y=[*range(49), np.inf], t=["a", "b"] * 25), "t", "infinite values, the first in row 50"),
     ],
 )
@@ -574,9 +623,10 @@ def test_a_folder_of_something_else_is_left_alone(
     thinned: Thinned, small: list[str], tumours: Path, tmp_path: Path
 ) -> None:  # fmt: skip
     (tmp_path / "thesis.tex").write_text("years of work")
-    result = thinned("study", tumours, "--target", "target", "--out", tmp_path, *small)
-    assert result.exit_code == 2
-    assert "must be a new or empty folder" in said(result)
+    for option in ("--out", "-o"):
+        result = thinned("study", tumours, "--target", "target", option, tmp_path, *small)
+        assert result.exit_code == 2
+        assert "must be a new or empty folder" in said(result)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 

@@ -10,10 +10,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from .study import ENCODING, SEP
+
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..study.network.model import StudyModel
+    from ..study.data.overrule import TextForm
+    from ..study.network.model import StudyModel, StudyRows
     from ..uncertainty.prediction import Prediction
 
 FAILED = 2
@@ -39,7 +42,8 @@ class PredictFormat(StrEnum):
 def predict(
     model: Annotated[Path, typer.Argument(help="The folder of a finished study.", metavar="MODEL_DIR")],
     data: Annotated[
-        Path, typer.Argument(help="A .csv, .parquet or .npz file, or a folder of IDX images: the rows to predict.")
+        Path,
+        typer.Argument(help="A .csv, .tsv, .parquet or .npz file, or a folder of IDX images: the rows to predict."),
     ],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The file to write. Without it: stdout.")] = None,
     n: Annotated[
@@ -48,6 +52,11 @@ def predict(
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same numbers.")] = 0,
     p: Annotated[
         float | None, typer.Option("--p", help="Another drop probability after the hidden layers than the study chose.")
+    ] = None,
+    sep: Annotated[str | None, typer.Option("--sep", help=SEP)] = None,
+    encoding: Annotated[str | None, typer.Option("--encoding", help=ENCODING)] = None,
+    decimal: Annotated[
+        str | None, typer.Option("--decimal", help="The file's decimal sign, . or ,. Default: as in training.")
     ] = None,
     format: Annotated[  # noqa: A002
         PredictFormat | None, typer.Option(help="csv or json; text, the default on a terminal, shows the first rows.")
@@ -69,19 +78,27 @@ def predict(
 
     The networks are those of the seeds, and where they drop units, n thinned ones.
 
+    A column is read as it was in training, each row by itself.
+
     Exit code 2: no finished study, or data that can't be read or lack columns.
     """
+    from ..study.data.overrule import TextForm
     from ..study.error import StudyError
 
     try:
-        found = predicted(model, data, n=n, seed=seed, p=p)
+        form = TextForm(sep, encoding, decimal)
+        if not data.exists():
+            raise StudyError(f"{data}: there is no such file or folder. Pass a table or a folder of IDX images.")
+        found = predicted(model, data, n=n, seed=seed, p=p, form=form)
         _give(found, out, format)
     except (StudyError, OSError) as error:
         typer.echo(f"thinned predict: {error}", err=True)
         raise typer.Exit(FAILED) from None
 
 
-def predicted(model: Path, data: Path, *, n: int, seed: int, p: float | None) -> pd.DataFrame:
+def predicted(
+    model: Path, data: Path, *, n: int, seed: int, p: float | None, form: TextForm | None = None
+) -> pd.DataFrame:
     """The table: one row for each row of the data."""
     import torch
 
@@ -90,8 +107,8 @@ def predicted(model: Path, data: Path, *, n: int, seed: int, p: float | None) ->
     from ..uncertainty.members import predict_members
 
     loaded = load(model)
-    frame = _frame(data)
-    if not len(frame):
+    frame = _rows(loaded, data, form)
+    if not len(frame.values):
         raise StudyError(f"{data}: there must be rows to predict. Got none.")
     drops = p is not None or any(network.drops for network in loaded.networks)
     if not drops and len(loaded.networks) == 1:
@@ -114,14 +131,23 @@ def predicted(model: Path, data: Path, *, n: int, seed: int, p: float | None) ->
     return _classes(loaded, frame, networks) if loaded.classes else _numbers(loaded, frame, networks)
 
 
-def _frame(data: Path) -> pd.DataFrame:
+def _rows(loaded: StudyModel, data: Path, form: TextForm | None) -> StudyRows:
     from ..study.data.source import open_data
-    from ..study.data.table import read
+    from ..study.data.table_file import read_table
+    from ..study.error import StudyError
 
-    return open_data(data).features if data.is_dir() else read(data)
+    if data.is_dir():
+        return loaded.rows(open_data(data, form=form).features)
+    file = read_table(data, form, loaded.columns)
+    for note in (*([] if file.usual else [f"{file.said}."]), *file.notes):
+        typer.echo(f"thinned predict: {data}: {note}", err=True)
+    try:
+        return loaded.rows(file.frame, file.place, form.decimal if form is not None else None)
+    except StudyError as error:
+        raise StudyError(f"{data}: {error}") from None
 
 
-def _numbers(loaded: StudyModel, frame: pd.DataFrame, networks: Prediction) -> pd.DataFrame:
+def _numbers(loaded: StudyModel, frame: StudyRows, networks: Prediction) -> pd.DataFrame:
     import pandas as pd
 
     interval = loaded.predict_interval(frame)
@@ -135,7 +161,7 @@ def _numbers(loaded: StudyModel, frame: pd.DataFrame, networks: Prediction) -> p
     return pd.DataFrame(columns | {f"network_q{level:g}": values for level, values in quantiles})
 
 
-def _classes(loaded: StudyModel, frame: pd.DataFrame, networks: Prediction) -> pd.DataFrame:
+def _classes(loaded: StudyModel, frame: StudyRows, networks: Prediction) -> pd.DataFrame:
     import numpy as np
     import pandas as pd
     from scipy.special import entr

@@ -16,11 +16,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bar
 from rich.table import Table
 
+from .reading import show_reading
+
 if TYPE_CHECKING:
     from ..study.answer.speech import Speech
     from ..study.record import Estimate, LevelResult, Study
     from ..study.underway import Progress
 
+SEP = "The sign between fields, or its name, as tab or semicolon. Default: found out."
+ENCODING = "The encoding of a text file, as utf-8, cp1252, utf-16 or shift_jis. Default: found out."
+DECIMAL = "The decimal sign of a text file: . or ,. Default: found out."
 INTERRUPTED = 130  # what a shell expects of a program that Ctrl-C ended
 LINE_EVERY = 10.0  # seconds between lines of progress where there is no terminal
 
@@ -29,7 +34,9 @@ Examples:
 
     thinned study                                        5,000 MNIST digits, about three minutes on two cores
 
-    thinned study patients.csv --target outcome          your table; also .parquet and .npz
+    thinned study patients.csv --target outcome          your table; also .tsv, .parquet and .npz
+
+    thinned study patients.csv --target outcome --column ward=level --column note=ignore
 
     thinned study patients.csv --target outcome --groups hospital --metric auc
 
@@ -51,7 +58,9 @@ class TaskName(StrEnum):
 def study(
     data: Annotated[
         Path | None,
-        typer.Argument(help="A .csv, .parquet or .npz file, or a folder of IDX images. Without it: MNIST digits."),
+        typer.Argument(
+            help="A .csv, .tsv, .parquet or .npz file, or a folder of IDX images. Without it: MNIST digits."
+        ),
     ] = None,
     target: Annotated[str | None, typer.Option(help="The column to predict.")] = None,
     task: Annotated[TaskName | None, typer.Option(help="How to read the target, if it does not say.")] = None,
@@ -60,6 +69,15 @@ def study(
     ] = None,
     time: Annotated[str | None, typer.Option(help="A column to order rows by: the latest are the test rows.")] = None,
     test: Annotated[Path | None, typer.Option(help="A file whose rows are the test set.")] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--column", metavar="NAME=KIND", help="What a column is: number, level, date or ignore. Repeatable."
+        ),
+    ] = None,
+    sep: Annotated[str | None, typer.Option("--sep", help=SEP)] = None,
+    encoding: Annotated[str | None, typer.Option("--encoding", help=ENCODING)] = None,
+    decimal: Annotated[str | None, typer.Option("--decimal", help=DECIMAL)] = None,
     out: Annotated[
         Path, typer.Option("--out", "-o", help="The folder to write. A study of the same data in it goes on.")
     ] = Path("thinned-study"),
@@ -95,6 +113,7 @@ def study(
     train_rows: Annotated[int | None, typer.Option(help="How many rows to train on.")] = None,
 ) -> None:
     """Does dropout help on these data, at which p, and what should be used?"""
+    from ..study.data.overrule import TextForm, WantedColumn
     from ..study.error import StudyError
     from ..study.options import StudyOptions, numbers, seconds_of, sizes_of
 
@@ -120,6 +139,8 @@ def study(
             jobs=jobs if jobs is not None else cores(),
             budget=None if budget is None else seconds_of(budget),
             storage=storage,
+            form=TextForm(sep, encoding, decimal),
+            columns=tuple(WantedColumn.of(text) for text in column or ()),
         )
         for file in (data, test):
             if file is not None and not file.exists():
@@ -127,7 +148,7 @@ def study(
         with progress:
             from ..study.run import study as run  # late: torch and pandas, after what can be said without them
 
-            found = run(data, options, progress.watch)
+            found = run(data, options, progress.watch, lambda reading: show_reading(console, reading))
     except StudyError as error:
         complaints.print(f"thinned study: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(2) from None

@@ -14,7 +14,6 @@ from .answer.metric import METRICS
 from .answer.standing import ERRORS, Answered
 from .answer.words import say
 from .data.parts import notes as notes_on_parts
-from .data.suspicion import suspicions
 from .error import StudyError
 from .record import Study
 from .search.chooser import PLAIN
@@ -24,7 +23,7 @@ from .trial.fold import Fold
 from .trial.outcome import Weights
 from .trial.pool import Failed
 from .trial.unit import weights_again
-from .underway import Underway
+from .underway import Underway, column_records
 
 
 def finish(underway: Underway, stopped: Literal["", "budget"]) -> Study:
@@ -110,6 +109,7 @@ def _record(underway: Underway, found: Conclusion, stopped: Literal["", "budget"
         target=data.target,
         classes=[str(name) for name in data.classes],
         features=data.features.shape[1],
+        columns=column_records(data),
         rows_train=size.train,
         rows_val=size.val,
         rows_test=size.test,
@@ -140,7 +140,7 @@ def _record(underway: Underway, found: Conclusion, stopped: Literal["", "budget"
         complete=not stopped,
         stopped=stopped,
     )
-    warned = [*suspicions(data), *cautions(study, found, underway.folds)]
+    warned = [*underway.suspicions, *cautions(study, found, underway.folds)]
     return say(study.model_copy(update={"warnings": warned}))
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from .data.overrule import TextForm, WantedColumn
 from .error import StudyError
 
 METRIC_NAMES = {
@@ -39,6 +40,8 @@ class StudyOptions:
     jobs: int = 1
     budget: float | None = None
     storage: str | None = None
+    form: TextForm = field(default_factory=TextForm)
+    columns: tuple[WantedColumn, ...] = ()
 
     def __post_init__(self) -> None:
         _require("--seed", self.seed, 0 <= self.seed < 2**63, "a whole number, 0 or more")
@@ -65,6 +68,8 @@ class StudyOptions:
             _require("--metric", self.metric, self.metric in names, f"one of {', '.join(names)}")
         if self.budget is not None:
             _require("--budget", self.budget, self.budget > 0, "a time above 0, as 90s, 10m or 1h30m")
+        once = len({item.name for item in self.columns}) == len(self.columns)
+        _require("--column", ", ".join(map(str, self.columns)), once, "said once a column")
         beside = [way for way, given in (("--groups", self.groups), ("--test", self.test)) if given]
         alone = self.time is None or not beside
         _require(

@@ -16,7 +16,7 @@ Arm = Literal["dropout", "decay", "both", "input"]
 Kind = Literal["better", "level", "unclear", "worse"]
 Advice = Literal["dropout", "decay", "both", "input", "plain", "nothing"]
 
-SCHEMA = 2
+SCHEMA = 3
 WEIGHTS, CONFIG = "networks.safetensors", "config.toml"  # the networks to take away
 
 
@@ -167,6 +167,14 @@ class Network(_Record):
     chosen: Estimate  # the deciding metric when validation chooses the level anew in each outer split
 
 
+class ColumnRecord(_Record):
+    """How a column of the table was read."""
+
+    name: str
+    read_as: Literal["number", "level", "text", "date", "left out"]
+    why: str  # by what it was seen, what became of it, or why it was left out
+
+
 class Study(_Record):
     schema_version: int = SCHEMA
     title: str  # "MNIST digits", or the file's name
@@ -179,6 +187,7 @@ class Study(_Record):
     target: str
     classes: list[str]  # empty for regression
     features: int
+    columns: list[ColumnRecord]  # of the table, in its order, the target among them; none for images
     rows_train: int
     rows_val: int
     rows_test: int  # with outer splits: all of them

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from .data.dataset import Dataset
+from .data.overrule import TextForm, WantedColumn
 from .finish import finish, write_runs
 from .options import StudyOptions
 from .record import Study
-from .underway import Progress, Underway
+from .underway import Progress, TableReading, Underway
 
 
 def run_study(
@@ -35,6 +36,10 @@ def run_study(
     jobs: int = 1,
     budget: float | None = None,
     storage: str | None = None,
+    sep: str | None = None,
+    encoding: str | None = None,
+    decimal: str | None = None,
+    columns: Mapping[str, str] | None = None,
     watch: Callable[[Progress], None] = lambda progress: None,
 ) -> Study:
     """Find out whether dropout helps on some data, at which p, and what to use.
@@ -43,7 +48,7 @@ def run_study(
     longer, at learning rates searched on validation rows, with the same effort for each.
 
     Arguments:
-        data: a `.csv`, `.parquet` or `.npz` file, a folder of IDX images, or None for 5,000 MNIST digits.
+        data: a `.csv`, `.tsv`, `.parquet` or `.npz` file, a folder of IDX images, or None for 5,000 MNIST digits.
         target: the column to predict.
         task: "classification" or "regression", if the target does not say.
         groups: a column whose equal values stay on one side of every split: patients, speakers, sites.
@@ -67,6 +72,10 @@ def run_study(
         jobs: processes. The numbers do not depend on it. Above 1, a script needs `if __name__ == "__main__":`.
         budget: seconds after which the study ends with the best answer so far.
         storage: where the record of trials is kept, an address that Optuna takes; None means a file in `out`.
+        sep, encoding, decimal: how text files are written: the sign between fields, Python's name of the encoding,
+            and "." or ",". None: found out.
+        columns: what columns are, by name: "number", "level", "date", "date:%d/%m/%Y" or "ignore". What is not here is
+            decided by the values; `columns` of the result tells how.
         watch: called as the study goes on.
 
     Returns what `study.json` in `out` holds; beside it lie `runs.csv`, `curves.csv`, `report.html`, and the networks
@@ -95,14 +104,21 @@ def run_study(
         jobs=jobs,
         budget=budget,
         storage=storage,
+        form=TextForm(sep, encoding, decimal),
+        columns=tuple(WantedColumn.of(f"{name}={kind}") for name, kind in (columns or {}).items()),
     )
     return study(data, options, watch)
 
 
-def study(data: str | Path | Dataset | None, options: StudyOptions, watch: Callable[[Progress], None]) -> Study:
-    """`run_study` with its options in one."""
+def study(
+    data: str | Path | Dataset | None,
+    options: StudyOptions,
+    watch: Callable[[Progress], None],
+    told: Callable[[TableReading], None] = lambda reading: None,
+) -> Study:
+    """`run_study` with its options in one. `told` is called once, when the data are read and nothing is trained."""
     with tempfile.TemporaryDirectory(prefix="thinned-study-") as scratch:
-        underway = Underway(data, options, Path(scratch), watch)
+        underway = Underway(data, options, Path(scratch), watch, told)
         try:
             with underway.pool:
                 whole = underway.search()

@@ -20,9 +20,11 @@ from .data.dataset import Dataset
 from .data.parts import parts, sizes
 from .data.prepare import Preparation
 from .data.source import checked, open_data
+from .data.suspicion import suspicions
 from .error import StudyError
 from .keep.journal import Journal
 from .options import METRIC_NAMES, StudyOptions
+from .record import ColumnRecord
 from .search.chooser import Chooser, ValidationFigures
 from .search.grid import IMAGE_LRS, IMAGE_PS, IMAGE_WEIGHT_DECAYS, PS, WEIGHT_DECAYS, Grid
 from .trial.config import Config, Recipe, Unit
@@ -54,15 +56,32 @@ class Progress:
     left: float | None = None
 
 
+@dataclass(frozen=True)
+class TableReading:
+    """How a table was read: its columns, what was left out or assumed, what is suspicious."""
+
+    title: str
+    columns: tuple[ColumnRecord, ...]
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
 class Underway:
     """A study that goes on: its data, what is wanted, and what is finished."""
 
     def __init__(
-        self, data: str | Path | Dataset | None, options: StudyOptions, scratch: Path, watch: Callable[[Progress], None]
+        self,
+        data: str | Path | Dataset | None,
+        options: StudyOptions,
+        scratch: Path,
+        watch: Callable[[Progress], None],
+        told: Callable[[TableReading], None] = lambda reading: None,
     ) -> None:
         self.start = clock.monotonic()
         self.options, self.watch = options, watch
-        self.data = checked(data) if isinstance(data, Dataset) else _opened(data, options)
+        self.data = checked(data, options.columns) if isinstance(data, Dataset) else _opened(data, options)
+        self.suspicions = suspicions(self.data)
+        told(TableReading(self.data.title, tuple(column_records(self.data)), self.data.notes, self.suspicions))
         task = self.data.task
         self.metric = options.metric or ERRORS[task]
         if self.metric not in METRIC_NAMES[task]:
@@ -227,6 +246,7 @@ class Underway:
             "--seed": self.options.seed,
             "--hidden": self.recipe.hidden,
             "--train-rows": self.size.train,
+            **({"--column": " ".join(map(str, self.options.columns))} if self.options.columns else {}),
             **{f"{name}'s version": self.versions[name] for name in ("thinned", "torch")},
         }
 
@@ -247,4 +267,23 @@ def _ascending(values: Sequence[float]) -> tuple[float, ...]:
 
 def _opened(data: str | Path | None, options: StudyOptions) -> Dataset:
     path = None if data is None else Path(data)
-    return open_data(path, options.target, options.task, options.groups, options.time, options.test)
+    return open_data(
+        path,
+        options.target,
+        options.task,
+        options.groups,
+        options.time,
+        options.test,
+        options.form,
+        options.columns,
+    )
+
+
+def column_records(data: Dataset) -> list[ColumnRecord]:
+    """The columns of a table as a record has them, in the file's order."""
+    roles = {"target": "the target", "groups": "groups, no feature", "time": "time, no feature"}
+    found = []
+    for column in data.columns:
+        said = [part for part in (roles.get(column.role, ""), column.why) if part]
+        found.append(ColumnRecord(name=column.name, read_as=column.kind, why="; ".join(said)))
+    return found

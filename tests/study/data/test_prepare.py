@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from thinned.study.data.dataset import StudyError
-from thinned.study.data.prepare import as_arrays, fit, transformer
+from thinned.study.data.prepare import fit, numbers, texts, transformer
 
 
 def mixed(rows: int = 60) -> pd.DataFrame:
@@ -27,16 +27,42 @@ def mixed(rows: int = 60) -> pd.DataFrame:
 
 
 def test_gives_what_scikit_learn_gives() -> None:
-    frame = mixed().drop(columns="empty")
+    frame = mixed().drop(columns=["empty", "day"])
     found = fit(frame)
     assert found.texts == ("town", "rare")
-    pipeline = transformer(found.numbers, found.texts)
-    expected = pipeline.fit_transform(as_arrays(frame, found.numbers, found.texts)).astype(np.float64)
+    pipeline = transformer(len(found.numbers), len(found.texts))
+    columns = [numbers(frame, found.numbers).astype(object), texts(frame, found.texts)]
+    expected = pipeline.fit_transform(np.concatenate(columns, axis=1)).astype(np.float64)
     got = found(frame)
     assert got.shape == (60, found.inputs)
     gaps = len(found.numbers)
     assert np.array_equal(got[:, gaps], frame["age"].isna())
     assert np.delete(got, gaps, axis=1) == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_date_is_its_parts_that_vary_each_standardised() -> None:
+    days = pd.Series(pd.date_range("2025-12-01", periods=60, freq="31h"))
+    days = days.where(days.index != 7)
+    found = fit(pd.DataFrame({"day": days}))
+    assert found.dates == (("day", ("year", "month", "weekday", "hour", "days")),)
+    since = (days - pd.Timestamp("2025-12-01")) / pd.Timedelta(days=1)
+    when = days.dt
+    parts = {"year": when.year, "month": when.month, "weekday": when.day_of_week, "hour": when.hour, "days": since}
+    expected = pd.DataFrame(parts).astype(float)
+    expected = expected.fillna(expected.median())
+    expected = (expected - expected.mean()) / expected.std(ddof=0)
+    got = found(pd.DataFrame({"day": days}))
+    assert got[:, :5] == pytest.approx(expected.to_numpy(), abs=1e-5)
+    assert np.array_equal(got[:, 5], days.isna())  # one input says that there is none
+    assert got.shape == (60, found.inputs) == (60, 6)
+    within = fit(pd.DataFrame({"day": pd.date_range("2026-01-01", "2026-01-31")}))
+    assert within.dates == (("day", ("weekday", "days")),)
+
+
+def test_a_number_that_did_not_vary_is_no_input_whatever_comes() -> None:
+    found = fit(mixed())
+    place = found.numbers.index("constant")
+    assert (found(mixed().assign(constant=[3.0] * 30 + [1e9] * 30))[:, place] == 0).all()
 
 
 def test_a_column_without_values_is_a_constant_input() -> None:
@@ -50,7 +76,7 @@ def test_predicts_from_missing_and_unknown_values() -> None:
     new = mixed(3).assign(age=np.nan, town="Atlantis", rare="z", count=[1, 2, 3])
     inputs = found(new)
     assert np.isfinite(inputs).all()
-    town = inputs[:, len(found.numbers) + len(found.gaps) :][:, : len(found.levels[0])]
+    town = inputs[:, len(found.mean) + len(found.gaps) :][:, : len(found.levels[0])]
     assert (town == 0).all()
     assert (inputs[:, -1] == 1).all()  # an unknown level of a column with rare levels is one of them
 

@@ -131,7 +131,7 @@ def test_columns_by_name_in_any_order_and_arrays(numbers: Path) -> None:
 
 def test_the_file_for_people(numbers: Path, classes: Path) -> None:
     facts = tomllib.loads((numbers / "config.toml").read_text())
-    assert facts["format"] == 2
+    assert facts["format"] == 3
     low, high = offsets(np.sort(RESIDUALS))
     assert facts["target"] == {"name": "target", "residual_low": low, "residual_high": high, "level": 0.95}
     assert facts["network"] | {"sha256": ""} == {
@@ -168,8 +168,9 @@ def change(text: str, old: str, new: str) -> str:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("format = 2", "format = 3", "has format 3; this version reads 2"),
-        ("format = 2", "format = ", "damaged"),
+        ("format = 3", "format = 4", "has format 4; this version reads 3"),
+        ("format = 3", "format = 2", "has format 2; this version reads 3. Run the study again in another folder"),
+        ("format = 3", "format = ", "damaged"),
         ("sha256 = ", 'sha256 = "" # ', "do not belong together: the weights are others"),
         ("    8,\n", "    9,\n", "do not belong together or are damaged"),
         ("seed = 0\n", "", "damaged"),

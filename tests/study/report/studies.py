@@ -17,6 +17,7 @@ from thinned.study.record import (
     Arm,
     BaselineResult,
     CalibrationEstimate,
+    ColumnRecord,
     Difference,
     Estimate,
     Kind,
@@ -33,6 +34,11 @@ PS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 LRS = (0.0003, 0.001, 0.003, 0.01)
 WORTH = 0.005  # in units of the base error: what is worth having
 CALIBRATION = CalibrationEstimate(value=0.03, low=0.02, high=0.04, perfect=0.012)
+COLUMNS = (
+    ColumnRecord(name="petal <length>", read_as="number", why="numbers, decimal sign ','"),
+    ColumnRecord(name="seen", read_as="date", why="dates as 31/01/2026, day first: month, days since 2025-01-03"),
+    ColumnRecord(name="id", read_as="left out", why="it numbers the rows: whole numbers, all different"),
+)
 TITLES = {"constant": "majority class", "linear": "logistic regression", "tree": "gradient boosting"}
 
 
@@ -82,7 +88,8 @@ def study_of(case: Case) -> Study:
     record = Study(
         title=case.title, source="made up", task=cast(Any, case.task), metric=case.metric,
         metric_title=case.metric_title, unit=unit, error_title="test error" if classes else "test RMSE",
-        target=case.target, classes=["a", "b", "c"] if classes else [], features=4, rows_train=1100, rows_val=900,
+        target=case.target, classes=["a", "b", "c"] if classes else [], features=4, columns=list(COLUMNS),
+        rows_train=1100, rows_val=900,
         rows_test=case.rows_test, outer=case.outer, hidden=[128, 128], batch=16, max_steps=12_700, seed=0,
         seeds=case.seeds, ps=sorted({*case.finished, *case.effects, 0.0}), lrs=list(LRS), weight_decays=[0.5, 2.0],
         diverges_at=0.1, levels=levels, baselines=baselines, differences=_differences(case, levels, baselines, top),

@@ -141,10 +141,10 @@ def test_a_broken_record_is_named_with_its_line(folder: Path) -> None:
         write(folder)
 
 
-@pytest.mark.parametrize("version", [1, 99, None])
+@pytest.mark.parametrize("version", [1, 2, 99, None])
 def test_another_schema_version_is_refused_in_a_sentence(folder: Path, version: int | None) -> None:
     (folder / "study.json").write_text(json.dumps({"schema_version": version, "verdict": "helps"}), encoding="utf-8")
-    with pytest.raises(ValueError, match=rf"must have schema version 2\. Got {version}\. Use the version of thinned"):
+    with pytest.raises(ValueError, match=rf"must have schema version 3\. Got {version}\. Use the version of thinned"):
         write(folder)
 
 

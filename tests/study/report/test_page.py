@@ -159,3 +159,11 @@ def test_the_snippet_comes_with_what_load_returns(
     assert ("test rows" in facts) == (net.error is None)
     assert any(f'model = load("{tmp_path.name}")' in line for line in lines)
     assert 'name = "<b>"' in lines[-2] or any('name = "<b>"' in line for line in lines)
+
+
+def test_how_each_column_was_read(page_of: Page) -> None:
+    assert page_of("dropout helps").table("How the columns were read") == [
+        ["petal <length>", "number", "numbers, decimal sign ','"],
+        ["seen", "date", "dates as 31/01/2026, day first: month, days since 2025-01-03"],
+        ["id", "left out", "it numbers the rows: whole numbers, all different"],
+    ]

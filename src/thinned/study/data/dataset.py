@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..error import StudyError as StudyError
 from ..record import Task
+from .column import Column
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,11 @@ class Dataset:
     column by column.
 
     Rows of equal `groups` number are kept on one side of every cut: they stem from one source, or are copies. Where
-    `time` is there, the latest rows are tested on. `notes` are sentences for the report: what was left out or assumed.
+    `time` is there, the latest rows are tested on. `notes` are sentences for the report: what was left out or assumed;
+    `warnings` are read before any answer.
+
+    `columns` say how each column was read, those that are no features too. Where there are none, a study looks at
+    `features` itself.
     """
 
     title: str
@@ -37,6 +42,8 @@ class Dataset:
     time: NDArray[np.float64] | None = None
     pixels: bool = False
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    columns: tuple[Column, ...] = ()
 
     @property
     def rows(self) -> int:

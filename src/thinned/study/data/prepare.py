@@ -18,7 +18,8 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from .dataset import StudyError
+from ..error import StudyError
+from .dates_in_words import PARTS, part, varying
 
 MISSING = ""  # the level of a text value that is not there
 MAX_LEVELS = 30  # further levels of a text column, the rarest, share one input
@@ -29,24 +30,27 @@ PIXEL_SCALE = 255.0
 class Preparation:
     """What was learnt from training rows.
 
-    Inputs, in order: each number column as `(value or fill - mean) / scale`; a 0/1 input for each number column that
-    had missing values; for each text column a 0/1 input a level, then one for the rare levels where there are any. A
-    level that training rows did not have counts as rare, or where nothing is rare, as all zeros.
+    Inputs, in order: each number column, and the parts of each date column, as `(value or fill - mean) / scale`; a 0/1
+    input for each of these columns that had missing values; for each text column a 0/1 input a level, then one for the
+    rare levels where there are any. A level that training rows did not have counts as rare, or where nothing is rare,
+    as all zeros. A number that did not vary in the training rows is an input of 0, whatever it is later: nothing was
+    learnt of it.
     """
 
     columns: tuple[str, ...]
     numbers: tuple[str, ...]
+    dates: tuple[tuple[str, tuple[str, ...]], ...]  # date columns, and which parts of them varied
     fill: NDArray[np.float64]
     mean: NDArray[np.float64]
     scale: NDArray[np.float64]
-    gaps: NDArray[np.int64]  # which of `numbers` have an input for being missing
+    gaps: NDArray[np.int64]  # which of the numbers and parts have an input for being missing
     texts: tuple[str, ...]
     levels: tuple[tuple[str, ...], ...]
     rare: tuple[bool, ...]
 
     @property
     def inputs(self) -> int:
-        return len(self.numbers) + len(self.gaps) + sum(len(levels) for levels in self.levels) + sum(self.rare)
+        return len(self.mean) + len(self.gaps) + sum(len(levels) for levels in self.levels) + sum(self.rare)
 
     def __call__(self, frame: pd.DataFrame) -> NDArray[np.float32]:
         """The network's inputs for `frame`, which must have `columns`; others are left aside.
@@ -58,7 +62,7 @@ class Preparation:
             raise StudyError(
                 f"`predict`: `X` must have the columns that the network was trained on. Missing: {', '.join(absent)}."
             )
-        values = numbers(frame, self.numbers)
+        values = np.concatenate([numbers(frame, self.numbers), parts_of(frame, self.dates)], axis=1)
         missing = np.isnan(values)
         parts = [(np.where(missing, self.fill, values) - self.mean) / self.scale, missing[:, self.gaps]]
         for name, levels, rare in zip(self.texts, self.levels, self.rare, strict=True):
@@ -75,23 +79,29 @@ def fit(frame: pd.DataFrame, pixels: bool = False) -> Preparation:
     if pixels:
         zeros = np.zeros(len(columns))
         scale = np.full(len(columns), PIXEL_SCALE)
-        return Preparation(columns, columns, zeros, zeros, scale, np.zeros(0, dtype=np.int64), (), (), ())
+        return Preparation(columns, columns, (), zeros, zeros, scale, np.zeros(0, dtype=np.int64), (), (), ())
     textual = {name: is_text(frame[name]) for name in columns}
-    number_names = tuple(name for name in columns if not textual[name])
+    dated = {name: not textual[name] and is_date(frame[name]) for name in columns}
+    number_names = tuple(name for name in columns if not textual[name] and not dated[name])
     text_names = tuple(name for name in columns if textual[name])
-    pipeline = transformer(number_names, text_names)
+    dates = tuple((name, varying(frame[name])) for name in columns if dated[name])
+    values = np.concatenate([numbers(frame, number_names), parts_of(frame, dates)], axis=1)
+    count = values.shape[1]
+    pipeline = transformer(count, len(text_names))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Skipping features without any observed values")
-        pipeline.fit(as_arrays(frame, number_names, text_names))
+        pipeline.fit(np.concatenate([values.astype(object), texts(frame, text_names)], axis=1))
     fill = mean = np.zeros(0)
     scale = np.ones(0)
     gaps = np.zeros(0, dtype=np.int64)
-    if number_names:
+    if count:
         imputer, scaler = pipeline.named_transformers_["numbers"]
-        count = len(number_names)
-        fill, mean, scale = imputer.statistics_, scaler.mean_[:count], scaler.scale_[:count]
+        fill, mean, scale = imputer.statistics_, scaler.mean_[:count], scaler.scale_[:count].copy()
         fill = np.nan_to_num(fill)  # a column without a single value
-        gaps = np.flatnonzero(np.isnan(numbers(frame, number_names)).any(axis=0))
+        absent = np.isnan(values)
+        scale[(np.where(absent, fill, values) == np.where(absent[0], fill, values[0])).all(axis=0)] = np.inf
+        last = np.array([True] * len(number_names) + [name == PARTS[-1] for _, names in dates for name in names])
+        gaps = np.flatnonzero(absent.any(axis=0) & last)  # one a date
     levels: list[tuple[str, ...]] = []
     rare: list[bool] = []
     if text_names:
@@ -100,12 +110,11 @@ def fit(frame: pd.DataFrame, pixels: bool = False) -> Preparation:
             infrequent = set() if few is None else set(few)
             levels.append(tuple(level for level in found if level not in infrequent))
             rare.append(bool(infrequent))
-    return Preparation(columns, number_names, fill, mean, scale, gaps, text_names, tuple(levels), tuple(rare))
+    return Preparation(columns, number_names, dates, fill, mean, scale, gaps, text_names, tuple(levels), tuple(rare))
 
 
-def transformer(number_names: tuple[str, ...], text_names: tuple[str, ...]) -> ColumnTransformer:
-    """The scikit-learn pipeline whose numbers a `Preparation` holds."""
-    count = len(number_names)
+def transformer(count: int, texts: int) -> ColumnTransformer:
+    """The scikit-learn pipeline whose numbers a `Preparation` holds: `count` numbers, then `texts` text columns."""
     return ColumnTransformer(
         [
             (
@@ -121,15 +130,16 @@ def transformer(number_names: tuple[str, ...], text_names: tuple[str, ...]) -> C
                     handle_unknown="infrequent_if_exist",
                     sparse_output=False,
                 ),
-                list(range(count, count + len(text_names))),
+                list(range(count, count + texts)),
             ),
         ]
     )
 
 
-def as_arrays(frame: pd.DataFrame, number_names: tuple[str, ...], text_names: tuple[str, ...]) -> NDArray[np.object_]:
-    """The columns as the pipeline takes them: numbers first, then text, in one array."""
-    return np.concatenate([numbers(frame, number_names).astype(object), texts(frame, text_names)], axis=1)
+def parts_of(frame: pd.DataFrame, dates: tuple[tuple[str, tuple[str, ...]], ...]) -> NDArray[np.float64]:
+    """The parts of date columns as float64, missing as nan."""
+    found = [part(frame[column], name) for column, names in dates for name in names]
+    return np.stack(found, axis=1) if found else np.zeros((len(frame), 0))
 
 
 def numbers(frame: pd.DataFrame, names: tuple[str, ...]) -> NDArray[np.float64]:
@@ -160,6 +170,10 @@ def texts(frame: pd.DataFrame, names: tuple[str, ...]) -> NDArray[np.object_]:
         column = frame[name]
         found[:, i] = [MISSING if absent else str(value) for value, absent in zip(column, column.isna(), strict=True)]
     return found
+
+
+def is_date(column: pd.Series[Any]) -> bool:
+    return bool(pd.api.types.is_datetime64_any_dtype(column))
 
 
 def is_text(column: pd.Series[Any]) -> bool:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ..record import Task
+from .column import read_columns
 from .columns import with_groups, with_time
 from .dataset import Dataset, StudyError
 from .digits import digits
 from .idx import idx_folder
-from .suspicion import number_ids, without_text_ids
+from .learn import learn
+from .overrule import TextForm, WantedColumn
+from .suspicion import number_ids, without_constants, without_row_numbers, without_text_ids
 from .table import table
 from .twins import twins_together
 
@@ -21,6 +26,8 @@ def open_data(
     groups: str | None = None,
     time: str | None = None,
     test: Path | None = None,
+    form: TextForm | None = None,
+    wanted: Sequence[WantedColumn] = (),
 ) -> Dataset:
     """Load the data of a study.
 
@@ -31,6 +38,8 @@ def open_data(
         groups: a column; rows that share its value are never on both sides of a cut.
         time: a column; the latest rows are tested on.
         test: a table of the same columns, whose rows are the test rows.
+        form: how text files are written, as far as it is not to be sniffed.
+        wanted: columns of which the caller says what they are.
 
     Raises StudyError where they cannot be used.
     """
@@ -38,13 +47,21 @@ def open_data(
         if time is not None and (groups is not None or test is not None):
             other = "--groups" if groups is not None else "--test"
             raise StudyError(f"`--time` decides alone which rows are tested on. Got {other} beside it. Leave one out.")
-        found = table(data, target, task, test)
+        found = table(data, target, task, test, form=form, wanted=wanted, groups=groups, time=time)
         if groups is not None:
             found = with_groups(found, groups)
         if time is not None:
             found = with_time(found, time)
         return checked(found)
-    options = {"--target": target, "--task": task, "--groups": groups, "--time": time, "--test": test}
+    form = form or TextForm()
+    options: dict[str, object] = {
+        "--target": target,
+        "--task": task,
+        "--groups": groups,
+        "--time": time,
+        "--test": test,
+    }
+    options |= {"--sep": form.sep, "--encoding": form.encoding, "--decimal": form.decimal, "--column": wanted or None}
     if any(value is not None for value in options.values()):
         given = " and ".join(f"`{name}`" for name, value in options.items() if value is not None)
         what = "The built-in digits have" if data is None else f"{data} is a folder of images, which has"
@@ -54,7 +71,24 @@ def open_data(
     return checked(digits() if data is None else idx_folder(data))
 
 
-def checked(data: Dataset) -> Dataset:
-    """The data without text that names rows, and with copies in one group. Notes say what was done."""
-    data = without_text_ids(data)
+def checked(data: Dataset, wanted: Sequence[WantedColumn] = ()) -> Dataset:
+    """The data without what names or numbers the rows and what never varies; copies in one group. Notes say so."""
+    data = learned(data, wanted)
+    for step in (without_text_ids, without_row_numbers, without_constants):
+        data = step(data)
     return twins_together(data, tuple(number_ids(data)))
+
+
+def learned(data: Dataset, wanted: Sequence[WantedColumn] = ()) -> Dataset:
+    """The data with what is known of their columns, and the columns as values; as it is where this has been done.
+
+    Raises StudyError: `wanted` names no column, or what can't be done.
+    """
+    if data.columns or data.pixels:
+        return data
+    absent = [str(item) for item in wanted if item.name not in data.features.columns]
+    if absent:
+        raise StudyError(f"`--column {absent[0]}` must name a feature of {data.title}. There is none of this name.")
+    own = data.features if data.test is None else data.features.drop(index=data.features.index[data.test])
+    columns = learn(own.reset_index(drop=True), wanted={item.name: item for item in wanted})
+    return replace(data, columns=columns, features=read_columns(columns, data.features))

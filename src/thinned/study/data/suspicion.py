@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,14 +13,21 @@ from numpy.typing import NDArray
 
 from .dataset import Dataset, StudyError
 from .draw import order
-from .prepare import is_text, numbers
+from .prepare import MAX_LEVELS, is_text, numbers
 
 ROWS = 4_000  # that are looked at for a column that gives the target away
 WRONG = 0.01  # of the majority's errors
 EXPLAINED = 0.999  # of the target's variance
 MIN_ERRORS = 10  # of the majority, or a rule without errors means nothing
 DIFFERENT = 0.99  # of a text column's values: above it, they name the rows
+RARE = 0.9  # of a text column's values: above it, a network sees nearly all of them as one
 _NAMED = 5  # columns that a sentence lists
+_ID = re.compile(
+    r"(.*[_\W])?(id|ids|uuid|guid|index|idx|key|row|rownum|nr|no|num|number|record|serial|lfd)[\W_]*"
+    r"|Unnamed: \d+|__index_level_\d+__",
+    re.IGNORECASE,
+)
+_CAMEL_ID = re.compile(r".*[a-z](ID|Id|No|Nr|Index|Key)")
 
 
 def suspicions(data: Dataset) -> tuple[str, ...]:
@@ -28,17 +36,17 @@ def suspicions(data: Dataset) -> tuple[str, ...]:
     A column gives the target away if a rule on it alone, fitted on half of the rows, makes less than 1 % of the
     errors that the most frequent class makes on the other half, or explains more than 0.999 of the target's variance
     there. The rules: the class at the nearest value, or of the same text; for quantities, a line from value to value.
-    Numbered rows and constant columns are said, too. Images are not looked at.
+    Numbered rows, constant columns and columns of rare texts are said, too. Images are not looked at.
     """
     if data.pixels:
-        return ()
-    said = [*_giveaways(data)]
+        return data.warnings
+    said = [*data.warnings, *_giveaways(data), *_rare(data)]
     numbered = number_ids(data)
     if numbered:
         said.append(
             f"{_listed(numbered)} {_verb(numbered, 'numbers', 'number')} the rows: all values differ and are whole "
-            f"numbers in order. {_verb(numbered, 'It is', 'They are')} used like any other column; remove "
-            f"{_verb(numbered, 'it', 'them')} unless the order means something."
+            f"numbers in order. {_verb(numbered, 'It is', 'They are')} used like any other column; leave "
+            f"{_verb(numbered, 'it', 'them')} out with --column {numbered[0]}=ignore unless the order means something."
         )
     constant = [str(name) for name in data.features.columns if data.features[name].nunique(dropna=False) == 1]
     if constant:
@@ -82,7 +90,9 @@ def without_text_ids(data: Dataset) -> Dataset:
     names = []
     for name in frame.columns:
         column = frame[name]
-        if is_text(column) and (values := column.dropna().astype(str)).nunique() >= max(DIFFERENT * len(frame), 2):
+        if _asked(data, str(name)) or not is_text(column):
+            continue
+        if (values := column.dropna().astype(str)).nunique() >= max(DIFFERENT * len(frame), 2):
             names.append((str(name), values.nunique()))
     if not names:
         return data
@@ -96,8 +106,96 @@ def without_text_ids(data: Dataset) -> Dataset:
         f"{name} names the rows ({count:,} different texts in {len(frame):,} rows) and was left out."
         for name, count in names
     )
-    features = data.features.drop(columns=[name for name, _ in names])
-    return replace(data, features=features, notes=(*data.notes, *notes))
+    return _without(data, {name: f"it names the rows, {count:,} different texts" for name, count in names}, notes)
+
+
+def without_row_numbers(data: Dataset) -> Dataset:
+    """The data without columns that are called an id or the like and hold whole numbers, all different; and a note.
+
+    Raises StudyError where nothing else is there.
+    """
+    if data.pixels:
+        return data
+    frame = _own_rows(data)
+    names = [
+        name
+        for name in map(str, frame.columns)
+        if (_ID.fullmatch(name) or _CAMEL_ID.fullmatch(name)) and not _asked(data, name) and _all_different(frame[name])
+    ]
+    if not names:
+        return data
+    notes = (
+        f"{_listed(names)} {_verb(names, 'numbers', 'number')} the rows and {_verb(names, 'was', 'were')} left out. "
+        f"--column {names[0]}=number keeps it.",
+    )
+    return _without(data, dict.fromkeys(names, "it numbers the rows: whole numbers, all different"), notes)
+
+
+def without_constants(data: Dataset) -> Dataset:
+    """The data without columns that have one value in all rows, and a note of them.
+
+    Raises StudyError where nothing else is there.
+    """
+    if data.pixels:
+        return data
+    frame = _own_rows(data)
+    names = [str(name) for name in frame.columns if frame[name].nunique(dropna=False) == 1]
+    if not names:
+        return data
+    notes = (
+        f"{_listed(names)} {_verb(names, 'has', 'have')} the same value in all {len(frame):,} rows and "
+        f"{_verb(names, 'was', 'were')} left out.",
+    )
+    why = {name: f"one value in all rows: {_shown(frame[name].iloc[0])}" for name in names}
+    return _without(data, why, notes)
+
+
+def _without(data: Dataset, why: Mapping[str, str], notes: Sequence[str]) -> Dataset:
+    if len(why) == data.features.shape[1]:
+        names = list(why)
+        raise StudyError(
+            f"{data.title}: there must be a column to learn from besides {data.target!r}. {_listed(names)}: "
+            f"{why[names[0]]}. Add columns, or pass --column NAME=KIND for one that was taken for something else."
+        )
+    columns = tuple(
+        replace(column, kind="left out", why=why[column.name]) if column.name in why else column
+        for column in data.columns
+    )
+    features = data.features.drop(columns=list(why))
+    return replace(data, features=features, columns=columns, notes=(*data.notes, *notes))
+
+
+def _asked(data: Dataset, name: str) -> bool:
+    """Whether the caller has said what the column is."""
+    return any(column.name == name and column.asked for column in data.columns)
+
+
+def _all_different(column: pd.Series[Any]) -> bool:
+    if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column) or column.isna().any():
+        return False
+    values = column.to_numpy(dtype=np.float64)
+    return bool((values == np.round(values)).all() and len(np.unique(values)) == len(values))
+
+
+def _shown(value: Any) -> str:
+    return "none" if pd.isna(value) else repr(value) if isinstance(value, str) else f"{value}"
+
+
+def _rare(data: Dataset) -> list[str]:
+    """Text columns of which a network sees nearly nothing: the levels that have an input of their own hold few rows."""
+    found = []
+    for name, column in _own_rows(data).items():
+        if not is_text(column):
+            continue
+        counts = column.dropna().value_counts().to_numpy()
+        rare = 1 - counts[:MAX_LEVELS][counts[:MAX_LEVELS] > 1].sum() / counts.sum()
+        if rare > RARE:
+            found.append(
+                f"{name} is text with {len(counts):,} different values, {100 * rare:.0f} % of them rare: a network "
+                f"sees nearly all as one. Leave it out with --column {name}=ignore, or write what matters in it as "
+                "columns of their own."
+            )
+    return found
 
 
 def _own_rows(data: Dataset) -> pd.DataFrame:

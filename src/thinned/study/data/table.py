@@ -1,110 +1,266 @@
-"""A user's table: a CSV, Parquet or NumPy file and the name of its target column."""
+"""A user's table: a file, the name of its target column, and what is said of other columns."""
 
 from __future__ import annotations
 
-import csv
 import difflib
-import zipfile
-import zlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
 
 from ..record import Task
-from .columns import appended
+from .cell import NOTHING
+from .cells import as_cells, is_text
+from .column import LARGEST, Column
+from .columns import check_cut, check_filled
 from .dataset import Dataset, StudyError
+from .forms import DateForm, LevelForm, NumberForm
+from .learn import Role, learn, sign_of
+from .overrule import TextForm, Wanted, WantedColumn
+from .table_file import TableFile, read_table
 
-SUFFIXES = (".csv", ".csv.gz", ".parquet", ".npz")
 MIN_ROWS = 40  # fewer cannot be split into training, validation and test rows that mean anything
 MIN_CLASS_ROWS = 4  # one for each of the three, and one to spare
 MAX_LEVELS = 20  # a whole-number target with more values than this is a quantity, not a class
-LARGEST = 1e30  # networks compute in float32, and squares of values must fit in it
-# pandas before 3.1 gets the last bit of some numbers wrong unless it is asked not to; later ones deprecate the request.
-EXACT: dict[str, Any] = (
-    {"float_precision": "round_trip"} if tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1) else {}
-)
-STRAY = 0.1  # a text column in which fewer values than this share are no numbers is a number column with faults
 
 
-def table(path: Path, target: str | None, task: Task | None = None, test: Path | None = None) -> Dataset:
-    """Read a table and look at its target.
+def table(
+    path: Path,
+    target: str | None,
+    task: Task | None = None,
+    test: Path | None = None,
+    *,
+    form: TextForm | None = None,
+    wanted: Sequence[WantedColumn] = (),
+    groups: str | None = None,
+    time: str | None = None,
+) -> Dataset:
+    """Read a table, find out what its columns are, and look at its target.
 
     Arguments:
-        path: a `.csv`, `.csv.gz`, `.parquet` or `.npz` file. An `.npz` file holds `X` (rows x columns) and `y`, or one
-            array a column.
+        path: a `.csv` or `.tsv` (also gzipped), `.parquet` or `.npz` file. An `.npz` file holds `X` (rows x columns)
+            and `y`, or one array a column.
         target: the column to predict; `y` for an `.npz` file unless said otherwise.
         task: "classification" or "regression"; None decides by the target: text, truth values and at most 20 different
             whole numbers are classes, other numbers are quantities.
+        test: a file of the same columns, read as `path` was.
+        form: how text files are written, as far as it is not to be sniffed.
+        wanted: columns of which the caller says what they are.
+        groups, time: columns that stay among the features for `with_groups` and `with_time` to take away.
 
     Raises StudyError: no such file or column, unreadable rows, a target without values or with one value, too few rows.
     """
-    frame = read(path)
-    if target is None:
-        target = "y" if path.suffix == ".npz" else None
-    columns = ", ".join(str(name) for name in frame.columns[:20]) + (", ..." if len(frame.columns) > 20 else "")
-    if target is None:
-        raise StudyError(f"{path}: say which column to predict with --target COLUMN. The columns are: {columns}.")
-    if target not in frame.columns:
-        close = difflib.get_close_matches(target, [str(name) for name in frame.columns], n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
+    file = read_table(path, form)
+    frame = file.frame
+    target = _target(file, target)
+    cuts = [(option, name) for option, name in (("--groups", groups), ("--time", time)) if name is not None]
+    for option, name in cuts:
+        check_cut([*frame.columns], target, name, option, path.name)
+    allowed = {"--groups": ("level",), "--time": ("date", "number")}
+    asked = _asked(file, wanted, target, {name: allowed[option] for option, name in cuts})
+    roles: dict[str, Role] = {target: "target"}
+    roles |= {groups: "groups"} if groups is not None else {}
+    roles |= {time: "time"} if time is not None else {}
+    try:
+        decimal = sign_of(frame, file.form)
+        [answered] = learn(frame[[target]], file.form, asked, roles, file.place, decimal)
+        values = answered.read(frame[target], file.place)
+        known = values.notna() if answered.kind != "left out" else values.notna() & False
+        if not known.any():
+            raise StudyError(f"the target {target!r} has no values: all {len(frame)} are missing.")
+        for option, name in cuts:
+            check_filled(as_cells(frame.loc[known, name]), option, file.place)
+        found = learn(frame[known].drop(columns=target), file.form, asked, roles, file.place, decimal)
+    except StudyError as error:
+        raise StudyError(f"{path}: {error}") from None
+    if isinstance(answered.form, DateForm):
         raise StudyError(
-            f"{path}: `--target` must name a column. There is no {target!r}.{hint} The columns are: {columns}."
+            f"{path}: the target must be classes or numbers. {target!r} holds dates. Pass --column {target}=level for "
+            "a class each, or write what is to be predicted as a number."
         )
-    if frame.columns.duplicated().any():
-        twice = frame.columns[frame.columns.duplicated()][0]
-        raise StudyError(f"{path}: column names must differ. {twice!r} is there twice. Rename one.")
-
-    own = np.ones(len(frame), dtype=bool)  # which rows are this table's, not the test table's
+    own = int(known.sum())
+    notes = [*_how(file, decimal), *file.notes]
+    if own < len(frame):
+        notes.append(f"{len(frame) - own} of {len(frame)} rows have no {target} and were left out.")
+    if frame.shape[1] == 1:
+        sep = "" if file.form.sep is None else " If the file has more, pass the sign between them as --sep."
+        raise StudyError(f"{path}: there must be a column besides the target {target!r}. There is none.{sep}")
+    if own < MIN_ROWS:
+        raise StudyError(f"{path}: a study needs at least {MIN_ROWS} rows with a target. Got {own}.")
+    used = [column for column in found if column.kind != "left out"]
+    if not any(column.feature for column in used):
+        apart = "; ".join(f"{column.name}: {column.role or column.why}" for column in found)
+        raise StudyError(f"{path}: there must be a column to learn from besides the target {target!r}. {apart}.")
+    features = pd.DataFrame({
+        column.name: column.read(frame.loc[known, column.name], file.place) for column in used
+    })  # fmt: skip
+    answer = values[known]
+    for column in (answered, *used):
+        _check_size(file, column, answer if column is answered else features[column.name])
     if test is not None:
-        frame = appended(frame, read(test), str(path), str(test))
-        own = np.arange(len(frame)) < len(own)
-    notes: list[str] = []
-    known = frame[target].notna()
-    if not known.any():
-        raise StudyError(f"{path}: the target {target!r} has no values: all {len(frame)} are missing.")
-    if not known.all():
-        notes.append(f"{int((~known).sum())} of {len(frame)} rows have no {target} and were left out.")
-        frame, own = frame[known], own[known]
-    features = frame.drop(columns=target).reset_index(drop=True)
-    answer = frame[target].reset_index(drop=True)
-    if features.shape[1] == 0:
-        raise StudyError(f"{path}: there must be a column besides the target {target!r}. There is none.")
-    if own.sum() < MIN_ROWS:
-        raise StudyError(f"{path}: a study needs at least {MIN_ROWS} rows with a target. Got {int(own.sum())}.")
-    if test is not None and own.all():
-        raise StudyError(f"`--test`: {test} must have rows with a {target}. It has none.")
-    for name in frame.columns:
-        _check_column(path, frame[name])
-
+        other = read_table(test, form)
+        more, answers = _test_rows(file, other, used, answered)
+        features, answer = pd.concat([features, more]), pd.concat([answer, answers])
+        notes += [f"{test.name}: {note}" for note in (*(() if other.usual else _how(other, decimal)), *other.notes)]
+    features, answer = features.reset_index(drop=True), answer.reset_index(drop=True)
     if answer.nunique() == 1:
         raise StudyError(
             f"{path}: the target {target!r} must have two different values at least. All {len(answer)} are "
             f"{answer.tolist()[0]!r}."
         )
-    decided = task or _task(answer)
-    if task is None:
-        other = "regression" if decided == "classification" else "classification"
-        if pd.api.types.is_numeric_dtype(answer) and not pd.api.types.is_bool_dtype(answer):
-            notes.append(f"{target} was read as {decided}; --task {other} reads it the other way.")
+    decided = task or _task(answered, answer)
+    if task is None and isinstance(answered.form, NumberForm) and not answered.form.truth:
+        other_task = "regression" if decided == "classification" else "classification"
+        notes.append(f"{target} was read as {decided}; --task {other_task} reads it the other way.")
+    columns = {column.name: column for column in (answered, *found)}
     common: dict[str, Any] = {
         "title": path.name,
-        "source": f"{int(own.sum()):,} rows of {path}"
-        + ("" if test is None else f", tested on {int((~own).sum()):,} rows of {test}"),
+        "source": f"{own:,} rows of {path}"
+        + ("" if test is None else f", tested on {len(answer) - own:,} rows of {test}"),
         "target": target,
         "features": features,
-        "test": None if test is None else np.flatnonzero(~own),
+        "test": None if test is None else np.arange(own, len(answer)),
         "notes": tuple(notes),
+        "warnings": _on_target(answered, frame[target]),
+        "columns": tuple(columns[name] for name in frame.columns),
     }
     if decided == "regression":
-        values = pd.to_numeric(answer, errors="coerce").to_numpy(dtype=np.float64)
-        if not np.isfinite(values).all():
-            bad = answer[~np.isfinite(values)].iloc[0]
-            raise StudyError(f"{path}: a regression target must be finite numbers. {target!r} has {bad!r}.")
-        return Dataset(task="regression", y=values, **common)
-    names, codes = np.unique(_labels(answer), return_inverse=True)
-    counts = np.bincount(codes[own], minlength=len(names))
+        return Dataset(task="regression", y=_quantities(path, answer), **common)
+    names, codes = np.unique(_labels(answered, answer), return_inverse=True)
+    _check_classes(path, test, target, names, np.bincount(codes[:own], minlength=len(names)))
+    return Dataset(task="classification", y=codes.astype(np.int64), classes=tuple(names.tolist()), **common)
+
+
+def _how(file: TableFile, decimal: str | None) -> list[str]:
+    """How a text file was read, a sentence."""
+    return [f"{file.said}; the decimal sign is {decimal or '.'!r}."] if file.said else []
+
+
+def _target(file: TableFile, target: str | None) -> str:
+    names = [str(name) for name in file.frame.columns]
+    if target is None:
+        target = "y" if file.path.suffix == ".npz" else None
+    columns = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
+    if target is None:
+        raise StudyError(f"{file.path}: say which column to predict with --target COLUMN. The columns are: {columns}.")
+    if target not in names:
+        close = difflib.get_close_matches(target, names, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        if len(names) == 1 and file.form.sep is not None:
+            hint = " It was read as one column: pass the sign between columns as --sep."
+        raise StudyError(
+            f"{file.path}: `--target` must name a column. There is no {target!r}.{hint} The columns are: {columns}."
+        )
+    return target
+
+
+def _asked(
+    file: TableFile, wanted: Sequence[WantedColumn], target: str, cutting: Mapping[str, tuple[str, ...]]
+) -> Mapping[str, WantedColumn]:
+    names = [str(name) for name in file.frame.columns]
+    for item in wanted:
+        if item.name not in names:
+            close = difflib.get_close_matches(item.name, names, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            raise StudyError(
+                f"`--column {item}` must name a column of {file.path}. There is no {item.name!r}.{hint} The columns "
+                f"are: {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}."
+            )
+        allowed = cutting.get(item.name, get_args(Wanted))
+        if item.kind not in allowed:
+            raise StudyError(
+                f"`--column {item}`: {item.name} says how rows are cut, and must be {' or '.join(allowed)}. Pass "
+                f"{item.name}={allowed[0]}, or leave it out."
+            )
+        if item.name == target and item.kind in ("date", "ignore"):
+            raise StudyError(f"`--column {item}`: the target must be number or level. Pass one of them.")
+    return {item.name: item for item in wanted}
+
+
+def _test_rows(
+    file: TableFile, test: TableFile, used: Sequence[Column], answered: Column
+) -> tuple[pd.DataFrame, pd.Series[Any]]:
+    """Features and targets of the test file, read as the other file's.
+
+    Raises StudyError: a missing column, a value that is not as there, no target.
+    """
+    absent = [
+        str(name) for name in (*(column.name for column in used), answered.name) if name not in test.frame.columns
+    ]
+    if absent:
+        raise StudyError(
+            f"`--test`: {test.path} must have the columns of {file.path}. Missing: {', '.join(absent[:10])}. It has: "
+            f"{', '.join(str(name) for name in test.frame.columns[:20])}."
+        )
+    found: dict[str, pd.Series[Any]] = {}
+    for column in (answered, *used):
+        cells = column.cells(test.frame[column.name])
+        if cells.wrong.any():
+            row = int(cells.wrong.argmax())
+            raise StudyError(
+                f"`--test`: column {column.name!r} must hold the same in both files. It holds {column.form} in "
+                f"{file.path}, and {test.frame[column.name].iloc[row]!r} in {test.path}, {test.place(row)}."
+            )
+        found[column.name] = cells.values
+        _check_size(test, column, cells.values)
+    known = found[answered.name].notna()
+    if not known.any():
+        raise StudyError(f"`--test`: {test.path} must have rows with a {answered.name}. It has none.")
+    return pd.DataFrame({column.name: found[column.name] for column in used})[known], found[answered.name][known]
+
+
+def _check_size(file: TableFile, column: Column, values: pd.Series[Any]) -> None:
+    """Refuse infinite and huge numbers."""
+    if not isinstance(column.form, NumberForm):
+        return
+    numbers = values.to_numpy(dtype=np.float64)
+    infinite = np.isinf(numbers)
+    if infinite.any():
+        place = file.place(int(values.index[int(infinite.argmax())]))
+        raise StudyError(
+            f"{file.path}: column {column.name!r} has {int(infinite.sum())} infinite values, the first in {place}. "
+            "Mend them, or leave them empty: empty values are filled in."
+        )
+    huge = np.abs(numbers) > LARGEST
+    if huge.any():
+        row = int(huge.argmax())
+        raise StudyError(
+            f"{file.path}: values must lie within {LARGEST:g} of 0. Column {column.name!r} has {numbers[row]:g} in "
+            f"{file.place(int(values.index[row]))}. Scale the column, or leave the value empty."
+        )
+
+
+def _on_target(column: Column, raw: pd.Series[Any]) -> tuple[str, ...]:
+    """What words for a missing value mean in the target: a class, or no target."""
+    cells = as_cells(raw)
+    texts = [text for text in cells if text is not None] if is_text(cells) else []
+    words = {text: count for text, count in Counter(texts).items() if text.lower() in NOTHING}
+    if not words:
+        return ()
+    said = " and ".join(f"{text!r} ({count:,} rows)" for text, count in words.items())
+    if isinstance(column.form, LevelForm):
+        return (
+            f"{column.name} has {'a class' if len(words) == 1 else 'classes'} named {said}, taken as they stand. Leave "
+            "such cells empty if nothing is known there.",
+        )
+    return (
+        f"{column.name} is {said}: taken for missing values, since the others are numbers, and these rows are left "
+        f"out. --column {column.name}=level reads every value as a class.",
+    )
+
+
+def _quantities(path: Path, answer: pd.Series[Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    values = pd.to_numeric(answer, errors="coerce").to_numpy(dtype=np.float64)
+    if not np.isfinite(values).all():
+        bad = answer[~np.isfinite(values)].iloc[0]
+        raise StudyError(f"{path}: a regression target must be finite numbers. {answer.name!r} has {bad!r}.")
+    return np.asarray(values)
+
+
+def _check_classes(path: Path, test: Path | None, target: str, names: Any, counts: Any) -> None:
     if (counts == 0).any():
         raise StudyError(
             f"`--test`: the classes of {test} must be among those of {path}. {names.tolist()[int(counts.argmin())]!r} "
@@ -117,112 +273,22 @@ def table(path: Path, target: str | None, task: Task | None = None, test: Path |
             + (f", and {len(rare) - 1} more classes have too few" if len(rare) > 1 else "")
             + ". Leave such rows out, join classes, or pass --task regression for a quantity."
         )
-    return Dataset(task="classification", y=codes.astype(np.int64), classes=tuple(names.tolist()), **common)
 
 
-def read(path: Path) -> pd.DataFrame:
-    if not path.is_file():
-        raise StudyError(f"{path}: there is no such file. Pass a {', '.join(SUFFIXES)} file or a folder of IDX files.")
-    try:
-        if path.name.endswith((".csv", ".csv.gz")):
-            frame: pd.DataFrame = pd.read_csv(path, low_memory=False, **EXACT)
-        elif path.suffix == ".parquet":
-            frame = pd.read_parquet(path)
-        elif path.suffix == ".npz":
-            frame = _read_npz(path)
-        else:
-            raise StudyError(
-                f"{path}: a data file must end in one of {', '.join(SUFFIXES)}. Got {path.suffix or path.name!r}."
-            )
-    except StudyError:
-        raise
-    except (
-        ValueError,
-        OSError,
-        EOFError,
-        csv.Error,
-        zlib.error,
-        zipfile.BadZipFile,
-    ) as error:  # pandas' and pyarrow's are ValueErrors
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise StudyError(f"{path}: could not be read: {reason}.") from error
-    return frame.rename(columns=str)
-
-
-def _read_npz(path: Path) -> pd.DataFrame:
-    arrays = np.load(path, allow_pickle=False)
-    if isinstance(arrays, np.ndarray):
-        raise StudyError(f"{path}: must be an archive of arrays, as np.savez writes. It is one array, as of np.save.")
-    with arrays:
-        found = {name: arrays[name] for name in arrays.files}
-    shapes = {name: values.shape for name, values in found.items()}
-    lengths = {values.shape[0] for values in found.values() if values.ndim}
-    if not found or len(lengths) != 1 or any(values.ndim not in (1, 2) for values in found.values()):
-        raise StudyError(
-            f"{path}: arrays must have one or two axes and one length, as X (rows x columns) and y. Got {shapes}."
-        )
-    columns: dict[str, np.ndarray] = {}
-    for name, values in found.items():
-        if values.ndim == 1:
-            columns[name] = values
-        else:
-            columns.update({f"{name}_{i}": values[:, i] for i in range(values.shape[1])})
-    return pd.DataFrame(columns)
-
-
-def _check_column(path: Path, column: pd.Series) -> None:
-    """Refuse what cannot be learnt from: nested, complex, infinite, huge or unreadable values."""
-    if pd.api.types.is_bool_dtype(column) or isinstance(column.dtype, pd.CategoricalDtype):
-        return
-    nested = column.map(lambda value: isinstance(value, (list, dict, set, tuple, np.ndarray)))
-    if nested.any() or pd.api.types.is_complex_dtype(column):
-        found = repr(column[nested].iloc[0]) if nested.any() else "complex numbers"
-        raise StudyError(
-            f"{path}: column {column.name!r} must hold one real number or one text a row. It holds {found}. "
-            "Spread it over columns of its own."
-        )
-    if pd.api.types.is_numeric_dtype(column):
-        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-        infinite = np.isinf(values)
-        if infinite.any():
-            row = int(np.flatnonzero(infinite)[0]) + 1
-            raise StudyError(
-                f"{path}: column {column.name!r} has {int(infinite.sum())} infinite values, the first in row {row}. "
-                "Mend them, or leave them empty: empty values are filled in."
-            )
-        if (np.abs(values) > LARGEST).any():
-            row = int(np.flatnonzero(np.abs(values) > LARGEST)[0]) + 1
-            raise StudyError(
-                f"{path}: values must lie within {LARGEST:g} of 0. Column {column.name!r} has {values[row - 1]:g} in "
-                f"row {row}. Scale the column, or leave the value empty."
-            )
-        return
-    filled = column.dropna()
-    if filled.empty or pd.api.types.is_datetime64_any_dtype(column):
-        return
-    stray = pd.to_numeric(filled, errors="coerce").isna()
-    if 0 < stray.sum() <= STRAY * len(filled):
-        first = stray[stray].index[0]
-        raise StudyError(
-            f"{path}: column {column.name!r} holds numbers, but {int(stray.sum())} of its values are none, the first "
-            f"in row {int(first) + 1}: {column[first]!r}. Mend them, or leave them empty: gaps are filled."
-        )
-
-
-def _task(answer: pd.Series) -> Task:
-    if not pd.api.types.is_numeric_dtype(answer) or pd.api.types.is_bool_dtype(answer):
+def _task(column: Column, answer: pd.Series[Any]) -> Task:
+    if not isinstance(column.form, NumberForm) or column.form.truth:
         return "classification"
     values = answer.to_numpy(dtype=np.float64)
     whole = bool(np.all(values == np.round(values)))
     return "classification" if whole and answer.nunique() <= MAX_LEVELS else "regression"
 
 
-def _labels(answer: pd.Series) -> np.ndarray:
+def _labels(column: Column, answer: pd.Series[Any]) -> np.ndarray[Any, Any]:
     """Class names as plain Python kinds: truth values, whole numbers, or text."""
-    if pd.api.types.is_bool_dtype(answer):
-        return answer.to_numpy(dtype=bool)
-    if pd.api.types.is_numeric_dtype(answer):
+    if isinstance(column.form, NumberForm):
         values = answer.to_numpy(dtype=np.float64)
+        if column.form.truth:
+            return values.astype(bool)
         if np.all(values == np.round(values)):
             return values.astype(np.int64)
     return answer.astype(str).to_numpy(dtype=str)

@@ -173,7 +173,7 @@ class Journal:
 
 @contextmanager
 def _collector_paused() -> Iterator[None]:
-    """Reading makes 100,000s of objects that stay; Python's collector would look through them again and again."""
+    """TableReading makes 100,000s of objects that stay; Python's collector would look through them again and again."""
     enabled = gc.isenabled()
     gc.disable()
     try:

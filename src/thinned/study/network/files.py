@@ -19,14 +19,16 @@ from safetensors import SafetensorError
 
 from ...replaced_file import replace_file
 from ..answer.together import offsets
+from ..data.column import column_of, facts_of
 from ..data.dataset import Dataset
 from ..data.prepare import Preparation
+from ..data.source import learned
 from ..error import StudyError
 from ..record import CONFIG, WEIGHTS
 from ..trial.config import Level, Recipe
 from .model import EnsembleMember, StudyModel
 
-FORMAT = 2
+FORMAT = 3
 _OLDER = "best.safetensors"
 _ARRAYS = ("fill", "mean", "scale", "gaps")
 _RESIDUALS = "residuals"
@@ -85,11 +87,21 @@ def save(
             "batch": recipe.batch,
             "study_seed": recipe.key,
         },
-        "inputs": {"columns": list(members[0].preparation.columns)},
+        "inputs": {"columns": list(members[0].preparation.columns), **_reading(data)},
         "members": [_facts(member, numeric=not data.classes) for member in members],
     }
     replace_file(folder / WEIGHTS, weights)
     replace_file(folder / CONFIG, tomli_w.dumps(facts).encode())
+
+
+def _reading(data: Dataset) -> dict[str, Any]:
+    """How each column was read, and which had no part in it."""
+    columns = learned(data).columns
+    apart = [column for column in columns if not column.feature and column.role != "target"]
+    return {
+        "read": [facts_of(column) for column in columns if column.feature],
+        "apart": [{"name": column.name, "why": column.role or column.why} for column in apart],
+    }
 
 
 def _facts(member: EnsembleMember, numeric: bool) -> dict[str, Any]:
@@ -102,6 +114,7 @@ def _facts(member: EnsembleMember, numeric: bool) -> dict[str, Any]:
             {"name": name, "levels": list(levels), "rare": rare}
             for name, levels, rare in zip(prepared.texts, prepared.levels, prepared.rare, strict=True)
         ],
+        "dates": [{"name": name, "parts": list(parts)} for name, parts in prepared.dates],
     }
 
 
@@ -120,7 +133,10 @@ def load(folder: str | Path) -> StudyModel:
         facts = tomllib.loads((folder / CONFIG).read_text(encoding="utf-8"))
         weights = (folder / WEIGHTS).read_bytes()
         if facts["format"] != FORMAT:
-            raise StudyError(f"`load`: {folder / CONFIG} has format {facts['format']}; this version reads {FORMAT}.")
+            raise StudyError(
+                f"`load`: {folder / CONFIG} has format {facts['format']}; this version reads {FORMAT}. Run the study "
+                "again in another folder, or use the version of thinned that wrote it."
+            )
         if hashlib.sha256(weights).hexdigest() != facts["network"]["sha256"]:
             raise StudyError(
                 f"`load`: {folder / CONFIG} and {WEIGHTS} do not belong together: the weights are others. Give the "
@@ -145,11 +161,12 @@ def _model(facts: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> StudyMo
     shape, target = facts["network"], facts["target"]
     classes = tuple(target.get("classes", ()))
     columns = tuple(facts["inputs"]["columns"])
+    reading = tuple(column_of(column) for column in facts["inputs"]["read"])
     members = tuple(_member(number, member, columns, arrays) for number, member in enumerate(facts["members"]))
     networks = tuple(
         member.network(tuple(shape["hidden"]), len(classes) or 1, shape["p"], shape["p_input"]) for member in members
     )
-    return StudyModel(networks, members, classes, facts.get("temperature", 1.0), arrays[_RESIDUALS])
+    return StudyModel(networks, members, classes, facts.get("temperature", 1.0), arrays[_RESIDUALS], reading)
 
 
 def _member(
@@ -157,12 +174,15 @@ def _member(
 ) -> EnsembleMember:
     prefix = f"{number}.network."
     texts = tuple(item["name"] for item in facts["texts"])
+    dates = tuple((item["name"], tuple(item["parts"])) for item in facts["dates"])
+    others = {*texts, *(name for name, _ in dates)}
     return EnsembleMember(
         seed=facts["seed"],
         lr=facts["lr"],
         preparation=Preparation(
             columns=columns,
-            numbers=tuple(name for name in columns if name not in texts),
+            numbers=tuple(name for name in columns if name not in others),
+            dates=dates,
             **{name: arrays[f"{number}.prepare.{name}"] for name in _ARRAYS},
             texts=texts,
             levels=tuple(tuple(item["levels"]) for item in facts["texts"]),

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...fit.perceptron import Perceptron
 from ..answer.together import offsets, probabilities, together
+from ..data.column import Column, Place, read_columns, row_of
 from ..data.prepare import Preparation
 from ..error import StudyError
 
@@ -38,11 +39,19 @@ class EnsembleMember:
 
 
 @dataclass(frozen=True)
+class StudyRows:
+    """Rows as the networks' training read them, from `StudyModel.rows`."""
+
+    values: pd.DataFrame
+
+
+@dataclass(frozen=True)
 class StudyModel:
     """The trained networks of a study, one a seed, each with its preprocessing; their mean is the prediction.
 
     `X` is a DataFrame with the columns that the networks were trained on (in any order; others are left aside), or an
-    array with these columns in their order. Values may be missing, and text may be new.
+    array with these columns in their order. Values may be missing, and text may be new. What a column is, and how its
+    numbers and dates are written, was learnt in training: a row's answer depends on this row alone.
 
     `networks` are `members` as modules, in evaluation mode. `temperature` is applied to the mean probability.
     `residuals` are target minus out-of-fold answer, ascending, in the target's units.
@@ -53,20 +62,21 @@ class StudyModel:
     classes: tuple[str | int | bool, ...]
     temperature: float
     residuals: NDArray[np.float64] = field(repr=False)
+    reading: tuple[Column, ...] = field(default=(), repr=False)
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns of `X`."""
         return self.members[0].preparation.columns
 
-    def predict(self, X: pd.DataFrame | ArrayLike) -> NDArray[Any]:  # noqa: N803 - scikit-learn's name
+    def predict(self, X: pd.DataFrame | ArrayLike | StudyRows) -> NDArray[Any]:  # noqa: N803 - scikit-learn's name
         """The most probable class of each row, or for regression its value, in the target's units."""
         mean = together(self.outputs(X))
         if self.classes:
             return np.asarray(np.array(self.classes)[mean.argmax(axis=1)])
         return mean
 
-    def predict_proba(self, X: pd.DataFrame | ArrayLike) -> NDArray[np.float64]:  # noqa: N803
+    def predict_proba(self, X: pd.DataFrame | ArrayLike | StudyRows) -> NDArray[np.float64]:  # noqa: N803
         """Each class's probability, rows x classes in `classes`' order, with the temperature.
 
         Raises StudyError for regression.
@@ -80,7 +90,7 @@ class StudyModel:
 
     def predict_interval(
         self,
-        X: pd.DataFrame | ArrayLike,  # noqa: N803
+        X: pd.DataFrame | ArrayLike | StudyRows,  # noqa: N803
         level: float = 0.95,
     ) -> NDArray[np.float64]:
         """Two numbers a row, low and high, between which a new value lies with probability `level`, noise included.
@@ -97,7 +107,7 @@ class StudyModel:
             raise StudyError(f"`predict_interval`: `level` must be above 0 and below 1. Got {level}.{hint}")
         return np.asarray(self.predict(X)[:, None] + np.array(offsets(self.residuals, level)))
 
-    def spread(self, X: pd.DataFrame | ArrayLike) -> NDArray[np.float64]:  # noqa: N803
+    def spread(self, X: pd.DataFrame | ArrayLike | StudyRows) -> NDArray[np.float64]:  # noqa: N803
         """How much the networks differ: the standard deviation of their answers; 0 for one network.
 
         One number a row, in the target's units; for classes rows x classes, of the probabilities before the
@@ -107,7 +117,7 @@ class StudyModel:
         answers = np.stack([probabilities(output) for output in outputs] if self.classes else outputs)
         return np.asarray(answers.std(axis=0, ddof=min(1, len(answers) - 1)))
 
-    def outputs(self, X: pd.DataFrame | ArrayLike) -> list[NDArray[np.float64]]:  # noqa: N803
+    def outputs(self, X: pd.DataFrame | ArrayLike | StudyRows) -> list[NDArray[np.float64]]:  # noqa: N803
         """Each network's own answers: logits, rows x classes; or values in the target's units."""
         found = []
         with torch.no_grad():
@@ -116,8 +126,25 @@ class StudyModel:
                 found.append(output if self.classes else output[:, 0] * member.scale + member.mean)
         return found
 
-    def inputs(self, X: pd.DataFrame | ArrayLike) -> list[NDArray[np.float32]]:  # noqa: N803
+    def inputs(self, X: pd.DataFrame | ArrayLike | StudyRows) -> list[NDArray[np.float32]]:  # noqa: N803
         """`X` as each network takes it."""
+        rows = X if isinstance(X, StudyRows) else self.rows(X)
+        return [member.preparation(rows.values) for member in self.members]
+
+    def rows(
+        self,
+        X: pd.DataFrame | ArrayLike,  # noqa: N803
+        place: Place = row_of,
+        decimal: str | None = None,
+    ) -> StudyRows:
+        """`X` read as in training, for several questions about the same rows.
+
+        Arguments:
+            place: words where a row is, by its number from 0.
+            decimal: the decimal sign of numbers in text, if it is another than in training: "." or ",".
+
+        Raises StudyError: a column is missing, or a value is not written as in training.
+        """
         if not isinstance(X, pd.DataFrame):
             values = np.asarray(X)
             if values.ndim != 2 or values.shape[1] != len(self.columns):
@@ -126,7 +153,10 @@ class StudyModel:
                     + ("For one row pass X[None]." if values.shape == (len(self.columns),) else "")
                 )
             X = pd.DataFrame(values, columns=list(self.columns))  # noqa: N806
-        return [member.preparation(X) for member in self.members]
+        if not self.reading:
+            return StudyRows(X)
+        reading = self.reading if decimal is None else tuple(column.with_decimal(decimal) for column in self.reading)
+        return StudyRows(read_columns(reading, X, place))
 
 
 Predictor = StudyModel  # its older name, by which it can still be imported; `thinned.Predictor` is another class
