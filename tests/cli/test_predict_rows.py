@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +106,23 @@ def test_from_python_text_and_typed_columns_say_the_same(model: Path) -> None:
     assert ensemble.predict_proba(rows.to_numpy(dtype=object)) == pytest.approx(expected, rel=1e-6)
     read = pd.read_csv(io.StringIO(rows.to_csv(index=False)), dtype={"zip": str, "code": str}, keep_default_na=False)
     assert ensemble.predict_proba(read) == pytest.approx(expected, rel=1e-6)
+
+
+def test_types_of_parquet_in_training_and_text_at_prediction(thinned: Thinned, tmp_path: Path) -> None:
+    """Truth values with gaps, decimals and categories, and a column called like an index that is none."""
+    rows = table().assign(member=lambda t: t["member"].map({"True": True, "False": False}).astype("boolean"))
+    rows["price"] = [Decimal(n * 25) / 100 for n in range(len(rows))]
+    rows = rows[["member", "price", "seen", "kind"]].assign(**{"Unnamed: 0": [n // 2 for n in range(len(rows))]})
+    rows["seen"] = [text if n % 5 else None for n, text in enumerate(rows["seen"])]
+    rows = rows[["Unnamed: 0", "member", "price", "seen", "kind"]]
+    rows.to_parquet(tmp_path / "data.parquet")
+    model = trained(open_data(tmp_path / "data.parquet", "kind"), tmp_path / "study", p=0.0, seeds=2, steps=10)
+    assert load(model).columns == ("Unnamed: 0", "member", "price", "seen")
+    together = answers(thinned("predict", model, tmp_path / "data.parquet"))
+    for row in (0, 7, 10):
+        rows.iloc[[row]].to_csv(tmp_path / "one.csv", index=False)
+        alone = answers(thinned("predict", model, tmp_path / "one.csv"))
+        assert alone[0] == pytest.approx(together[row], rel=1e-6)
 
 
 def test_numbers_that_lost_their_zeros_are_no_level(model: Path) -> None:

@@ -16,6 +16,7 @@ from thinned.study.data.column import Column
 from thinned.study.data.dataset import Dataset, StudyError
 from thinned.study.data.overrule import TextForm, WantedColumn
 from thinned.study.data.source import checked, open_data
+from thinned.study.data.suspicion import suspicions
 
 ROWS = 60
 Values = Sequence[Any]
@@ -24,7 +25,7 @@ Values = Sequence[Any]
 def written(path: Path, values: Values, **others: Values) -> Path:
     """A file with the column x, a plain number beside it, and classes."""
     rng = np.random.default_rng(0)
-    frame = pd.DataFrame({"x": list(values), **others, "plain": rng.normal(size=len(values)).round(3)})
+    frame = pd.DataFrame({"x": list(values), "plain": rng.normal(size=len(values)).round(3), **others})
     frame["kind"] = ["a" if i % 3 else "b" for i in range(len(values))]
     frame.to_parquet(path) if path.suffix == ".parquet" else frame.to_csv(path, index=False)
     return path
@@ -329,12 +330,47 @@ def test_a_target_of_money_is_a_number_and_one_of_dates_is_refused(tmp_path: Pat
         open_data(path, "kind")
 
 
+def test_a_decimal_sign_that_is_given_and_does_not_fit_is_refused(tmp_path: Path) -> None:
+    values = repeat("3.14", "2.5", "0.125")
+    with pytest.raises(
+        StudyError, match=r"'3.14' in row 1 \(line 2\) is no number with the decimal sign ',', which was"
+    ):
+        read(tmp_path / "data.csv", values, form=TextForm(decimal=","))
+    quoted = read(
+        tmp_path / "data.csv", repeat("3,14", "2,5", "1.000"), form=TextForm(sep=",", decimal=","), plain=repeat(1, 2)
+    )
+    assert quoted.features["x"].tolist()[:3] == [3.14, 2.5, 1000]
+
+
+def test_text_of_rare_values_is_warned_of(tmp_path: Path) -> None:
+    data = read(tmp_path / "data.csv", [f"street {i if i > 3 else 0}" for i in range(ROWS)])
+    assert column(data).kind == "text"
+    [said] = [text for text in suspicions(data) if text.startswith("x is text")]
+    assert "57 different values, 93 % of them rare" in said
+    assert "--column x=ignore" in said
+
+
+def test_the_target_in_another_form_is_warned_of(tmp_path: Path) -> None:
+    prices = np.random.default_rng(2).integers(1000, 9000, ROWS)
+    path = written(tmp_path / "data.csv", [f"${price:,}" for price in prices])
+    pd.read_csv(path).assign(kind=[f"{price / 1000:.3f}" for price in prices]).to_csv(path, index=False)
+    assert any(text.startswith("x alone gives kind away") for text in suspicions(open_data(path, "kind")))
+
+
+def test_options_of_text_files_are_for_files(tmp_path: Path) -> None:
+    for form, name in ((TextForm(sep=";"), "--sep"), (TextForm(decimal=","), "--decimal")):
+        with pytest.raises(StudyError, match=f"`{name}`: for a data file, not for images"):
+            open_data(None, form=form)
+    with pytest.raises(StudyError, match="`--column`: for a data file, not for images"):
+        open_data(None, wanted=[WantedColumn.of("x=level")])
+
+
 def test_ids_constants_and_empty_columns_are_left_out_and_named(tmp_path: Path) -> None:
     data = read(
         tmp_path / "data.csv", numbered(lambda i: f"n{i}"), patient_id=[i * 7 % 101 for i in range(ROWS)],
         same=repeat("Ulm"), empty=repeat(None), two=repeat("Ulm", None),
     )  # fmt: skip
-    assert list(data.features.columns) == ["two", "plain"]
+    assert list(data.features.columns) == ["plain", "two"]
     assert {column.name: column.why for column in data.columns if column.kind == "left out"} == {
         "x": "it names the rows, 60 different texts",
         "patient_id": "it numbers the rows: whole numbers, all different",

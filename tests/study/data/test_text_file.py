@@ -114,6 +114,11 @@ def test_separators_and_decimal_signs_can_be_given(tmp_path: Path) -> None:
         open_data(tmp_path / "data.parquet", "kind", form=TextForm(encoding="utf-8"))
 
 
+def test_a_file_without_names_is_told(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match=r"no 'kind'. The first line must name the columns, and it looks like a row"):
+        opened(tmp_path / "data.csv", "\n".join(records()[1:]).replace("Köln", "3").replace("Ulm", "4"))
+
+
 def test_quoted_fields_keep_their_signs_and_their_lines(tmp_path: Path) -> None:
     lines = records()
     lines[5] = '3,1.75,"Bad\nHonnef, ""am"" Rhein",a'
@@ -197,7 +202,6 @@ def test_two_arrays_that_give_one_name_are_refused(tmp_path: Path) -> None:
         ({"encoding": "utf-9"}, "`--encoding` must be an encoding that Python knows, as utf-8, cp1252, .*Got 'utf-9'"),
         ({"encoding": "base64"}, "`--encoding` must be an encoding"),
         ({"decimal": ";"}, "`--decimal` must be . or ,. Got ';'."),
-        ({"decimal": ",", "sep": "comma"}, "`--sep` and `--decimal` must differ. Got a comma for both"),
     ],
 )
 def test_a_form_that_no_file_has_is_refused(given: dict[str, str], said: str) -> None:

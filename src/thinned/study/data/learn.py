@@ -131,6 +131,7 @@ def _by_text(look: ColumnLook) -> Column:
     if dates is not None and not dates.strays:
         look.check_order(dates)
         return look.as_date(dates.form)
+    look.check_given_sign()
     if dates is not None and _spoilt(said, dates.strays, dates.share):
         look.refuse("dates", dates.strays)
     if _spoilt(said, numbers.strays, numbers.share) and not _letters_first(numbers.strays):

@@ -112,6 +112,16 @@ class ColumnLook:
                 "table tells. Pass --decimal . or --decimal ,."
             )
 
+    def check_given_sign(self) -> None:
+        """Raises StudyError: the decimal sign was given, and with the other one all values are numbers."""
+        given = self.signs.decimal
+        if self.signs.fixed and not find_numbers(self.said, "." if given == "," else ",", fixed=True).strays:
+            text = next(text for text in self.said if number(text, given or ".") is None)
+            raise StudyError(
+                f"column {self.name!r}: {text!r} in {self.place(text)} is no number with the decimal sign {given!r}, "
+                f"which was asked for. Leave --decimal out, or pass --column {self.name}=level."
+            )
+
     def check_order(self, found: FoundDates) -> None:
         """Raises StudyError: days and months could be either way round."""
         if found.other is not None:

@@ -46,8 +46,6 @@ class TextForm:
                 ) from None
         if self.decimal is not None and self.decimal not in (".", ","):
             raise StudyError(f"`--decimal` must be . or ,. Got {self.decimal!r}.")
-        if self.decimal == "," and self.sep == ",":
-            raise StudyError("`--sep` and `--decimal` must differ. Got a comma for both. Leave one of them out.")
 
 
 @dataclass(frozen=True)

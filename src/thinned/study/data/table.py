@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ..record import Task
-from .cell import NOTHING
+from .cell import NOTHING, number
 from .cells import as_cells, is_text
 from .column import LARGEST, Column
 from .columns import check_cut, check_filled
@@ -149,6 +149,8 @@ def _target(file: TableFile, target: str | None) -> str:
     if target not in names:
         close = difflib.get_close_matches(target, names, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
+        if sum(number(name) is not None for name in names) > len(names) / 2:
+            hint = " The first line must name the columns, and it looks like a row: put names above it."
         if len(names) == 1 and file.form.sep is not None:
             hint = " It was read as one column: pass the sign between columns as --sep."
         raise StudyError(
