@@ -142,8 +142,9 @@ def _nodes(file: SourceFile, scope: ast.AST, name: str, context: type[ast.expr_c
     """The uses of a name in a scope. An attribute of a class is used everywhere, but not by `self` of other classes."""
     if not isinstance(scope, ast.ClassDef):
         for node in ast.walk(scope):
-            own = isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, context)
-            if own and not _is_another(file, node, scope):
+            if not isinstance(node, ast.Name) or node.id != name or not isinstance(node.ctx, context):
+                continue
+            if not _is_another(file, node, scope):
                 yield node
         return
     for attribute in file.nodes(ast.Attribute):
