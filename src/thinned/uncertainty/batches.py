@@ -1,4 +1,4 @@
-"""The arguments of a model's calls, made from `x` batch by batch, and the tensor in the model's answer."""
+"""The arguments of a model's calls, made from `x` batch by batch."""
 
 from __future__ import annotations
 
@@ -76,18 +76,3 @@ def batch_size(args: Any, kwargs: Any) -> int:
         if tensor.ndim and tensor.shape[0]:
             return int(tensor.shape[0])
     raise TypeError("`predict`: `x` must hold a tensor with rows on axis 0. Got none. Pass x[None] for a single row.")
-
-
-def first_tensor(answer: Any) -> Tensor:
-    """The tensor of a model's answer: the answer itself, its logits, or the first tensor in it."""
-    if isinstance(answer, Tensor):
-        return answer
-    logits = answer.get("logits") if isinstance(answer, Mapping) else getattr(answer, "logits", None)
-    if isinstance(logits, Tensor):
-        return logits
-    for tensor in tensors_of(answer):
-        return tensor
-    raise TypeError(
-        f"`predict`: the model must answer with a tensor. Got {type(answer).__name__}. Pass output=, which takes the "
-        "answer and gives its tensor."
-    )

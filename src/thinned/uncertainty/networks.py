@@ -17,23 +17,26 @@ from ..model.watch.untouched import untouched
 from ..nn.names import site_number
 from ..noise import UINT64, bernoulli, check, fold_in, scale
 from ..ops.philox import signed
-from .batches import batch_size, first_tensor
+from .answer import AnswerTensor, Select
+from .batches import batch_size
 from .live import Rates, find, overridden, rate_for
-from .predict import predict
+from .predictor import logit_samples
 from .prune import Pruning, prunings
 from .runner import Runner
 
 Module = torch.nn.Module
 
 
-def weight_scaling(model: Module, x: Any, *, output: Callable[[Any], Tensor] | None = None) -> Tensor:
+def weight_scaling(
+    model: Module, x: Any, *, output: Callable[[Any], Tensor] | None = None, select: Select = None
+) -> Tensor:
     """The model's own answer in evaluation mode, which stands for the mean of all its thinned networks.
 
     With one linear layer after the noise, it is exactly this mean. With a softmax of one linear layer, it is exactly
     the normalised geometric mean. Otherwise it is an approximation, the "weight scaling inference rule". Model, buffers
     and random state are left as they were.
 
-    Arguments: `model`, `x` and `output` as in `predict`, but `x` is no DataLoader.
+    Arguments: `model`, `x` and `select` as in `predict`, but `x` is no DataLoader. `output` is a function, as `select`.
 
     Source: Srivastava et al. 2014.
 
@@ -44,17 +47,18 @@ def weight_scaling(model: Module, x: Any, *, output: Callable[[Any], Tensor] | N
     with untouched("weight_scaling", model), torch.no_grad():
         model.eval()
         answer = model(x) if isinstance(x, Tensor) else model(**x) if isinstance(x, dict) else model(*x)
-        return (output or first_tensor)(answer)
+        return AnswerTensor("weight_scaling", select or output)(answer)
 
 
 def geometric_mean(model: Module, x: Any, n: int = 50, **options: Any) -> Tensor:
-    """Class probabilities `(N, classes)`: the normalised geometric mean of n thinned networks' probabilities.
+    """Class probabilities `(N, classes, ...)`: the normalised geometric mean of n thinned networks' probabilities.
 
     `p_c ~ (prod_t softmax(z_t)_c)^(1/n)`, which is the softmax of the mean logits. For a softmax of one linear layer,
     its limit for large n is exactly the softmax of `weight_scaling`. For deep networks it is near to that softmax. The
     arithmetic mean of `predict` is less confident.
 
-    Arguments: as `predict`, without `task`; the model's outputs must be logits.
+    Arguments: as `predict`, without `task`. With output="probabilities", the mean is of their logarithms. The classes of
+        the result are on `class_axis`.
 
     Source: Srivastava et al. 2014; Baldi and Sadowski 2013.
 
@@ -64,7 +68,8 @@ def geometric_mean(model: Module, x: Any, n: int = 50, **options: Any) -> Tensor
     """
     if "task" in options:
         raise TypeError("`geometric_mean`: `task` is not among its arguments. Got one. It is of class probabilities.")
-    return predict(model, x, n, task="regression", **options).mean.softmax(1)
+    found = logit_samples(model, x, n, task="classification", **{"levels": (), **options})
+    return found.mean.softmax(found.class_axis)
 
 
 def thinned_networks(
