@@ -12,20 +12,30 @@ from torch.nn.utils.rnn import PackedSequence
 from torch.utils.data import DataLoader
 
 from ..fit.device import on_device
+from ..model.watch.private_noise import PrivateNoise
 from ..model.watch.recorder import tensors_of
 
 Module = torch.nn.Module
 
 
 def batches(
-    model: Module, x: Any, inputs: Callable[[Any], Any] | None, device: Any, progress: bool | None
+    model: Module,
+    x: Any,
+    inputs: Callable[[Any], Any] | None,
+    device: Any,
+    progress: bool | None,
+    noise: PrivateNoise,
 ) -> Iterator[tuple[Any, Any]]:
-    """The arguments of each call of the model, one call a batch; the batches of a DataLoader are counted on stderr."""
+    """The arguments of each call of the model, one call a batch; the batches of a DataLoader are counted on stderr.
+
+    A DataLoader draws its order, and what its data set draws, from `noise`.
+    """
     where = device
     if where is None:
         where = next((tensor.device for tensor in (*model.parameters(), *model.buffers())), None)
     if isinstance(x, DataLoader):
-        for batch in _counted(x) if (sys.stderr.isatty() if progress is None else progress) else x:
+        read = _read(x, noise)
+        for batch in _counted(x, read) if (sys.stderr.isatty() if progress is None else progress) else read:
             yield _arguments((inputs or inputs_of)(batch), where)
     elif isinstance(x, (Tensor, tuple, list, Mapping)):
         yield _arguments(x if inputs is None else inputs(x), where)
@@ -62,9 +72,21 @@ def _refuse_packed(value: Any) -> None:
             _refuse_packed(inner)
 
 
-def _counted(loader: DataLoader[Any]) -> Iterator[Any]:
+def _read(loader: DataLoader[Any], noise: PrivateNoise) -> Iterator[Any]:
+    end = object()
+    with noise.given():
+        batches = iter(loader)
+    while True:
+        with noise.given():
+            batch = next(batches, end)
+        if batch is end:
+            return
+        yield batch
+
+
+def _counted(loader: DataLoader[Any], read: Iterator[Any]) -> Iterator[Any]:
     total = f" of {len(loader)}" if hasattr(loader.dataset, "__len__") else ""
-    for number, batch in enumerate(loader, 1):
+    for number, batch in enumerate(read, 1):
         print(f"\rpredict: batch {number}{total}", end="", file=sys.stderr)  # noqa: T201
         yield batch
     print(file=sys.stderr)  # noqa: T201

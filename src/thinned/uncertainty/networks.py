@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from threading import RLock
 from typing import Any
 
 import torch
@@ -12,7 +13,9 @@ from torch import Tensor
 from ..model.inspect.inspect import glance
 from ..model.inspect.inspection import Inspection
 from ..model.inspect.place import Place
+from ..model.watch.private_noise import unnoticed
 from ..model.watch.recorder import tensors_of
+from ..model.watch.stand_in import stood_in
 from ..model.watch.untouched import untouched
 from ..nn.names import site_number
 from ..noise import UINT64, bernoulli, check, fold_in, scale
@@ -44,9 +47,9 @@ def weight_scaling(
     >>> weight_scaling(net, torch.ones(2))
     tensor([1., 1.])
     """
-    with untouched("weight_scaling", model), torch.no_grad():
-        model.eval()
-        answer = model(x) if isinstance(x, Tensor) else model(**x) if isinstance(x, dict) else model(*x)
+    with stood_in("weight_scaling", model) as (stand_in, noise), torch.no_grad(), noise.given():
+        twin = stand_in.module.eval()
+        answer = twin(x) if isinstance(x, Tensor) else twin(**x) if isinstance(x, dict) else twin(*x)
         return AnswerTensor("weight_scaling", select or output)(answer)
 
 
@@ -111,11 +114,11 @@ def thinned_networks(
         raise TypeError(
             "`thinned_networks`: an example must follow `k`. Got none. Pass what the model is called with: x[:2]."
         )
-    with untouched("thinned_networks", model), overridden(model, p):
-        inspection = glance(model, args, kwargs)
+    with stood_in("thinned_networks", model) as (stand_in, _), overridden(stand_in.module, p):
+        inspection = glance(stand_in.module, args, kwargs)
         live = find(inspection, sites, p)
         rates = {place.module: _rate(place, p) for place in live.places}
-        found = {pruning.place: pruning for pruning in prunings(model, inspection, live.places)}
+        found = {pruning.place: pruning for pruning in prunings(stand_in.module, inspection, live.places)}
     tensors = (*model.parameters(), *model.buffers(), *tensors_of((args, kwargs)))
     device = next((tensor.device for tensor in tensors), None)
     networks = []
@@ -192,6 +195,22 @@ def _put(network: Module, name: str, module: Module) -> None:
     setattr(network.get_submodule(owner), child, module.eval())
 
 
+class OneAtATime:
+    """A lock of a network: its calls in several threads wait for one another. A copy of it is another lock."""
+
+    def __init__(self) -> None:
+        self._lock = RLock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return OneAtATime, ()
+
+
 class KeyedNetwork(torch.nn.Module):
     """A network that draws some of its noise at each call, always by the same key."""
 
@@ -210,19 +229,25 @@ class KeyedNetwork(torch.nn.Module):
         self.network = network
         names = [place.name for place in places]
         self._key = torch.tensor(signed(key), dtype=torch.int64, device="cpu")
+        self._lock = OneAtATime()
         self._runner = Runner(network, find(inspection, names, p), _itself, alike=True)
-        with untouched("thinned_networks", network), self._runner.entered():
+        with (
+            untouched("thinned_networks", network, generators=False),
+            unnoticed(network),
+            self._runner.entered(),
+        ):
             self._runner.probe(args, kwargs, batch_size(args, kwargs))
         self.eval()
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        modes = [(module, module.training) for module in self.network.modules()]
-        try:
-            with self._runner.entered():
-                return self._runner.once(args, kwargs, self._key)
-        finally:
-            for module, mode in modes:
-                module.training = mode
+        with self._lock:
+            modes = [(module, module.training) for module in self.network.modules()]
+            try:
+                with unnoticed(self.network), self._runner.entered():
+                    return self._runner.once(args, kwargs, self._key)
+            finally:
+                for module, mode in modes:
+                    module.training = mode
 
 
 def _itself(answer: Any) -> Any:

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from ..model.inspect.inspect import glance
 from ..model.watch.recorder import tensors_of
+from ..model.watch.stand_in import StandIn, stood_in
 from ..model.watch.trace import Trace
-from ..model.watch.untouched import check_module, untouched
+from ..model.watch.untouched import check_module
 from ..noise import UINT64, check
 from ..ops.fold import fold_in, fold_number
 from ..ops.philox import signed
@@ -32,9 +33,7 @@ MEMORY = 2**28
 # So many bytes of samples run together, to stay in the CPU's caches. Up to four samples run together even above it.
 CACHE = 2**22
 KINDS = 256  # how many `Look`s a predictor holds
-
-# Modes, global module hooks and generators belong to the process, so only one prediction may run in it.
-_one_at_a_time = RLock()
+_NOT_PICKLED = ("_looks", "_state", "_copy", "_lock")
 
 
 class Look(NamedTuple):
@@ -62,7 +61,9 @@ class Predictor:
 
     Raises: as `predict`.
 
-    Cost: as `predict`, without the inspection. All predictions in the process wait for one another.
+    Cost: as `predict`, without the inspection. Threads may share a predictor: its calls wait for one another. Other threads
+        may use, train and inspect the model, and draw random numbers, meanwhile: a copy of the model runs, which shares its
+        parameters.
 
     >>> from torch import nn
     >>> net = nn.Sequential(nn.Linear(2, 64), nn.ReLU(), nn.Dropout(0.5), nn.Linear(64, 1))
@@ -131,11 +132,20 @@ class Predictor:
         self._as_logits = False  # whether the statistics are of logits, as `calibrate` needs them
         self._sites, self._p, self._alike, self._keep = sites, p, shared_masks, samples
         self._memory, self._device = min(memory, 2**60), device
+        self._start()
+
+    def _start(self) -> None:
         self._looks: dict[Any, Look] = {}
         self._state: list[Any] = []  # the `state` of the model at the time of the looks
+        self._copy: StandIn | None = None  # the copy of the model that runs
+        self._lock = RLock()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_looks": {}, "_state": []}
+        return {name: value for name, value in vars(self).items() if name not in _NOT_PICKLED}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._start()
 
     def __call__(
         self,
@@ -147,32 +157,36 @@ class Predictor:
     ) -> Prediction:
         check(UINT64, "predict", "first_row", first_row)
         parts: list[Prediction] = []
-        with _one_at_a_time:
+        with self._lock:
+            check_module("predict", self._model)
             now = state(self._model)
             if self._state != now:
-                self._looks, self._state = {}, now
-            with untouched("predict", self._model), overridden(self._model, self._p):
-                for args, kwargs in batches(self._model, x, inputs, self._device, progress):
-                    size = batch_size(args, kwargs)
-                    parts.extend(self._batch(args, kwargs, size, first_row))
-                    first_row += size
+                self._looks, self._state, self._copy = {}, now, None
+            with stood_in("predict", self._model, self._copy) as (self._copy, noise):
+                model = self._copy.module
+                with overridden(model, self._p):
+                    for args, kwargs in batches(model, x, inputs, self._device, progress, noise):
+                        size = batch_size(args, kwargs)
+                        parts.extend(self._batch(model, args, kwargs, size, first_row))
+                        first_row += size
             self._state = state(self._model)
         if not parts:
             raise ValueError("`predict`: `x` must have rows. Got a DataLoader without batches.")
         return joined(parts)
 
-    def _batch(self, args: Any, kwargs: Any, size: int, first_row: int) -> list[Prediction]:
+    def _batch(self, model: Module, args: Any, kwargs: Any, size: int, first_row: int) -> list[Prediction]:
         """Predict a batch, in chunks of rows that fit into the memory allowed."""
         kind = kind_of((args, kwargs), size)
         if kind not in self._looks:
             if len(self._looks) >= KINDS:
                 self._looks.clear()
-            self._looks[kind] = self._looked(args, kwargs, size)
+            self._looks[kind] = self._looked(model, args, kwargs, size)
         look = self._looks[kind]
         runner = look.runner
         runner.forget()
         with runner.entered():
             runner.probe(args, kwargs, size)
+            self._check_quiet(look)
             try:
                 return list(self._chunks(look, args, kwargs, size, first_row))
             except Misplaced:
@@ -216,25 +230,35 @@ class Predictor:
                 engine=runner.engine,
             )
 
+    def _check_quiet(self, look: Look) -> None:
+        """Refuse probabilities that noise hides in the samples: dropout behind a softmax."""
+        quiet = look.runner.quiet
+        if quiet is None or self._meaning.task != "classification" or self._meaning.output == "probabilities":
+            return
+        raw = quiet[None]
+        axis = self._meaning.axis(raw.shape[1:], look.answers.named, getattr(self._model, "config", None))
+        if raw.ndim > axis + 1:
+            self._meaning.check(raw, axis, set())
+
     def _values(self, raw: Tensor, axis: int) -> Tensor:
         if self._as_logits:
             return self._meaning.logits(raw, axis)
         return self._meaning.values(raw, axis, self._temperature)
 
-    def _looked(self, args: Any, kwargs: Any, size: int) -> Look:
+    def _looked(self, model: Module, args: Any, kwargs: Any, size: int) -> Look:
         """Inspect the model on two rows, or on all rows if it can't be called with two."""
         few = rows(args, kwargs, size, [0, min(size, 2) - 1])
         try:
-            inspection = glance(self._model, *few)
+            inspection = glance(StandIn(model).module, *few)  # a copy again: its passes in training write to buffers
         except Exception:
             few = rows(args, kwargs, -1, None, copied=True)
-            inspection = glance(self._model, *few)
+            inspection = glance(StandIn(model).module, *few)
         live = find(inspection, self._sites, self._p)
         # `_bytes` is a careful estimate, because a row can't be divided.
         answers = (inspection.eval.calls[index] for index in inspection.eval.outputs if index >= 0)
         taken = AnswerTensor("predict", self._select)
         return Look(
-            Runner(self._model, live, taken, self._alike, as_evaluated=taken.by_default),
+            Runner(model, live, taken, self._alike, as_evaluated=taken.by_default),
             entry_bytes=_bytes(inspection.eval) / max(1, _entries(*few)),
             answer_bytes=4.0 * sum(torch.Size(call.shape).numel() for call in answers) / batch_size(*few),
             answers=taken,
