@@ -19,7 +19,6 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import thinned
 
-
 PASSES = [0]  # of all models
 
 

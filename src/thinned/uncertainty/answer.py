@@ -17,7 +17,19 @@ OUTPUT = Choice(("logits", "probabilities"))
 Select = str | int | Callable[[Any], Tensor] | None
 
 # Functions that change the form of a tensor and none of its numbers: an answer's last other function is asked for.
-_FORMS = {"squeeze", "unsqueeze", "view", "reshape", "flatten", "permute", "transpose", "t", "float", "to", "contiguous"}
+_FORMS = {
+    "squeeze",
+    "unsqueeze",
+    "view",
+    "reshape",
+    "flatten",
+    "permute",
+    "transpose",
+    "t",
+    "float",
+    "to",
+    "contiguous",
+}
 _FORMS |= {"getitem", "__getitem__", "movedim", "type", "clone", "select", "view_as", "detach", "double", "half"}
 SQUASHED = {"sigmoid", "expit", "hardsigmoid", "logsigmoid", "log_sigmoid"}
 MANY = 20  # so many numbers in [0, 1], and none outside, are no logits
@@ -60,8 +72,8 @@ class AnswerTensor:
             return rows[0]
         name = next((name for name, tensors in found.items() if tensors), "name")
         raise ValueError(
-            f"`{self._owner}`: which tensor of the answer is the prediction must be said. Got a {type(answer).__name__} "
-            f"of {_shapes(found)}. Pass select={name!r}, or another of these names."
+            f"`{self._owner}`: which tensor of the answer is the prediction must be said. Got a "
+            f"{type(answer).__name__} of {_shapes(found)}. Pass select={name!r}, or another of these names."
         )
 
     def _first(self, answer: Any) -> Any:
@@ -145,8 +157,8 @@ class Meaning(NamedTuple):
                 return fitting[0]
         raise ValueError(
             f"`{self.owner}`: `class_axis` must say which axis of the answer has the classes. Got none for the shape "
-            f"{tuple(shape)}: {shape[1]} classes on axis 1, or {shape[-1]} on the last. Pass class_axis=1 (images, as in "
-            "torch's cross_entropy) or class_axis=-1 (tokens and time steps, as in Hugging Face's logits)."
+            f"{tuple(shape)}: {shape[1]} classes on axis 1, or {shape[-1]} on the last. Pass class_axis=1 (images, as "
+            f"in torch's cross_entropy) or class_axis=-1 (tokens and time steps, as in Hugging Face's logits)."
         )
 
     def check(self, raw: Tensor, axis: int, last: set[str]) -> None:
@@ -164,8 +176,8 @@ class Meaning(NamedTuple):
             self._check_probabilities(raw, axis, several)
         elif several and sums_to_one(raw, axis + 1):
             raise ValueError(
-                f"`{self.owner}`: task={self.task!r} takes logits by default. Got rows that are not negative and sum to "
-                "1: the model ends in a softmax, and a second one would flatten it. Pass output='probabilities'."
+                f"`{self.owner}`: task={self.task!r} takes logits by default. Got rows that are not negative and sum "
+                f"to 1: the model ends in a softmax, and a second one would flatten it. Pass output='probabilities'."
             )
         elif self.output is None and not several:
             inside = bool((raw >= 0).all() and (raw <= 1).all() and (raw != raw.flatten()[0]).any())

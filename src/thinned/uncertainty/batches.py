@@ -12,6 +12,7 @@ from torch.nn.utils.rnn import PackedSequence
 from torch.utils.data import DataLoader
 
 from ..fit.device import on_device
+from ..model.watch.example import Arguments, arguments
 from ..model.watch.private_noise import PrivateNoise
 from ..model.watch.recorder import tensors_of
 
@@ -36,9 +37,9 @@ def batches(
     if isinstance(x, DataLoader):
         read = _read(x, noise)
         for batch in _counted(x, read) if (sys.stderr.isatty() if progress is None else progress) else read:
-            yield _arguments((inputs or inputs_of)(batch), where)
+            yield _arguments(model, (inputs or inputs_of)(batch), where)
     elif isinstance(x, (Tensor, tuple, list, Mapping)):
-        yield _arguments(x if inputs is None else inputs(x), where)
+        yield _arguments(model, x if inputs is None else inputs(x), where)
     else:
         raise TypeError(
             f"`predict`: `x` must be a tensor, a tuple or dict of tensors, or a DataLoader. Got {type(x).__name__}. "
@@ -53,12 +54,9 @@ def inputs_of(batch: Any) -> Any:
     return batch[0] if isinstance(batch, (tuple, list)) and not isinstance(batch, PackedSequence) else batch
 
 
-def _arguments(x: Any, device: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def _arguments(model: Module, x: Any, device: Any) -> Arguments:
     _refuse_packed(x)
-    x = on_device(x, device)
-    if isinstance(x, Tensor):
-        return (x,), {}
-    return ((), dict(x)) if isinstance(x, Mapping) else (tuple(x), {})
+    return arguments(model, on_device(x, device))
 
 
 def _refuse_packed(value: Any) -> None:

@@ -169,8 +169,8 @@ def _classes(found: Prediction, target: Tensor) -> Callable[[float], float]:
     if target.numel() != samples[0, ..., 0].numel() or len(target) != samples.shape[1]:
         raise ValueError(
             "`calibrate`: targets must have a class for each row and position. Got the shape "
-            f"{tuple(target.shape)} for answers with {tuple(samples.shape[1:-1])} beside the classes. Pass class_axis=, or "
-            "targets that fit."
+            f"{tuple(target.shape)} for answers with {tuple(samples.shape[1:-1])} beside the classes. Pass "
+            f"class_axis=, or targets that fit."
         )
     index, used = target.reshape(samples.shape[1:-1]).long(), target.reshape(samples.shape[1:-1]) != IGNORED
     index, samples = index[used], samples[:, used]

@@ -13,10 +13,11 @@ from torch import Tensor
 from ..model.inspect.inspect import glance
 from ..model.inspect.inspection import Inspection
 from ..model.inspect.place import Place
+from ..model.watch.example import arguments, by_name
 from ..model.watch.private_noise import unnoticed
 from ..model.watch.recorder import tensors_of
 from ..model.watch.stand_in import stood_in
-from ..model.watch.untouched import untouched
+from ..model.watch.untouched import check_module, untouched
 from ..nn.names import site_number
 from ..noise import UINT64, bernoulli, check, fold_in, scale
 from ..ops.philox import signed
@@ -49,7 +50,8 @@ def weight_scaling(
     """
     with stood_in("weight_scaling", model) as (stand_in, noise), torch.no_grad(), noise.given():
         twin = stand_in.module.eval()
-        answer = twin(x) if isinstance(x, Tensor) else twin(**x) if isinstance(x, dict) else twin(*x)
+        args, kwargs = arguments(model, x)
+        answer = twin(*args, **kwargs)
         return AnswerTensor("weight_scaling", select or output)(answer)
 
 
@@ -60,8 +62,8 @@ def geometric_mean(model: Module, x: Any, n: int = 50, **options: Any) -> Tensor
     its limit for large n is exactly the softmax of `weight_scaling`. For deep networks it is near to that softmax. The
     arithmetic mean of `predict` is less confident.
 
-    Arguments: as `predict`, without `task`. With output="probabilities", the mean is of their logarithms. The classes of
-        the result are on `class_axis`.
+    Arguments: as `predict`, without `task`. With output="probabilities", the mean is of their logarithms. The classes
+        of the result are on `class_axis`.
 
     Source: Srivastava et al. 2014; Baldi and Sadowski 2013.
 
@@ -114,6 +116,8 @@ def thinned_networks(
         raise TypeError(
             "`thinned_networks`: an example must follow `k`. Got none. Pass what the model is called with: x[:2]."
         )
+    check_module("thinned_networks", model)
+    args, kwargs = by_name(model, args, kwargs)
     with stood_in("thinned_networks", model) as (stand_in, _), overridden(stand_in.module, p):
         inspection = glance(stand_in.module, args, kwargs)
         live = find(inspection, sites, p)

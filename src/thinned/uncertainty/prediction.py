@@ -60,7 +60,7 @@ class Prediction:
 
     @property
     def entropy(self) -> Tensor:
-        """`(N, ...)`: predictive entropy, `-sum_c p_c ln p_c` of the mean probabilities, in nats; one for each label."""
+        """`(N, ...)`: predictive entropy, `-sum_c p_c ln p_c` of the mean probabilities, in nats; of each label."""
         if self.task == "multilabel":
             return binary_entropy(self.probability)
         self._classifies("entropy")

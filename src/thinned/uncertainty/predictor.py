@@ -61,9 +61,9 @@ class Predictor:
 
     Raises: as `predict`.
 
-    Cost: as `predict`, without the inspection. Threads may share a predictor: its calls wait for one another. Other threads
-        may use, train and inspect the model, and draw random numbers, meanwhile: a copy of the model runs, which shares its
-        parameters.
+    Cost: as `predict`, without the inspection. Threads may share a predictor: its calls wait for one another. Other
+        threads may use, train and inspect the model, and draw random numbers, meanwhile: a copy of the model runs,
+        which shares its parameters.
 
     >>> from torch import nn
     >>> net = nn.Sequential(nn.Linear(2, 64), nn.ReLU(), nn.Dropout(0.5), nn.Linear(64, 1))

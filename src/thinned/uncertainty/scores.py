@@ -297,8 +297,8 @@ def class_rows(
         if not several:
             rule = "probabilities must be (N, classes) and `target` (N,), or both with the same further axes"
         raise ValueError(
-            f"`{owner}`: {rule}. Got {tuple(probability.shape)} and {tuple(target.shape)}, where {tuple(fits)} fits. Pass "
-            "the targets of the same rows; class numbers, not one column a class."
+            f"`{owner}`: {rule}. Got {tuple(probability.shape)} and {tuple(target.shape)}, where {tuple(fits)} fits. "
+            f"Pass the targets of the same rows; class numbers, not one column a class."
         )
     if target.is_floating_point() and not (several and bool((target == target.long()).all())):
         raise ValueError(f"`{owner}`: `target` must be class numbers. Got {target.dtype}. Pass target.long().")

@@ -42,8 +42,8 @@ class Threshold:
             return f"no threshold has an error of at most {self.max_error:g} on these {self.rows} rows"
         bound = "" if self.delta is None else f", at most {self.max_error:g} on new rows with {1 - self.delta:.4g}"
         return (
-            f"keep rows from {self.threshold:.4g} on: {self.remaining} of {self.rows} ({100 * self.coverage:.1f} %), error "
-            f"{self.error:.4f} on them{bound}"
+            f"keep rows from {self.threshold:.4g} on: {self.remaining} of {self.rows} ({100 * self.coverage:.1f} %), "
+            f"error {self.error:.4f} on them{bound}"
         )
 
 
@@ -60,10 +60,10 @@ def threshold(
 
     A row is kept if its `max_probability` reaches the threshold. The others are left to a person, or to another model.
 
-    Without `delta`, the threshold is the best one for these very rows: it is chosen and measured on them, so on new rows
-    the error is larger by chance about every second time. Check it on rows that chose nothing:
-    `found.keeps(other)` and `class_scores` of those. With `delta`, the error on new rows from the same source is at most
-    `max_error`, with a probability of `1 - delta` over the draw of these rows. This holds for any model and any
+    Without `delta`, the threshold is the best one for these very rows: it is chosen and measured on them, and on new
+    rows the error is often larger. Measure it on other rows: `keeps = found.keeps(other)`, then the error of
+    `other.label[keeps]`. With `delta`, the error on new rows from the same source is at most `max_error`, with a
+    probability of `1 - delta` over the draw of these rows. This holds for any model and any
     distribution. It fails if new rows come from another source, or if rows are not independent: the tokens of one text
     are not.
 
@@ -104,7 +104,8 @@ def threshold(
 def _lowest(sure: Tensor, wrong: Tensor, max_error: float) -> float:
     """The lowest confidence of a row for which the error among the rows from there on is small enough; or inf."""
     order = sure.argsort(descending=True, stable=True)
-    sure, risk = sure[order], wrong[order].double().cumsum(0) / torch.arange(1, len(order) + 1, dtype=torch.float64)
+    sure, risk = sure[order], wrong[order].double().cumsum(0)
+    risk = risk / torch.arange(1, len(order) + 1, dtype=torch.float64, device="cpu")
     last = torch.ones_like(sure, dtype=torch.bool)  # of the rows that are equally sure, which are kept together
     last[:-1] = sure[1:] != sure[:-1]
     fits = sure[last & (risk <= max_error)]
@@ -117,7 +118,7 @@ def _bounded(sure: Tensor, wrong: Tensor, max_error: float, delta: float) -> flo
         keeps = sure >= level
         kept = int(keeps.sum())
         if kept and _at_most(int(wrong[keeps].sum()), kept, max_error) <= delta / len(GRID):
-            return level
+            return float(level)
     return math.inf
 
 
@@ -127,7 +128,7 @@ def _at_most(count: int, trials: int, p: float) -> float:
         return 1.0
     if p >= 1.0:
         return 0.0
-    number = torch.arange(count + 1, dtype=torch.float64)
-    whole = torch.tensor(float(trials), dtype=torch.float64)
+    number = torch.arange(count + 1, dtype=torch.float64, device="cpu")
+    whole = torch.tensor(float(trials), dtype=torch.float64, device="cpu")
     ways = torch.lgamma(whole + 1) - torch.lgamma(number + 1) - torch.lgamma(whole - number + 1)
     return float((ways + number * math.log(p) + (trials - number) * math.log1p(-p)).logsumexp(0).exp())

@@ -33,7 +33,8 @@ def check(
     lists the rules. `# noqa: THN101` on a line silences a rule on this line.
 
     Arguments:
-        model_or_path: a module, followed by the arguments of an example call; or a file or folder of Python source.
+        model_or_path: a module, followed by the arguments of an example call, as in `thinned.inspect`; or a file or
+            folder of Python source.
         select: the rules to use: codes, or beginnings of codes such as "THN1". None uses all rules for a model, and for
             source code the rules that [tool.thinned] in pyproject.toml selects.
         ignore: the rules not to use, by codes or beginnings of codes.

@@ -9,9 +9,11 @@ import torch
 
 from ...nn.names import named_modules
 from ..known.operations import INSIDE
+from ..watch.example import by_name
 from ..watch.private_noise import PrivateNoise
 from ..watch.stand_in import StandIn, stood_in
 from ..watch.trace import Trace, trace
+from ..watch.untouched import check_module
 from .inspection import Inspection
 from .places import Places
 from .times import Times, timed
@@ -28,7 +30,8 @@ def inspect(model: Module, *args: Any, passes: int = 8, **kwargs: Any) -> Inspec
 
     Arguments:
         model: any module. A compiled one runs uncompiled here.
-        args, kwargs: an example of the arguments that the model is called with. On a larger example, more units are
+        args, kwargs: an example of the arguments that the model is called with. A mapping alone holds them by name, as
+            in `predict`: `inspect(model, {"input_ids": ids})`. On a larger example, more units are
             counted for a measured p.
         passes: the largest number of forward passes in training mode. Fewer are made if each mask has been measured on
             256 units before, and chance does not decide which layers run (LayerDrop).
@@ -36,9 +39,9 @@ def inspect(model: Module, *args: Any, passes: int = 8, **kwargs: Any) -> Inspec
     Returns: an `Inspection`. `print` shows it as a table; `places`, `to_json()` and `to_pandas()` give all values.
     `train` and `eval` are the first pass in each mode, call by call, and `passes` are all passes in training mode.
 
-    A copy of the model runs, which shares its parameters, and its noise comes from copies of the generators. So the model,
-    its modes, buffers, hooks and attributes, and all random state stay as they are, and other threads may use them
-    meanwhile. Not copied are modules that a forward finds in a global variable, and models under FSDP: these run
+    A copy of the model runs, which shares its parameters, and its noise comes from copies of the generators. So the
+    model, its modes, buffers, hooks and attributes, and all random state stay as they are, and other threads may use
+    them meanwhile. Not copied are modules that a forward finds in a global variable, and models under FSDP: these run
     themselves, are put back, and no other thread may use them meanwhile. Evaluation runs without gradient.
 
     Raises:
@@ -56,6 +59,8 @@ def inspect(model: Module, *args: Any, passes: int = 8, **kwargs: Any) -> Inspec
     """
     if not isinstance(passes, int) or passes < 1:
         raise ValueError(f"`inspect`: `passes` must be an integer, 1 or more. Got {passes!r}. The default is 8.")
+    check_module("inspect", model)
+    args, kwargs = by_name(model, args, kwargs)
     with stood_in("inspect", model) as (stand_in, noise):
         seen = _Seen(stand_in.module, args, kwargs)
         seen.train()

@@ -1,7 +1,7 @@
 """Noise for one thread alone: a model's draws come from generators that nothing else uses.
 
-The generators of the process (torch's, on every device, those of `random` and `numpy.random`) are read, and neither used
-nor put back, so that threads that draw meanwhile draw as ever.
+The generators of the process (torch's, on every device, those of `random` and `numpy.random`) are read, and neither
+used nor put back, so that threads that draw meanwhile draw as ever.
 """
 
 from __future__ import annotations
@@ -120,13 +120,9 @@ class _Generators(TorchDispatchMode):
             return self._like(name, func, args, kwargs)
         if name == "native_dropout":
             return self._dropout(*args, **kwargs)
-        given = dict(zip(names, args, strict=False))
-        for rate in RATES:  # attention and recurrent layers that drop inside: their noise has no generator of its own
-            if {**given, **kwargs}.get(rate):
-                given, kwargs = {**given, **({rate: 0.0} if rate in given else {})}, (
-                    {**kwargs, rate: 0.0} if rate in kwargs else kwargs
-                )
-        return func(*given.values(), **kwargs)
+        # Attention and recurrent layers that drop inside: their noise has no generator of its own, and is left out.
+        args = [0.0 if name in RATES else value for name, value in zip(names, args, strict=False)]
+        return func(*args, **{name: 0.0 if name in RATES else value for name, value in kwargs.items()})
 
     def _like(self, name: str, func: Any, args: Any, kwargs: Any) -> Tensor:
         words = {key: value for key, value in kwargs.items() if key not in ("low", "high")}
@@ -148,7 +144,7 @@ class _Generators(TorchDispatchMode):
         return x * mask * (1.0 / (1.0 - p) if p < 1.0 else 0.0), mask
 
 
-_WITH_GENERATOR = {
+_WITH_GENERATOR: dict[str, Any] = {
     "rand": lambda _: _aten.rand.generator,
     "randn": lambda _: _aten.randn.generator,
     "randint": lambda func: _aten.randint.low_generator if "low" in func._overloadname else _aten.randint.generator,

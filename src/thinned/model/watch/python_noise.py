@@ -35,7 +35,7 @@ class PythonNoise:
     def seed(self, number: int) -> None:
         """As `random.seed` and `numpy.random.seed` would."""
         self._plain = random.Random(number)
-        self._legacy = np.random.RandomState(number % 2**32)  # noqa: NPY002  models draw from such a one
+        self._legacy = np.random.RandomState(number % 2**32)
 
     def rewind(self) -> None:
         """Go back to the numbers with which these generators began."""

@@ -1,8 +1,8 @@
 """Which module is running, found by module hooks.
 
 On a user's own model they are torch's global hooks: a hook on each module would switch off the fused path of torch's
-transformer layers, and copies of the model would have it too. Other threads see global hooks. So on a copy of ours, where
-nothing outside may be seen, each module has a hook.
+transformer layers, and copies of the model would have it too. Other threads see global hooks. So on a copy of ours,
+where nothing outside may be seen, each module has a hook.
 """
 
 from __future__ import annotations
@@ -97,7 +97,10 @@ class Running:
         handles: list[Any] = []
         if self._own:
             for module in self.modules.values():
-                handles += [_first(module, "_forward_pre_hooks", self._enter), _first(module, "_forward_hooks", self._leave)]
+                handles += [
+                    _first(module, "_forward_pre_hooks", self._enter),
+                    _first(module, "_forward_hooks", self._leave),
+                ]
         else:
             handles.append(register_module_forward_pre_hook(self._enter))
             handles.append(register_module_forward_hook(self._leave, always_call=True))

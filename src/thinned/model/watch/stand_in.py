@@ -1,8 +1,8 @@
 """`StandIn`: a copy of a model for runs that nothing outside may notice. It shares the model's parameters.
 
 Copied are the modules, their lists and dictionaries, and what leads to a module: holders, hooks, bound methods, partial
-functions, functions with a module in their closure. Parameters and all other objects are shared. Buffers are copied, for
-a pass in training mode writes to them.
+functions, functions with a module in their closure. Parameters and all other objects are shared. Buffers are copied,
+for a pass in training mode writes to them.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ def _managed(module: Module) -> bool:
 def stood_in(owner: str, model: Module, stand_in: StandIn | None = None) -> Iterator[tuple[StandIn, PrivateNoise]]:
     """A context manager that gives a copy of a model, and noise, for runs that nothing outside can notice.
 
-    Neither the model's modes, buffers, hooks and attributes change, nor the state of a generator of the process, nor how
-    another thread's compiled code runs. `stand_in` is a copy to make again, from an earlier call.
+    Neither the model's modes, buffers, hooks and attributes change, nor the state of a generator of the process, nor
+    how another thread's compiled code runs. `stand_in` is a copy to make again, from an earlier call.
 
     A model that can't be copied (`StandIn.copied`) runs itself, and is put back at the end as `untouched` does it. No
     other thread may use such a model meanwhile.
@@ -113,6 +113,7 @@ class _Copying:
         if id(module) in self._filled:
             return self._modules[id(module)][1]
         self._filled.add(id(module))
+        twin: Module
         if isinstance(module, torch.jit.ScriptModule):
             twin = copy.deepcopy(module)  # its modes are in C++, and its weights with them
         elif id(module) in self._modules:
@@ -277,7 +278,7 @@ class _Copying:
         return twin
 
 
-def _made_empty(kind: type) -> bool:
+def _made_empty(kind: Any) -> bool:
     """Whether `object.__new__` makes objects of a class: no part of the class is written in C."""
     return all(base is object or base.__flags__ & _HEAP for base in kind.__mro__) and kind.__new__ is object.__new__
 

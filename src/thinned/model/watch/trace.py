@@ -97,8 +97,8 @@ class Trace:
 def trace(model: Module, *args: Any, **kwargs: Any) -> Trace:
     """Run `model(*args, **kwargs)` once, as it is, and record every call of a torch function in it.
 
-    Call it inside `untouched`: that runs a compiled model uncompiled, and puts modes, buffers and generators back. Or on
-    a copy of the model, inside `unnoticed`.
+    Call it inside `untouched`: that runs a compiled model uncompiled, and puts modes, buffers and generators back. Or
+    on a copy of the model, inside `unnoticed`.
 
     Cost: the forward pass, and about 50 microseconds for each call of torch. Twice that where `random` or
     `numpy.random` draws in the pass: a second pass with the same random numbers then finds the modules where they draw.
