@@ -32,7 +32,7 @@ _FORMS = {
 }
 _FORMS |= {"getitem", "__getitem__", "movedim", "type", "clone", "select", "view_as", "detach", "double", "half"}
 SQUASHED = {"sigmoid", "expit", "hardsigmoid", "logsigmoid", "log_sigmoid"}
-MANY = 20  # so many numbers in [0, 1], and none outside, are no logits
+MANY = 20  # so many numbers that fill [0, 1], and none outside, are no logits
 
 
 class AnswerTensor:
@@ -70,7 +70,7 @@ class AnswerTensor:
         rows = [tensor for tensors in found.values() for tensor in tensors if tensor.ndim]
         if len(rows) == 1:
             return rows[0]
-        name = next((name for name, tensors in found.items() if tensors), "name")
+        name = max(found, key=lambda name: max((tensor.ndim for tensor in found[name]), default=-1), default="name")
         raise ValueError(
             f"`{self._owner}`: which tensor of the answer is the prediction must be said. Got a "
             f"{type(answer).__name__} of {_shapes(found)}. Pass select={name!r}, or another of these names."
@@ -180,8 +180,9 @@ class Meaning(NamedTuple):
                 f"to 1: the model ends in a softmax, and a second one would flatten it. Pass output='probabilities'."
             )
         elif self.output is None and not several:
-            inside = bool((raw >= 0).all() and (raw <= 1).all() and (raw != raw.flatten()[0]).any())
-            if inside and (last & SQUASHED or raw[0].numel() >= MANY):
+            low, high = float(raw.min()), float(raw.max())
+            wide = low < 0.2 and high > 0.8 and raw[0].numel() >= MANY
+            if 0.0 <= low < high <= 1.0 and (wide or last & SQUASHED):
                 raise ValueError(
                     f"`{self.owner}`: task={self.task!r} takes logits by default. Got numbers in [0, 1] alone, as a "
                     "sigmoid makes them. Pass output='probabilities', or output='logits' if logits they are."
