@@ -10,10 +10,11 @@ from __future__ import annotations
 import copy
 import random
 import weakref
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from types import BuiltinFunctionType, CellType, FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, CellType, FunctionType, MethodType, ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -134,7 +135,7 @@ class _Copying:
             if name == "_buffers":
                 own[name] = _remade(value, {key: self._buffer(one) for key, one in list(value.items())})
             elif name == "_parameters":
-                own[name] = copy.copy(value)
+                own[name] = _remade(value, dict(value))
             elif name in _TORCHS and isinstance(value, dict):
                 own[name] = _remade(value, {key: self._value(one, DEPTH) for key, one in list(value.items())})
             elif name in _TORCHS and isinstance(value, set):
@@ -172,7 +173,7 @@ class _Copying:
             return self._memo[id(value)]
         if id(value) in self._under_way:
             if self._under_way[id(value)] is None:
-                self._under_way[id(value)] = object.__new__(type(value))
+                self._under_way[id(value)] = type(value).__new__(type(value))
             return self._under_way[id(value)]
         return self._remember(value, self._made(value, depth - 1))
 
@@ -181,7 +182,7 @@ class _Copying:
         return after is not before and id(after) not in self._fresh
 
     def _made(self, value: Any, depth: int) -> Any:
-        if isinstance(value, (dict, list, tuple, set, frozenset)) and type(value).__module__ != "torch":
+        if isinstance(value, (dict, list, tuple, set, frozenset, deque)) and type(value).__module__ != "torch":
             return self._container(value, depth)
         if isinstance(value, MethodType):
             owner = self._value(value.__self__, depth)
@@ -209,7 +210,7 @@ class _Copying:
         after = [self._value(one, depth) for one in before]
         if not any(self._reaches(one, other) for one, other in zip(before, after, strict=True)):
             # A forward may keep what it computes in such a container.
-            keeps = isinstance(value, (dict, list, set))
+            keeps = isinstance(value, (dict, list, set, deque))
             if not keeps and all(one is other for one, other in zip(before, after, strict=True)):
                 return value
             made = self._filled_like(value, after)
@@ -224,6 +225,8 @@ class _Copying:
             return _remade(value, dict(zip(list(value), after, strict=True)))
         if isinstance(value, list):
             return _refilled(value, after)
+        if isinstance(value, deque):
+            return deque(after, value.maxlen)
         return type(value)(*after) if hasattr(value, "_fields") else type(value)(after)
 
     def _partial(self, value: partial[Any], depth: int) -> Any:
@@ -258,9 +261,7 @@ class _Copying:
         """An object of a class written in Python: a shallow copy if a module can be reached from it, else itself."""
         slots = _slots(value)
         own = getattr(value, "__dict__", None)
-        if not type(value).__flags__ & _HEAP or not (slots or isinstance(own, dict)):
-            return value
-        if hasattr(type(value), "__del__") or not _made_empty(type(value)):
+        if not (slots or isinstance(own, dict)) or hasattr(type(value), "__del__") or not _made_empty(type(value)):
             return value
         self._under_way[id(value)] = None
         before = {name: getattr(value, name) for name in slots if hasattr(value, name)}
@@ -269,7 +270,7 @@ class _Copying:
         twin = self._under_way.pop(id(value))
         if twin is None and not any(self._reaches(one, after[name]) for name, one in before.items()):
             return value
-        twin = object.__new__(type(value)) if twin is None else twin
+        twin = type(value).__new__(type(value)) if twin is None else twin
         for name, one in after.items():
             if isinstance(own, dict) and name in own:
                 twin.__dict__[name] = one
@@ -279,8 +280,9 @@ class _Copying:
 
 
 def _made_empty(kind: Any) -> bool:
-    """Whether `object.__new__` makes objects of a class: no part of the class is written in C."""
-    return all(base is object or base.__flags__ & _HEAP for base in kind.__mro__) and kind.__new__ is object.__new__
+    """Whether a class makes empty objects: no part of it but `SimpleNamespace` is written in C."""
+    plain = all(base in (object, SimpleNamespace) or base.__flags__ & _HEAP for base in kind.__mro__)
+    return plain and kind.__new__ in (object.__new__, SimpleNamespace.__new__) and kind is not object
 
 
 def _content(cell: CellType) -> Any:
@@ -299,8 +301,8 @@ def _slots(value: Any) -> list[str]:
 
 
 def _remade(value: Any, entries: dict[Any, Any]) -> Any:
-    if type(value) is dict:
-        return entries
+    if type(value) in (dict, OrderedDict):
+        return type(value)(entries)
     made = copy.copy(value)
     for key, entry in entries.items():
         made[key] = entry
