@@ -229,13 +229,6 @@ def compiler_loaded() -> bool:
 set_compiler_stance = find_later(
     "torch._dynamo.eval_frame._set_stance", "inspect, predict", "compiled code run uncompiled, in one thread"
 )
-NAMES.append(Private("torch._dynamo.eval_frame._stance", "inspect, predict", "the stance that other threads keep"))
-
-
-def compiler_stance() -> Any:
-    """The stance of torch's compiler that all threads share."""
-    return resolve_name("torch._dynamo.eval_frame._stance")
-
 
 # Existing models, and predict: tensors of torch.func's transforms.
 

@@ -112,8 +112,13 @@ def test_what_hugging_face_calls_logits() -> None:
 
     torch.manual_seed(0)
     ids = torch.randint(30, (4, 7))
-    small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-    bert = BertConfig(**small, vocab_size=30, max_position_embeddings=16, num_labels=3)
+    small: dict[str, Any] = {
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 16,
+    }
+    bert = BertConfig(**{**small, "vocab_size": 30, "max_position_embeddings": 16, "num_labels": 3})
     gpt = GPT2Config(n_embd=16, n_layer=1, n_head=2, vocab_size=30, n_positions=16, bos_token_id=0, eos_token_id=0)
     tagger: Any = BertForTokenClassification(bert)
     writer: Any = GPT2LMHeadModel(gpt)
@@ -132,10 +137,14 @@ def test_what_hugging_face_calls_logits() -> None:
     assert class_scores(thinned.predict(writer, ids, 4, task="classification"), following).rows == 24
     assert thinned.geometric_mean(writer, ids, 4).shape == (4, 7, 30)
 
-    sizes: dict[str, Any] = {"depths": [1] * 4, "hidden_sizes": [8] * 4, "num_attention_heads": [1] * 4}
+    sizes: dict[str, Any] = {
+        "depths": [1] * 4,
+        "hidden_sizes": [8] * 4,
+        "num_attention_heads": [1] * 4,
+        "decoder_hidden_size": 8,
+    }
     segmenters: list[Any] = [
-        SegformerForSemanticSegmentation(SegformerConfig(num_labels=labels, decoder_hidden_size=8, **sizes))
-        for labels in (5, 8)
+        SegformerForSemanticSegmentation(SegformerConfig(**{**sizes, "num_labels": labels})) for labels in (5, 8)
     ]
     images = torch.randn(2, 3, 32, 32)
     assert thinned.predict(segmenters[0], images, 2, task="classification").label.shape == (2, 8, 8)
@@ -176,9 +185,9 @@ def test_said_to_be_probabilities_they_are_taken_as_they_are(end: str) -> None:
     inner = body(outputs)
     bare, net = nn.Sequential(*inner), nn.Sequential(*inner, last)
     target = torch.arange(9) % 2 if task == "classification" else torch.arange(27).reshape(9, 3) % 2
-    for options in ({}, {"temperature": 2.0}):
-        of_logits = thinned.predict(bare, X, 8, task=task, **options)
-        found = thinned.predict(net, X, 8, task=task, output="probabilities", **options)
+    for temperature in (1.0, 2.0):
+        of_logits = thinned.predict(bare, X, 8, task=task, temperature=temperature)
+        found = thinned.predict(net, X, 8, task=task, output="probabilities", temperature=temperature)
         for name in ("mean", "std", "entropy", "mutual_information", "label", "variation_ratio"):
             torch.testing.assert_close(getattr(found, name), getattr(of_logits, name), rtol=1e-4, atol=1e-5)
     before = thinned.calibrate(bare, (X, target), n=8, task=task)

@@ -39,10 +39,11 @@ class Whole(Named):
     """It takes a batch as it is."""
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:  # type: ignore[override]
-        return super().forward(**batch)
+        return super().forward(batch["ids"], batch["mask"])
 
 
 X = {"ids": torch.randn(5, 6), "mask": torch.ones(5, 1)}
+EXAMPLES: list[tuple[Any, dict[str, Any]]] = [((X["ids"],), {}), ((), X)]
 USES: dict[str, Callable[[nn.Module, Any], Any]] = {
     "inspect": lambda net, x: thinned.inspect(net, x).places[0].name,
     "check": lambda net, x: len(thinned.check(net, x)),
@@ -73,7 +74,7 @@ def test_a_name_that_the_model_does_not_take_is_said(use: str) -> None:
 
 
 def test_other_examples_are_given_as_they_are() -> None:
-    places = [thinned.inspect(Named(), *args, **kwargs).places for args, kwargs in (((X["ids"],), {}), ((), X))]
+    places = [thinned.inspect(Named(), *args, **kwargs).places for args, kwargs in EXAMPLES]
     assert [place.name for place in places[0]] == [place.name for place in places[1]] == ["drop"]
     assert thinned.predict(Named(), (X["ids"], X["mask"]), 4).mean.shape == (5, 3)
     assert thinned.predict(Named(), [X["ids"], X["mask"], 2.0], 4).mean.shape == (5, 3)

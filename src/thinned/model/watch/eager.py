@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
-from ..._torch import compiler_loaded, compiler_stance, set_compiler_stance
+from ..._torch import compiler_loaded, set_compiler_stance
 
 _lock = threading.Lock()
 _this_thread = threading.local()
@@ -18,8 +19,8 @@ _ours: Any = None  # the stance that is set while it is
 class _Stance:
     """A stance of torch's compiler that is "force_eager" in threads inside of `eager`, and the former one in others."""
 
-    def __init__(self, other: Any) -> None:
-        self.other = other
+    def __init__(self) -> None:
+        self.other: Any = SimpleNamespace(stance="default", skip_guard_eval_unsafe=False, backend=None)
 
     @property
     def stance(self) -> str:
@@ -56,8 +57,8 @@ def _enter() -> None:
     global _entered, _ours
     with _lock:
         if not _entered:
-            _ours = _Stance(compiler_stance())
-            set_compiler_stance()(_ours)
+            _ours = _Stance()
+            _ours.other = set_compiler_stance()(_ours)
         _entered += 1
 
 

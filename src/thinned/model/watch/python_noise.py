@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 _INSTANCE: Any = vars(random)["_inst"]  # the generator of the process, and NumPy's
-_LEGACY: Any = np.random.mtrand._rand
+_LEGACY: Any = vars(np.random.mtrand)["_rand"]
 _PROCESS = {id(_INSTANCE): "plain", id(_LEGACY): "legacy"}
 _this_thread = threading.local()
 _lock = threading.Lock()

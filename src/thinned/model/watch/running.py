@@ -104,7 +104,7 @@ class Running:
         else:
             handles.append(register_module_forward_pre_hook(self._enter))
             handles.append(register_module_forward_hook(self._leave, always_call=True))
-        self._state = self._drawn() if self._generators else None
+        self._state = self._count() if self._generators else None
         try:
             yield
             self._look(self._stack[-1][0])
@@ -112,7 +112,7 @@ class Running:
             for handle in handles:
                 handle.remove()
 
-    def _drawn(self) -> Any:
+    def _count(self) -> Any:
         return python_state() if self._draws is None else self._draws()
 
     def _enter(self, module: Module, args: Any) -> None:
@@ -139,7 +139,7 @@ class Running:
         """Count it for this module if `random` or `numpy.random` has drawn since the last look."""
         if not self._generators:
             return
-        state = self._drawn()
+        state = self._count()
         if state != self._state:
             self.python_draws[name] = self.python_draws.get(name, 0) + 1
             self._state = state

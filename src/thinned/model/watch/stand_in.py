@@ -173,7 +173,7 @@ class _Copying:
             return self._memo[id(value)]
         if id(value) in self._under_way:
             if self._under_way[id(value)] is None:
-                self._under_way[id(value)] = type(value).__new__(type(value))
+                self._under_way[id(value)] = _empty(type(value))
             return self._under_way[id(value)]
         return self._remember(value, self._made(value, depth - 1))
 
@@ -270,13 +270,17 @@ class _Copying:
         twin = self._under_way.pop(id(value))
         if twin is None and not any(self._reaches(one, after[name]) for name, one in before.items()):
             return value
-        twin = type(value).__new__(type(value)) if twin is None else twin
+        twin = _empty(type(value)) if twin is None else twin
         for name, one in after.items():
             if isinstance(own, dict) and name in own:
                 twin.__dict__[name] = one
             else:
                 object.__setattr__(twin, name, one)
         return twin
+
+
+def _empty(kind: Any) -> Any:
+    return kind.__new__(kind)
 
 
 def _made_empty(kind: Any) -> bool:
