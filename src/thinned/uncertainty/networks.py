@@ -48,6 +48,11 @@ def weight_scaling(
     >>> weight_scaling(net, torch.ones(2))
     tensor([1., 1.])
     """
+    if output is not None and not callable(output):
+        raise TypeError(
+            f"`weight_scaling`: `output` must be a function. Got {output!r}. Leave it out: the result is what the "
+            "model answers with, logits or probabilities."
+        )
     with stood_in("weight_scaling", model) as (stand_in, noise), torch.no_grad(), noise.given():
         twin = stand_in.module.eval()
         args, kwargs = arguments(model, x)

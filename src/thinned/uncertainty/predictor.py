@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from threading import RLock
 from typing import Any, NamedTuple
 
@@ -10,10 +11,11 @@ import torch
 from torch import Tensor
 
 from ..model.inspect.inspect import glance
+from ..model.inspect.inspection import Inspection
 from ..model.watch.recorder import tensors_of
 from ..model.watch.stand_in import StandIn, stood_in
 from ..model.watch.trace import Trace
-from ..model.watch.untouched import check_module
+from ..model.watch.untouched import check_module, untouched
 from ..noise import UINT64, check
 from ..ops.fold import fold_in, fold_number
 from ..ops.philox import signed
@@ -249,10 +251,10 @@ class Predictor:
         """Inspect the model on two rows, or on all rows if it can't be called with two."""
         few = rows(args, kwargs, size, [0, min(size, 2) - 1])
         try:
-            inspection = glance(StandIn(model).module, *few)  # a copy again: its passes in training write to buffers
+            inspection = _glanced(model, *few)
         except Exception:
             few = rows(args, kwargs, -1, None, copied=True)
-            inspection = glance(StandIn(model).module, *few)
+            inspection = _glanced(model, *few)
         live = find(inspection, self._sites, self._p)
         # `_bytes` is a careful estimate, because a row can't be divided.
         answers = (inspection.eval.calls[index] for index in inspection.eval.outputs if index >= 0)
@@ -271,6 +273,13 @@ class Predictor:
                 "`predict`: `shared_masks` is for rows that stand alone. Got a model whose answer to a row depends on "
                 "the rows beside it, or whose rows are not on axis 0. Leave it out: masks are those of the whole input."
             )
+
+
+def _glanced(model: Module, args: Any, kwargs: Any) -> Inspection:
+    """Inspect a copy of the copy, since passes in training mode write to buffers."""
+    stand_in = StandIn(model)
+    with nullcontext() if stand_in.copied else untouched("predict", model, generators=False):
+        return glance(stand_in.module, args, kwargs)
 
 
 def logit_samples(

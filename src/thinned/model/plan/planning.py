@@ -39,7 +39,8 @@ def plan(model: torch.nn.Module, *args: Any, **kwargs: Any) -> Plan:
     otherwise. `docs/guides/plan.md` has the rules, their sources and the starting p.
 
     Arguments:
-        model: any module. It runs in training mode, uncompiled. Modes, buffers and generator states are put back.
+        model: any module. It runs in training mode, uncompiled. Modes, buffers and generator states are put back. Until
+            then no other thread may use the model, or draw random numbers.
         args, kwargs: an example of the arguments of a call, or a mapping of them by name as in `predict`; with a batch
             axis and of ordinary size.
 

@@ -14,6 +14,7 @@ from collections import OrderedDict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from threading import RLock
 from types import BuiltinFunctionType, CellType, FunctionType, MethodType, ModuleType, SimpleNamespace
 from typing import Any
 
@@ -67,6 +68,9 @@ def _managed(module: Module) -> bool:
     return any(base.__name__ in ("FSDPModule", "FullyShardedDataParallel") for base in type(module).__mro__)
 
 
+_one_at_a_time = RLock()  # for models that run themselves
+
+
 @contextmanager
 def stood_in(owner: str, model: Module, stand_in: StandIn | None = None) -> Iterator[tuple[StandIn, PrivateNoise]]:
     """A context manager that gives a copy of a model, and noise, for runs that nothing outside can notice.
@@ -88,7 +92,7 @@ def stood_in(owner: str, model: Module, stand_in: StandIn | None = None) -> Iter
         with unnoticed(stand_in.module) as noise:
             yield stand_in, noise
     else:
-        with untouched(owner, model, generators=False), unnoticed(model) as noise:
+        with _one_at_a_time, untouched(owner, model, generators=False), unnoticed(model) as noise:
             yield stand_in, noise
 
 
