@@ -201,6 +201,16 @@ def test_said_to_be_probabilities_they_are_taken_as_they_are(end: str) -> None:
         torch.testing.assert_close(geometric, thinned.geometric_mean(bare, X, 8), rtol=1e-4, atol=1e-5)
 
 
+def test_a_temperature_divides_logits_and_is_not_fitted_twice() -> None:
+    net = nn.Sequential(*body())
+    raw = thinned.predict(net, X, 8, samples=True).samples
+    assert raw is not None
+    found = thinned.geometric_mean(net, X, 8, temperature=2.0)
+    torch.testing.assert_close(found, (raw / 2).mean(0).softmax(1))
+    with pytest.raises(TypeError, match="`temperature` is fitted"):
+        thinned.calibrate(net, (X, torch.zeros(9).long()), n=2, temperature=2.0)
+
+
 def test_logarithms_of_probabilities_are_logits() -> None:
     inner = body()
     for temperature in (1.0, 3.0):
@@ -237,6 +247,10 @@ def test_what_is_no_probability_is_refused_as_one() -> None:
         ),
         (lambda: thinned.predict(nn.Sequential(*body()), X, 4, output="probabilities"), "for task='regression'"),
         (lambda: thinned.predict(nn.Sequential(*body()), X, 4, output="probs"), "one of 'logits', 'probabilities'"),
+        (
+            lambda: thinned.predict(nn.Sequential(*body(), nn.Softmax(1)), X, 4, task="multilabel"),
+            "a softmax chooses one class. Pass task='classification' and output='probabilities'",
+        ),
         (lambda: class_scores(nn.Sequential(*body())(X), torch.zeros(9).long()), r"Pass logits.softmax\(1\)"),
     ]
     for call, said in calls:

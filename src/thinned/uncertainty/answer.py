@@ -179,6 +179,11 @@ class Meaning(NamedTuple):
                 f"`{self.owner}`: task={self.task!r} takes logits by default. Got rows that are not negative and sum "
                 f"to 1: the model ends in a softmax, and a second one would flatten it. Pass output='probabilities'."
             )
+        elif self.task == "multilabel" and raw.ndim > 2 and _one_class(raw):
+            raise ValueError(
+                f"`{self.owner}`: task='multilabel' takes a logit for each label. Got rows that are not negative and "
+                "sum to 1: a softmax chooses one class. Pass task='classification' and output='probabilities'."
+            )
         elif self.output is None and not several:
             low, high = float(raw.min()), float(raw.max())
             wide = low < 0.2 and high > 0.8 and raw[0].numel() >= MANY
@@ -239,6 +244,11 @@ class Meaning(NamedTuple):
     def _squashed(self, raw: Tensor) -> Tensor:
         """The logits whose sigmoid the probabilities are."""
         return raw.logit() if self.output == "probabilities" else raw
+
+
+def _one_class(raw: Tensor) -> bool:
+    """Whether a softmax has made answers `(samples, rows, ...)`, along some axis."""
+    return any(raw.shape[axis] > 1 and sums_to_one(raw, axis) for axis in range(2, raw.ndim))
 
 
 def sums_to_one(values: Tensor, axis: int) -> bool:

@@ -86,7 +86,7 @@ def calibrate(
     Raises:
         ValueError: as `predict`.
         ValueError: `loader` gives no targets, or targets of another shape than the answers.
-        TypeError: as `predict`.
+        TypeError: as `predict`; or `temperature` is given.
 
     Cost: one `predict` for each rate, and memory for n times the outputs. Source: Guo et al. 2017 (temperature); Gal
     2016, 4.4 (p and tau by held-out likelihood).
@@ -99,6 +99,10 @@ def calibrate(
     True
     """
     check(TASK, "calibrate", "task", task)
+    if "temperature" in options:
+        raise TypeError(
+            f"`calibrate`: `temperature` is fitted. Got {options['temperature']!r}. Leave it out; `predict` takes one."
+        )
     tried: dict[float | None, tuple[float, float]] = {}
     before = math.nan
     for rate in (None, *p):
