@@ -50,6 +50,7 @@ if TYPE_CHECKING:  # generated from the table below (tests/house/test_public.py 
     from .uncertainty.predict import predict as predict
     from .uncertainty.prediction import Prediction as Prediction
     from .uncertainty.predictor import Predictor as Predictor
+    from .uncertainty.selective import threshold as threshold
 
 __version__ = "0.1.0"
 
@@ -88,6 +89,7 @@ _HOMES = {
     "study": "",
     "thaw": "model.quiet.freeze",
     "thinned_networks": "uncertainty.networks",
+    "threshold": "uncertainty.selective",
     "uncertainty": "",
     "variance_shift": "model.batch_norm.shift",
     "weight_scaling": "uncertainty.networks",

@@ -34,7 +34,8 @@ MODULES = [
     *("thinned.study", "thinned.interop.sklearn"),
 ]
 WITHOUT_ALL = [  # their public names are what pages show of them
-    *("thinned.uncertainty.scores", "thinned.interop.lightning", "thinned.interop.transformers"),
+    *("thinned.uncertainty.scores", "thinned.uncertainty.selective"),
+    *("thinned.interop.lightning", "thinned.interop.transformers"),
 ]
 
 

@@ -1,4 +1,4 @@
-"""The arguments of a model's calls, made from `x` batch by batch, and the tensor in the model's answer."""
+"""The arguments of a model's calls, made from `x` batch by batch."""
 
 from __future__ import annotations
 
@@ -12,23 +12,34 @@ from torch.nn.utils.rnn import PackedSequence
 from torch.utils.data import DataLoader
 
 from ..fit.device import on_device
+from ..model.watch.example import Arguments, arguments
+from ..model.watch.private_noise import PrivateNoise
 from ..model.watch.recorder import tensors_of
 
 Module = torch.nn.Module
 
 
 def batches(
-    model: Module, x: Any, inputs: Callable[[Any], Any] | None, device: Any, progress: bool | None
+    model: Module,
+    x: Any,
+    inputs: Callable[[Any], Any] | None,
+    device: Any,
+    progress: bool | None,
+    noise: PrivateNoise,
 ) -> Iterator[tuple[Any, Any]]:
-    """The arguments of each call of the model, one call a batch; the batches of a DataLoader are counted on stderr."""
+    """The arguments of each call of the model, one call a batch; the batches of a DataLoader are counted on stderr.
+
+    A DataLoader draws its order, and what its data set draws, from `noise`.
+    """
     where = device
     if where is None:
         where = next((tensor.device for tensor in (*model.parameters(), *model.buffers())), None)
     if isinstance(x, DataLoader):
-        for batch in _counted(x) if (sys.stderr.isatty() if progress is None else progress) else x:
-            yield _arguments((inputs or inputs_of)(batch), where)
+        read = _read(x, noise)
+        for batch in _counted(x, read) if (sys.stderr.isatty() if progress is None else progress) else read:
+            yield _arguments(model, (inputs or inputs_of)(batch), where)
     elif isinstance(x, (Tensor, tuple, list, Mapping)):
-        yield _arguments(x if inputs is None else inputs(x), where)
+        yield _arguments(model, x if inputs is None else inputs(x), where)
     else:
         raise TypeError(
             f"`predict`: `x` must be a tensor, a tuple or dict of tensors, or a DataLoader. Got {type(x).__name__}. "
@@ -43,12 +54,9 @@ def inputs_of(batch: Any) -> Any:
     return batch[0] if isinstance(batch, (tuple, list)) and not isinstance(batch, PackedSequence) else batch
 
 
-def _arguments(x: Any, device: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def _arguments(model: Module, x: Any, device: Any) -> Arguments:
     _refuse_packed(x)
-    x = on_device(x, device)
-    if isinstance(x, Tensor):
-        return (x,), {}
-    return ((), dict(x)) if isinstance(x, Mapping) else (tuple(x), {})
+    return arguments(model, on_device(x, device))
 
 
 def _refuse_packed(value: Any) -> None:
@@ -62,9 +70,21 @@ def _refuse_packed(value: Any) -> None:
             _refuse_packed(inner)
 
 
-def _counted(loader: DataLoader[Any]) -> Iterator[Any]:
+def _read(loader: DataLoader[Any], noise: PrivateNoise) -> Iterator[Any]:
+    end = object()
+    with noise.given():
+        batches = iter(loader)
+    while True:
+        with noise.given():
+            batch = next(batches, end)
+        if batch is end:
+            return
+        yield batch
+
+
+def _counted(loader: DataLoader[Any], read: Iterator[Any]) -> Iterator[Any]:
     total = f" of {len(loader)}" if hasattr(loader.dataset, "__len__") else ""
-    for number, batch in enumerate(loader, 1):
+    for number, batch in enumerate(read, 1):
         print(f"\rpredict: batch {number}{total}", end="", file=sys.stderr)  # noqa: T201
         yield batch
     print(file=sys.stderr)  # noqa: T201
@@ -76,18 +96,3 @@ def batch_size(args: Any, kwargs: Any) -> int:
         if tensor.ndim and tensor.shape[0]:
             return int(tensor.shape[0])
     raise TypeError("`predict`: `x` must hold a tensor with rows on axis 0. Got none. Pass x[None] for a single row.")
-
-
-def first_tensor(answer: Any) -> Tensor:
-    """The tensor of a model's answer: the answer itself, its logits, or the first tensor in it."""
-    if isinstance(answer, Tensor):
-        return answer
-    logits = answer.get("logits") if isinstance(answer, Mapping) else getattr(answer, "logits", None)
-    if isinstance(logits, Tensor):
-        return logits
-    for tensor in tensors_of(answer):
-        return tensor
-    raise TypeError(
-        f"`predict`: the model must answer with a tensor. Got {type(answer).__name__}. Pass output=, which takes the "
-        "answer and gives its tensor."
-    )

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from ..model.watch.untouched import untouched
 from ..noise import check
+from .answer import TASK
 from .batches import inputs_of
 from .predict import predict
 from .prediction import Prediction
-from .predictor import TASK
-from .scores import log_mixture
+from .predictor import logit_samples
+from .scores import IGNORED, log_mixture
 
 Module = torch.nn.Module
 
@@ -39,14 +39,16 @@ class Calibration:
     rows: int
     n: int
     seed: int
+    options: dict[str, Any] = field(default_factory=dict)  # further arguments of `predict` that the fit was made with
 
     def predict(self, x: Any, n: int | None = None, **options: Any) -> Prediction:
         """`thinned.predict` with the fitted temperature and p; `options` are other arguments of `predict`."""
-        given = {"p": self.p, "seed": self.seed, "task": self.task, "temperature": self.temperature, **options}
+        fitted = {"p": self.p, "seed": self.seed, "task": self.task, "temperature": self.temperature}
+        given = {**self.options, **fitted, **options}
         return predict(self.model, x, n or self.n, **given)
 
     def __repr__(self) -> str:
-        fitted = f"temperature {self.temperature:.4g}" if self.task == "classification" else f"sigma {self.sigma:.4g}"
+        fitted = f"sigma {self.sigma:.4g}" if self.task == "regression" else f"temperature {self.temperature:.4g}"
         p = "its own" if self.p is None else f"{self.p:g}"
         return f"<Calibration {fitted}, p {p}: NLL {self.nll_before:.4f} -> {self.nll:.4f} on {self.rows} rows>"
 
@@ -63,7 +65,9 @@ def calibrate(
 ) -> Calibration:
     """Fit a temperature on held-out rows, by their likelihood, and choose p among given rates.
 
-    Classification: the fitted T minimises `-(1/N) sum ln (1/n) sum_t softmax(z_t / T)_y`. Regression: each sample is
+    Classification: the fitted T minimises `-(1/N) sum ln (1/n) sum_t softmax(z_t / T)_y`, where the N rows are all
+    positions of all rows with a class, such as tokens and pixels. Several labels: the same with the sigmoid of each
+    label. Probabilities stand for logits by their logarithms. Regression: each sample is
     taken as a normal distribution about its output, with a standard deviation sigma for the noise of the targets, and
     sigma is fitted. The model is not changed: the result holds the fitted values, and predicts with them.
 
@@ -71,16 +75,18 @@ def calibrate(
         model: a trained model with dropout.
         loader: rows with their targets, used neither for training nor for any choice before: a DataLoader of
             (x, target), or a pair (x, target). A fit on training rows gives predictions that are too confident.
-        task: "classification", where targets are class numbers, or "regression".
+        task: "classification", where targets are class numbers, "multilabel", where they are 0 or 1 for each label, or
+            "regression". A target of -100 is left out, as in torch's cross_entropy: padding, for instance.
         p: rates to try, each for all places, besides the model's own rates; `thinned.uncertainty.calibrate.RATES` is a
             first choice.
         n, seed: as in `predict`.
-        options: further arguments of `predict`.
+        options: further arguments of `predict`, such as class_axis=-1 or output="probabilities". The result predicts
+            with them.
 
     Raises:
         ValueError: as `predict`.
-        ValueError: `loader` gives no targets.
-        TypeError: as `predict`.
+        ValueError: `loader` gives no targets, or targets of another shape than the answers.
+        TypeError: as `predict`; or `temperature` is given.
 
     Cost: one `predict` for each rate, and memory for n times the outputs. Source: Guo et al. 2017 (temperature); Gal
     2016, 4.4 (p and tau by held-out likelihood).
@@ -93,20 +99,23 @@ def calibrate(
     True
     """
     check(TASK, "calibrate", "task", task)
+    if "temperature" in options:
+        raise TypeError(
+            f"`calibrate`: `temperature` is fitted. Got {options['temperature']!r}. Leave it out; `predict` takes one."
+        )
     tried: dict[float | None, tuple[float, float]] = {}
     before = math.nan
     for rate in (None, *p):
-        with untouched("calibrate", model):
-            samples, target = _samples_and_targets(model, loader, n, {**options, "seed": seed, "p": rate})
-        loss = _classes(samples, target) if task == "classification" else _values(samples, target)
-        start = 0.0 if task == "classification" else math.log(float(target.double().std()) + 1e-12)
+        found, target = _predicted(model, loader, n, task, {**options, "seed": seed, "p": rate})
+        loss = _LOSSES[task](found, target)
+        start = math.log(float(target.double().std()) + 1e-12) if task == "regression" else 0.0
         best = _least(loss, start - 6.0, start + 6.0)
         tried[rate] = (loss(best), math.exp(best))
         if rate is None:
-            before = loss(0.0) if task == "classification" else loss(best)
+            before = loss(best) if task == "regression" else loss(0.0)
     chosen = min(tried, key=lambda rate: tried[rate][0])
     nll, fitted = tried[chosen]
-    classes = task == "classification"
+    classes = task != "regression"
     return Calibration(
         model=model,
         task=task,
@@ -119,11 +128,17 @@ def calibrate(
         rows=len(target),
         n=n,
         seed=seed,
+        options={name: value for name, value in options.items() if name not in _OF_THE_FIT},
     )
 
 
-def _samples_and_targets(model: Module, loader: Any, n: int, options: dict[str, Any]) -> tuple[Tensor, Tensor]:
+_OF_THE_FIT = ("inputs", "progress", "samples", "levels")  # arguments of `predict` that later predictions don't get
+
+
+def _predicted(model: Module, loader: Any, n: int, task: str, options: dict[str, Any]) -> tuple[Prediction, Tensor]:
     """The samples, and the targets of the same rows: both from one pass over the loader, since it may shuffle."""
+    sample = predict if task == "regression" else logit_samples
+    options = {**options, "task": task, "samples": True, "levels": ()}
     if isinstance(loader, DataLoader):
         targets: list[Tensor] = []
         given = options.pop("inputs", None) or inputs_of
@@ -132,16 +147,11 @@ def _samples_and_targets(model: Module, loader: Any, n: int, options: dict[str, 
             targets.append(_target(batch))
             return given(batch)
 
-        samples = predict(model, loader, n, samples=True, inputs=inputs, **options).samples
-        target = torch.cat(targets).cpu()
-    elif isinstance(loader, (tuple, list)) and len(loader) == 2 and isinstance(loader[1], Tensor):
-        samples, target = predict(model, loader[0], n, samples=True, **options).samples, loader[1].cpu()
-    else:
-        raise ValueError(
-            f"`calibrate`: `loader` must be a DataLoader or a pair (x, target). Got {type(loader).__name__}."
-        )
-    assert samples is not None
-    return samples, target
+        found = sample(model, loader, n, inputs=inputs, **options)
+        return found, torch.cat(targets).cpu()
+    if isinstance(loader, (tuple, list)) and len(loader) == 2 and isinstance(loader[1], Tensor):
+        return sample(model, loader[0], n, **options), loader[1].cpu()
+    raise ValueError(f"`calibrate`: `loader` must be a DataLoader or a pair (x, target). Got {type(loader).__name__}.")
 
 
 def _target(batch: Any) -> Tensor:
@@ -156,13 +166,25 @@ def _target(batch: Any) -> Tensor:
     return target
 
 
-def _classes(logits: Tensor, target: Tensor) -> Callable[[float], float]:
+def _classes(found: Prediction, target: Tensor) -> Callable[[float], float]:
     """The mean NLL of the mean probabilities, as a function of the logarithm of the temperature."""
-    samples = logits.double()
-    if samples.shape[-1] == 1 or samples.ndim == 2:  # one logit a row stands for two classes
-        samples = samples.reshape(len(samples), -1, 1)
-        samples = torch.cat((torch.zeros_like(samples), samples), 2)
-    index = target.long().expand(len(samples), -1).unsqueeze(-1)
+    assert found.samples is not None
+    samples = found.samples.double().movedim(found.class_axis + 1, -1)
+    if target.numel() != samples[0, ..., 0].numel() or len(target) != samples.shape[1]:
+        raise ValueError(
+            "`calibrate`: targets must have a class for each row and position. Got the shape "
+            f"{tuple(target.shape)} for answers with {tuple(samples.shape[1:-1])} beside the classes. Pass "
+            f"class_axis=, or targets that fit."
+        )
+    index, used = target.reshape(samples.shape[1:-1]).long(), target.reshape(samples.shape[1:-1]) != IGNORED
+    index, samples = index[used], samples[:, used]
+    classes = samples.shape[-1]
+    if not len(index) or int(index.min()) < 0 or int(index.max()) >= classes:
+        raise ValueError(
+            f"`calibrate`: targets must be classes 0 to {classes - 1}, or {IGNORED} to leave a place out. Got "
+            f"{index.unique()[:8].tolist()}. Pass another class_axis, or number the classes from 0."
+        )
+    index = index.expand(len(samples), -1).unsqueeze(-1)
 
     def loss(log_temperature: float) -> float:
         each = (samples / math.exp(log_temperature)).log_softmax(2).gather(2, index).squeeze(-1)
@@ -171,10 +193,35 @@ def _classes(logits: Tensor, target: Tensor) -> Callable[[float], float]:
     return loss
 
 
-def _values(outputs: Tensor, target: Tensor) -> Callable[[float], float]:
+def _labels(found: Prediction, target: Tensor) -> Callable[[float], float]:
+    """The mean NLL of labels, as a function of the logarithm of the temperature."""
+    assert found.samples is not None
+    if target.shape != found.samples.shape[1:]:
+        raise ValueError(
+            f"`calibrate`: targets must be 0 or 1 for each label. Got the shape {tuple(target.shape)} for answers "
+            f"{tuple(found.samples.shape[1:])}. Pass one column for each label."
+        )
+    used = target != IGNORED
+    sign = 2.0 * target[used].double() - 1.0
+    if not bool((sign.abs() == 1.0).all()):
+        raise ValueError(f"`calibrate`: targets must be 0 or 1 for each label. Got {target.unique()[:8].tolist()}.")
+    samples = found.samples.double()[:, used] * sign
+
+    def loss(log_temperature: float) -> float:
+        each = torch.nn.functional.logsigmoid(samples / math.exp(log_temperature))
+        return -float((each.logsumexp(0) - math.log(len(each))).mean())
+
+    return loss
+
+
+def _values(found: Prediction, target: Tensor) -> Callable[[float], float]:
     """The mean NLL of the mixture, as a function of the logarithm of sigma."""
-    samples, value = outputs.double().flatten(1), target.double().flatten()
+    assert found.samples is not None
+    samples, value = found.samples.double().flatten(1), target.double().flatten()
     return lambda log_sigma: -float(log_mixture(samples, value, math.exp(log_sigma)).mean())
+
+
+_LOSSES = {"classification": _classes, "multilabel": _labels, "regression": _values}
 
 
 def _least(loss: Callable[[float], float], low: float, high: float) -> float:

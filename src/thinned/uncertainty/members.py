@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from ..noise import fold_in
+from .answer import Meaning
 from .live import Rates
 from .networks import weight_scaling
 from .prediction import Prediction, joined
 from .predictor import LEVELS, Predictor
-from .summary import outputs, summary
+from .summary import summary
 
 Module = torch.nn.Module
 ROWS = 1024  # that are predicted at once
@@ -45,7 +46,7 @@ def predict_members(
 
     Statistics are float64: numbers of a target may be large, and differ little.
     """
-    each = -(-n // len(models))
+    each, meaning = -(-n // len(models)), Meaning("predict", task)
     samplers = [
         Predictor(model, each, seed=fold_in(seed, number), p=p, levels=(0.5,), samples=True)
         for number, model in enumerate(models)
@@ -64,7 +65,7 @@ def predict_members(
                 facts = {"places": found.places, "engine": found.engine}
             else:
                 raw = weight_scaling(models[number], x)[None]
-            answers = outputs(raw, task, 1.0).double()
+            answers = meaning.values(raw, 1, 1.0).double()
             if units is not None:
                 mean, scale = units[number]
                 answers = answers.squeeze(-1) * scale + mean

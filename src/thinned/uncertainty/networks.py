@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from threading import RLock
 from typing import Any
 
 import torch
@@ -12,28 +13,34 @@ from torch import Tensor
 from ..model.inspect.inspect import glance
 from ..model.inspect.inspection import Inspection
 from ..model.inspect.place import Place
+from ..model.watch.example import arguments, by_name
+from ..model.watch.private_noise import unnoticed
 from ..model.watch.recorder import tensors_of
-from ..model.watch.untouched import untouched
+from ..model.watch.stand_in import stood_in
+from ..model.watch.untouched import check_module, untouched
 from ..nn.names import site_number
 from ..noise import UINT64, bernoulli, check, fold_in, scale
 from ..ops.philox import signed
-from .batches import batch_size, first_tensor
+from .answer import AnswerTensor, Select
+from .batches import batch_size
 from .live import Rates, find, overridden, rate_for
-from .predict import predict
+from .predictor import logit_samples
 from .prune import Pruning, prunings
 from .runner import Runner
 
 Module = torch.nn.Module
 
 
-def weight_scaling(model: Module, x: Any, *, output: Callable[[Any], Tensor] | None = None) -> Tensor:
+def weight_scaling(
+    model: Module, x: Any, *, output: Callable[[Any], Tensor] | None = None, select: Select = None
+) -> Tensor:
     """The model's own answer in evaluation mode, which stands for the mean of all its thinned networks.
 
     With one linear layer after the noise, it is exactly this mean. With a softmax of one linear layer, it is exactly
     the normalised geometric mean. Otherwise it is an approximation, the "weight scaling inference rule". Model, buffers
     and random state are left as they were.
 
-    Arguments: `model`, `x` and `output` as in `predict`, but `x` is no DataLoader.
+    Arguments: `model`, `x` and `select` as in `predict`, but `x` is no DataLoader. `output` is a function, as `select`.
 
     Source: Srivastava et al. 2014.
 
@@ -41,20 +48,27 @@ def weight_scaling(model: Module, x: Any, *, output: Callable[[Any], Tensor] | N
     >>> weight_scaling(net, torch.ones(2))
     tensor([1., 1.])
     """
-    with untouched("weight_scaling", model), torch.no_grad():
-        model.eval()
-        answer = model(x) if isinstance(x, Tensor) else model(**x) if isinstance(x, dict) else model(*x)
-        return (output or first_tensor)(answer)
+    if output is not None and not callable(output):
+        raise TypeError(
+            f"`weight_scaling`: `output` must be a function. Got {output!r}. Leave it out: the result is what the "
+            "model answers with, logits or probabilities."
+        )
+    with stood_in("weight_scaling", model) as (stand_in, noise), torch.no_grad(), noise.given():
+        twin = stand_in.module.eval()
+        args, kwargs = arguments(model, x)
+        answer = twin(*args, **kwargs)
+        return AnswerTensor("weight_scaling", select or output)(answer)
 
 
 def geometric_mean(model: Module, x: Any, n: int = 50, **options: Any) -> Tensor:
-    """Class probabilities `(N, classes)`: the normalised geometric mean of n thinned networks' probabilities.
+    """Class probabilities `(N, classes, ...)`: the normalised geometric mean of n thinned networks' probabilities.
 
     `p_c ~ (prod_t softmax(z_t)_c)^(1/n)`, which is the softmax of the mean logits. For a softmax of one linear layer,
     its limit for large n is exactly the softmax of `weight_scaling`. For deep networks it is near to that softmax. The
     arithmetic mean of `predict` is less confident.
 
-    Arguments: as `predict`, without `task`; the model's outputs must be logits.
+    Arguments: as `predict`, without `task`. With output="probabilities", the mean is of their logarithms. The classes
+        of the result are on `class_axis`.
 
     Source: Srivastava et al. 2014; Baldi and Sadowski 2013.
 
@@ -64,7 +78,8 @@ def geometric_mean(model: Module, x: Any, n: int = 50, **options: Any) -> Tensor
     """
     if "task" in options:
         raise TypeError("`geometric_mean`: `task` is not among its arguments. Got one. It is of class probabilities.")
-    return predict(model, x, n, task="regression", **options).mean.softmax(1)
+    found = logit_samples(model, x, n, task="classification", **{"levels": (), **options})
+    return (found.mean / options.get("temperature", 1.0)).softmax(found.class_axis)
 
 
 def thinned_networks(
@@ -106,11 +121,13 @@ def thinned_networks(
         raise TypeError(
             "`thinned_networks`: an example must follow `k`. Got none. Pass what the model is called with: x[:2]."
         )
-    with untouched("thinned_networks", model), overridden(model, p):
-        inspection = glance(model, args, kwargs)
+    check_module("thinned_networks", model)
+    args, kwargs = by_name(model, args, kwargs)
+    with stood_in("thinned_networks", model) as (stand_in, _), overridden(stand_in.module, p):
+        inspection = glance(stand_in.module, args, kwargs)
         live = find(inspection, sites, p)
         rates = {place.module: _rate(place, p) for place in live.places}
-        found = {pruning.place: pruning for pruning in prunings(model, inspection, live.places)}
+        found = {pruning.place: pruning for pruning in prunings(stand_in.module, inspection, live.places)}
     tensors = (*model.parameters(), *model.buffers(), *tensors_of((args, kwargs)))
     device = next((tensor.device for tensor in tensors), None)
     networks = []
@@ -187,6 +204,22 @@ def _put(network: Module, name: str, module: Module) -> None:
     setattr(network.get_submodule(owner), child, module.eval())
 
 
+class OneAtATime:
+    """A lock of a network: its calls in several threads wait for one another. A copy of it is another lock."""
+
+    def __init__(self) -> None:
+        self._lock = RLock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return OneAtATime, ()
+
+
 class KeyedNetwork(torch.nn.Module):
     """A network that draws some of its noise at each call, always by the same key."""
 
@@ -205,19 +238,25 @@ class KeyedNetwork(torch.nn.Module):
         self.network = network
         names = [place.name for place in places]
         self._key = torch.tensor(signed(key), dtype=torch.int64, device="cpu")
+        self._lock = OneAtATime()
         self._runner = Runner(network, find(inspection, names, p), _itself, alike=True)
-        with untouched("thinned_networks", network), self._runner.entered():
+        with (
+            untouched("thinned_networks", network, generators=False),
+            unnoticed(network),
+            self._runner.entered(),
+        ):
             self._runner.probe(args, kwargs, batch_size(args, kwargs))
         self.eval()
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        modes = [(module, module.training) for module in self.network.modules()]
-        try:
-            with self._runner.entered():
-                return self._runner.once(args, kwargs, self._key)
-        finally:
-            for module, mode in modes:
-                module.training = mode
+        with self._lock:
+            modes = [(module, module.training) for module in self.network.modules()]
+            try:
+                with unnoticed(self.network), self._runner.entered():
+                    return self._runner.once(args, kwargs, self._key)
+            finally:
+                for module, mode in modes:
+                    module.training = mode
 
 
 def _itself(answer: Any) -> Any:

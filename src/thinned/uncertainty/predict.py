@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .answer import Select
 from .live import Rates
 from .prediction import Prediction
 from .predictor import LEVELS, MEMORY, Predictor
@@ -22,6 +23,7 @@ def predict(
     *,
     seed: int = 0,
     task: str = "regression",
+    class_axis: int | None = None,
     temperature: float = 1.0,
     sites: str | Sequence[str] | None = None,
     p: Rates = None,
@@ -30,7 +32,8 @@ def predict(
     levels: Sequence[float] = LEVELS,
     memory: int = MEMORY,
     inputs: Callable[[Any], Any] | None = None,
-    output: Callable[[Any], Tensor] | None = None,
+    output: str | Callable[[Any], Tensor] | None = None,
+    select: Select = None,
     device: torch.device | str | None = None,
     progress: bool | None = None,
 ) -> Prediction:
@@ -41,7 +44,8 @@ def predict(
     batch normalisation uses its running statistics. Afterwards model, buffers, hooks and random state are what they
     were before, after an exception too.
 
-    `mean = (1/n) sum_t f(x; masks_t)`; with task="classification", f is the softmax of the model's logits.
+    `mean = (1/n) sum_t f(x; masks_t)`. With task="classification", f is the softmax of the model's logits; with
+    "multilabel", the sigmoid of each.
 
     Arguments:
         model: any module, in training mode or in evaluation mode.
@@ -51,8 +55,14 @@ def predict(
             says so.
         n: how many thinned networks.
         seed: the same seed gives the same networks, whatever the batch size, chunks, device or threads.
-        task: "regression": the statistics are those of the outputs. "classification": the outputs are logits, with the
-            classes on axis 1, and the statistics are those of their softmax. One logit a row stands for two classes.
+        task: "regression": the statistics are those of the outputs. "classification": each row, or each position in it,
+            has one of several classes; the outputs are logits, and the statistics are those of their softmax. One logit
+            stands for two classes. "multilabel": a row has any number of labels; the statistics are those of the
+            sigmoid of each logit.
+        class_axis: the axis of the model's answer that has the classes, with the rows on axis 0. By default it is 1 for
+            answers `(N, classes)`, and the last axis where `(B, T, classes)` is called `logits`, as Hugging Face has
+            it. Any other answer of three axes or more is refused without it: pass 1 for images `(B, C, H, W)`, and -1
+            for tokens `(B, T, C)`.
         temperature: the number that logits are divided by, as `calibrate` fits it; for classification only.
         sites: patterns for the names of the places that are to draw, as `thinned.inspect` has them; all by default. The
             other places stay off.
@@ -64,13 +74,20 @@ def predict(
         memory: about how many bytes one chunk of rows and samples may take.
         inputs: a function `batch -> x`, which takes the model's arguments from a batch. By default they are the first
             item of a tuple or list, a dict without "label" and "labels", or else the batch itself.
-        output: a function that takes the tensor from the model's answer. By default it is the answer itself, its
-            `logits`, or the first tensor in it.
+        output: what the model answers with for classes and labels, "logits" or "probabilities". Logarithms of
+            probabilities are logits too: softmax gives the probabilities back. By default logits, but an answer that
+            looks like probabilities is refused. A function is taken as `select`.
+        select: the tensor in the model's answer: its name, its place, or a function that takes the answer and gives the
+            tensor. By default the answer itself, its `logits`, the only tensor in a dictionary or dataclass, or the
+            first one in a tuple.
         device: the device that batches are moved to; by default that of the model's parameters.
         progress: whether to count batches on stderr while a DataLoader is read; by default if stderr is a terminal.
 
     Raises:
         ValueError: an argument is out of its range.
+        ValueError: `class_axis` is needed and not given, or the answer has no such axis.
+        ValueError: probabilities are taken for logits, or numbers that are none for probabilities.
+        ValueError: the answer has several tensors by name, none of them `logits`, and `select` is not given.
         ValueError: nothing is random.
         ValueError: a pattern matches no place.
         ValueError: a place can't take the p given for it.
@@ -99,6 +116,7 @@ def predict(
         n,
         seed=seed,
         task=task,
+        class_axis=class_axis,
         temperature=temperature,
         sites=sites,
         p=p,
@@ -107,6 +125,7 @@ def predict(
         levels=levels,
         memory=memory,
         output=output,
+        select=select,
         device=device,
     )
     return ask(x, inputs=inputs, progress=progress)

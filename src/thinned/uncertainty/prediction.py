@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class Prediction:
     """A Monte-Carlo prediction, one row of every tensor for each row of the data.
 
-    For classification the sampled outputs are softmax probabilities, so that `mean` is the predictive distribution.
-    Tensors are float32, on the CPU.
+    For classification the sampled outputs are softmax probabilities, so that `mean` is the predictive distribution. For
+    several labels they are sigmoid probabilities, one for each label. Tensors are float32, on the CPU.
     """
 
     mean: Tensor  # (N, ...)
@@ -27,33 +27,44 @@ class Prediction:
     levels: tuple[float, ...]  # of the quantiles
     n: int  # how many thinned networks
     seed: int
-    task: str  # "classification" or "regression"
+    task: str  # "regression", "classification", or "multilabel"
     places: tuple[str, ...]  # the names of the places that drew noise
     engine: str  # "vmap", or "loop: " and why the samples could not run as one batch
     samples: Tensor | None = None  # (n, N, ...), if asked for
-    sampled_entropy: Tensor | None = None  # (N,): the mean of the samples' entropies, for classification
-    votes: Tensor | None = None  # (N, classes): in how many samples the class is the most probable one
+    sampled_entropy: Tensor | None = None  # (N, ...): the mean of the samples' entropies, for classes and labels
+    votes: Tensor | None = None  # shaped as `mean`: in how many samples the class is the most probable, or the label on
+    class_axis: int = 1  # the axis of `mean` with the classes
 
     @property
     def probability(self) -> Tensor:
-        """`(N, classes, ...)`: the mean over the samples of their class probabilities."""
+        """`(N, classes, ...)`: the mean over the samples of their class probabilities.
+
+        The classes are on axis `class_axis`. For several labels, `(N, labels, ...)`: the probability of each label.
+        """
         self._classifies("probability")
         return self.mean
 
     @property
     def label(self) -> Tensor:
-        """`(N, ...)`: the most probable class."""
-        return self.probability.argmax(1)
+        """`(N, ...)`: the most probable class. For several labels, `(N, labels, ...)`: 1 where a label is likely."""
+        if self.task == "multilabel":
+            return (self.probability > 0.5).long()
+        return self.probability.argmax(self.class_axis)
 
     @property
     def max_probability(self) -> Tensor:
-        """`(N, ...)`: the probability of the most probable class."""
-        return self.probability.amax(1)
+        """`(N, ...)`: the probability of `label`; for several labels, of each label's being as `label` has it."""
+        if self.task == "multilabel":
+            return torch.maximum(self.probability, 1.0 - self.probability)
+        return self.probability.amax(self.class_axis)
 
     @property
     def entropy(self) -> Tensor:
-        """`(N, ...)`: predictive entropy, `-sum_c p_c ln p_c` of the mean probabilities, in nats."""
-        return entropy(self.probability, 1)
+        """`(N, ...)`: predictive entropy, `-sum_c p_c ln p_c` of the mean probabilities, in nats; of each label."""
+        if self.task == "multilabel":
+            return binary_entropy(self.probability)
+        self._classifies("entropy")
+        return entropy(self.probability, self.class_axis)
 
     @property
     def mutual_information(self) -> Tensor:
@@ -68,13 +79,15 @@ class Prediction:
 
     @property
     def variation_ratio(self) -> Tensor:
-        """`(N, ...)`: the share of samples that do not vote for the class with the most votes."""
+        """`(N, ...)`: the share of samples that do not vote for what has the most votes."""
         self._classifies("variation_ratio")
         assert self.votes is not None
-        return 1.0 - self.votes.amax(1) / self.n
+        if self.task == "multilabel":
+            return 1.0 - torch.maximum(self.votes, self.n - self.votes) / self.n
+        return 1.0 - self.votes.amax(self.class_axis) / self.n
 
     def _classifies(self, name: str) -> None:
-        if self.task != "classification":
+        if self.task == "regression":
             raise ValueError(
                 f"`{name}`: only a prediction of classes has it. Got one of task='regression'. Call "
                 "predict(..., task='classification') on a model whose outputs are logits."
@@ -93,6 +106,11 @@ class Prediction:
                 "mutual_information": self.mutual_information,
                 "variation_ratio": self.variation_ratio,
             }
+        elif self.task == "multilabel":
+            for name in ("label", "max_probability", "entropy", "mutual_information"):
+                values = getattr(self, name)
+                flat = values.flatten(1) if values.ndim > 1 else values[:, None]
+                columns.update({f"{name}_{number}": flat[:, number] for number in range(flat.shape[1])})
         else:
             flat = self.mean.flatten(1) if self.mean.ndim > 1 else self.mean[:, None]
             for output in range(flat.shape[1]):
@@ -105,7 +123,7 @@ class Prediction:
 
     def __repr__(self) -> str:
         what = f"{tuple(self.mean.shape)}, {self.n} samples, seed {self.seed}, {self.task}"
-        if self.task == "classification":
+        if self.task != "regression":
             said = (
                 f"mean entropy {self.entropy.mean():.3g}, mutual information {self.mutual_information.mean():.3g} nats"
             )
@@ -120,13 +138,28 @@ def entropy(probability: Tensor, dim: int) -> Tensor:
     return nats
 
 
+def binary_entropy(probability: Tensor) -> Tensor:
+    """`-p ln p - q ln q` with q = 1 - p, of each number."""
+    nats: Tensor = torch.special.entr(probability) + torch.special.entr(1.0 - probability)
+    return nats
+
+
 def joined(parts: Sequence[Prediction]) -> Prediction:
     """The predictions of consecutive rows as one."""
     first = parts[0]
 
     def cat(name: str, dim: int = 0) -> Any:
         values = [getattr(part, name) for part in parts]
-        return None if values[0] is None else torch.cat(values, dim)
+        if values[0] is None:
+            return None
+        shapes = list(dict.fromkeys((*value.shape[:dim], *value.shape[dim + 1 :]) for value in values))
+        if len(shapes) > 1:
+            found = dict.fromkeys(tuple(part.mean.shape[1:]) for part in parts)
+            raise ValueError(
+                "`predict`: rows of all batches must have answers of one shape. Got "
+                f"{' and '.join(map(str, found))}. Pad all batches to one length, or predict each by a `Predictor`."
+            )
+        return torch.cat(values, dim)
 
     return Prediction(
         mean=cat("mean"),
@@ -141,4 +174,5 @@ def joined(parts: Sequence[Prediction]) -> Prediction:
         samples=cat("samples", 1),
         sampled_entropy=cat("sampled_entropy"),
         votes=cat("votes"),
+        class_axis=first.class_axis,
     )

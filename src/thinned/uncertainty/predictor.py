@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from threading import RLock
 from typing import Any, NamedTuple
 
@@ -10,31 +11,31 @@ import torch
 from torch import Tensor
 
 from ..model.inspect.inspect import glance
+from ..model.inspect.inspection import Inspection
 from ..model.watch.recorder import tensors_of
+from ..model.watch.stand_in import StandIn, stood_in
 from ..model.watch.trace import Trace
 from ..model.watch.untouched import check_module, untouched
-from ..noise import UINT64, Choice, check
+from ..noise import UINT64, check
 from ..ops.fold import fold_in, fold_number
 from ..ops.philox import signed
-from .batches import batch_size, batches, first_tensor
+from .answer import OUTPUT, TASK, AnswerTensor, Meaning, Select, last_functions
+from .batches import batch_size, batches
 from .live import Rates, find, overridden
 from .prediction import Prediction, joined
 from .runner import Runner, rows
 from .sampler import Misplaced
 from .state import state
-from .summary import ALIVE, outputs, summary
+from .summary import ALIVE, summary
 
 Module = torch.nn.Module
 
-TASK = Choice(("regression", "classification"))
 LEVELS = (0.05, 0.5, 0.95)
 MEMORY = 2**28
 # So many bytes of samples run together, to stay in the CPU's caches. Up to four samples run together even above it.
 CACHE = 2**22
 KINDS = 256  # how many `Look`s a predictor holds
-
-# Modes, global module hooks and generators belong to the process, so only one prediction may run in it.
-_one_at_a_time = RLock()
+_NOT_PICKLED = ("_looks", "_state", "_copy", "_lock")
 
 
 class Look(NamedTuple):
@@ -43,6 +44,8 @@ class Look(NamedTuple):
     runner: Runner
     entry_bytes: float  # the memory that a pass needs for one entry of the input
     answer_bytes: float  # the size of the answer to one row
+    answers: AnswerTensor
+    last: set[str]  # the functions that made the answer
 
 
 class Predictor:
@@ -60,7 +63,9 @@ class Predictor:
 
     Raises: as `predict`.
 
-    Cost: as `predict`, without the inspection. All predictions in the process wait for one another.
+    Cost: as `predict`, without the inspection. Threads may share a predictor: its calls wait for one another. Other
+        threads may use, train and inspect the model, and draw random numbers, meanwhile: a copy of the model runs,
+        which shares its parameters.
 
     >>> from torch import nn
     >>> net = nn.Sequential(nn.Linear(2, 64), nn.ReLU(), nn.Dropout(0.5), nn.Linear(64, 1))
@@ -76,6 +81,7 @@ class Predictor:
         *,
         seed: int = 0,
         task: str = "regression",
+        class_axis: int | None = None,
         temperature: float = 1.0,
         sites: str | Sequence[str] | None = None,
         p: Rates = None,
@@ -83,7 +89,8 @@ class Predictor:
         samples: bool = False,
         levels: Sequence[float] = LEVELS,
         memory: int = MEMORY,
-        output: Callable[[Any], Tensor] | None = None,
+        output: str | Callable[[Any], Tensor] | None = None,
+        select: Select = None,
         device: torch.device | str | None = None,
     ) -> None:
         check_module("predict", model)
@@ -95,24 +102,52 @@ class Predictor:
             raise ValueError(
                 f"`predict`: `temperature` must be a finite number above 0. Got {temperature!r}. Pass 1.0."
             )
-        if task == "regression" and temperature != 1.0:
-            raise ValueError(
-                f"`predict`: `temperature` divides logits. Got {temperature!r} for task='regression'. Pass "
-                "task='classification'."
-            )
+        for name, value, plain in (("class_axis", class_axis, None), ("temperature", temperature, 1.0)):
+            if task == "regression" and value != plain:
+                does = "divides logits" if name == "temperature" else "is of classes"
+                raise ValueError(
+                    f"`predict`: `{name}` {does}. Got {value!r} for task='regression'. Pass task='classification'."
+                )
+        if class_axis is not None and (isinstance(class_axis, bool) or not isinstance(class_axis, int)):
+            raise TypeError(f"`predict`: `class_axis` must be an integer. Got {class_axis!r}. Pass 1 or -1.")
+        if callable(output):
+            if select is not None:
+                raise ValueError(
+                    "`predict`: a function takes the tensor from the answer once. Got one as `output` and `select="
+                    f"{select!r}`. Pass it as select=, and output='probabilities' or nothing."
+                )
+            output, select = None, output
+        if output is not None:
+            check(OUTPUT, "predict", "output", output)
+            if task == "regression":
+                raise ValueError(
+                    f"`predict`: `output` says what the answers are for classes. Got {output!r} for task='regression'. "
+                    "Pass task='classification' or 'multilabel'."
+                )
         self._levels = tuple(float(level) for level in levels)
         if not all(0.0 <= level <= 1.0 for level in self._levels):
             raise ValueError(f"`predict`: `levels` must be in [0, 1]. Got {levels!r}. Pass (0.05, 0.95) for 90 %.")
         keys = [signed(fold_number(seed, sample)) for sample in range(n)]
         self._keys = torch.tensor(keys, dtype=torch.int64, device="cpu")
-        self._model, self._seed, self._task, self._temperature = model, seed, task, temperature
+        self._model, self._seed, self._temperature = model, seed, temperature
+        self._meaning, self._select = Meaning("predict", task, output, class_axis), select
+        self._as_logits = False  # whether the statistics are of logits, as `calibrate` needs them
         self._sites, self._p, self._alike, self._keep = sites, p, shared_masks, samples
-        self._memory, self._output, self._device = min(memory, 2**60), output or first_tensor, device
+        self._memory, self._device = min(memory, 2**60), device
+        self._start()
+
+    def _start(self) -> None:
         self._looks: dict[Any, Look] = {}
         self._state: list[Any] = []  # the `state` of the model at the time of the looks
+        self._copy: StandIn | None = None  # the copy of the model that runs
+        self._lock = RLock()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_looks": {}, "_state": []}
+        return {name: value for name, value in vars(self).items() if name not in _NOT_PICKLED}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._start()
 
     def __call__(
         self,
@@ -124,32 +159,36 @@ class Predictor:
     ) -> Prediction:
         check(UINT64, "predict", "first_row", first_row)
         parts: list[Prediction] = []
-        with _one_at_a_time:
+        with self._lock:
+            check_module("predict", self._model)
             now = state(self._model)
             if self._state != now:
-                self._looks, self._state = {}, now
-            with untouched("predict", self._model), overridden(self._model, self._p):
-                for args, kwargs in batches(self._model, x, inputs, self._device, progress):
-                    size = batch_size(args, kwargs)
-                    parts.extend(self._batch(args, kwargs, size, first_row))
-                    first_row += size
+                self._looks, self._state, self._copy = {}, now, None
+            with stood_in("predict", self._model, self._copy) as (self._copy, noise):
+                model = self._copy.module
+                with overridden(model, self._p):
+                    for args, kwargs in batches(model, x, inputs, self._device, progress, noise):
+                        size = batch_size(args, kwargs)
+                        parts.extend(self._batch(model, args, kwargs, size, first_row))
+                        first_row += size
             self._state = state(self._model)
         if not parts:
             raise ValueError("`predict`: `x` must have rows. Got a DataLoader without batches.")
         return joined(parts)
 
-    def _batch(self, args: Any, kwargs: Any, size: int, first_row: int) -> list[Prediction]:
+    def _batch(self, model: Module, args: Any, kwargs: Any, size: int, first_row: int) -> list[Prediction]:
         """Predict a batch, in chunks of rows that fit into the memory allowed."""
         kind = kind_of((args, kwargs), size)
         if kind not in self._looks:
             if len(self._looks) >= KINDS:
                 self._looks.clear()
-            self._looks[kind] = self._looked(args, kwargs, size)
+            self._looks[kind] = self._looked(model, args, kwargs, size)
         look = self._looks[kind]
         runner = look.runner
         runner.forget()
         with runner.entered():
             runner.probe(args, kwargs, size)
+            self._check_quiet(look)
             try:
                 return list(self._chunks(look, args, kwargs, size, first_row))
             except Misplaced:
@@ -174,14 +213,18 @@ class Predictor:
             picked = slice(start, start + at_once)
             some = (args, kwargs) if at_once == size else rows(args, kwargs, size, picked)
             runner.forget()
-            drawn = [
-                outputs(runner.samples(*some, some_keys, first_row + start), self._task, self._temperature)
-                for some_keys in keys.split(together)
-            ]
+            drawn: list[Tensor] = []
+            for some_keys in keys.split(together):
+                raw = runner.samples(*some, some_keys, first_row + start)
+                axis = self._meaning.axis(raw.shape[1:], look.answers.named, getattr(self._model, "config", None))
+                if not drawn:
+                    self._meaning.check(raw, axis, look.last)
+                drawn.append(self._values(raw, axis))
             yield summary(
                 torch.cat(drawn),
                 self._levels,
-                task=self._task,
+                task="regression" if self._as_logits else self._meaning.task,
+                class_axis=axis,
                 keep=self._keep,
                 n=len(keys),
                 seed=self._seed,
@@ -189,21 +232,39 @@ class Predictor:
                 engine=runner.engine,
             )
 
-    def _looked(self, args: Any, kwargs: Any, size: int) -> Look:
+    def _check_quiet(self, look: Look) -> None:
+        """Refuse probabilities that noise hides in the samples: dropout behind a softmax."""
+        quiet = look.runner.quiet
+        if quiet is None or self._meaning.task != "classification" or self._meaning.output == "probabilities":
+            return
+        raw = quiet[None]
+        axis = self._meaning.axis(raw.shape[1:], look.answers.named, getattr(self._model, "config", None))
+        if raw.ndim > axis + 1:
+            self._meaning.check(raw, axis, set())
+
+    def _values(self, raw: Tensor, axis: int) -> Tensor:
+        if self._as_logits:
+            return self._meaning.logits(raw, axis)
+        return self._meaning.values(raw, axis, self._temperature)
+
+    def _looked(self, model: Module, args: Any, kwargs: Any, size: int) -> Look:
         """Inspect the model on two rows, or on all rows if it can't be called with two."""
         few = rows(args, kwargs, size, [0, min(size, 2) - 1])
         try:
-            inspection = glance(self._model, *few)
+            inspection = _glanced(model, *few)
         except Exception:
             few = rows(args, kwargs, -1, None, copied=True)
-            inspection = glance(self._model, *few)
+            inspection = _glanced(model, *few)
         live = find(inspection, self._sites, self._p)
         # `_bytes` is a careful estimate, because a row can't be divided.
         answers = (inspection.eval.calls[index] for index in inspection.eval.outputs if index >= 0)
+        taken = AnswerTensor("predict", self._select)
         return Look(
-            Runner(self._model, live, self._output, self._alike, as_evaluated=self._output is first_tensor),
+            Runner(model, live, taken, self._alike, as_evaluated=taken.by_default),
             entry_bytes=_bytes(inspection.eval) / max(1, _entries(*few)),
             answer_bytes=4.0 * sum(torch.Size(call.shape).numel() for call in answers) / batch_size(*few),
+            answers=taken,
+            last=last_functions(inspection.eval),
         )
 
     def _check_whole(self) -> None:
@@ -212,6 +273,32 @@ class Predictor:
                 "`predict`: `shared_masks` is for rows that stand alone. Got a model whose answer to a row depends on "
                 "the rows beside it, or whose rows are not on axis 0. Leave it out: masks are those of the whole input."
             )
+
+
+def _glanced(model: Module, args: Any, kwargs: Any) -> Inspection:
+    """Inspect a copy of the copy, since passes in training mode write to buffers."""
+    stand_in = StandIn(model)
+    with nullcontext() if stand_in.copied else untouched("predict", model, generators=False):
+        return glance(stand_in.module, args, kwargs)
+
+
+def logit_samples(
+    model: Module,
+    x: Any,
+    n: int,
+    *,
+    inputs: Callable[[Any], Any] | None = None,
+    progress: bool | None = None,
+    **options: Any,
+) -> Prediction:
+    """The statistics of logits: of the model's own, or of those whose softmax or sigmoid its probabilities are.
+
+    Arguments: those of `predict`; `task` is "classification" or "multilabel". A lone logit gets a 0 for the first class
+        beside it.
+    """
+    ask = Predictor(model, n, **options)
+    ask._as_logits = True
+    return ask(x, inputs=inputs, progress=progress)
 
 
 def kind_of(value: Any, size: int) -> Any:

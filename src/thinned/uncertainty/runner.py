@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import random
-import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ..model.watch.callsite import outermost
 from ..model.watch.draws import Draw, DrawMode
-from ..model.watch.eager import eager
+from ..model.watch.private_noise import PrivateNoise, current
 from ..model.watch.recorder import tensors_of
 from .batches import batch_size
 from .live import Live
@@ -26,6 +23,8 @@ Module = torch.nn.Module
 
 class Runner:
     """Runs one model on arguments of one kind, for one sample or for many, with noise by the samples' keys.
+
+    The model is a copy that nothing else uses, and whoever calls is in `stood_in` or `unnoticed`.
 
     `with runner.entered():` is around all runs. There, `probe` first finds where rows lie, and then `samples` gives the
     outputs.
@@ -41,6 +40,7 @@ class Runner:
         self.whole = False  # whether the batch is one unit, because rows depend on one another
         self._watched = False  # whether a pass has been watched for draws that are not by key
         self._writes = False  # whether the model writes into its arguments
+        self.quiet: Tensor | None = None  # the answer to two rows without noise, once `probe` has run
         self.by_python = any(place.kind == "random" for place in live.places)
         # Why samples run one by one; "" as long as they run as one batch. Calls before the first noise may depend on
         # `random` or `numpy.random`, so then their results are not remembered.
@@ -62,13 +62,11 @@ class Runner:
         for name in self.live.flipped | self.live.trial:
             modules[name].training = True
         with (
-            warnings.catch_warnings(),
             torch.inference_mode(False),  # tensors of inference mode do not count writes
             torch.no_grad(),
-            eager(),
+            _noise().of_python() if self.by_python else nullcontext(),
             self.sampler.running.followed(),
         ):
-            warnings.filterwarnings("ignore", "Using `torch.compile")  # that hooks run twice: harmless here
             yield
 
     def once(self, args: Any, kwargs: Any, key: Tensor) -> Tensor:
@@ -82,8 +80,7 @@ class Runner:
             args, kwargs = rows(args, kwargs, -1, None, copied=True)
         self.sampler.begin(key)
         if self.by_python:
-            random.seed(int(key))
-            np.random.seed(int(key) % 2**32)  # noqa: NPY002  models draw from this one
+            _noise().python.seed(int(key))
         with self.sampler:
             answer = output(self.model(*args, **kwargs))
         self.sampler.end()
@@ -127,10 +124,13 @@ class Runner:
                 for few in (two, rows(args, kwargs, batch, [0, 0, 0]), *_changed(args, kwargs, batch, two))
             ]
         except Exception:
-            self._check_form(args, kwargs, self._seen(args, kwargs)[1])
+            answer = self._seen(args, kwargs)[1]
+            self._check_form(args, kwargs, answer)
+            self.quiet = self._output(answer)
             return {}, True
         (first, answer), (three, second), (other, third), (swapped, fourth) = probes
         self._check_form(*two, answer)
+        self.quiet = self._output(answer)
         if not independent(*(self._output(found) for found in (answer, second, third, fourth))):
             return {}, True
         layouts = {}
@@ -159,7 +159,10 @@ class Runner:
         drawn: list[Draw] = []
         try:
             # In one pass only, because a dispatch mode is slow.
-            with nullcontext() if self._watched else DrawMode(drawn.append):
+            with ExitStack() as stack:
+                if not self._watched:
+                    stack.enter_context(_noise().of_torch())
+                    stack.enter_context(DrawMode(drawn.append))
                 answer = self._answer(args, kwargs, IDLE)
         finally:
             self.sampler.seen = None
@@ -210,7 +213,8 @@ class Runner:
         for module in modules:
             module.training = False
         try:
-            return self.model(*copied[0], **copied[1])
+            with _noise().of_torch():
+                return self.model(*copied[0], **copied[1])
         finally:
             for module in modules:
                 module.training = True
@@ -281,6 +285,12 @@ class Runner:
     def _check_places(self) -> None:
         if self.sampler.misplaced:  # a flag, because the model may have caught the exception
             raise Misplaced
+
+
+def _noise() -> PrivateNoise:
+    noise = current()
+    assert noise is not None
+    return noise
 
 
 def _form(answer: Any) -> str:

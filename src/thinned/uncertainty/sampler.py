@@ -71,7 +71,7 @@ class Sampler(TorchFunctionMode):
         alike: bool,
     ) -> None:
         super().__init__()
-        self.running = Running(model)
+        self.running = Running(model, own=True)
         self._live, self._told, self.flipped, self.layouts, self._alike = live, told, flipped, layouts, alike
         self._owners = {module for module, *_ in live}
         self.unrepeated = False  # whether the remembered results could not be used in a pass

@@ -12,10 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .answer import sums_to_one
 from .prediction import Prediction
 
 BINS = 15
 COVERAGES = (0.5, 0.8, 0.9, 0.95)
+IGNORED = -100  # a target that is left out, as in torch's cross_entropy
+SLACK = 0.02  # by which the probabilities of a row may miss 1, as half precision makes them
 
 
 @dataclass(frozen=True)
@@ -56,15 +59,22 @@ class ValueScores:
         )
 
 
-def class_scores(prediction: Prediction | Tensor, target: Tensor) -> ClassScores:
-    """Score class probabilities.
+def class_scores(
+    prediction: Prediction | Tensor, target: Tensor, *, class_axis: int | None = None, ignore_index: int = IGNORED
+) -> ClassScores:
+    """Score class probabilities. Every position of a row that has a class, such as a token or a pixel, is a row.
 
     Arguments:
-        prediction: the result of `predict(..., task="classification")`, or probabilities `(N, classes)`.
-        target: the true classes, `(N,)`, integers.
+        prediction: the result of `predict(..., task="classification")` or of task="multilabel"; or probabilities.
+        target: the true classes, integers, in the shape of the probabilities without their class axis. For several
+            labels, 0 or 1 for each label, in the shape of the probabilities; each label is then a row of two classes.
+        class_axis: the axis of the classes in a tensor of probabilities. By default 1 for `(N, classes)`, and the one
+            that `target` lacks.
+        ignore_index: targets of this number are left out, as in torch's cross_entropy.
 
     Raises:
         ValueError: the shapes of `prediction` and `target` don't fit, or `target` has real numbers.
+        ValueError: `prediction` is of numbers, or a tensor of other numbers than probabilities.
         ImportError: TorchMetrics is not installed.
 
     >>> scores = class_scores(torch.tensor([[0.9, 0.1], [0.4, 0.6], [0.6, 0.4]]), torch.tensor([0, 1, 1]))
@@ -72,7 +82,7 @@ def class_scores(prediction: Prediction | Tensor, target: Tensor) -> ClassScores
     (0.667, 0.353, 0.75)
     """
     metrics = _metrics("class_scores")
-    probability, target = _classes("class_scores", prediction, target)
+    probability, target = class_rows("class_scores", prediction, target, class_axis, ignore_index)
     rows, classes = probability.shape
     wrong = probability.argmax(1) != target
     unsure = 1.0 - probability.amax(1)
@@ -87,7 +97,7 @@ def class_scores(prediction: Prediction | Tensor, target: Tensor) -> ClassScores
         brier=float((probability - one_hot).square().sum(1).mean()),
         ece=float(metrics.multiclass_calibration_error(probability, target, classes, n_bins=BINS, norm="l1")),
         error_auroc=found,
-        aurc=float(risk_coverage(unsure, wrong)[1].mean()),
+        aurc=float(_curve(unsure, wrong)[1].mean()),
     )
 
 
@@ -104,11 +114,15 @@ def value_scores(prediction: Prediction, target: Tensor, sigma: float = 0.0) -> 
             standard deviation of the samples.
 
     Raises:
-        ValueError: `prediction` has no samples.
+        ValueError: `prediction` has no samples, or is one of classes.
         ValueError: the shapes of `prediction` and `target` don't fit.
 
     Source: Gal and Ghahramani 2016, equation 8.
     """
+    if prediction.task != "regression":
+        raise ValueError(
+            f"`value_scores`: `prediction` must be of numbers. Got one of task={prediction.task!r}. Call class_scores."
+        )
     if prediction.samples is None:
         raise ValueError(
             "`value_scores`: `prediction` must have its samples. Got none. Call predict(..., samples=True)."
@@ -154,14 +168,51 @@ def _depth(drawn: Tensor, value: Tensor, sigma: float) -> Tensor:
     return depth
 
 
-def risk_coverage(uncertainty: Tensor, wrong: Tensor) -> tuple[Tensor, Tensor]:
+def risk_coverage(
+    uncertainty: Tensor | Prediction,
+    wrong: Tensor,
+    *,
+    class_axis: int | None = None,
+    ignore_index: int = IGNORED,
+) -> tuple[Tensor, Tensor]:
     """The error rate among the k most certain rows, for each k: coverage k / N `(N,)`, and risk `(N,)`.
+
+    Arguments:
+        uncertainty: a number for each row, `(N,)`. Or a prediction of classes or labels, whose `1 - max_probability` is
+            taken.
+        wrong: which rows are wrong, `(N,)`, booleans. For a prediction, the true classes: `target` in `class_scores`.
+        class_axis, ignore_index: as in `class_scores`, for true classes.
+
+    Raises:
+        ValueError: as `class_scores`.
+        ValueError: `uncertainty` and `wrong` have not one number and one boolean for each row.
 
     >>> coverage, risk = risk_coverage(torch.tensor([0.1, 0.9, 0.5]), torch.tensor([False, True, False]))
     >>> [round(value, 2) for value in risk.tolist()]
     [0.0, 0.0, 0.33]
     """
-    order: Tensor = uncertainty.argsort(stable=True)
+    if isinstance(uncertainty, Tensor) and uncertainty.ndim == 1 and _flags(wrong):
+        if uncertainty.shape != wrong.shape:
+            raise ValueError(
+                "`risk_coverage`: `uncertainty` and `wrong` must have one shape, (N,). Got "
+                f"{tuple(uncertainty.shape)} and {tuple(wrong.shape)}."
+            )
+        return _curve(uncertainty, wrong)
+    if isinstance(uncertainty, Tensor) and uncertainty.ndim == 1:
+        raise ValueError(
+            f"`risk_coverage`: `wrong` must be booleans beside a number for each row. Got {wrong.dtype}. Pass "
+            "label != target; or the prediction itself and its target."
+        )
+    probability, target = class_rows("risk_coverage", uncertainty, wrong, class_axis, ignore_index)
+    return _curve(1.0 - probability.amax(1), probability.argmax(1) != target)
+
+
+def _flags(wrong: Tensor) -> bool:
+    return wrong.dtype is torch.bool
+
+
+def _curve(unsure: Tensor, wrong: Tensor) -> tuple[Tensor, Tensor]:
+    order: Tensor = unsure.argsort(stable=True)
     count = torch.arange(1, len(order) + 1, dtype=torch.float64, device=order.device)
     return count / len(order), wrong[order].double().cumsum(0) / count
 
@@ -191,14 +242,21 @@ class Reliability:
         return axes
 
 
-def reliability(prediction: Prediction | Tensor, target: Tensor, bins: int = BINS) -> Reliability:
+def reliability(
+    prediction: Prediction | Tensor,
+    target: Tensor,
+    bins: int = BINS,
+    *,
+    class_axis: int | None = None,
+    ignore_index: int = IGNORED,
+) -> Reliability:
     """The reliability diagram's numbers. Arguments as in `class_scores`.
 
     >>> found = reliability(torch.tensor([[0.9, 0.1], [0.4, 0.6], [0.6, 0.4]]), torch.tensor([0, 1, 1]), bins=10)
     >>> found.rows.tolist()
     [0, 0, 0, 0, 0, 2, 0, 0, 1, 0]
     """
-    probability, target = _classes("reliability", prediction, target)
+    probability, target = class_rows("reliability", prediction, target, class_axis, ignore_index)
     sure, label = probability.max(1)
     right = (label == target).double()
     edges = torch.linspace(0.0, 1.0, bins + 1, dtype=torch.float64, device="cpu")
@@ -213,16 +271,71 @@ def reliability(prediction: Prediction | Tensor, target: Tensor, bins: int = BIN
     return Reliability(edges, rows, mean(sure), mean(right))
 
 
-def _classes(owner: str, prediction: Prediction | Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    probability = prediction.probability if isinstance(prediction, Prediction) else prediction
-    if probability.ndim != 2 or target.shape != probability.shape[:1]:
+def class_rows(
+    owner: str,
+    prediction: Prediction | Tensor,
+    target: Tensor,
+    class_axis: int | None = None,
+    ignore_index: int = IGNORED,
+) -> tuple[Tensor, Tensor]:
+    """Probabilities `(rows, classes)` and targets `(rows,)`, of all positions and labels whose target is not left out.
+
+    The arguments are those of `class_scores`.
+    """
+    several = isinstance(prediction, Prediction) and prediction.task == "multilabel"
+    probability = (prediction.probability if isinstance(prediction, Prediction) else prediction).detach().cpu()
+    target = target.detach().cpu()
+    if isinstance(prediction, Prediction):
+        axis: int | None = prediction.class_axis
+    elif probability.shape == target.shape and not sums_to_one(probability, -1):
+        several, axis = True, None
+    else:
+        axis = _axis(owner, probability, target, class_axis)
+    fits = probability.shape if several else (*probability.shape[:axis], *probability.shape[(axis or 0) + 1 :])
+    if target.shape != fits:
+        rule = "`target` must have 0 or 1 for each label"
+        if not several:
+            rule = "probabilities must be (N, classes) and `target` (N,), or both with the same further axes"
         raise ValueError(
-            f"`{owner}`: probabilities must be (N, classes) and `target` (N,). Got {tuple(probability.shape)} and "
-            f"{tuple(target.shape)}. Flatten rows and positions first."
+            f"`{owner}`: {rule}. Got {tuple(probability.shape)} and {tuple(target.shape)}, where {tuple(fits)} fits. "
+            f"Pass the targets of the same rows; class numbers, not one column a class."
         )
-    if target.is_floating_point():
+    if target.is_floating_point() and not (several and bool((target == target.long()).all())):
         raise ValueError(f"`{owner}`: `target` must be class numbers. Got {target.dtype}. Pass target.long().")
-    return probability.detach().cpu(), target.long().cpu()
+    if several:
+        probability, axis = torch.stack((1.0 - probability, probability), -1), -1
+    assert axis is not None
+    rows_ = probability.movedim(axis, -1).flatten(0, -2)
+    numbers = target.long().flatten()
+    rows_, numbers = rows_[numbers != ignore_index], numbers[numbers != ignore_index]
+    classes = rows_.shape[1]
+    if not len(numbers) or int(numbers.min()) < 0 or int(numbers.max()) >= classes:
+        raise ValueError(
+            f"`{owner}`: `target` must have classes 0 to {classes - 1}, or {ignore_index} to leave a row out. Got "
+            f"{numbers.unique()[:8].tolist()}. Number the classes from 0."
+        )
+    if not bool((rows_ >= 0).all() and (rows_ <= 1.0 + SLACK).all() and ((rows_.sum(1) - 1).abs() <= SLACK).all()):
+        raise ValueError(
+            f"`{owner}`: probabilities must be in [0, 1] and sum to 1 over the classes. Got numbers from "
+            f"{float(rows_.min()):.4g} to {float(rows_.max()):.4g}. Pass logits.softmax({axis})."
+        )
+    return rows_, numbers
+
+
+def _axis(owner: str, probability: Tensor, target: Tensor, given: int | None) -> int:
+    """The class axis of a tensor of probabilities: the given one, or the only one that the target lacks."""
+    if given is not None:
+        return given % max(1, probability.ndim)
+    if probability.ndim == 2:
+        return 1
+    axes = range(1, probability.ndim)
+    fitting = [axis for axis in axes if (*probability.shape[:axis], *probability.shape[axis + 1 :]) == target.shape]
+    if len(fitting) == 1:
+        return fitting[0]
+    raise ValueError(
+        f"`{owner}`: probabilities must be (N, classes) and `target` (N,), or `class_axis` must say where the classes "
+        f"are. Got {tuple(probability.shape)} and {tuple(target.shape)}. Pass class_axis=1 or class_axis=-1."
+    )
 
 
 def _metrics(owner: str) -> Any:

@@ -8,30 +8,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .prediction import Prediction, entropy
+from .prediction import Prediction, binary_entropy, entropy
 
 ALIVE = 4  # how many copies of all samples' answers exist at once in a summary
 
 
-def outputs(raw: Tensor, task: str, temperature: float) -> Tensor:
-    """The values to summarise, of answers `(samples, rows, ...)`: the numbers themselves, or the softmax of logits."""
-    raw = raw.float()
-    if task == "regression":
-        return raw
-    raw = raw / temperature
-    if raw.ndim < 3:
-        raw = raw.reshape(*raw.shape[:2], 1)
-    if raw.shape[2] == 1:  # one logit: that of the second class
-        second = raw.sigmoid()
-        return torch.cat((1.0 - second, second), 2)
-    return raw.softmax(2)
-
-
-def summary(drawn: Tensor, levels: tuple[float, ...], *, task: str, keep: bool, **facts: Any) -> Prediction:
+def summary(
+    drawn: Tensor, levels: tuple[float, ...], *, task: str, keep: bool, class_axis: int = 1, **facts: Any
+) -> Prediction:
     """The statistics of values `(samples, rows, ...)`; `facts` are the other fields of the prediction."""
-    votes = None
+    votes = doubt = None
     if task == "classification":
-        votes = torch.nn.functional.one_hot(drawn.argmax(2), drawn.shape[2]).sum(0).movedim(-1, 1).float().cpu()
+        axis = class_axis + 1
+        chosen = torch.nn.functional.one_hot(drawn.argmax(axis), drawn.shape[axis]).sum(0)
+        votes = chosen.movedim(-1, class_axis).float().cpu()
+        doubt = entropy(drawn, axis).mean(0).cpu()
+    elif task == "multilabel":
+        votes = (drawn > 0.5).sum(0).float().cpu()
+        doubt = binary_entropy(drawn).mean(0).cpu()
     mean = drawn.mean(0)
     # torch's own std over the first axis takes ten times as long.
     variance = (drawn - mean).square_().sum(0) / max(1, len(drawn) - 1)
@@ -42,8 +36,9 @@ def summary(drawn: Tensor, levels: tuple[float, ...], *, task: str, keep: bool, 
         levels=levels,
         task=task,
         samples=drawn.cpu() if keep else None,
-        sampled_entropy=entropy(drawn, 2).mean(0).cpu() if votes is not None else None,
+        sampled_entropy=doubt,
         votes=votes,
+        class_axis=class_axis,
         **facts,
     )
 

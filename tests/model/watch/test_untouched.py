@@ -58,7 +58,7 @@ def test_what_a_model_keeps_is_of_use_after_a_prediction() -> None:
     assert kept.all is every
     assert every == [None]
     assert kept.replaced is replaced
-    assert kept.calls > 0  # what is no such tensor stays
+    assert kept.calls == 0  # a copy ran
     copied = copy.deepcopy(model)
     assert torch.equal(thinned.predict(copied, X, n=5).mean, found.mean)
     model(X)
@@ -70,10 +70,8 @@ def test_tensors_of_an_ordinary_pass_stay() -> None:
     model(X)
     before = model.last
     thinned.inspect(model, X)
-    assert model.last is not before
-    assert model.last.shape == (3, 8)
-    assert len(model.all) > 2
-    before = model.last
+    assert model.last is before
+    assert len(model.all) == 2
     thinned.predict(model, X, n=5)
     assert model.last is before
     assert model.maps["x"] is before

@@ -46,7 +46,8 @@ def variance_shift(
     passes in which it ran; it must have run at least 4 times.
 
     Returns:
-        The shifts, by the name of the module that calls `batch_norm`. The model is left as it was.
+        The shifts, by the name of the module that calls `batch_norm`. The model is left as it was. No other thread may
+        use it, or draw random numbers, meanwhile.
 
     Cost: 9 forward passes. If a batch normalisation ran in only 1 to 3 of the first 8 training passes, up to 56 more.
 

@@ -30,10 +30,12 @@ def check(
 
     A model is run as `model(*args, **kwargs)` by `thinned.inspect`, which leaves it as it was; then the rules for live
     models look at the result. Some of them run the model again. Source code is read, and never run. `thinned rules`
-    lists the rules. `# noqa: THN101` on a line silences a rule on this line.
+    lists the rules. `# noqa: THN101` on a line silences a rule on this line. While a model is checked, no other thread
+    may use it or draw random numbers.
 
     Arguments:
-        model_or_path: a module, followed by the arguments of an example call; or a file or folder of Python source.
+        model_or_path: a module, followed by the arguments of an example call, as in `thinned.inspect`; or a file or
+            folder of Python source.
         select: the rules to use: codes, or beginnings of codes such as "THN1". None uses all rules for a model, and for
             source code the rules that [tool.thinned] in pyproject.toml selects.
         ignore: the rules not to use, by codes or beginnings of codes.

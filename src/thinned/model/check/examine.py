@@ -9,8 +9,9 @@ from typing import Any
 from torch.nn import Module
 
 from ..inspect.inspect import inspect
+from ..watch.example import by_name
 from ..watch.generators import seed
-from ..watch.untouched import untouched
+from ..watch.untouched import check_module, untouched
 from .finding import Finding
 from .findings import Findings
 from .lens.examination import Examination
@@ -35,6 +36,8 @@ def check_model(
         CheckError: a code is unknown.
         Exception: any error that the model raises.
     """
+    check_module("check", model)
+    args, kwargs = by_name(model, args, kwargs)
     chosen = prefixes(("THN",) if select is None else select, "`check`: `select`")
     settings = Settings(select=chosen, ignore=prefixes(ignore, "`check`: `ignore`"))
     rules = settings.rules("models")

@@ -9,9 +9,11 @@ import torch
 
 from ...nn.names import named_modules
 from ..known.operations import INSIDE
-from ..watch.generators import States
+from ..watch.example import by_name
+from ..watch.private_noise import PrivateNoise
+from ..watch.stand_in import StandIn, stood_in
 from ..watch.trace import Trace, trace
-from ..watch.untouched import untouched
+from ..watch.untouched import check_module
 from .inspection import Inspection
 from .places import Places
 from .times import Times, timed
@@ -28,7 +30,8 @@ def inspect(model: Module, *args: Any, passes: int = 8, **kwargs: Any) -> Inspec
 
     Arguments:
         model: any module. A compiled one runs uncompiled here.
-        args, kwargs: an example of the arguments that the model is called with. On a larger example, more units are
+        args, kwargs: an example of the arguments that the model is called with. A mapping alone holds them by name, as
+            in `predict`: `inspect(model, {"input_ids": ids})`. On a larger example, more units are
             counted for a measured p.
         passes: the largest number of forward passes in training mode. Fewer are made if each mask has been measured on
             256 units before, and chance does not decide which layers run (LayerDrop).
@@ -36,7 +39,10 @@ def inspect(model: Module, *args: Any, passes: int = 8, **kwargs: Any) -> Inspec
     Returns: an `Inspection`. `print` shows it as a table; `places`, `to_json()` and `to_pandas()` give all values.
     `train` and `eval` are the first pass in each mode, call by call, and `passes` are all passes in training mode.
 
-    Modes, buffers and random state are put back, bit for bit, after an exception too. Evaluation runs without gradient.
+    A copy of the model runs, which shares its parameters, and its noise comes from copies of the generators. So the
+    model, its modes, buffers, hooks and attributes, and all random state stay as they are, and other threads may use
+    them meanwhile. Not copied are modules that a forward finds in a global variable, and models under FSDP: these run
+    themselves, are put back, and no other thread may use them meanwhile. Evaluation runs without gradient.
 
     Raises:
         TypeError: `model` is no module.
@@ -53,14 +59,15 @@ def inspect(model: Module, *args: Any, passes: int = 8, **kwargs: Any) -> Inspec
     """
     if not isinstance(passes, int) or passes < 1:
         raise ValueError(f"`inspect`: `passes` must be an integer, 1 or more. Got {passes!r}. The default is 8.")
-    with untouched("inspect", model):
-        states = States.now()
-        seen = _Seen(model, args, kwargs)
+    check_module("inspect", model)
+    args, kwargs = by_name(model, args, kwargs)
+    with stood_in("inspect", model) as (stand_in, noise):
+        seen = _Seen(stand_in.module, args, kwargs)
         seen.train()
         seen.evaluate()
         seen.train_again(passes, seen.measured_too)
-        times = _times(model, args, kwargs, seen.passes[0], states)
-        return seen.inspection(times)
+        times = _times(stand_in.module, args, kwargs, seen.passes[0], noise)
+        return seen.inspection(times, stand_in)
 
 
 PATIENCE = 32  # the most passes in training mode in which `glance` waits for a skipped layer
@@ -69,10 +76,12 @@ PATIENCE = 32  # the most passes in training mode in which `glance` waits for a 
 def glance(model: Module, args: Any, kwargs: Any) -> Inspection:
     """Inspect a model for its places alone: no pass is timed, and none is added to measure masks.
 
+    The model is a copy that nothing else uses, and the caller is in `stood_in`.
+
     Where chance decides which modules run, passes in training mode are repeated until every module that runs in
     evaluation has run, or `PATIENCE` is used up.
     """
-    with untouched("inspect", model), torch.no_grad():
+    with torch.no_grad():
         seen = _Seen(model, args, kwargs)
         seen.evaluate()
         seen.train()
@@ -115,20 +124,24 @@ class _Seen:
         """Whether another pass may make a measured p more precise, or run a module that has not run yet."""
         return self._places.unsettled() or self.left_out()
 
-    def inspection(self, times: Times | None) -> Inspection:
+    def inspection(self, times: Times | None, stand_in: StandIn | None = None) -> Inspection:
+        if stand_in is not None:
+            for found in (*self.passes, self._evaluated):
+                found.loose = {name: stand_in.original(module) for name, module in found.loose.items()}
         self._places.add(self._evaluated, self._names, training=False)
-        found = tuple(self._places.found(self.passes[0], times))
+        places = tuple(self._places.found(self.passes[0], times))
         seconds = self.passes[0].seconds if times is None else times.total
         name = type(self._model).__name__
-        return Inspection(name, found, self.passes[0], self._evaluated, seconds, tuple(self.passes))
+        return Inspection(name, places, self.passes[0], self._evaluated, seconds, tuple(self.passes))
 
 
-def _times(model: Module, args: Any, kwargs: Any, train: Trace, states: States) -> Times:
+def _times(model: Module, args: Any, kwargs: Any, train: Trace, noise: PrivateNoise) -> Times:
     """Time passes that draw the same random numbers as the pass `train`, so that the same layers run."""
+    orders = [call.order for call in train.calls if call.draws]
 
     def run(quiet: bool) -> tuple[list[float], float]:
-        states.put_back()
-        return timed(model, args, kwargs, quiet=quiet)
+        noise.rewind()
+        return timed(model, args, kwargs, noise, orders, quiet=quiet)
 
     runs = [run(quiet=False) for _ in range(2)]
     noise_inside = any(call.function in INSIDE and call.p and call.training for call in train.calls)

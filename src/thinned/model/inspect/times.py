@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import nullcontext
 from time import perf_counter
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch.overrides import TorchFunctionMode
 from ..known.functions import DRAWS, OPERATORS, canonical, noisy
 from ..known.operations import INSIDE
 from ..watch.callsite import caller, is_plumbing, transparent
+from ..watch.private_noise import PrivateNoise
 from ..watch.trace import Call, Trace
 
 Module = torch.nn.Module
@@ -45,13 +47,24 @@ class Times:
         return min(1.0, max(0.0, spent / self.total))
 
 
-def timed(model: Module, args: Any, kwargs: Any, *, quiet: bool = False) -> tuple[list[float], float]:
+def timed(
+    model: Module,
+    args: Any,
+    kwargs: Any,
+    noise: PrivateNoise,
+    drawing: Collection[int | None],
+    *,
+    quiet: bool = False,
+) -> tuple[list[float], float]:
     """Run the model once, and time it: the seconds of each call of torch, and those of the whole pass.
 
-    `quiet` sets p = 0 in the calls that do more than drop.
+    Arguments:
+        noise: where the calls draw from.
+        drawing: the numbers of the calls that draw; None among them if something draws outside of any call.
+        quiet: sets p = 0 in the calls that do more than drop.
     """
-    clock = _Clock(quiet)
-    with clock:
+    clock = _Clock(quiet, noise, drawing)
+    with noise.given() if None in drawing else noise.of_python(), clock:
         start = perf_counter()
         model(*args, **kwargs)
         return clock.seconds, perf_counter() - start
@@ -60,24 +73,28 @@ def timed(model: Module, args: Any, kwargs: Any, *, quiet: bool = False) -> tupl
 class _Clock(TorchFunctionMode):
     """A function mode that times each call of torch."""
 
-    def __init__(self, quiet: bool) -> None:
+    def __init__(self, quiet: bool, noise: PrivateNoise, drawing: Collection[int | None]) -> None:
         super().__init__()
         self.seconds: list[float] = []
-        self._quiet = quiet
+        self._quiet, self._noise = quiet, noise
+        self._drawing = () if None in drawing else frozenset(drawing)
 
     @transparent
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         name = canonical(func)
         if name not in OPERATORS and is_plumbing(caller(1)):
-            return func(*args, **kwargs)
+            with self._noise.of_torch() if name == "randint" else nullcontext():
+                return func(*args, **kwargs)
         if self._quiet and name in INSIDE:
             entry = noisy(name, args)
             if entry is not None:
                 args, kwargs = entry.p.write(args, kwargs, 0.0)
-        start = perf_counter()
-        result = func(*args, **kwargs)
-        self.seconds.append(perf_counter() - start)
+        draws = len(self.seconds) in self._drawing
+        with self._noise.of_torch() if draws else nullcontext():
+            start = perf_counter()
+            result = func(*args, **kwargs)
+            self.seconds.append(perf_counter() - start)
         return result
 
 

@@ -15,9 +15,10 @@ import torch
 
 from ...nn.names import named_modules
 from ..inspect.inplace import breaks
+from ..watch.example import by_name
 from ..watch.graph import Graph
 from ..watch.recorder import tensors_of
-from ..watch.untouched import untouched
+from ..watch.untouched import check_module, untouched
 from .attention import Attention
 from .branches import Branches
 from .draft import Draft
@@ -38,8 +39,10 @@ def plan(model: torch.nn.Module, *args: Any, **kwargs: Any) -> Plan:
     otherwise. `docs/guides/plan.md` has the rules, their sources and the starting p.
 
     Arguments:
-        model: any module. It runs in training mode, uncompiled. Modes, buffers and generator states are put back.
-        args, kwargs: an example of the arguments of a call, with a batch axis and of ordinary size.
+        model: any module. It runs in training mode, uncompiled. Modes, buffers and generator states are put back. Until
+            then no other thread may use the model, or draw random numbers.
+        args, kwargs: an example of the arguments of a call, or a mapping of them by name as in `predict`; with a batch
+            axis and of ordinary size.
 
     Returns:
         A `Plan`; `print` shows it as a table.
@@ -57,6 +60,8 @@ def plan(model: torch.nn.Module, *args: Any, **kwargs: Any) -> Plan:
     >>> [(line.where, line.variant, line.p) for line in plan(net, torch.ones(8, 64))]
     [('output of 1', 'Dropout', 0.5)]
     """
+    check_module("plan", model)
+    args, kwargs = by_name(model, args, kwargs)
     found = probe(model, args, kwargs)
     draft = Draft(Graph(found.trace, model, tensors_of((args, kwargs))), found)
     Hidden(draft).places()

@@ -107,8 +107,6 @@ class RatePlaces:
 
 def look(model: Module, example: Any) -> Inspection:
     """Inspect the model on an example: a tensor, a tuple of arguments, or a mapping of named arguments."""
-    if isinstance(example, Mapping):
-        return inspect(model, **example)
     return inspect(model, *(example if isinstance(example, tuple) else (example,)))
 
 

@@ -41,6 +41,11 @@ def outermost(function: _Function) -> _Function:
     return function
 
 
+def ends_here(frame: FrameType) -> bool:
+    """Whether a frame is that of a function marked `outermost`."""
+    return frame.f_code in _OUTERMOST
+
+
 def callsite(frame: FrameType | None) -> tuple[str, int]:
     """The file and line of the innermost frame of the user's code; ("", 0) where there is none.
 

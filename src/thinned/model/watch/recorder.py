@@ -15,7 +15,6 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from torch.nn.modules.module import register_module_forward_hook
 from torch.overrides import TorchFunctionMode
 
 from ..._torch import operators_module
@@ -24,6 +23,7 @@ from ..known.functions import OPERATORS, WRITES, canonical
 from ..known.where import Where
 from .callsite import caller, callsite, is_plumbing, outermost, transparent
 from .draws import Draw, DrawMode
+from .private_noise import PrivateNoise, current
 from .running import Running
 
 Module = torch.nn.Module
@@ -61,15 +61,19 @@ def followed(
 ) -> tuple[Any, float, Running]:
     """Run the model once, as it is, and report every call to the keeper.
 
-    The caller puts modes, buffers and generators back (`untouched`). `generators` is as in `Running`.
+    The caller puts modes, buffers and generators back (`untouched`), or the model is a copy that nothing else uses
+    (`unnoticed`). `generators` is as in `Running`.
 
     Returns: the model's answer, the seconds that the pass took, and which modules ran.
     """
-    recorder = _Recorder(model, keeper, generators=generators)
+    noise = current()
+    recorder = _Recorder(model, keeper, generators=generators, noise=noise)
     with ExitStack() as stack:
-        stack.enter_context(warnings.catch_warnings())
-        warnings.filterwarnings("ignore", "Using `torch.compile")  # a warning of hooks that run twice: harmless here
-        stack.callback(register_module_forward_hook(recorder.left).remove)  # first, while the module is still running
+        if noise is None:
+            stack.enter_context(warnings.catch_warnings())
+            warnings.filterwarnings("ignore", "Using `torch.compile")  # of hooks that run twice: harmless here
+        else:
+            stack.enter_context(noise.given())
         stack.enter_context(recorder.running.followed())
         stack.enter_context(DrawMode(recorder.drew))
         stack.enter_context(recorder)
@@ -86,14 +90,18 @@ def _run(model: Module, args: Any, kwargs: Mapping[str, Any]) -> Any:
 class _Recorder(TorchFunctionMode):
     """The function mode that reports the calls of one forward pass to a keeper."""
 
-    def __init__(self, model: Module, keeper: Keeper, *, generators: bool) -> None:
+    def __init__(self, model: Module, keeper: Keeper, *, generators: bool, noise: PrivateNoise | None) -> None:
         super().__init__()
-        self.running = Running(model, generators=generators)
+        if noise is None:
+            self.running = Running(model, generators=generators, left=self.left)
+        else:
+            python = noise.python
+            self.running = Running(model, own=True, draws=lambda: python.draws, left=self.left)
         self._keeper = keeper
         self._draws: list[Draw] | None = None  # of the call under way; None outside of any call
         self._order = 0
 
-    def left(self, _: Module, __: Any, output: Any) -> None:
+    def left(self, _: Module, output: Any) -> None:
         self._keeper.left(self.running.name, output)
 
     def drew(self, draw: Draw) -> None:

@@ -1,22 +1,26 @@
-"""Which module is running, found by torch's global module hooks.
+"""Which module is running, found by module hooks.
 
-A hook on each module would switch off the fused path of torch's transformer layers, and copies of the model would have
-it too.
+On a user's own model they are torch's global hooks: a hook on each module would switch off the fused path of torch's
+transformer layers, and copies of the model would have it too. Other threads see global hooks. So on a copy of ours,
+where nothing outside may be seen, each module has a hook.
 """
 
 from __future__ import annotations
 
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.nn.utils.rnn import PackedSequence
+from torch.utils.hooks import RemovableHandle
 
 from ...nn.names import named_modules
 from .generators import python_state
+from .underway import running_calls
 
 Module = torch.nn.Module
 
@@ -26,10 +30,23 @@ class Running:
 
     With `generators=True`, it also finds the modules in whose own code `random` or `numpy.random` draws. That costs 50
     microseconds a module.
+
+    Arguments:
+        own: whether the model is a copy of ours, on which hooks may be put.
+        draws: how often `random` or `numpy.random` has drawn in this thread, where that is counted.
+        left: called with a module and its output when its forward has ended, while it still is the running one.
     """
 
-    def __init__(self, model: Module, *, generators: bool = False) -> None:
-        self._generators = generators
+    def __init__(
+        self,
+        model: Module,
+        *,
+        generators: bool = False,
+        own: bool = False,
+        draws: Callable[[], int] | None = None,
+        left: Callable[[Module, Any], None] | None = None,
+    ) -> None:
+        self._generators, self._own, self._draws, self._left = generators or draws is not None, own, draws, left
         self.modules = dict(named_modules(model))
         self._name_modules()
         self._stack: list[tuple[str, Module, PackedSequence | None]] = [("", model, None)]
@@ -49,26 +66,54 @@ class Running:
     @property
     def name(self) -> str:
         """The qualified name of the innermost running module, "" for the model itself."""
-        return self._stack[-1][0]
+        return self._innermost()[0]
 
     @property
     def packed(self) -> PackedSequence | None:
         """The packed sequence that the innermost running module was called with, or None."""
-        return self._stack[-1][2]
+        return self._innermost()[1]
+
+    def _innermost(self) -> tuple[str, PackedSequence | None]:
+        name, _, packed = self._stack[-1]
+        if not self._own:
+            return name, packed
+        # Modules that are built in a forward have no hook of ours: their frames lie above those of the others.
+        loose = []
+        for module, args in running_calls(sys._getframe(1)):
+            if id(module) in self._names:
+                break
+            loose.append((module, args))
+        for module, args in reversed(loose):
+            name = f"{name}<{type(module).__name__}>"
+            packed = _packed(args)
+            self.loose[name] = module
+            self.ran.setdefault(name, 1)
+        return name, packed
 
     @contextmanager
     def followed(self) -> Iterator[None]:
         """A context manager in which the running modules are followed."""
         self._thread = threading.get_ident()
-        before = register_module_forward_pre_hook(self._enter)
-        after = register_module_forward_hook(self._leave, always_call=True)
-        self._state = python_state() if self._generators else None
+        handles: list[Any] = []
+        if self._own:
+            for module in self.modules.values():
+                handles += [
+                    _first(module, "_forward_pre_hooks", self._enter),
+                    _first(module, "_forward_hooks", self._leave),
+                ]
+        else:
+            handles.append(register_module_forward_pre_hook(self._enter))
+            handles.append(register_module_forward_hook(self._leave, always_call=True))
+        self._state = self._count() if self._generators else None
         try:
             yield
-            self._look(self.name)
+            self._look(self._stack[-1][0])
         finally:
-            before.remove()
-            after.remove()
+            for handle in handles:
+                handle.remove()
+
+    def _count(self) -> Any:
+        return python_state() if self._draws is None else self._draws()
 
     def _enter(self, module: Module, args: Any) -> None:
         if threading.get_ident() != self._thread:
@@ -78,14 +123,15 @@ class Running:
         if name is None:  # built in a forward, or held in a plain list
             name = f"{self.name}<{type(module).__name__}>"
             self.loose[name] = module
-        packed = args[0] if args and isinstance(args[0], PackedSequence) else None
-        self._stack.append((name, module, packed))
+        self._stack.append((name, module, _packed(args)))
         self.ran[name] = self.ran.get(name, 0) + 1
 
-    def _leave(self, module: Module, _: Any, __: Any) -> None:
+    def _leave(self, module: Module, _: Any, output: Any) -> None:
         if threading.get_ident() != self._thread:
             return
         self._look(self.name)
+        if self._left is not None and output is not None:
+            self._left(module, output)
         while len(self._stack) > 1 and self._stack.pop()[1] is not module:
             pass  # an inner forward that ended by an exception, which the model caught
 
@@ -93,7 +139,22 @@ class Running:
         """Count it for this module if `random` or `numpy.random` has drawn since the last look."""
         if not self._generators:
             return
-        state = python_state()
+        state = self._count()
         if state != self._state:
             self.python_draws[name] = self.python_draws.get(name, 0) + 1
             self._state = state
+
+
+def _packed(args: Any) -> PackedSequence | None:
+    return args[0] if args and isinstance(args[0], PackedSequence) else None
+
+
+def _first(module: Module, table: str, hook: Callable[..., None]) -> RemovableHandle:
+    """Put a hook before a module's other ones, to be called after an error too; on TorchScript as well."""
+    hooks, always = getattr(module, table), module.__dict__.get("_forward_hooks_always_called", {})
+    handle = RemovableHandle(hooks, extra_dict=always)
+    hooks[handle.id] = hook
+    hooks.move_to_end(handle.id, last=False)
+    if table == "_forward_hooks":
+        always[handle.id] = True
+    return handle

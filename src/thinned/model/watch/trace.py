@@ -15,6 +15,7 @@ from ..known.where import Where
 from .draws import Draw
 from .generators import States, python_state
 from .masks import Masks
+from .private_noise import current
 from .recorder import Event, followed, named_tensors, tensors_of
 from .running import Running
 from .shape import shape_of
@@ -97,7 +98,8 @@ class Trace:
 def trace(model: Module, *args: Any, **kwargs: Any) -> Trace:
     """Run `model(*args, **kwargs)` once, as it is, and record every call of a torch function in it.
 
-    Call it inside `untouched`: that runs a compiled model uncompiled, and puts modes, buffers and generators back.
+    Call it inside `untouched`: that runs a compiled model uncompiled, and puts modes, buffers and generators back. Or
+    on a copy of the model, inside `unnoticed`.
 
     Cost: the forward pass, and about 50 microseconds for each call of torch. Twice that where `random` or
     `numpy.random` draws in the pass: a second pass with the same random numbers then finds the modules where they draw.
@@ -106,6 +108,8 @@ def trace(model: Module, *args: Any, **kwargs: Any) -> Trace:
     >>> [call.function for call in trace(net, torch.ones(1, 4)).calls]
     ['linear', 'relu']
     """
+    if current() is not None:
+        return _traced(model, args, kwargs, generators=False)
     before = States.now()
     found = _traced(model, args, kwargs, generators=False)
     if python_state() == before.python:

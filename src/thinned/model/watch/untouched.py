@@ -14,8 +14,8 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from ..._torch import is_wrapped
 from ...nn.site import stream_attributes
 from ...ops import placed
-from . import generators
 from .eager import eager
+from .generators import restored
 
 Module = torch.nn.Module
 
@@ -27,20 +27,8 @@ def check_module(owner: str, model: Any) -> None:
         raise TypeError(f"`{owner}`: `model` must be a torch.nn.Module. Got {type(model).__name__}. Pass the module.")
 
 
-@contextmanager
-def untouched(owner: str, model: Module) -> Iterator[None]:
-    """Run the body of the `with` uncompiled, then put everything back, bit for bit, after an exception too.
-
-    Put back are every module's `training`, every buffer (the same tensors with the same values), the states of torch's
-    CPU and GPU generators, of `random` and of `numpy.random`, and the connection of sites to an active stream. Other
-    values that a forward pass writes into plain attributes stay, with one exception: a tensor of a `torch.func`
-    transform is of no use after the transform. So an attribute that holds such a tensor, directly or in a list, tuple
-    or dictionary, gets its former value back.
-
-    Raises:
-        TypeError: `model` is no module.
-        ValueError: a lazy module that has not seen an input yet, which a forward pass would change for good.
-    """
+def check_ready(owner: str, model: Any) -> None:
+    """Check that `model` is a module whose parameters are there: its first forward pass changes it no more."""
     check_module(owner, model)
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
         if isinstance(tensor, (UninitializedParameter, UninitializedBuffer)):
@@ -48,6 +36,25 @@ def untouched(owner: str, model: Module) -> Iterator[None]:
                 f"`{owner}`: `model` must have its parameters. Got {name!r}, which a lazy module makes at its first "
                 "call. Run the model once first."
             )
+
+
+@contextmanager
+def untouched(owner: str, model: Module, *, generators: bool = True) -> Iterator[None]:
+    """Run the body of the `with` uncompiled, then put everything back, bit for bit, after an exception too.
+
+    Put back are every module's `training`, every buffer (the same tensors with the same values), the states of torch's
+    CPU and GPU generators, of `random` and of `numpy.random`, and the connection of sites to an active stream. Other
+    values that a forward pass writes into plain attributes stay, with one exception: a tensor of a `torch.func`
+    transform is of no use after the transform. So an attribute that holds such a tensor, directly or in a list, tuple
+    or dictionary, gets its former value back. Without `generators`, their states are left alone.
+
+    Another thread sees the changes while they last, and what it draws meanwhile it draws again. `stood_in` spares it.
+
+    Raises:
+        TypeError: `model` is no module.
+        ValueError: a lazy module that has not seen an input yet, which a forward pass would change for good.
+    """
+    check_ready(owner, model)
     modules = list(model.modules())
     modes = [module.training for module in modules]
     buffers = [(module, dict(module._buffers)) for module in modules if module._buffers]
@@ -57,7 +64,8 @@ def untouched(owner: str, model: Module) -> Iterator[None]:
     }
     with ExitStack() as stack:
         stack.enter_context(eager())
-        stack.enter_context(generators.restored())
+        if generators:
+            stack.enter_context(restored())
         stack.enter_context(_outside_streams(modules))
         try:
             yield
