@@ -21,6 +21,7 @@ from ..inspect.inspection import Inspection
 from ..inspect.place import Place
 from ..known.modules import rate_attributes
 from ..source.readings import CALLS, Known, Reading, readings
+from ..watch.unregistered import unregistered
 from ..watch.untouched import check_module
 
 Module = torch.nn.Module
@@ -57,7 +58,8 @@ class RatePlaces:
     def __init__(self, owner: str, model: Module, example: Any = None) -> None:
         check_module(owner, model)
         self.example = example
-        self.modules = dict(named_modules(model))
+        self.registered = dict(named_modules(model))
+        self.modules = {**self.registered, **unregistered(model)}
         self.by_name: dict[str, RatePlace] = {}
         for name, module in self.modules.items():
             for place in _places(name, module):

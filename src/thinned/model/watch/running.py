@@ -17,6 +17,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from ...nn.names import named_modules
 from .generators import python_state
+from .unregistered import unregistered
 
 Module = torch.nn.Module
 
@@ -35,11 +36,13 @@ class Running:
         self._stack: list[tuple[str, Module, PackedSequence | None]] = [("", model, None)]
         self.ran: dict[str, int] = {}  # how often each module's forward has run
         self.loose: dict[str, Module] = {}  # modules that ran and are no submodules of the model, by name
+        self.inside: dict[str, str] = {}  # by such a name: the submodule of the model that was running
         self.python_draws: dict[str, int] = {}  # by module: how often `random` or NumPy drew in its code
         self._state: Any = None
 
     def _name_modules(self) -> None:
         self._names = {id(module): name for name, module in self.modules.items()}
+        self._paths: dict[int, str] | None = None  # of unregistered modules; None until one of them runs
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Find the names by `id` again: a copy has other module objects."""
@@ -75,12 +78,21 @@ class Running:
             return
         self._look(self.name)
         name = self._names.get(id(module))
-        if name is None:  # built in a forward, or held in a plain list
-            name = f"{self.name}<{type(module).__name__}>"
+        if name is None:  # held in a plain list or the like; or built in a forward, where it has no path
+            name = self._path(module) or f"{self.name}<{type(module).__name__}>"
             self.loose[name] = module
+            self.inside[name] = next(self._names[id(other)] for _, other, _ in reversed(self._stack) if self._has(other))
         packed = args[0] if args and isinstance(args[0], PackedSequence) else None
         self._stack.append((name, module, packed))
         self.ran[name] = self.ran.get(name, 0) + 1
+
+    def _has(self, module: Module) -> bool:
+        return id(module) in self._names
+
+    def _path(self, module: Module) -> str:
+        if self._paths is None:
+            self._paths = {id(other): name for name, other in unregistered(self.modules[""]).items()}
+        return self._paths.get(id(module), "")
 
     def _leave(self, module: Module, _: Any, __: Any) -> None:
         if threading.get_ident() != self._thread:

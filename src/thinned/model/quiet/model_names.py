@@ -1,0 +1,46 @@
+"""The names of a model's modules, for whoever meets a running module: also of modules that came into it later."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from ...nn.names import named_modules
+from ..watch.unregistered import unregistered
+
+Module = torch.nn.Module
+
+
+class ModelNames:
+    """The names of the modules of one model, made anew when a module runs that was not there before.
+
+    For `Sequential(Linear, Dropout)`, `place([dropout, model])` is `(dropout, "1")`. For a dropout that the forward of
+    `block` builds and calls, it is `(block, "block<Dropout>")`.
+    """
+
+    def __init__(self, model: Module) -> None:
+        self.model = model
+        self._read()
+
+    def _read(self) -> None:
+        self.registered = {id(module): name for name, module in named_modules(self.model)}
+        self._loose: dict[int, str] | None = None
+
+    def place(self, modules: Sequence[Module]) -> tuple[Module, str] | None:
+        """The innermost module of the model among running ones, and the name of the place where they are.
+
+        Arguments:
+            modules: the running modules, innermost first.
+        """
+        if modules and id(modules[0]) not in self.registered:
+            self._read()  # `convert` or `apply` has put it there since
+        owner = next((module for module in modules if id(module) in self.registered), None)
+        if owner is None:
+            return None
+        name, inner = self.registered[id(owner)], modules[0]
+        if inner is owner:
+            return owner, name
+        if self._loose is None:
+            self._loose = {id(module): path for path, module in unregistered(self.model).items()}
+        return owner, self._loose.get(id(inner), f"{name}<{type(inner).__name__}>")

@@ -1,0 +1,114 @@
+"""Modules that a model holds where torch does not look: in lists, dictionaries, other objects, partials and closures.
+
+`nn.Module` registers only a module that is itself an attribute. `self.drops = [nn.Dropout(), nn.Dropout()]` has two
+modules that no `eval()` reaches. Their names here are the path to them: `drops[0]` and `drops[1]`.
+"""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from ...nn.names import named_modules
+
+Module = torch.nn.Module
+
+_DEEPEST = 8  # how many objects a path goes through at most
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks")
+_TORCHS = {*vars(Module())} - {*_HOOKS}
+_OURS = "_converted_from"  # the attribute in which `convert` keeps the module that a layer of ours replaced
+# Values that hold no module.
+_PLAIN = (str, bytes, int, float, complex, bool, type(None), torch.Tensor, torch.dtype, torch.device, type)
+_LONGEST = 4096  # a longer list holds data
+# Packages whose objects are not entered: they hold no layers, or they hold the whole model and what trains it.
+_CLOSED = {
+    *("torch", "numpy", "thinned", "pandas", "builtins", "threading", "logging", "weakref", "random", "concurrent"),
+    *("lightning", "lightning_fabric", "pytorch_lightning", "accelerate"),
+}
+
+
+def unregistered(model: Module) -> dict[str, Module]:
+    """The modules that a model holds in no registered place, by path, with the modules inside them.
+
+    Searched are plain attributes, lists, tuples, sets, mappings, dataclasses and other objects, `functools.partial`,
+    functions (their closures, defaults, and the modules among the globals that they name), hooks and the forwards
+    themselves. A module that several paths lead to has the first one.
+    """
+    known = {id(module) for _, module in named_modules(model)}
+    found: dict[str, Module] = {}
+    for name, owner in named_modules(model):
+        seen: set[int] = set()
+        for attribute, value in [*vars(owner).items(), ("forward", type(owner).forward)]:
+            if attribute in _TORCHS or attribute == _OURS:
+                continue
+            hooks = attribute in _HOOKS
+            value = [hook for hook in value.values() if not _is_ours(hook)] if hooks else value
+            for path, module in _modules(value, attribute.lstrip("_") if hooks else attribute, _DEEPEST, seen):
+                if id(module) in known:
+                    continue
+                whole = f"{name}.{path}" if name else path
+                for below, part in named_modules(module):
+                    if id(part) not in known:
+                        known.add(id(part))
+                        found[f"{whole}.{below}" if below else whole] = part
+    return found
+
+
+def _modules(value: Any, path: str, deep: int, seen: set[int]) -> Iterator[tuple[str, Module]]:
+    """The modules in a value, with their paths. A module is not entered."""
+    if issubclass(type(value), Module):  # `isinstance` is true for a weak proxy, too
+        yield path, value
+        return
+    if not deep or isinstance(value, _PLAIN) or id(value) in seen:
+        return
+    seen.add(id(value))
+    for step, inner in _inside(value):
+        yield from _modules(inner, path + step, deep - 1, seen)
+
+
+def _is_ours(hook: Any) -> bool:
+    return type(hook).__module__.startswith("thinned.")
+
+
+def _inside(value: Any) -> Iterator[tuple[str, Any]]:
+    """The parts of a value, each with the step that leads to it."""
+    if isinstance(value, dict | types.MappingProxyType | list | tuple | set | frozenset | deque):
+        if len(value) > _LONGEST:
+            return
+    if isinstance(value, dict | types.MappingProxyType):
+        yield from ((f"[{key!r}]", inner) for key, inner in [*value.items()])
+    elif isinstance(value, list | tuple | deque):
+        names = getattr(value, "_fields", None)
+        for number, inner in enumerate(value):
+            yield (f".{names[number]}" if names else f"[{number}]"), inner
+    elif isinstance(value, set | frozenset):
+        yield from ((f"[{number}]", inner) for number, inner in enumerate(value))
+    elif isinstance(value, functools.partial):
+        yield ".func", value.func
+        yield from ((f".args[{number}]", inner) for number, inner in enumerate(value.args))
+        yield from ((f".keywords[{name!r}]", inner) for name, inner in value.keywords.items())
+    elif isinstance(value, types.MethodType):
+        yield ".__self__", value.__self__
+    elif isinstance(value, types.FunctionType):
+        for name, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=False):
+            try:
+                yield f".{name}", cell.cell_contents
+            except ValueError:  # not assigned yet
+                continue
+        named = ((name, value.__globals__.get(name)) for name in value.__code__.co_names)
+        yield from ((f".{name}", inner) for name, inner in named if issubclass(type(inner), Module))
+        yield from ((f".{name}", inner) for name, inner in (value.__kwdefaults__ or {}).items())
+        yield from ((f".__defaults__[{number}]", inner) for number, inner in enumerate(value.__defaults__ or ()))
+    elif str(type(value).__module__).partition(".")[0] not in _CLOSED:
+        own = getattr(value, "__dict__", None)
+        yield from ((f".{name}", inner) for name, inner in [*(own or {}).items()])
+        for kind in type(value).__mro__:
+            slots = vars(kind).get("__slots__", ())
+            for name in (slots,) if isinstance(slots, str) else slots:
+                if not name.startswith("__") and hasattr(value, name):
+                    yield f".{name}", getattr(value, name)
