@@ -35,6 +35,7 @@ ENTRIES = (
     Entry("THN106", "export-in-train-mode", SOURCE),
     Entry("THN107", "configured-never-runs", MODELS),
     Entry("THN108", "noise-in-eval", MODELS),
+    Entry("THN109", "modes-as-found", MODELS),
     Entry("THN201", "dropout-on-output", MODELS),
     Entry("THN202", "dropout-on-input", MODELS, advice=True),
     Entry("THN203", "two-dropouts-in-a-row", MODELS),

@@ -15,6 +15,7 @@ from ...nn.names import named_modules
 from ..known.functions import FUNCTIONS, canonical
 from ..watch.callsite import caller, callsite, outermost, transparent
 from ..watch.generators import States
+from ..watch.modes import set_mode
 from ..watch.recorder import tensors_of
 from ..watch.running import Running
 from ..watch.untouched import untouched
@@ -38,7 +39,7 @@ def destructive(
     Cost: a forward and a backward pass; if they fail, once more for copies at all lines and once for each line.
     """
     with untouched("check", model), torch.enable_grad():
-        model.train()
+        set_mode(model, True)
         found = [place for place in places if _writes(model, place)]
         error = _error(model, args, kwargs, []) if found else None
         if error is None or _error(model, args, kwargs, found) is not None:

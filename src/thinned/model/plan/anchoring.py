@@ -101,7 +101,13 @@ class Anchoring:
         """
         name = call.module
         module = self.graph.modules.get(name)
-        if module is None or not name or name in self.trace.loose or isinstance(module, _CONTAINERS) or self._ran(name) != 1:
+        if (
+            module is None
+            or not name
+            or name in self.trace.loose
+            or isinstance(module, _CONTAINERS)
+            or self._ran(name) != 1
+        ):
             return False
         if self.trace.firsts.get(name) != call.index:  # a hook on the output would drop another tensor
             return False

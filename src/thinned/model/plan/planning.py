@@ -16,6 +16,7 @@ import torch
 from ...nn.names import named_modules
 from ..inspect.inplace import breaks
 from ..watch.graph import Graph
+from ..watch.modes import set_mode
 from ..watch.recorder import tensors_of
 from ..watch.untouched import untouched
 from .attention import Attention
@@ -88,7 +89,7 @@ def _harmless(
     def fails(*names: str) -> bool:
         """Whether the backward pass breaks if the p of these lines are set."""
         with untouched("plan", model), torch.enable_grad(), woken(inplace[name] for name in names):
-            model.train()
+            set_mode(model, True)
             try:
                 return breaks(model, *copied(args, kwargs))
             except RuntimeError:  # the model cannot be trained here, with or without dropout

@@ -87,17 +87,18 @@ class ForwardWatch:
                 return
         last(module, self)
         if passes.stack:
-            self._look()
+            self.look()
         else:
             passes.generators = python_state()
-            self.open()
         passes.stack.append(module)
+        if len(passes.stack) == 1:
+            self.open()
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _end(self, module: Module) -> None:
         passes = self._passes
         try:
-            self._look()
+            self.look()
         finally:
             while passes.stack and passes.stack.pop() is not module:
                 pass  # a module whose forward raised, and whose hooks did not run
@@ -113,7 +114,7 @@ class ForwardWatch:
         self._passes.stack.clear()
         _modes.discard(self)
 
-    def _look(self) -> None:
+    def look(self) -> None:
         """Refuse a draw from `random` or `numpy.random`: their state has changed since the last call of this method.
 
         The draw is attributed to the innermost running module.
@@ -142,41 +143,49 @@ def hooks_of(model: Module, watch: ForwardWatch) -> list[RemovableHandle]:
     enter, leave = UncopiedHook(watch.enter), UncopiedHook(watch.leave)
     modules = [*dict(named_modules(model)).values()]
     fused = {
-        inner
-        for module in modules
-        if isinstance(module, _FUSED) and module is not model
-        for inner in module.modules()
+        inner for module in modules if isinstance(module, _FUSED) and module is not model for inner in module.modules()
     }
-    watched = [module for module in modules if module is model or not (is_quiet(module) or module in fused)]
+    watched = [module for module in modules if module is model or not (_is_silent(module) or module in fused)]
     return [handle for module in watched for handle in hook(module, enter, leave)]
 
 
-def hook(module: Module, enter: Any, leave: Any) -> list[RemovableHandle]:
+def hook(module: Module, enter: Any, leave: Any, *, with_kwargs: bool = False) -> list[RemovableHandle]:
     """Register the two hooks of a watch, also on a module of TorchScript, whose own methods refuse it."""
     return [
         Module.register_forward_pre_hook(module, enter, prepend=True),
-        Module.register_forward_hook(module, leave, always_call=True),
+        Module.register_forward_hook(module, leave, always_call=True, with_kwargs=with_kwargs),
     ]
 
 
 def last(module: Module, watch: ForwardWatch) -> None:
     """Let a watch's forward hook run after all hooks of others: noise in a hook is noise of the model."""
     hooks = module._forward_hooks
-    mine = [key for key, value in hooks.items() if getattr(getattr(value, "function", None), "__self__", None) is watch]
-    for key in mine:
+    for key in [key for key, value in hooks.items() if _watch_of(value) is watch]:
         hooks.move_to_end(key)
 
 
-def is_quiet(module: Module) -> bool:
-    """Whether a module certainly draws nothing in evaluation: a layer of torch without children, and no dropout."""
-    mine = type(module).__module__
-    leaf = not module._modules and mine.startswith("torch.nn.modules") and "forward" not in module.__dict__
-    hooked = module._forward_hooks or module._forward_pre_hooks
-    return leaf and not hooked and not rate_attributes(module) and not isinstance(module, _DRAWS)
+def _watch_of(hook: Any) -> Any:
+    """The watch that a hook belongs to, or None."""
+    return getattr(getattr(hook, "function", None), "__self__", None) or getattr(hook, "watch", None)
 
 
 # Layers of torch that draw and have no p.
 _DRAWS = (torch.nn.RReLU, torch.nn.FractionalMaxPool2d, torch.nn.FractionalMaxPool3d)
+
+
+def is_quiet(module: Module) -> bool:
+    """Whether the own code of a module certainly draws nothing in evaluation: it is a layer of torch or of thinned."""
+    if isinstance(module, torch.jit.ScriptModule | torch.fx.GraphModule):
+        return False
+    hooks = (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
+    others = any(not type(hook).__module__.startswith("thinned.") for hook in hooks)
+    known = type(module).__module__.startswith(("torch.nn.modules.", "thinned.nn."))
+    return known and not others and "forward" not in module.__dict__ and not isinstance(module, _DRAWS)
+
+
+def _is_silent(module: Module) -> bool:
+    """Whether a module certainly draws nothing in any mode: it is quiet, has no children, and is no dropout."""
+    return is_quiet(module) and not module._modules and not rate_attributes(module)
 
 
 class _Modes(threading.local):

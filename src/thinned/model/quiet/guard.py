@@ -22,6 +22,7 @@ from .noise_left import NoiseLeft, drew
 
 Module = torch.nn.Module
 
+
 class NoiseInEval(NoiseLeft):
     """A model drew noise in eval mode or inference mode, where `eval_guard` forbids it.
 

@@ -52,7 +52,9 @@ def _by_calls(owner: str, place: RatePlace, p: float) -> Callable[[Assignment], 
         if place.p == p:
             return lambda change: None
         raise ValueError(
-            f"`{owner}`: {place} must be within reach. Its p is in the code of a mask made by hand, or in what "
+            f"`{owner}`: {place} must be within reach. {place.why}"
+            if place.why
+            else f"`{owner}`: {place} must be within reach. Its p is in the code of a mask made by hand, or in what "
             "the code computes, and no attribute holds it. Have the forward read self.p, use "
             "thinned.nn.functional.dropout, or leave it out of the pattern."
         )

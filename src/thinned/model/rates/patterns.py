@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from ..inspect.pattern import matching_names
+from ..inspect.pattern import matching_names, named
 from .rate_places import RatePlace, RatePlaces
 
 
 def matching_places(owner: str, argument: str, pattern: str, rate_places: RatePlaces) -> list[str]:
     """The names of the places that a pattern matches; an error if it matches none, or dead ones alone."""
     hint = "" if rate_places.example is not None else "Pass `example` to find dropout that no source tells of."
+    hidden = [
+        f"{name!r} ({where})" if where else repr(name)
+        for name, where in rate_places.blind.items()
+        if named(name, pattern)
+    ]
+    if hidden and not any(named(name, pattern) for name in rate_places.by_name):
+        hint = f"{', '.join(hidden)} can drop. {hint}"
+        hidden = []
     names = matching_names(owner, argument, pattern, rate_places.by_name, hint=hint)
+    if hidden:
+        raise ValueError(
+            f"`{owner}`: {', '.join(hidden)} must be within reach. It can drop, and what its p is no source tells. Pass "
+            "`example`, so that a run finds it, or leave it out of the pattern."
+        )
     if rate_places.inspection is not None:
         ran = {*rate_places.inspection.train.ran, *rate_places.inspection.eval.ran}
         if all(_dead(rate_places.by_name[name], ran, rate_places) for name in names) and owner != "disabled":

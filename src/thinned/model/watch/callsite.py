@@ -26,6 +26,7 @@ _OURS = __name__.partition(".")[0]
 _PLUMBING = tuple(f"{package.__name__}." for package in (ops, noise))
 # Modules of torch whose own lines say more than the user's line that calls the model.
 _TRANSFORMER = torch.nn.modules.transformer.__name__
+_GRAPH = "<eval_with_key>"  # the file of the code that torch.fx writes for a graph
 _CONTAINER = torch.nn.modules.container.__name__
 
 
@@ -57,8 +58,19 @@ def callsite(frame: FrameType | None) -> tuple[str, int]:
             fallback = fallback if fallback[0] else (file, frame.f_lineno)
         elif module.partition(".")[0] not in (_OURS, "torch") and not file.startswith("<"):
             return file, frame.f_lineno
+        elif file.startswith(_GRAPH):
+            return file, frame.f_lineno
         frame = frame.f_back
     return fallback
+
+
+def is_run_by_tool(frame: FrameType | None) -> bool:
+    """Whether a function that is marked `outermost` runs the model: a tool of ours, which looks at noise itself."""
+    while frame is not None:
+        if frame.f_code in _OUTERMOST:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def is_plumbing(frame: FrameType | None) -> bool:

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..._torch import WithoutFunctionModes
+
 
 class States(NamedTuple):
     """The states of torch's generators, CPU and accelerator in use, and of `random` and `numpy.random`."""
@@ -23,6 +25,14 @@ class States(NamedTuple):
     def now(cls) -> States:
         module, devices = _accelerator()
         return cls(torch.get_rng_state(), [module.get_rng_state(*device) for device in devices], python_state())
+
+    def same(self, other: States) -> bool:
+        """Whether nothing was drawn between two states."""
+        with WithoutFunctionModes():
+            tensors = zip((self.cpu, *self.devices), (other.cpu, *other.devices), strict=False)
+            return self.python == other.python and all(
+                one.numpy().tobytes() == two.numpy().tobytes() for one, two in tensors
+            )
 
     def put_back(self) -> None:
         torch.set_rng_state(self.cpu)

@@ -81,13 +81,14 @@ class Running:
         if name is None:  # held in a plain list or the like; or built in a forward, where it has no path
             name = self._path(module) or f"{self.name}<{type(module).__name__}>"
             self.loose[name] = module
-            self.inside[name] = next(self._names[id(other)] for _, other, _ in reversed(self._stack) if self._has(other))
+            self.inside[name] = self._registered()
         packed = args[0] if args and isinstance(args[0], PackedSequence) else None
         self._stack.append((name, module, packed))
         self.ran[name] = self.ran.get(name, 0) + 1
 
-    def _has(self, module: Module) -> bool:
-        return id(module) in self._names
+    def _registered(self) -> str:
+        """The name of the innermost running module that is a submodule of the model."""
+        return next((name for _, inner, _ in reversed(self._stack) if (name := self._names.get(id(inner)))), "")
 
     def _path(self, module: Module) -> str:
         if self._paths is None:

@@ -42,33 +42,51 @@ def unregistered(model: Module) -> dict[str, Module]:
     known = {id(module) for _, module in named_modules(model)}
     found: dict[str, Module] = {}
     for name, owner in named_modules(model):
-        seen: set[int] = set()
-        for attribute, value in [*vars(owner).items(), ("forward", type(owner).forward)]:
-            if attribute in _TORCHS or attribute == _OURS:
+        for path, module in _values(owner):
+            if not issubclass(type(module), Module) or id(module) in known:  # `isinstance` is true for a weak proxy
                 continue
-            hooks = attribute in _HOOKS
-            value = [hook for hook in value.values() if not _is_ours(hook)] if hooks else value
-            for path, module in _modules(value, attribute.lstrip("_") if hooks else attribute, _DEEPEST, seen):
-                if id(module) in known:
-                    continue
-                whole = f"{name}.{path}" if name else path
-                for below, part in named_modules(module):
-                    if id(part) not in known:
-                        known.add(id(part))
-                        found[f"{whole}.{below}" if below else whole] = part
+            if any(part is model for _, part in named_modules(module)):
+                continue  # a way back to a model that holds this one
+            whole = f"{name}.{path}" if name else path
+            for below, part in named_modules(module):
+                if id(part) not in known:
+                    known.add(id(part))
+                    found[f"{whole}.{below}" if below else whole] = part
     return found
 
 
-def _modules(value: Any, path: str, deep: int, seen: set[int]) -> Iterator[tuple[str, Module]]:
-    """The modules in a value, with their paths. A module is not entered."""
-    if issubclass(type(value), Module):  # `isinstance` is true for a weak proxy, too
-        yield path, value
+def functions_of(module: Module) -> Iterator[tuple[str, Any]]:
+    """The functions and partials that the attributes and hooks of a module lead to, by path; not its own methods."""
+    for path, value in _values(module):
+        own = getattr(value, "__self__", None) is module or path == "forward"
+        if callable(value) and not own and not issubclass(type(value), Module | type):
+            yield path, value
+
+
+def _values(module: Module) -> Iterator[tuple[str, Any]]:
+    """The values that the attributes, the hooks and the forward of a module lead to, by path."""
+    seen: set[int] = set()
+    if isinstance(module, torch.jit.ScriptModule):
         return
-    if not deep or isinstance(value, _PLAIN) or id(value) in seen:
+    forward = type(module).forward
+    mine = [("forward", forward)] if isinstance(forward, types.FunctionType) else []
+    for attribute, value in [*vars(module).items(), *mine]:
+        if attribute in _TORCHS or attribute == _OURS:
+            continue
+        hooks = attribute in _HOOKS
+        value = [hook for hook in value.values() if not _is_ours(hook)] if hooks else value
+        yield from _below(value, attribute.lstrip("_") if hooks else attribute, _DEEPEST, seen)
+
+
+def _below(value: Any, path: str, deep: int, seen: set[int]) -> Iterator[tuple[str, Any]]:
+    """A value and the values in it, with their paths. A module is not entered."""
+    if isinstance(value, _PLAIN) or id(value) in seen:
         return
     seen.add(id(value))
-    for step, inner in _inside(value):
-        yield from _modules(inner, path + step, deep - 1, seen)
+    yield path, value
+    if deep and not issubclass(type(value), Module):
+        for step, inner in _inside(value):
+            yield from _below(inner, path + step, deep - 1, seen)
 
 
 def _is_ours(hook: Any) -> bool:

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from ..._torch import is_wrapped
+from ...nn.names import named_modules
 from ...nn.site import stream_attributes
 from ...ops import placed
 from . import generators
@@ -42,13 +43,19 @@ def untouched(owner: str, model: Module) -> Iterator[None]:
         ValueError: a lazy module that has not seen an input yet, which a forward pass would change for good.
     """
     check_module(owner, model)
-    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+    named = [*named_modules(model)]
+    tensors = (
+        (f"{name}.{own}" if name else own, tensor)
+        for name, module in named
+        for own, tensor in (*module._parameters.items(), *module._buffers.items())
+    )
+    for name, tensor in tensors:
         if isinstance(tensor, (UninitializedParameter, UninitializedBuffer)):
             raise ValueError(
                 f"`{owner}`: `model` must have its parameters. Got {name!r}, which a lazy module makes at its first "
                 "call. Run the model once first."
             )
-    modules = list(model.modules())
+    modules = [module for _, module in named]
     modes = [module.training for module in modules]
     buffers = [(module, dict(module._buffers)) for module in modules if module._buffers]
     attributes = [_attributes(module) for module in modules]
@@ -63,7 +70,8 @@ def untouched(owner: str, model: Module) -> Iterator[None]:
             yield
         finally:
             for module, mode in zip(modules, modes, strict=True):
-                module.training = mode
+                if module.training != mode:
+                    module.training = mode
             for module, own in buffers:
                 module._buffers.clear()
                 module._buffers.update(own)
