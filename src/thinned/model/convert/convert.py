@@ -11,9 +11,9 @@ import torch
 from ...nn.names import named_modules
 from ...nn.site import stream_attributes
 from ...noise import realised
+from ..edit.switched_off import is_disabled
 from ..inspect.pattern import matching_names
 from ..known.modules import rate_of
-from ..quiet.disabled import is_disabled
 from ..watch.untouched import check_module
 from .conversion import Change, Conversion, Left
 from .parents import held, unregistered

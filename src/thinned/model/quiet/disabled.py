@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ..edit.rate_holder import Assignment
+from ..edit.switched_off import SWITCHED_OFF
 from ..inspect.pattern import named
 from ..rates.assign import assign
 from ..rates.patterns import matching_places
@@ -16,10 +17,6 @@ from ..rates.rate_places import RatePlace, RatePlaces
 from .silence import Silence, silent
 
 Module = torch.nn.Module
-
-# One entry for each `disabled` that has not ended: the objects whose p it puts back. Both dictionaries are keyed by
-# id, because an object that holds a p need not be hashable.
-_switched_off: dict[int, dict[int, Any]] = {}
 
 
 @contextmanager
@@ -80,11 +77,11 @@ def disabled(model: Module, pattern: str = "*", *, example: Any = None, allow: I
             module.training = False
         off = [name for name in names if rate_places.by_name[name].module not in by_mode]
         assign("disabled", model, rate_places, dict.fromkeys(off, 0.0), change)
-        _switched_off[id(held)] = held
+        SWITCHED_OFF[id(held)] = held
         with silent(model, Silence(model, rate_places, off, pattern, allowed)):
             yield
     finally:
-        _switched_off.pop(id(held), None)
+        SWITCHED_OFF.pop(id(held), None)
         change.undo()
         for module in by_mode:
             module.training = True
@@ -93,11 +90,6 @@ def disabled(model: Module, pattern: str = "*", *, example: Any = None, allow: I
 def _is_off_in_evaluation(module: Module) -> bool:
     """Whether a dropout is switched off by its mode: classic scaling multiplies by q then; TorchScript has p fixed."""
     return getattr(module, "scaling", "") == "classic" or isinstance(module, torch.jit.ScriptModule)
-
-
-def is_disabled(module: Module) -> bool:
-    """Whether the module is inside a `disabled` that has not ended, which will put its p back."""
-    return any(id(module) in held for held in [*_switched_off.values()])
 
 
 def _holders(place: RatePlace) -> tuple[Any, ...]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from ..inspect.pattern import matching_names, named
 from .rate_places import RatePlace, RatePlaces
+
+_PLANNED = re.compile(r"(out|in)put of ")  # the beginning of a plan's text for a dropout that it adds
 
 
 def matching_places(owner: str, argument: str, pattern: str, rate_places: RatePlaces) -> list[str]:
@@ -17,7 +21,12 @@ def matching_places(owner: str, argument: str, pattern: str, rate_places: RatePl
     if hidden and not any(named(name, pattern) for name in rate_places.by_name):
         hint = f"{', '.join(hidden)} can drop. {hint}"
         hidden = []
-    names = matching_names(owner, argument, pattern, rate_places.by_name, hint=hint)
+    known = rate_places.aliases if " " in pattern or pattern in rate_places.aliases else {}
+    names = [] if pattern in rate_places.by_name else [of for text, of in known.items() if named(text, pattern)]
+    if not names:
+        if _PLANNED.match(pattern):
+            hint = "A plan's texts name its places once it is applied to the model: thinned.apply(model, plan)."
+        names = matching_names(owner, argument, pattern, rate_places.by_name, hint=hint)
     if hidden:
         raise ValueError(
             f"`{owner}`: {', '.join(hidden)} must be within reach. It can drop, and what its p is no source tells. Pass "

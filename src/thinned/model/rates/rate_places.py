@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect as python
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ from ..edit.graph_rate import GraphRate
 from ..source.readings import CALLS, Known, Reading, readings
 from ..watch.unregistered import unregistered
 from ..watch.untouched import check_module
+from .aliases import aliases
 from .blind import blind
 from .compiled_places import graph_places, scripted_places
 
@@ -68,7 +70,8 @@ class RatePlaces:
         check_module(owner, model)
         self.example = example
         self.registered = dict(named_modules(model))
-        self.modules = {**self.registered, **unregistered(model)}
+        self.loose = unregistered(model)
+        self.modules = {**self.registered, **self.loose}
         self.by_name: dict[str, RatePlace] = {}
         self.blind: dict[str, str] = {}  # by name: the file and line of code that may drop, which only a run can show
         for name, module in self.modules.items():
@@ -84,6 +87,11 @@ class RatePlaces:
         if example is not None:
             self.inspection = look(model, example)
             self.by_name = self._with(self.inspection)
+
+    @cached_property
+    def aliases(self) -> dict[str, str]:
+        """The name of the place for each text by which a plan prints it."""
+        return aliases(self.by_name, self.modules)
 
     def _with(self, inspection: Inspection) -> dict[str, RatePlace]:
         """The places that ran, under the names that the inspection gives them, and then the others."""
