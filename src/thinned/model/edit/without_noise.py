@@ -1,4 +1,4 @@
-"""Switches off one call of a function that drops, whatever holds its p: its arguments are those of a call with p = 0."""
+"""Switches off one call of a function that drops, whatever holds its p: the call gets p = 0."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def _error(model: Module, args: Sequence[Any], kwargs: Mapping[str, Any], copyin
             stack.enter_context(copies)
             result = model(*args, **kwargs)
         made = [tensor for tensor in tensors_of(result) if tensor.requires_grad]
-        weights = [weight for weight in model.parameters() if weight.requires_grad]
+        weights = [weight for weight in Module.parameters(model) if weight.requires_grad]
         if made and weights:
             total: Tensor = torch.stack([tensor.float().sum() for tensor in made]).sum()
             torch.autograd.grad(total, weights, allow_unused=True)

@@ -1,4 +1,4 @@
-"""`thinned.save_rates` and `thinned.load_rates`: the rates of a model, and its plan, as a TOML file beside a checkpoint."""
+"""`thinned.save_rates` and `thinned.load_rates`: a model's rates and its plan, as a TOML file beside a checkpoint."""
 
 from __future__ import annotations
 
@@ -98,8 +98,8 @@ def load_rates(model: Module, path: str | Path) -> dict[str, float]:
     own = Applied.of(model)
     if own is not None and (plan is None or _positions(own.plan) != _positions(plan)):
         raise RuntimeError(
-            f"`load_rates`: `model` must have the plan of {path}, or none. Got one that has another. Take that out with "
-            "its remove()."
+            f"`load_rates`: `model` must have the plan of {path}, or none. Got one that has another. Take that out "
+            "with its remove()."
         )
     applied = None if plan is None or own is not None else apply(model, plan)
     try:
@@ -146,5 +146,3 @@ def _plan(content: str, path: Path) -> Plan | None:
 
 def _positions(plan: Plan) -> list[tuple[str, Any]]:
     return [(line.where, line.variant) for line in plan.enabled]
-
-

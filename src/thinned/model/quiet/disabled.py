@@ -14,6 +14,7 @@ from ..inspect.pattern import named
 from ..rates.assign import assign
 from ..rates.patterns import matching_places
 from ..rates.rate_places import RatePlace, RatePlaces
+from .model_names import in_a_run
 from .silence import Silence, silent
 
 Module = torch.nn.Module
@@ -61,9 +62,9 @@ def disabled(model: Module, pattern: str = "*", *, example: Any = None, allow: I
                 "the error names."
             )
     rate_places = RatePlaces("disabled", model, example)
-    names = (
-        matching_places("disabled", "pattern", pattern, rate_places) if rate_places.by_name or pattern != "*" else []
-    )
+    known = any(named(name, pattern) for name in (*rate_places.by_name, *rate_places.aliases))
+    unknown = not known and (pattern == "*" or in_a_run(pattern, rate_places.registered))  # only a run can show it
+    names = [] if unknown else matching_places("disabled", "pattern", pattern, rate_places)
     names = [name for name in names if not any(named(name, text) for text in allowed)]
     by_mode = [
         module

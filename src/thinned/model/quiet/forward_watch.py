@@ -24,6 +24,7 @@ from ..watch.generators import python_state
 from ..watch.underway import left_over
 from .drawing import Drawing, drawing_of, in_python
 from .model_names import ModelNames
+from .noise_left import NoiseLeft
 
 Module = torch.nn.Module
 
@@ -34,6 +35,7 @@ class _Passes(threading.local):
     def __init__(self) -> None:
         self.stack: list[Module] = []  # the running modules; the first is the outermost one that is watched
         self.generators: Any = None
+        self.waiting: NoiseLeft | None = None  # an error of a module of TorchScript that has not returned yet
 
 
 class ForwardWatch:
@@ -104,6 +106,9 @@ class ForwardWatch:
                 pass  # a module whose forward raised, and whose hooks did not run
             if not passes.stack:
                 self._close()
+        waiting, passes.waiting = passes.waiting, None
+        if waiting is not None:
+            raise waiting
 
     def open(self) -> None:
         """Begin to look at a forward pass of this thread."""
@@ -130,8 +135,15 @@ class ForwardWatch:
     def watch(self, func: Any, args: Any, kwargs: Any) -> None:
         """Refuse the noise of an operator that is about to run. Called by the dispatch mode."""
         found = drawing_of(func, args, kwargs, self.names)
-        if found is not None:
+        if found is None:
+            return
+        try:
             self.refuse(found)
+        except NoiseLeft as error:
+            # The interpreter of TorchScript would make another error of it. So it is raised when the module returns.
+            if not isinstance(found.owner, torch.jit.ScriptModule):
+                raise
+            self._passes.waiting = self._passes.waiting or error
 
 
 # This layer runs its fused kernel only if neither it nor a submodule has a hook. A hook on its parent does no harm.
@@ -209,7 +221,7 @@ class _Modes(threading.local):
     def discard(self, watch: ForwardWatch) -> None:
         """Take a watch away, and leave the modes that no other watch needs.
 
-        A mode that is not the innermost one, because a KeyboardInterrupt has left others above it, stays without effect.
+        A mode that is not the innermost one stays without effect: a KeyboardInterrupt has left others above it.
         """
         if watch in self.watches:
             self.watches.remove(watch)

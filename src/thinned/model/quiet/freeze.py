@@ -110,8 +110,8 @@ def freeze(module: Module) -> Frozen:
     to the layers before it.
 
     Dropout modules in plain lists, dictionaries and other objects of the module are frozen, too. Noise that is drawn
-    all the same, because the code does not ask self.training, is an error when the module runs. A graph of torch.compile
-    is not watched: run the module once before it is compiled.
+    all the same, because the code does not ask self.training, is an error when the module runs. A graph of
+    torch.compile is not watched: run the module once before it is compiled.
 
     `state_dict` is unchanged. Copies and pickles of the module are frozen as well; the function `thaw` thaws them. A
     parameter that another part of the model shares is frozen for that part too.

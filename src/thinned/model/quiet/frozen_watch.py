@@ -82,8 +82,8 @@ class FrozenWatch(ForwardWatch):
         name = found.where.module
         place = name if rate_attributes(found.owner) or "<" in name else f"{name}:{found.where.function}"
         raise NoiseLeft(
-            f"`freeze`: {place!r} must draw no noise in a frozen part. Got {drew(found)}. Have it follow self.training, "
-            "or switch it off with thinned.disabled.",
+            f"`freeze`: {place!r} must draw no noise in a frozen part. Got {drew(found)}. Have it follow "
+            "self.training, or switch it off with thinned.disabled.",
             place,
             found,
         )

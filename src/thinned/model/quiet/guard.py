@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from fnmatch import fnmatchcase
-from typing import Any
 
 import torch
 from torch.utils.hooks import RemovableHandle
@@ -17,7 +14,7 @@ from ..rates.rate_places import RatePlaces
 from ..watch.untouched import check_module
 from .drawing import Drawing, place_of
 from .forward_watch import ForwardWatch, hooks_of
-from .model_names import ModelNames
+from .model_names import ModelNames, in_a_run
 from .noise_left import NoiseLeft, drew
 
 Module = torch.nn.Module
@@ -145,19 +142,9 @@ def _check_patterns(model: Module, patterns: tuple[str, ...]) -> None:
                 f"`eval_guard`: `allow` must be patterns, which are text. Got {pattern!r}. Pass names of places, such "
                 "as thinned.rates(model) has."
             )
-        if not any(named(place, pattern) for place in places) and not _in_a_run(pattern, modules):
+        if not any(named(place, pattern) for place in places) and not in_a_run(pattern, modules):
             hint = "What only a run shows is named `module:function`, with the module's own name."
             raise matches_none("eval_guard", "allow", pattern, places, hint=hint)
-
-
-def _in_a_run(pattern: str, modules: list[str]) -> bool:
-    """Whether a pattern can match a name `module:function` or `module<Class>` of one of these modules.
-
-    Neither a function nor a class has a dot in its name, so the text before the last dot must match in the module.
-    """
-    heads = [pattern[: found.start()] for found in re.finditer("[:<]", pattern)][:1]
-    heads += [pattern[: found.end()] for found in re.finditer(r"\*", pattern) if "." not in pattern[found.end() :]]
-    return any(fnmatchcase(module, head) for head in heads for module in modules)
 
 
 def _inference() -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
+from fnmatch import fnmatchcase
 
 import torch
 
@@ -44,3 +46,13 @@ class ModelNames:
         if self._loose is None:
             self._loose = {id(module): path for path, module in unregistered(self.model).items()}
         return owner, self._loose.get(id(inner), f"{name}<{type(inner).__name__}>")
+
+
+def in_a_run(pattern: str, modules: Collection[str]) -> bool:
+    """Whether a pattern can match a name `module:function` or `module<Class>` of one of these modules.
+
+    Neither a function nor a class has a dot in its name, so the text before the last dot must match in the module.
+    """
+    heads = [pattern[: found.start()] for found in re.finditer("[:<]", pattern)][:1]
+    heads += [pattern[: found.end()] for found in re.finditer(r"\*", pattern) if "." not in pattern[found.end() :]]
+    return any(fnmatchcase(module, head) for head in heads for module in modules)

@@ -78,8 +78,8 @@ class Silence(ForwardWatch):
         if not self._asked(name) or self._set_to_zero(found):
             return
         raise NoiseLeft(
-            f"`disabled`: {name!r} must draw no noise. Got {drew(found)}, which has no p that can be set to 0. Have the "
-            f"code draw under `if self.training:` and use eval(), leave the place out of `pattern`, or let it draw: "
+            f"`disabled`: {name!r} must draw no noise. Got {drew(found)}, which has no p that can be set to 0. Have "
+            f"the code draw under `if self.training:` and use eval(), leave the place out of `pattern`, or let it draw: "
             f"allow=({name!r},).",
             name,
             found,
@@ -95,7 +95,7 @@ class Silence(ForwardWatch):
 
 @contextmanager
 def silent(model: Module, silence: Silence) -> Iterator[None]:
-    """Inside the `with`, the silence watches every forward pass of the model, in every thread, and runs it uncompiled."""
+    """Inside the `with`, the silence watches every forward pass of the model, uncompiled, in every thread."""
     with ExitStack() as stack:
         for handle in hooks_of(model, silence):
             stack.callback(handle.remove)

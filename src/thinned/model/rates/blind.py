@@ -6,15 +6,18 @@ found by the names that the code object has, so that it can be named. A run on a
 
 from __future__ import annotations
 
+import builtins
+import dis
 import functools
 import inspect
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
+from torch.nn import functional as F
 
-from ..known.functions import DRAWS, FUNCTIONS, MASKS, canonical
+from ..known.functions import FUNCTIONS, MASKS, canonical
 from ..source.found import Reading
 from ..watch.unregistered import functions_of
 
@@ -34,50 +37,106 @@ def blind(name: str, module: Module, found: list[Reading]) -> Iterator[Blind]:
     """The functions of a module that can drop and that its readings do not cover."""
     forward = inspect.unwrap(module.__dict__.get("forward") or type(module).forward)
     forward = getattr(forward, "__func__", forward)
-    if isinstance(forward, types.FunctionType) and _can_hide(forward) and not found:
+    if isinstance(forward, types.FunctionType) and not found and _hides(forward):
         yield Blind(f"{name}:forward", _where(forward))
+    read = {reading.where.function for reading in found}
     for path, function in functions_of(module):
         torchs = _drops(function)
-        if torchs:
-            if not any(reading.where.function == torchs for reading in found):
-                yield Blind(f"{name}.{path}" if name else path, "")
-        elif isinstance(function, types.FunctionType):
-            code = function.__code__
-            lines = {line for *_, line in code.co_lines() if line}
-            read = any(reading.where.file == code.co_filename and reading.where.line in lines for reading in found)
-            if not read and any(part in _NAMES for part in _names(code)):
-                yield Blind(f"{name}.{path}" if name else path, _where(function))
+        if path.startswith("forward."):  # the forward that a decorator wraps, which has been read
+            continue
+        if torchs and torchs not in read:
+            yield Blind(f"{name}.{path}" if name else path, "")
+        if torchs or not isinstance(function, types.FunctionType) or _covers(found, function):
+            continue
+        if _can_drop(function, set()):
+            yield Blind(f"{name}.{path}" if name else path, _where(function))
 
 
-def _can_hide(forward: types.FunctionType) -> bool:
-    """Whether a forward has no source, or makes the name of a function as text, and has the name of one that drops."""
-    names = {*_names(forward.__code__)}
-    if "getattr" in names and names & _NAMES:
+def _covers(found: list[Reading], function: types.FunctionType) -> bool:
+    """Whether a reading is of a line of the function."""
+    code = function.__code__
+    lines = {line for *_, line in code.co_lines() if line}
+    return any(reading.where.file == code.co_filename and reading.where.line in lines for reading in found)
+
+
+def _hides(forward: types.FunctionType) -> bool:
+    """Whether a forward without readings can drop: it has no source, or makes the name of a function as text."""
+    code = forward.__code__
+    if "getattr" in code.co_names and any(text in _NAMES for text in _texts(code)):
         return True
     try:
         inspect.getsourcelines(forward)
     except (OSError, TypeError):
-        return bool(names & (_NAMES | DRAWS))
+        return _can_drop(forward, set())
     return False
 
 
-def _names(code: types.CodeType) -> Iterator[str]:
-    """The names that a code object and those inside it use, and its texts that are such names."""
-    yield from code.co_names
+def _texts(code: types.CodeType) -> Iterator[str]:
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
-            yield from _names(constant)
-        elif isinstance(constant, str) and constant in FUNCTIONS:
+            yield from _texts(constant)
+        elif isinstance(constant, str):
             yield constant
+
+
+def _can_drop(function: types.FunctionType, seen: set[int]) -> bool:
+    """Whether the code of a function names a function that drops, itself or in a function that it calls."""
+    if id(function) in seen or str(function.__module__).partition(".")[0] in ("torch", "thinned"):
+        return False
+    seen.add(id(function))
+    cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=False))
+    values = [*_named_values(function.__code__, function, cells)]
+    if any(value is getattr for value in values) and any(value is torch or value is F for value in values):
+        return True  # the name of a function as text
+    for value in values:
+        if isinstance(value, str):  # a method of what is known only in a run
+            if value.rstrip("_") in MASKS:
+                return True
+        elif _drops(value) or (isinstance(value, types.FunctionType) and _can_drop(value, seen)):
+            return True
+    return False
+
+
+def _named_values(
+    code: types.CodeType, function: types.FunctionType, cells: Mapping[str, types.CellType]
+) -> Iterator[Any]:
+    """The values of global names and of the attributes read from them; the name of an attribute of anything else."""
+    value: Any = _UNKNOWN
+    for step in dis.get_instructions(code):
+        if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+            value = function.__globals__.get(step.argval, vars(builtins).get(step.argval, _UNKNOWN))
+        elif step.opname in ("LOAD_DEREF", "LOAD_CLASSDEREF") and step.argval in cells:
+            try:
+                value = cells[step.argval].cell_contents
+            except ValueError:  # not assigned yet
+                value = _UNKNOWN
+        elif step.opname in ("LOAD_ATTR", "LOAD_METHOD"):
+            if not isinstance(value, types.ModuleType):
+                yield str(step.argval)
+                value = _UNKNOWN
+                continue
+            value = getattr(value, step.argval, _UNKNOWN)
+        elif step.opname not in ("PUSH_NULL", "CACHE", "RESUME"):
+            value = _UNKNOWN
+        if value is not _UNKNOWN:
+            yield value
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _named_values(constant, function, cells)
+
+
+_UNKNOWN = object()
 
 
 def _drops(function: Any) -> str:
     """The name of a function of torch that drops, or of one that a partial calls; "" for any other."""
     if isinstance(function, functools.partial):
         return _drops(function.func)
+    if not callable(function) or isinstance(function, type | Module):
+        return ""
     name = canonical(function)
-    home = str(getattr(function, "__module__", None) or "torch")
-    return name if name in _NAMES and home.partition(".")[0] in ("torch", "builtins") else ""
+    home = str(getattr(function, "__module__", None) or "torch").partition(".")[0]
+    return name if name in _NAMES and home in ("torch", "builtins", "thinned") else ""
 
 
 def _where(function: types.FunctionType) -> str:

@@ -11,7 +11,7 @@ import copy
 import warnings
 import weakref
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -19,8 +19,17 @@ from .rate_places import RatePlaces
 
 Module = torch.nn.Module
 
-# By model: for each field, a path of attributes from the model's configuration, the places that read it.
-_FIELDS: weakref.WeakKeyDictionary[Module, dict[tuple[str, ...], list[str]]] = weakref.WeakKeyDictionary()
+Path = tuple[str, ...]  # the attributes that lead from a configuration to a field of it
+
+
+class Fields(NamedTuple):
+    """Which fields of a model's configuration hold the p of which places."""
+
+    readers: dict[Path, list[str]]  # by field: the names of the places that read it
+    instead: dict[Path, Path]  # by field that is None: the field that its places read instead of it
+
+
+_FIELDS: weakref.WeakKeyDictionary[Module, Fields] = weakref.WeakKeyDictionary()
 _ADAPTER = "lora_dropout"  # PEFT's name for the rate of an adapter, and for the modules that have it
 
 
@@ -33,8 +42,15 @@ def keep_in_step(model: Module, places: RatePlaces) -> None:
     for name, module in places.registered.items():
         if _has_config(module):
             prefix = f"{name}." if name else ""
-            for path, readers in _fields(module).items():
-                _write(module.config, path, {rates.get(_joined(prefix, name, reader)) for reader in readers})
+            fields = _fields(module)
+            wanted = {
+                path: {rates.get(_joined(prefix, name, reader)) for reader in readers}
+                for path, readers in fields.readers.items()
+            }
+            for path, values in wanted.items():
+                follows = path in fields.instead and _read(module.config, path) is None
+                if not follows or values != wanted.get(fields.instead[path]):
+                    _write(module.config, path, values)
         adapters = getattr(module, "peft_config", None)
         if isinstance(adapters, Mapping):
             for adapter, config in adapters.items():
@@ -52,7 +68,7 @@ def _has_config(module: Module) -> bool:
     return isinstance(kind, type) and isinstance(vars(module).get("config"), kind) and hasattr(kind, "to_dict")
 
 
-def _write(config: Any, path: tuple[str, ...], values: set[float | None]) -> None:
+def _write(config: Any, path: Path, values: set[float | None]) -> None:
     """Set a field of a configuration, if its places have one p, and the p is not what the field says already."""
     if len(values) != 1 or (p := next(iter(values))) is None:
         return
@@ -62,35 +78,49 @@ def _write(config: Any, path: tuple[str, ...], values: set[float | None]) -> Non
         setattr(config, path[-1], p)
 
 
-def _fields(model: Module) -> dict[tuple[str, ...], list[str]]:
+def _fields(model: Module) -> Fields:
     if model not in _FIELDS:
-        _FIELDS[model] = _found(model)
+        try:
+            _FIELDS[model] = _found(model)
+        except Exception as error:  # the constructor is the model's own
+            warnings.warn(
+                f"`set_rates`: the configuration of {type(model).__name__} is not kept in step, for the model can't be "
+                f"built from it alone ({type(error).__name__}: {error}). Save the rates with thinned.save_rates.",
+                stacklevel=4,
+            )
+            _FIELDS[model] = Fields({}, {})
     return _FIELDS[model]
 
 
-def _found(model: Module) -> dict[tuple[str, ...], list[str]]:
-    """The fields of a model's configuration that hold a p, and the names of the places that read each."""
+def _found(model: Module) -> Fields:
+    """Build the model from trial values, once with a value for the fields that are None, and once without."""
+    paths = [*_rates_in(model.config)]
+    empty = {path for path in paths if _read(model.config, path) is None}
+    readers = _readers(model, paths) if paths else {}
+    others = _readers(model, [path for path in paths if path not in empty]) if empty else {}
+    instead = {
+        path: other
+        for path in empty & readers.keys()
+        for other, names in others.items()
+        if {*readers[path]} <= {*names}
+    }
+    return Fields(readers, instead)
+
+
+def _readers(model: Module, paths: list[Path]) -> dict[Path, list[str]]:
+    """The places that read each of these fields, by name, from a model that is built with another p in each."""
     config = copy.deepcopy(model.config)
-    trials = {}
-    for number, path in enumerate([*_rates_in(config)], 1):
-        trials[0.25 + number / 1024] = path
-        _write(config, path, {0.25 + number / 1024})
-    if not trials:
-        return {}
+    trials = {0.25 + number / 1024: path for number, path in enumerate(paths, 1)}
+    for p, path in trials.items():
+        _write(config, path, {p})
+    state = torch.get_rng_state()
     try:
         with torch.device("meta"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            state = torch.get_rng_state()
             twin = type(model)(config)
-            torch.set_rng_state(state)
-    except Exception as error:  # the constructor is the model's own
-        warnings.warn(
-            f"`set_rates`: the configuration of {type(model).__name__} is not kept in step, for it can't be built from "
-            f"it alone ({type(error).__name__}: {error}). Save the rates with thinned.save_rates.",
-            stacklevel=2,
-        )
-        return {}
-    found: dict[tuple[str, ...], list[str]] = {}
+    finally:
+        torch.set_rng_state(state)
+    found: dict[Path, list[str]] = {}
     for name, place in RatePlaces("set_rates", twin).by_name.items():
         path = trials.get(place.p) if place.p is not None else None
         if path is not None:
@@ -98,12 +128,17 @@ def _found(model: Module) -> dict[tuple[str, ...], list[str]]:
     return found
 
 
-def _rates_in(config: Any, deep: int = 3) -> Iterator[tuple[str, ...]]:
+def _read(config: Any, path: Path) -> Any:
+    for name in path:
+        config = getattr(config, name)
+    return config
+
+
+def _rates_in(config: Any, deep: int = 3) -> Iterator[Path]:
     """The paths to the fields of a configuration that may hold a p, those of configurations in it too."""
     for name, value in [*vars(config).items()]:
-        if "drop" in name and isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1:
+        number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+        if "drop" in name and (number or value is None):
             yield (name,)
         elif deep and hasattr(value, "to_dict") and hasattr(value, "__dict__"):
             yield from ((name, *path) for path in _rates_in(value, deep - 1))
-
-

@@ -35,8 +35,8 @@ class HeldPlaces:
         if missing:
             raise RuntimeError(
                 f"`{self._owner}`: its places must be in the model. Got {', '.join(map(repr, missing[:5]))}, which "
-                f"{'are' if len(missing) > 1 else 'is'} in it no more: a plan was removed, or the module replaced. Make "
-                f"a new {self._owner}."
+                f"{'are' if len(missing) > 1 else 'is'} in it no more: a plan was removed, or the module replaced. "
+                f"Make a new {self._owner}."
             )
         fresh.inspection = None  # so that later steps don't run the example
         self.places = fresh

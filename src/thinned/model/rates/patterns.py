@@ -29,8 +29,8 @@ def matching_places(owner: str, argument: str, pattern: str, rate_places: RatePl
         names = matching_names(owner, argument, pattern, rate_places.by_name, hint=hint)
     if hidden:
         raise ValueError(
-            f"`{owner}`: {', '.join(hidden)} must be within reach. It can drop, and what its p is no source tells. Pass "
-            "`example`, so that a run finds it, or leave it out of the pattern."
+            f"`{owner}`: {', '.join(hidden)} must be within reach. It can drop, and what its p is no source tells. "
+            "Pass `example`, so that a run finds it, or leave it out of the pattern."
         )
     if rate_places.inspection is not None:
         ran = {*rate_places.inspection.train.ran, *rate_places.inspection.eval.ran}

@@ -16,12 +16,12 @@ import torch
 
 from ...nn.names import named_modules
 from ..edit.call_hook import Forward
+from ..edit.graph_rate import GraphRate
 from ..edit.rate_holder import Attribute, CallRate, RateHolder
 from ..inspect.inspect import inspect
 from ..inspect.inspection import Inspection
 from ..inspect.place import Place
 from ..known.modules import rate_attributes
-from ..edit.graph_rate import GraphRate
 from ..source.readings import CALLS, Known, Reading, readings
 from ..watch.unregistered import unregistered
 from ..watch.untouched import check_module
@@ -100,6 +100,8 @@ class RatePlaces:
         for place in inspection.places:
             if ":" in place.name and place.line:
                 known = calls.get((place.module, f"{place.file}:{place.line}", place.kind))
+                same = self.by_name.get(place.name)
+                known = same if known is None and same is not None and not same.where else known  # a graph's
             else:
                 known = self.by_name.get(place.name)
             known = known or self._new(place, inspection)

@@ -83,6 +83,13 @@ class Schedule:
         curves = ", ".join(f"{pattern!r}: {of!r}" for pattern, of in self.schedules.items())
         return f"Schedule({type(self.model).__name__}, {{{curves}}}) at step {self._steps}"
 
+    def logs(self) -> dict[str, float]:
+        """The present p by pattern, for a log: "p/" and the pattern, the mean of the pattern's places."""
+        present = self.p
+        return {
+            f"p/{pattern}": sum(present[name] for name in names) / len(names) for pattern, names in self._named.items()
+        }
+
     def at(self, step: int) -> dict[str, float]:
         """The p that every place has after `step` steps, to read or to plot. Nothing is set."""
         check(STEP, "Schedule", "step", step)
@@ -130,8 +137,10 @@ class Schedule:
     def _find(self) -> dict[str, Curve]:
         """The curve of every place that a pattern names."""
         places: dict[str, Curve] = {}
+        self._named: dict[str, list[str]] = {}
         for pattern, of in self.schedules.items():
             names = matching_places("Schedule", "schedules", pattern, self._held.places)
+            self._named[pattern] = names
             places |= _by_depth(of, names) if isinstance(of, ByDepth) else dict.fromkeys(names, of)
         return places
 

@@ -9,7 +9,9 @@ Stack frames of ours lie between a call and the user's code. None of them is rec
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import CodeType, FrameType
 from typing import Any, TypeVar
 
@@ -56,16 +58,38 @@ def callsite(frame: FrameType | None) -> tuple[str, int]:
             return file, frame.f_lineno
         if module == _CONTAINER:
             fallback = fallback if fallback[0] else (file, frame.f_lineno)
-        elif module.partition(".")[0] not in (_OURS, "torch") and not file.startswith("<"):
-            return file, frame.f_lineno
-        elif file.startswith(_GRAPH):
+        elif (module.partition(".")[0] not in (_OURS, "torch") and not file.startswith("<")) or file.startswith(_GRAPH):
             return file, frame.f_lineno
         frame = frame.f_back
     return fallback
 
 
+class _Tools(threading.local):
+    """How many tools of ours are at work on a model in this thread."""
+
+    running = 0
+
+
+_TOOLS = _Tools()
+
+
+@contextmanager
+def tool() -> Iterator[None]:
+    """A context manager in which this thread works on a model as a tool of ours."""
+    _TOOLS.running += 1
+    try:
+        yield
+    finally:
+        _TOOLS.running -= 1
+
+
 def is_run_by_tool(frame: FrameType | None) -> bool:
-    """Whether a function that is marked `outermost` runs the model: a tool of ours, which looks at noise itself."""
+    """Whether a tool of ours runs the model, which looks at noise itself.
+
+    It is inside `untouched`, or it runs the model by a function that is marked `outermost`.
+    """
+    if _TOOLS.running:
+        return True
     while frame is not None:
         if frame.f_code in _OUTERMOST:
             return True

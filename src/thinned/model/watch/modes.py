@@ -46,7 +46,7 @@ class ModesFound:
     """
 
     def __init__(self, model: Module) -> None:
-        self._modules = {name: module for name, module in named_modules(model)}
+        self._modules = dict(named_modules(model))
         self._training = {name: bool(module.training) for name, module in self._modules.items()}
         self.same_in_training = False  # whether all modules had their modes as found after `train()`
         self.same_in_evaluation = False

@@ -24,6 +24,7 @@ _TORCHS = {*vars(Module())} - {*_HOOKS}
 _OURS = "_converted_from"  # the attribute in which `convert` keeps the module that a layer of ours replaced
 # Values that hold no module.
 _PLAIN = (str, bytes, int, float, complex, bool, type(None), torch.Tensor, torch.dtype, torch.device, type)
+_COLLECTIONS = (dict, types.MappingProxyType, list, tuple, set, frozenset, deque)
 _LONGEST = 4096  # a longer list holds data
 # Packages whose objects are not entered: they hold no layers, or they hold the whole model and what trains it.
 _CLOSED = {
@@ -95,9 +96,8 @@ def _is_ours(hook: Any) -> bool:
 
 def _inside(value: Any) -> Iterator[tuple[str, Any]]:
     """The parts of a value, each with the step that leads to it."""
-    if isinstance(value, dict | types.MappingProxyType | list | tuple | set | frozenset | deque):
-        if len(value) > _LONGEST:
-            return
+    if isinstance(value, _COLLECTIONS) and len(value) > _LONGEST:
+        return
     if isinstance(value, dict | types.MappingProxyType):
         yield from ((f"[{key!r}]", inner) for key, inner in [*value.items()])
     elif isinstance(value, list | tuple | deque):

@@ -16,6 +16,7 @@ from ...nn.names import named_modules
 from ...nn.site import stream_attributes
 from ...ops import placed
 from . import generators
+from .callsite import tool
 from .eager import eager
 
 Module = torch.nn.Module
@@ -63,6 +64,7 @@ def untouched(owner: str, model: Module) -> Iterator[None]:
         id(tensor): tensor.detach().clone() for _, own in buffers for tensor in own.values() if tensor is not None
     }
     with ExitStack() as stack:
+        stack.enter_context(tool())
         stack.enter_context(eager())
         stack.enter_context(generators.restored())
         stack.enter_context(_outside_streams(modules))

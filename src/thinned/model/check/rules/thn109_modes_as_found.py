@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from torch.nn import Module
+
 from ...inspect.place import Place
 from ..finding import Finding
 from ..lens.examination import Examination
@@ -35,7 +37,7 @@ def _sleeps(examination: Examination, place: Place) -> bool:
     if place.mode != "eval" or place.now or not place.follows_mode or not place.p:
         return False
     owner = place.module.rpartition(".")[0] if place.name == place.module else place.module
-    weights = [*examination.modules[owner].parameters()] if owner in examination.modules else []
+    weights = [*Module.parameters(examination.modules[owner])] if owner in examination.modules else []
     return not weights or any(weight.requires_grad for weight in weights)
 
 
