@@ -96,9 +96,7 @@ def test_removing_a_plan_after_convert_puts_the_former_p_back() -> None:
 def test_removing_a_plan_whose_dropout_is_gone_raises_and_changes_nothing() -> None:
     model, handle = planned()
     model[2] = nn.Identity()
-    with pytest.raises(
-        RuntimeError, match=r"`Applied.remove`: the place '2', whose p the plan set, must be in the mod"
-    ):
+    with pytest.raises(RuntimeError, match=r"`Applied.remove`: the place '2', whose p the plan set, must be"):
         handle.remove()
     with pytest.raises(RuntimeError, match=r"`Applied.plan`: the plan must be in the model. Got no place at 'p of 2'"):
         assert handle.plan

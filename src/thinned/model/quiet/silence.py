@@ -79,7 +79,7 @@ class Silence(ForwardWatch):
             return
         raise NoiseLeft(
             f"`disabled`: {name!r} must draw no noise. Got {drew(found)}, which has no p that can be set to 0. Have "
-            f"the code draw under `if self.training:` and use eval(), leave the place out of `pattern`, or let it draw: "
+            "the code draw under `if self.training:` and use eval(), leave the place out of `pattern`, or let it draw: "
             f"allow=({name!r},).",
             name,
             found,
