@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.models import made
 from torch import nn
 from torch.nn import functional as F
 
@@ -28,10 +27,16 @@ class Net(nn.Module):
         return result
 
 
+def transformer() -> nn.Module:
+    layer = nn.TransformerEncoderLayer(16, 2, 32, dropout=0.0, batch_first=True)
+    encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+    return nn.Sequential(nn.Linear(8, 16), encoder, nn.LSTM(16, 16, 2, batch_first=True))
+
+
 MODELS = {
     "perceptron": lambda: (nn.Sequential(nn.Linear(64, 512), nn.ReLU(), nn.Linear(512, 10)), torch.ones(8, 64)),
     "functions": lambda: (Net(), torch.ones(8, 64)),
-    "transformer": lambda: made("transformer"),
+    "transformer": lambda: (transformer(), torch.ones(4, 5, 8)),
 }
 
 

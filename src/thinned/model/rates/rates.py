@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
@@ -93,11 +93,14 @@ def set_rates(model: Module, rates: Mapping[str, float], *, example: Any = None)
         check(PROBABILITY, "set_rates", "p", p)
     rate_places = RatePlaces("set_rates", model, example)
     wanted: dict[str, float] = {}
+    woken: set[str] = set()
     for pattern, p in rates.items():
-        for name in matching_places("set_rates", "rates", pattern, rate_places):
+        names = matching_places("set_rates", "rates", pattern, rate_places)
+        woken = (woken - {*names}) | (_woken(names, rate_places) if p else set())
+        for name in names:
             wanted.pop(name, None)  # the last pattern's is the last
             wanted[name] = float(p)
-    asleep = _woken(rates, wanted, rate_places)
+    asleep = [name for name in wanted if name in woken]
     changed = assign("set_rates", model, rate_places, wanted)
     keep_in_step(model, rate_places)
     if asleep:
@@ -155,12 +158,10 @@ def scale_rates(model: Module, factor: float, pattern: str = "*", *, example: An
     return changed
 
 
-def _woken(rates: Mapping[str, float], wanted: Mapping[str, float], rate_places: RatePlaces) -> list[str]:
-    """The places of p = 0 that get another p by a pattern with a `*` or the like, beside places with a p above 0.
+def _woken(names: Collection[str], rate_places: RatePlaces) -> set[str]:
+    """The places of p = 0 among those of one pattern that also has places with a p above 0.
 
-    Where every place of a pattern is at 0, the pattern is meant to wake them.
+    A pattern whose places are all at 0 is meant to wake them.
     """
-    named = {rate_places.aliases.get(pattern, pattern) for pattern in rates}
-    before = {name: rate_places.by_name[name].p for name in wanted}
-    awake = any(before.values())
-    return [name for name, p in wanted.items() if awake and p and before[name] == 0.0 and name not in named]
+    asleep = {name for name in names if rate_places.by_name[name].p == 0.0}
+    return asleep if len(asleep) < len(names) else set()
