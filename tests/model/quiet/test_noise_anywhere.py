@@ -217,7 +217,7 @@ def test_a_frozen_part_is_off_or_names_the_place(form: str) -> None:
 
 def test_noise_that_comes_later_in_a_frozen_part_is_found_too() -> None:
     """The first pass is watched call by call, later ones by the generators."""
-    model = Runs(lambda m, x: F.dropout(x, 0.5) if m.late else x, late=False)
+    model: Any = Runs(lambda m, x: F.dropout(x, 0.5) if m.late else x, late=False)
     frozen = thinned.freeze(model)
     for _ in range(3):
         model(X)
@@ -285,7 +285,7 @@ def test_names_are_paths_and_brackets_match() -> None:
 
 
 def test_a_way_back_to_the_parent_is_not_followed() -> None:
-    parent = nn.Sequential(nn.Dropout(0.5), Runs(lambda m, x: F.dropout(x, 0.1, m.training)))
+    parent: Any = nn.Sequential(nn.Dropout(0.5), Runs(lambda m, x: F.dropout(x, 0.1, m.training)))
     parent[1].parent = [parent]
     assert thinned.rates(parent[1]) == {":run": pytest.approx(0.1)} or "0" not in thinned.rates(parent[1])
 
@@ -330,7 +330,7 @@ def test_a_compiled_model_is_silent_and_compiled_once() -> None:
     torch._dynamo.reset()
     counter = CompileCounterWithBackend("aot_eager")
     model = nn.Sequential(Runs(each, drops=[*two()]), nn.Linear(8, 8))
-    compiled = torch.compile(model, backend=counter)
+    compiled: Any = torch.compile(model, backend=counter)
     compiled(X)
     frames = counter.frame_count
     with thinned.disabled(compiled):

@@ -90,7 +90,8 @@ def test_rates_that_are_loaded_and_a_model_inside_another(tmp_path: Path) -> Non
     thinned.load_rates(second, tmp_path / "rates.toml")
     for model in (first, second):
         assert again(model[1]) == {name.removeprefix("1."): p for name, p in thinned.rates(model).items()}
-        assert model[1].config.hidden_dropout == 0.25
+        inner: Any = model[1]
+        assert inner.config.hidden_dropout == 0.25
 
 
 def test_a_model_that_takes_more_than_its_configuration_says_so() -> None:
@@ -110,7 +111,10 @@ class Adapted(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.base, self.lora_dropout = nn.Linear(8, 8), nn.ModuleDict({"default": nn.Dropout(0.1), "b": nn.Dropout(0.1)})
+        self.base, self.lora_dropout = (
+            nn.Linear(8, 8),
+            nn.ModuleDict({"default": nn.Dropout(0.1), "b": nn.Dropout(0.1)}),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         result: Tensor = self.base(self.lora_dropout["default"](x))
@@ -128,7 +132,7 @@ def test_the_configuration_of_adapters_too() -> None:
 
 
 def test_no_model_with_a_configuration_is_silent() -> None:
-    model = nn.Sequential(nn.Dropout(0.1))
+    model: Any = nn.Sequential(nn.Dropout(0.1))
     model.config = {"dropout": 0.1}
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -52,11 +52,11 @@ class Reads(nn.Module):
 
 
 def test_a_call_that_reads_a_converted_modules_p_follows() -> None:
-    model = nn.Sequential(Reads())
+    model, reads = nn.Sequential(inner := Reads()), inner
     schedule = thinned.Schedule(model, {"0:dropout": Linear(0.0, 1.0, steps=4)})
     thinned.convert(model)
     schedule.step()
-    assert model[0].drop.p == schedule.p["0:dropout"] == 0.25
+    assert reads.drop.p == schedule.p["0:dropout"] == 0.25
 
 
 @pytest.mark.parametrize("how", ["new dropouts", "p of a dropout"])

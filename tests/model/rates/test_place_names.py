@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ def transformer() -> nn.Module:
     return nn.Sequential(nn.Linear(8, 16), encoder, nn.LSTM(16, 16, 2, batch_first=True))
 
 
-MODELS = {
+MODELS: dict[str, Callable[[], tuple[nn.Module, torch.Tensor]]] = {
     "perceptron": lambda: (nn.Sequential(nn.Linear(64, 512), nn.ReLU(), nn.Linear(512, 10)), torch.ones(8, 64)),
     "functions": lambda: (Net(), torch.ones(8, 64)),
     "transformer": lambda: (transformer(), torch.ones(4, 5, 8)),

@@ -90,7 +90,7 @@ class Applied:
             (other, name, value)
             for what, *rest in reversed(self._undo)
             if what == "set"
-            for other, name, value in _set_too(*rest, present)
+            for other, name, value in _set_too(present, *rest)
         ]
         for what, *rest in [*reversed(self._undo), *(("set", "", *more) for more in also)]:
             if what == "hook":
@@ -118,7 +118,7 @@ class Applied:
 
 
 def _set_too(
-    name: str, module: Module, attribute: str, value: Any, present: Mapping[str, Module]
+    present: Mapping[str, Module], name: str, module: Module, attribute: str, value: Any
 ) -> list[tuple[Module, str, Any]]:
     """The module that stands in the place of one whose p was set, with the attribute and the former value for it."""
     other = present.get(name)

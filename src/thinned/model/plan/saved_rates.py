@@ -115,7 +115,7 @@ def load_rates(model: Module, path: str | Path) -> dict[str, float]:
         if applied is not None:
             applied.remove()
         raise
-    keep_in_step(model, places)
+    keep_in_step(places)
     return {name: p for name, p in wanted.items() if former.get(name) != p}
 
 

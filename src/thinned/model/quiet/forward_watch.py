@@ -171,7 +171,7 @@ def hook(module: Module, enter: Any, leave: Any, *, with_kwargs: bool = False) -
 
 def last(module: Module, watch: ForwardWatch) -> None:
     """Let a watch's forward hook run after all hooks of others: noise in a hook is noise of the model."""
-    hooks = module._forward_hooks
+    hooks: Any = module._forward_hooks  # an OrderedDict
     for key in [key for key, value in hooks.items() if _watch_of(value) is watch]:
         hooks.move_to_end(key)
 
@@ -216,7 +216,7 @@ class _Modes(threading.local):
             self.function.__enter__()  # type: ignore[no-untyped-call]
         if self.dispatch is None:
             self.dispatch = _WatchedOperators(self.watches)
-            self.dispatch.__enter__()
+            self.dispatch.__enter__()  # type: ignore[no-untyped-call]
 
     def discard(self, watch: ForwardWatch) -> None:
         """Take a watch away, and leave the modes that no other watch needs.

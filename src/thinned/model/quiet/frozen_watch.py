@@ -60,7 +60,7 @@ class FrozenWatch(ForwardWatch):
         if not self.is_light:
             super().look()
 
-    def leave(self, module: Module, args: Any, kwargs: Any, output: Any) -> None:  # type: ignore[override]
+    def leave(self, module: Module, args: Any, kwargs: Any, output: Any) -> None:
         """The forward hook."""
         if not self.is_traced(module) and self._passes.stack:
             self._finish(module, args, kwargs, output)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import torch
 
@@ -12,19 +12,23 @@ from ..edit.call_hook import CallEdit, Forward
 from ..edit.module_hook import InputHook, OutputHook
 from ..edit.rate_holder import Attribute
 
-if TYPE_CHECKING:
-    from .rate_places import RatePlace
-
 Module = torch.nn.Module
 
 
-def aliases(places: Mapping[str, RatePlace], modules: Mapping[str, Module]) -> dict[str, str]:
+class Named(Protocol):
+    """What is asked of a place: a `RatePlace`."""
+
+    name: str
+    attribute: Any
+
+
+def aliases(places: Mapping[str, Named], modules: Mapping[str, Module]) -> dict[str, str]:
     """The name of the place for each text of a plan.
 
     Examples: "output of 1" for `1.thinned_output`; "p of drop" and "drop.p" for `drop`; "dropout() in block" and
     "p of dropout() in block" for `block:dropout`.
     """
-    names = {id(module): name for name, module in reversed(modules.items())}
+    names = {id(module): name for name, module in reversed([*modules.items()])}
     found: dict[str, str] = {}
     for place in places.values():
         for text in _texts(place, names):
@@ -37,7 +41,7 @@ def aliases(places: Mapping[str, RatePlace], modules: Mapping[str, Module]) -> d
     return found
 
 
-def _texts(place: RatePlace, names: Mapping[int, str]) -> Iterator[str]:
+def _texts(place: Named, names: Mapping[int, str]) -> Iterator[str]:
     attribute = place.attribute
     if isinstance(attribute, Attribute):
         if isinstance(attribute.owner, CallEdit):

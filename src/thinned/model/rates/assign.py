@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from ..edit.graph_rate import GraphRate
 from ..edit.rate_holder import Assignment, Attribute
 from .rate_places import RatePlace, RatePlaces, look
 
@@ -67,7 +68,7 @@ def _by_calls(owner: str, place: RatePlace, p: float) -> Callable[[Assignment], 
 
 
 def _by_attribute(
-    owner: str, attribute: Attribute, members: list[RatePlace], wanted: Mapping[str, float]
+    owner: str, attribute: Attribute | GraphRate, members: list[RatePlace], wanted: Mapping[str, float]
 ) -> Callable[[Assignment], None]:
     """The step that sets an attribute; or that overrides calls, if not all that read it are to have the same p."""
     asked = [place for place in members if place.name in wanted]

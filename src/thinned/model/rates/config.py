@@ -33,7 +33,7 @@ _FIELDS: weakref.WeakKeyDictionary[Module, Fields] = weakref.WeakKeyDictionary()
 _ADAPTER = "lora_dropout"  # PEFT's name for the rate of an adapter, and for the modules that have it
 
 
-def keep_in_step(model: Module, places: RatePlaces) -> None:
+def keep_in_step(places: RatePlaces) -> None:
     """Write the rates of a model into its configurations: of Hugging Face's models in it, and of PEFT's adapters.
 
     A field whose places have several values of p stays as it is: it can hold one. So does a field that no place reads.
@@ -51,7 +51,7 @@ def keep_in_step(model: Module, places: RatePlaces) -> None:
                 follows = path in fields.instead and _read(module.config, path) is None
                 if not follows or values != wanted.get(fields.instead[path]):
                     _write(module.config, path, values)
-        adapters = getattr(module, "peft_config", None)
+        adapters = vars(module).get("peft_config")
         if isinstance(adapters, Mapping):
             for adapter, config in adapters.items():
                 part = f".{_ADAPTER}.{adapter}"
@@ -122,9 +122,8 @@ def _readers(model: Module, paths: list[Path]) -> dict[Path, list[str]]:
         torch.set_rng_state(state)
     found: dict[Path, list[str]] = {}
     for name, place in RatePlaces("set_rates", twin).by_name.items():
-        path = trials.get(place.p) if place.p is not None else None
-        if path is not None:
-            found.setdefault(path, []).append(name)
+        if place.p in trials:
+            found.setdefault(trials[place.p], []).append(name)
     return found
 
 

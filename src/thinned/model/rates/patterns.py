@@ -10,6 +10,11 @@ from .rate_places import RatePlace, RatePlaces
 _PLANNED = re.compile(r"(out|in)put of ")  # the beginning of a plan's text for a dropout that it adds
 
 
+def _meant(text: str, pattern: str) -> bool:
+    """Whether a pattern such as "output of *" means a plan's text. "*" alone means names."""
+    return " " in pattern and named(text, pattern)
+
+
 def matching_places(owner: str, argument: str, pattern: str, rate_places: RatePlaces) -> list[str]:
     """The names of the places that a pattern matches; an error if it matches none, or dead ones alone."""
     hint = "" if rate_places.example is not None else "Pass `example` to find dropout that no source tells of."
@@ -21,11 +26,13 @@ def matching_places(owner: str, argument: str, pattern: str, rate_places: RatePl
     if hidden and not any(named(name, pattern) for name in rate_places.by_name):
         hint = f"{', '.join(hidden)} can drop. {hint}"
         hidden = []
-    known = rate_places.aliases if " " in pattern or pattern in rate_places.aliases else {}
-    names = [] if pattern in rate_places.by_name else [of for text, of in known.items() if named(text, pattern)]
+    is_name = " " not in pattern and any(named(name, pattern) for name in rate_places.by_name)
+    names = (
+        [] if is_name else [of for text, of in rate_places.aliases.items() if text == pattern or _meant(text, pattern)]
+    )
     if not names:
         if _PLANNED.match(pattern):
-            hint = "A plan's texts name its places once it is applied to the model: thinned.apply(model, plan)."
+            hint = "A plan's texts name places once it is applied to the model: thinned.apply(model, plan)."
         names = matching_names(owner, argument, pattern, rate_places.by_name, hint=hint)
     if hidden:
         raise ValueError(

@@ -146,12 +146,13 @@ def free(name: str, taken: Mapping[str, Any]) -> str:
 
 def _places(name: str, module: Module) -> Iterator[RatePlace]:
     if isinstance(module, torch.jit.ScriptModule):
-        for place, kind, p in scripted_places(name, module):
-            yield RatePlace(place, kind, module, seen=p, why=_SCRIPTED)
+        for place_name, kind, p in scripted_places(name, module):
+            yield RatePlace(place_name, kind, module, seen=p, why=_SCRIPTED)
         return
     if isinstance(module, torch.fx.GraphModule):
-        for place, kind, rate in graph_places(name, module):
-            yield RatePlace(place, kind, module, attribute=rate, why="" if rate is not None else _IN_A_GRAPH)
+        for place_name, kind, rate in graph_places(name, module):
+            why = "" if rate is not None else _IN_A_GRAPH
+            yield RatePlace(place_name, kind, module, attribute=rate, why=why)
         return
     held = rate_attributes(module)
     if held:

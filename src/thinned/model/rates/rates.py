@@ -102,7 +102,7 @@ def set_rates(model: Module, rates: Mapping[str, float], *, example: Any = None)
             wanted[name] = float(p)
     asleep = [name for name in wanted if name in woken]
     changed = assign("set_rates", model, rate_places, wanted)
-    keep_in_step(model, rate_places)
+    _configured(rate_places)
     if asleep:
         warnings.warn(
             f"`set_rates`: a pattern has woken {', '.join(map(repr, asleep[:5]))}{', ...' if len(asleep) > 5 else ''}, "
@@ -154,8 +154,14 @@ def scale_rates(model: Module, factor: float, pattern: str = "*", *, example: An
             )
         wanted[name] = p
     changed = assign("scale_rates", model, rate_places, wanted)
-    keep_in_step(model, rate_places)
+    _configured(rate_places)
     return changed
+
+
+def _configured(rate_places: RatePlaces) -> None:
+    """Keep the configurations in step that the modules of a model have."""
+    if any(not {"config", "peft_config"}.isdisjoint(vars(module)) for module in rate_places.registered.values()):
+        keep_in_step(rate_places)
 
 
 def _woken(names: Collection[str], rate_places: RatePlaces) -> set[str]:

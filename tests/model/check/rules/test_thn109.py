@@ -30,7 +30,7 @@ def net() -> nn.Sequential:
     return nn.Sequential(nn.Linear(8, 8), nn.Tanh(), nn.Dropout(0.2), nn.Linear(8, 8))
 
 
-def adapted() -> nn.Module:
+def adapted() -> nn.Sequential:
     model = net().eval()
     model[3] = Adapted(nn.Linear(8, 8))
     return model
