@@ -11,8 +11,9 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,7 @@ import thinned.nn
 
 X = torch.ones(64, 8)
 GLOBAL = nn.Dropout(0.5)
+GLOBALS = {"a": nn.Dropout(0.5), "b": [nn.Dropout(0.25)]}
 
 
 class Runs(nn.Module):
@@ -117,6 +119,26 @@ def scripted(model: nn.Module) -> nn.Module:
     return result
 
 
+class ClassHolds(nn.Module):
+    drops: ClassVar[list[nn.Module]] = [nn.Dropout(0.5), nn.Dropout(0.25)]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return each(self, x)
+
+
+class Called:
+    def __init__(self, p: float) -> None:
+        self.p = p
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return F.dropout(x, self.p)
+
+
+class Functional(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.dropout(F.dropout(x, 0.5), 0.25)
+
+
 class Scripted(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return torch.nn.functional.dropout(x, 0.5, True)
@@ -131,6 +153,11 @@ DROPS: dict[str, Callable[[], nn.Module]] = {
     "a namespace": lambda: Runs(held, holder=SimpleNamespace(drop=nn.Dropout(0.5))),
     "a dataclass": lambda: Runs(held, holder=Record(nn.Dropout(0.5))),
     "slots": lambda: Runs(held, holder=Slots(nn.Dropout(0.5))),
+    "of the class": ClassHolds,
+    "a global dictionary": lambda: Runs(lambda m, x: GLOBALS["b"][0](GLOBALS["a"](x))),
+    "an object that is called": lambda: Runs(called, function=Called(0.5)),
+    "compiled inside": lambda: Runs(called, function=torch.compile(lambda x: F.dropout(x, 0.5), backend="eager")),
+    "a graph of torch.fx": lambda: torch.fx.symbolic_trace(Functional()),
     "an attribute": lambda: Runs(lambda m, x: m.drop(x, 0.5, True), drop=F.dropout),
     "a lambda": lambda: Runs(called, function=lambda x: F.dropout(x, 0.5)),
     "a lambda with a global": lambda: Runs(called, function=lambda x: GLOBAL(x)),
@@ -165,6 +192,9 @@ DRAWS: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "noise": (lambda: nn.Sequential(Runs(lambda m, x: x + torch.randn_like(x))), "0:randn_like"),
     "gumbel": (lambda: Runs(lambda m, x: F.gumbel_softmax(x)), ":gumbel_softmax"),
     "random": (lambda: Runs(lambda m, x: x * random.random()), ":random"),
+    "random's own": (lambda: Runs(lambda m, x: x * m.generator.random(), generator=random.Random(0)), ":random"),
+    "NumPy's own": (lambda: Runs(lambda m, x: x * m.of[0].random(), of=[np.random.default_rng(0)]), ":random"),
+    "a generator": (lambda: Runs(lambda m, x: x * torch.rand(1, generator=m.of), of=torch.Generator()), ":rand"),
     "TorchScript": (lambda: nn.Sequential(scripted(Scripted())), "0:"),
 }
 
@@ -213,6 +243,16 @@ def test_a_frozen_part_is_off_or_names_the_place(form: str) -> None:
     assert error is None or ("`freeze`" in str(error) and error.function and error.place)
     thinned.thaw(model)
     assert not any(type(hook).__module__.startswith("thinned") for hook in model._forward_hooks.values())
+
+
+def test_layers_of_torch_that_draw_in_both_modes() -> None:
+    model = nn.Sequential(nn.FractionalMaxPool2d(2, 4)).eval()
+    for silent in (thinned.disabled(model), thinned.eval_guard(model)):
+        with silent, pytest.raises(thinned.NoiseLeft, match="'0:rand' must draw no noise"):
+            model(torch.ones(1, 8, 8))
+    thinned.freeze(model)
+    with pytest.raises(thinned.NoiseLeft, match="'0:rand' must draw no noise in a frozen part"):
+        model(torch.ones(1, 8, 8))
 
 
 def test_noise_that_comes_later_in_a_frozen_part_is_found_too() -> None:

@@ -20,7 +20,7 @@ from ...nn.names import named_modules
 from ...nn.uncopied_hook import UncopiedHook
 from ..known.modules import rate_attributes
 from ..watch.callsite import transparent
-from ..watch.generators import python_state
+from ..watch.generators import own_state, python_state
 from ..watch.underway import left_over
 from .drawing import Drawing, drawing_of, in_python
 from .model_names import ModelNames
@@ -91,10 +91,11 @@ class ForwardWatch:
         if passes.stack:
             self.look()
         else:
-            passes.generators = python_state()
+            passes.generators = None
         passes.stack.append(module)
         if len(passes.stack) == 1:
             self.open()
+            passes.generators = self._state()
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _end(self, module: Module) -> None:
@@ -119,13 +120,16 @@ class ForwardWatch:
         self._passes.stack.clear()
         _modes.discard(self)
 
+    def _state(self) -> Any:
+        return python_state(), own_state(self.names().generators)
+
     def look(self) -> None:
         """Refuse a draw from `random` or `numpy.random`: their state has changed since the last call of this method.
 
         The draw is attributed to the innermost running module.
         """
         passes = self._passes
-        state = python_state()
+        state = self._state()
         if state != passes.generators:
             passes.generators = state
             place = self.names().place(passes.stack[::-1])

@@ -44,9 +44,13 @@ class FrozenWatch(ForwardWatch):
         return not self._passes.stack and is_run_by_tool(sys._getframe(1))
 
     def names(self) -> ModelNames:
-        return ModelNames(vars(self._passes.stack[0])[ROOT])
+        names = self._before.names
+        if names is None:
+            names = self._before.names = ModelNames(vars(self._passes.stack[0])[ROOT])
+        return names
 
     def open(self) -> None:
+        self._before.names = None
         self._before.states = States.now() if self.is_light else None
         if not self.is_light:
             super().open()
@@ -91,6 +95,7 @@ class FrozenWatch(ForwardWatch):
 
 class _Before(threading.local):
     states: States | None = None
+    names: ModelNames | None = None  # of the part that runs
 
 
 WATCH = FrozenWatch()

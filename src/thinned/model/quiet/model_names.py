@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 import torch
 
 from ...nn.names import named_modules
-from ..watch.unregistered import unregistered
+from ..watch.unregistered import generators_of, unregistered
 
 Module = torch.nn.Module
 
@@ -27,6 +27,7 @@ class ModelNames:
 
     def _read(self) -> None:
         self.registered = {id(module): name for name, module in named_modules(self.model)}
+        self.generators = generators_of(self.model)  # of `random` and NumPy, that the model holds
         self._loose: dict[int, str] | None = None
 
     def place(self, modules: Sequence[Module]) -> tuple[Module, str] | None:

@@ -46,10 +46,18 @@ def blind(name: str, module: Module, found: list[Reading]) -> Iterator[Blind]:
             continue
         if torchs and torchs not in read:
             yield Blind(f"{name}.{path}" if name else path, "")
+        function = _python_code(function)
         if torchs or not isinstance(function, types.FunctionType) or _covers(found, function):
             continue
         if _can_drop(function, set()):
             yield Blind(f"{name}.{path}" if name else path, _where(function))
+
+
+def _python_code(function: Any) -> Any:
+    """The function that runs when something is called: of a method, and of an object with `__call__`."""
+    if isinstance(function, types.FunctionType | functools.partial):
+        return function
+    return getattr(function, "__func__", None) or type(function).__call__
 
 
 def _covers(found: list[Reading], function: types.FunctionType) -> bool:

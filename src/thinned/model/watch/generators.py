@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -49,6 +50,20 @@ def python_state() -> tuple[Any, ...]:
     legacy: Any = np.random.get_state()  # noqa: NPY002  models draw from this one
     _, words, *place = legacy
     return random.getstate(), words.tobytes(), *place
+
+
+def own_state(generators: Sequence[Any]) -> tuple[bytes, ...]:
+    """The states of generators of `random` and NumPy that a model holds, in a form to compare with `==`."""
+    return tuple(
+        pickle.dumps(
+            generator.bit_generator.state
+            if isinstance(generator, np.random.Generator)
+            else generator.getstate()
+            if isinstance(generator, random.Random)
+            else generator.get_state(legacy=False)
+        )
+        for generator in generators
+    )
 
 
 @contextmanager

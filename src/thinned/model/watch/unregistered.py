@@ -7,12 +7,14 @@ modules that no `eval()` reaches. Their names here are the path to them: `drops[
 from __future__ import annotations
 
 import functools
+import random
 import types
 from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
 import torch
+from numpy.random import Generator, RandomState
 
 from ...nn.names import named_modules
 
@@ -36,9 +38,9 @@ _CLOSED = {
 def unregistered(model: Module) -> dict[str, Module]:
     """The modules that a model holds in no registered place, by path, with the modules inside them.
 
-    Searched are plain attributes, lists, tuples, sets, mappings, dataclasses and other objects, `functools.partial`,
-    functions (their closures, defaults, and the modules among the globals that they name), hooks and the forwards
-    themselves. A module that several paths lead to has the first one.
+    Searched are plain attributes of modules and of their classes, lists, tuples, sets, mappings, dataclasses and other
+    objects, `functools.partial`, functions (their closures, defaults, and the modules among the globals that they
+    name), hooks and the forwards themselves. A module that several paths lead to has the first one.
     """
     known = {id(module) for _, module in named_modules(model)}
     found: dict[str, Module] = {}
@@ -64,13 +66,27 @@ def functions_of(module: Module) -> Iterator[tuple[str, Any]]:
             yield path, value
 
 
+def generators_of(model: Module) -> list[Any]:
+    """The generators of `random` and NumPy that a model holds as its own."""
+    found = (value for _, module in named_modules(model) for _, value in _values(module))
+    once = {id(value): value for value in found if isinstance(value, random.Random | RandomState | Generator)}
+    return [*once.values()]
+
+
 def _values(module: Module) -> Iterator[tuple[str, Any]]:
     """The values that the attributes, the hooks and the forward of a module lead to, by path."""
     seen: set[int] = set()
     if isinstance(module, torch.jit.ScriptModule):
         return
     forward = type(module).forward
-    mine = [("forward", forward)] if isinstance(forward, types.FunctionType) else []
+    mine: list[tuple[str, Any]] = [("forward", forward)] if isinstance(forward, types.FunctionType) else []
+    mine += [
+        (name, value)
+        for kind in type(module).__mro__
+        if not kind.__module__.startswith(("torch.", "thinned.", "builtins"))
+        for name, value in vars(kind).items()
+        if isinstance(value, (Module, functools.partial, *_COLLECTIONS)) and not name.startswith("__")
+    ]
     for attribute, value in [*vars(module).items(), *mine]:
         if attribute in _TORCHS or attribute == _OURS:
             continue
@@ -119,7 +135,7 @@ def _inside(value: Any) -> Iterator[tuple[str, Any]]:
             except ValueError:  # not assigned yet
                 continue
         named = ((name, value.__globals__.get(name)) for name in value.__code__.co_names)
-        yield from ((f".{name}", inner) for name, inner in named if issubclass(type(inner), Module))
+        yield from ((f".{name}", inner) for name, inner in named if isinstance(inner, (Module, *_COLLECTIONS)))
         yield from ((f".{name}", inner) for name, inner in (value.__kwdefaults__ or {}).items())
         yield from ((f".__defaults__[{number}]", inner) for number, inner in enumerate(value.__defaults__ or ()))
     elif str(type(value).__module__).partition(".")[0] not in _CLOSED:
