@@ -32,11 +32,14 @@ if TYPE_CHECKING:  # generated from the table below (tests/house/test_public.py 
     from .model.plan.apply import apply as apply
     from .model.plan.plan import Plan as Plan
     from .model.plan.planning import plan as plan
+    from .model.plan.saved_rates import load_rates as load_rates
+    from .model.plan.saved_rates import save_rates as save_rates
     from .model.quiet.disabled import disabled as disabled
     from .model.quiet.freeze import freeze as freeze
     from .model.quiet.freeze import thaw as thaw
     from .model.quiet.guard import NoiseInEval as NoiseInEval
     from .model.quiet.guard import eval_guard as eval_guard
+    from .model.quiet.noise_left import NoiseLeft as NoiseLeft
     from .model.rates.rates import rates as rates
     from .model.rates.rates import scale_rates as scale_rates
     from .model.rates.rates import set_rates as set_rates
@@ -59,6 +62,7 @@ _HOMES = {
     "Applied": "model.plan.apply",
     "MaxNorm": "nn.constraint",
     "NoiseInEval": "model.quiet.guard",
+    "NoiseLeft": "model.quiet.noise_left",
     "Plan": "model.plan.plan",
     "Prediction": "uncertainty.prediction",
     "Predictor": "uncertainty.predictor",
@@ -73,6 +77,7 @@ _HOMES = {
     "geometric_mean": "uncertainty.networks",
     "inspect": "model.inspect.inspect",
     "interop": "",
+    "load_rates": "model.plan.saved_rates",
     "model": "",
     "nn": "",
     "noise": "",
@@ -82,6 +87,7 @@ _HOMES = {
     "rates": "model.rates.rates",
     "recalibrate_batchnorm": "model.batch_norm.recalibrate",
     "revert": "model.convert.convert",
+    "save_rates": "model.plan.saved_rates",
     "scale_rates": "model.rates.rates",
     "schedules": "",
     "set_rates": "model.rates.rates",

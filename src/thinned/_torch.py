@@ -214,6 +214,9 @@ current_dispatch_mode = find(
 current_function_mode = find(
     "torch.overrides._get_current_function_mode", "set_rates", "whether its mode is the innermost"
 )
+WithoutFunctionModes: Any = find(
+    "torch._C.DisableTorchFunction", "freeze", "compares generator states unseen by function modes"
+)
 module_call = find("torch.nn.Module._call_impl", "eval_guard, set_rates", "the frames of modules that are running")
 operators_module: str = find("torch._ops.__name__", "inspect, check", "tells operators from other functions of torch")
 fused_encoder_layer = find(

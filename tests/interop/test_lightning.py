@@ -112,3 +112,22 @@ def test_two_callbacks_keep_their_states_apart(tmp_path: Path) -> None:
 def test_a_pattern_that_matches_nothing_stops_the_fit(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"`Schedule`: `schedules` must name places of the model. Got 'encoder'"):
         fit(model_of(), tmp_path, ScheduleCallback({"encoder": 0.1}), 1)
+
+
+def test_p_is_in_the_logs(tmp_path: Path) -> None:
+    logged: list[dict[str, float]] = []
+
+    class Notes(pl.Callback):
+        def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+            logged.append({name: float(value) for name, value in trainer.logged_metrics.items()})
+
+    callback = ScheduleCallback(SCHEDULES)
+    trainer = pl.Trainer(
+        max_steps=4, callbacks=[callback, Notes()], accelerator="cpu", logger=False, enable_progress_bar=False,
+        enable_model_summary=False, enable_checkpointing=False, default_root_dir=tmp_path,
+    )  # fmt: skip
+    data = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.arange(20)), batch_size=1)
+    model = model_of()
+    trainer.fit(model, data)
+    assert [entry["p/net.2"] for entry in logged] == pytest.approx([p for _, p, _ in model.seen])
+    assert [entry["p/net.5"] for entry in logged] == pytest.approx([p for *_, p in model.seen])

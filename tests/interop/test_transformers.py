@@ -46,12 +46,15 @@ def model_of(seed: int = 0) -> transformers.PreTrainedModel:
     return transformers.BertForSequenceClassification(config)
 
 
-def train(folder: Path, steps: int, *, seed: int = 0, resume: str | None = None, **more: Any) -> Recording:
+def train(
+    folder: Path, steps: int, *, seed: int = 0, resume: str | None = None, log_every: int = 100, **more: Any
+) -> Recording:
     pixels, classes = digits(96)
     data = [{"input_ids": (x * 16).long(), "labels": y} for x, y in zip(pixels, classes, strict=True)]
     arguments = transformers.TrainingArguments(
         output_dir=str(folder), max_steps=steps, per_device_train_batch_size=8, save_steps=4, seed=3, use_cpu=True,
-        report_to=[], disable_tqdm=True, logging_steps=100, learning_rate=1e-3, lr_scheduler_type="constant", **more,
+        report_to=[], disable_tqdm=True, logging_steps=log_every, learning_rate=1e-3,
+        lr_scheduler_type="constant", **more,
     )  # fmt: skip
     callback = ScheduleCallback(SCHEDULES)
     trainer = Recording(model_of(seed), arguments, train_dataset=data, callbacks=[callback])
@@ -60,6 +63,12 @@ def train(folder: Path, steps: int, *, seed: int = 0, resume: str | None = None,
     assert callback.schedule is not None
     assert callback.schedule.steps == steps
     return trainer
+
+
+def test_p_is_in_the_logs(tmp_path: Path) -> None:
+    trainer = train(tmp_path, 3, log_every=1)
+    logged = [entry for entry in trainer.state.log_history if "loss" in entry]
+    assert [entry["p/*.output.dropout"] for entry in logged] == [OUTPUT(step) for step in (1, 2, 3)]
 
 
 def expected(step: int) -> tuple[float, ...]:

@@ -31,7 +31,8 @@ class ScheduleCallback(Callback):
     Arguments: `schedules` and `example` as in `thinned.Schedule`. Names are those in the LightningModule, "net.*". The
     example is what the LightningModule itself is called with.
 
-    `schedule` is the `thinned.Schedule`, from the beginning of the fit on.
+    `schedule` is the `thinned.Schedule`, from the beginning of the fit on. p is in the logs: for each pattern "p/" and
+    the pattern, the mean of its places, at the steps that the trainer logs. With `log=False` it is not.
 
     Raises: when the fit begins, as `thinned.Schedule`; and ValueError if a checkpoint is of other schedules.
 
@@ -39,9 +40,9 @@ class ScheduleCallback(Callback):
     >>> callback = ScheduleCallback({"net.*": EarlyDropout(0.1, steps=1000)})  # Trainer(callbacks=[callback])
     """
 
-    def __init__(self, schedules: Mapping[str, Curve | float], *, example: Any = None) -> None:
+    def __init__(self, schedules: Mapping[str, Curve | float], *, example: Any = None, log: bool = True) -> None:
         super().__init__()
-        self.schedules, self.example = schedules, example
+        self.schedules, self.example, self.log_p = schedules, example, log
         self.schedule: Schedule | None = None
         self._loaded: dict[str, Any] | None = None
 
@@ -56,6 +57,10 @@ class ScheduleCallback(Callback):
             self.schedule.load_state_dict(self._loaded)
             self._loaded = None
         self.schedule.go_to(trainer.global_step)
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        if self.log_p and self.schedule is not None:
+            pl_module.log_dict(self.schedule.logs(), on_step=True, on_epoch=False, batch_size=1)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -26,7 +26,10 @@ class ScheduleCallback(TrainerCallback):
     Arguments: `schedules` and `example` as in `thinned.Schedule`. Names are those in the Trainer's model, and the
     example is what that is called with, a mapping of arguments for most.
 
-    `schedule` is the `thinned.Schedule`, from the beginning of training on.
+    `schedule` is the `thinned.Schedule`, from the beginning of training on. p is in the logs of training, in
+    `trainer.state.log_history`: for each pattern "p/" and the pattern, the mean of its places. Reporters that the
+    Trainer made itself, such as TensorBoard's, run before this callback: to have p there too, put it first, by
+    `trainer.callback_handler.callbacks.insert(0, callback)`. With `log=False` it is in no log.
 
     Raises: when training begins, as `thinned.Schedule`.
 
@@ -34,8 +37,8 @@ class ScheduleCallback(TrainerCallback):
     >>> callback = ScheduleCallback({"bert.encoder.*": LateDropout(0.1, steps=1000)})  # Trainer(callbacks=[callback])
     """
 
-    def __init__(self, schedules: Mapping[str, Curve | float], *, example: Any = None) -> None:
-        self.schedules, self.example = schedules, example
+    def __init__(self, schedules: Mapping[str, Curve | float], *, example: Any = None, log: bool = True) -> None:
+        self.schedules, self.example, self.log = schedules, example, log
         self.schedule: Schedule | None = None
 
     def on_train_begin(
@@ -47,3 +50,11 @@ class ScheduleCallback(TrainerCallback):
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if self.schedule is not None:
             self.schedule.go_to(state.global_step)
+
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        logs = kwargs.get("logs")
+        if self.log and self.schedule is not None and logs is not None and "loss" in logs:
+            found = self.schedule.logs()
+            logs.update(found)
+            if state.log_history:
+                state.log_history[-1].update(found)

@@ -13,9 +13,11 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from ..._torch import BatchNorm
+from ...nn.names import named_modules
 from ..known.functions import canonical
 from ..watch.callsite import transparent
 from ..watch.generators import seed
+from ..watch.modes import set_mode
 from ..watch.running import Running
 from ..watch.untouched import untouched
 
@@ -59,13 +61,13 @@ def variance_shift(
     """
     args, kwargs = tuple(args), dict(kwargs or {})
     with untouched("variance_shift", model), torch.no_grad():
-        model.eval()
-        for module in model.modules():
+        set_mode(model, False)
+        for _, module in named_modules(model):
             if isinstance(module, BatchNorm):
-                module.train()
+                set_mode(module, True)
         seed(0)  # so that the same model gives the same figures
         still = _variances(model, args, kwargs)
-        model.train()
+        set_mode(model, True)
         runs: dict[str, list[Tensor]] = {}
         for number in range(MOST):
             if number >= MASKS and all(len(found) >= LEAST for found in runs.values()):

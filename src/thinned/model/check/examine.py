@@ -43,7 +43,9 @@ def check_model(
     rules = settings.rules("models")
     with untouched("check", model):
         seed(0)
-        return findings(Examination(model, inspect(model, *args, **kwargs), args, dict(kwargs)), rules)
+        training = bool(model.training)
+        inspection = inspect(model, *args, **kwargs)
+        return findings(Examination(model, inspection, args, dict(kwargs), training), rules)
 
 
 def findings(examination: Examination, rules: Iterable[Rule]) -> Findings:

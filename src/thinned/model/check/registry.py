@@ -35,6 +35,7 @@ ENTRIES = (
     Entry("THN106", "export-in-train-mode", SOURCE),
     Entry("THN107", "configured-never-runs", MODELS),
     Entry("THN108", "noise-in-eval", MODELS),
+    Entry("THN109", "modes-as-found", MODELS),
     Entry("THN110", "eval-never-undone", SOURCE),
     Entry("THN111", "keras-mode-not-seen", MODELS),
     Entry("THN201", "dropout-on-output", MODELS),

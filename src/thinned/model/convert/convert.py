@@ -11,9 +11,9 @@ import torch
 from ...nn.names import named_modules
 from ...nn.site import stream_attributes
 from ...noise import realised
+from ..edit.switched_off import is_disabled
 from ..inspect.pattern import matching_names
 from ..known.modules import rate_of
-from ..quiet.disabled import is_disabled
 from ..watch.untouched import check_module
 from .conversion import Change, Conversion, Left
 from .parents import held, unregistered
@@ -138,7 +138,7 @@ def _put_back(model: Module, layers: Iterable[Module] | None = None) -> Conversi
 
 def _dropouts(model: Module, recurrent: bool) -> Iterator[_StockDropout]:
     """Every dropout of another library in the model, whether it can be replaced or not."""
-    fsdp = any(type(module).__name__ == "FullyShardedDataParallel" for module in model.modules())
+    fsdp = any(type(module).__name__ == "FullyShardedDataParallel" for _, module in named_modules(model))
     for names, module, slots in held(model):
         if isinstance(module, torch.jit.ScriptModule):
             if "drop" in module.original_name.lower():

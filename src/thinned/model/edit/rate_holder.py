@@ -8,6 +8,7 @@ import torch
 
 from ..known.modules import KEEPS, rest
 from ..known.where import Where
+from .graph_rate import GraphRate
 from .override import overridden, override, restore
 
 Module = torch.nn.Module
@@ -95,7 +96,7 @@ class CallRate:
             override(self.module, self.where, value)
 
 
-RateHolder = Attribute | CallRate
+RateHolder = Attribute | CallRate | GraphRate
 
 
 class Assignment:

@@ -15,6 +15,7 @@ from ...nn.names import named_modules
 from ..known.functions import FUNCTIONS, canonical
 from ..watch.callsite import caller, callsite, outermost, transparent
 from ..watch.generators import States
+from ..watch.modes import set_mode
 from ..watch.recorder import tensors_of
 from ..watch.running import Running
 from ..watch.untouched import untouched
@@ -38,7 +39,7 @@ def destructive(
     Cost: a forward and a backward pass; if they fail, once more for copies at all lines and once for each line.
     """
     with untouched("check", model), torch.enable_grad():
-        model.train()
+        set_mode(model, True)
         found = [place for place in places if _writes(model, place)]
         error = _error(model, args, kwargs, []) if found else None
         if error is None or _error(model, args, kwargs, found) is not None:
@@ -92,7 +93,7 @@ def _error(model: Module, args: Sequence[Any], kwargs: Mapping[str, Any], copyin
             stack.enter_context(copies)
             result = model(*args, **kwargs)
         made = [tensor for tensor in tensors_of(result) if tensor.requires_grad]
-        weights = [weight for weight in model.parameters() if weight.requires_grad]
+        weights = [weight for weight in Module.parameters(model) if weight.requires_grad]
         if made and weights:
             total: Tensor = torch.stack([tensor.float().sum() for tensor in made]).sum()
             torch.autograd.grad(total, weights, allow_unused=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,11 +11,13 @@ import torch
 from ...nn.names import named_modules
 from ..known.operations import INSIDE
 from ..watch.example import by_name
+from ..watch.modes import ModesFound, set_mode
 from ..watch.private_noise import PrivateNoise
 from ..watch.stand_in import StandIn, stood_in
 from ..watch.trace import Trace, trace
 from ..watch.untouched import check_module
 from .inspection import Inspection
+from .place import Place
 from .places import Places
 from .times import Times, timed
 
@@ -66,6 +69,7 @@ def inspect(model: Module, *args: Any, passes: int = 8, **kwargs: Any) -> Inspec
         seen.train()
         seen.evaluate()
         seen.train_again(passes, seen.measured_too)
+        seen.as_found()
         times = _times(stand_in.module, args, kwargs, seen.passes[0], noise)
         return seen.inspection(times, stand_in)
 
@@ -97,10 +101,12 @@ class _Seen:
         self._names = dict(named_modules(model))
         self._places = Places()
         self.passes: list[Trace] = []  # in training mode
+        self._found = ModesFound(model)
 
     def train(self) -> None:
         """Run once in training mode."""
-        self._model.train()
+        set_mode(self._model, True)
+        self._found.same_in_training = self._found.are_there()
         self.passes.append(trace(self._model, *self._args, **self._kwargs))
         self._places.add(self.passes[-1], self._names, training=True)
 
@@ -111,7 +117,8 @@ class _Seen:
 
     def evaluate(self) -> None:
         """Run in evaluation mode."""
-        self._model.eval()
+        set_mode(self._model, False)
+        self._found.same_in_evaluation = self._found.are_there()
         with torch.no_grad():
             self._evaluated = trace(self._model, *self._args, **self._kwargs)
 
@@ -124,15 +131,35 @@ class _Seen:
         """Whether another pass may make a measured p more precise, or run a module that has not run yet."""
         return self._places.unsettled() or self.left_out()
 
+    def as_found(self) -> None:
+        """Run once in the modes as they were found, unless a pass in training or evaluation mode was that."""
+        if not (self._found.same_in_training or self._found.same_in_evaluation):
+            self._found.put_back()
+            with torch.no_grad():
+                self._present = trace(self._model, *self._args, **self._kwargs)
+
     def inspection(self, times: Times | None, stand_in: StandIn | None = None) -> Inspection:
         if stand_in is not None:
             for found in (*self.passes, self._evaluated):
                 found.loose = {name: stand_in.original(module) for name, module in found.loose.items()}
         self._places.add(self._evaluated, self._names, training=False)
         places = tuple(self._places.found(self.passes[0], times))
+        if times is not None:
+            places = tuple(self._as_found(place) for place in places)
         seconds = self.passes[0].seconds if times is None else times.total
         name = type(self._model).__name__
         return Inspection(name, places, self.passes[0], self._evaluated, seconds, tuple(self.passes))
+
+    def _as_found(self, place: Place) -> Place:
+        """The place with the mode that its module was found in, and whether it drew noise then."""
+        mode = self._found.mode(place.module, self.passes[0].loose)
+        if self._found.same_in_training:
+            now = place.train_calls > 0
+        elif self._found.same_in_evaluation:
+            now = place.eval_calls > 0
+        else:
+            now = self._places.drew(self._present, place)
+        return replace(place, mode=mode, now=now)
 
 
 def _times(model: Module, args: Any, kwargs: Any, train: Trace, noise: PrivateNoise) -> Times:

@@ -55,7 +55,7 @@ class Inspection:
     def __str__(self) -> str:
         return text(self.model, self.places, self.seconds)
 
-    def __rich__(self) -> Any:
-        return rich_table(self.model, self.places, self.seconds)
+    def __rich_console__(self, _: Any, options: Any) -> Any:
+        yield rich_table(self.model, self.places, self.seconds, options.max_width)
 
     __repr__ = __str__

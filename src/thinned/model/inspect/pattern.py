@@ -9,6 +9,15 @@ from fnmatch import fnmatchcase
 MODEL_PLACES = "places of the model"
 
 
+def named(name: str, pattern: str) -> bool:
+    """Whether a pattern matches a name: as the shell's patterns do, or with square brackets that mean themselves.
+
+    >>> named("drops[0]", "drops[0]"), named("drops[0]", "drops[*]"), named("blocks.2", "blocks.[12]")
+    (True, True, True)
+    """
+    return fnmatchcase(name, pattern) or ("[" in pattern and fnmatchcase(name, pattern.replace("[", "[[]")))
+
+
 def matching_names(
     owner: str, argument: str, pattern: str, names: Collection[str], *, kind: str = MODEL_PLACES, hint: str = ""
 ) -> list[str]:
@@ -23,7 +32,7 @@ def matching_names(
     Raises:
         ValueError: the pattern matches none.
     """
-    found = [name for name in names if fnmatchcase(name, pattern)]
+    found = [name for name in names if named(name, pattern)]
     if not found:
         raise matches_none(owner, argument, pattern, names, kind=kind, hint=hint)
     return found

@@ -30,6 +30,10 @@ class Place:
     train_calls: int  # how often it drew noise in one forward pass in training mode
     eval_calls: int  # how often it drew noise in one forward pass in evaluation mode
     share: float | None  # the share of a training pass's time that its noise takes; None where it was not measured
+    mode: str = ""  # the mode that its module was in before the inspection, "train" or "eval"; "" where it has none
+    now: bool | None = (
+        None  # whether it drew noise in the model's modes as they were; None where that was not looked at
+    )
 
     @property
     def where(self) -> Where:

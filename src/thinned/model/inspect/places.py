@@ -73,6 +73,18 @@ class Places:
             counts = self._python.setdefault(name, [0, 0])
             counts[not training] = counts[not training] or times
 
+    def drew(self, trace: Trace, place: Place) -> bool:
+        """Whether a place drew noise in another trace."""
+        if place.kind == "random" and not place.file:
+            return bool(trace.python_draws.get(place.module))
+        for call in trace.calls:
+            key = self._key(trace, call)
+            if call.draws and call.module == place.module and key.function.removesuffix(_RECURRENT) == place.kind:
+                second = key.function.endswith(_RECURRENT) == place.name.endswith(_RECURRENT)
+                if second and (not key.file or (key.file, key.line) == (place.file, place.line)):
+                    return True
+        return False
+
     def unsettled(self) -> bool:
         """Whether another training pass may show more: a mask has few units so far, or LayerDrop skips layers."""
         counted = [group.counted for group in self._groups.values() if group.counted]

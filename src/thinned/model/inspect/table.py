@@ -9,7 +9,9 @@ from typing import Any
 from ..text_table import text_table
 from .place import Place
 
-HEAD = ("place", "kind", "called at", "p", "measured", "shape", "calls", "active", "time", "")
+FOUND = "found"  # the heading of the mode in which a place was found, and whether it drew noise so
+WIDE = 100  # columns of a terminal in which the whole table fits
+HEAD = ("place", "kind", "called at", "p", "measured", "shape", "calls", "active", FOUND, "time", "")
 
 
 def cells(place: Place) -> tuple[str, ...]:
@@ -27,6 +29,7 @@ def cells(place: Place) -> tuple[str, ...]:
         shape,
         calls or f"{place.train_calls} / {place.eval_calls}",
         place.active,
+        ", ".join(filter(None, (place.mode, "draws" if place.now else ""))),
         "" if place.share is None else f"{100 * place.share:.1f} %",
         place.remark,
     )
@@ -52,21 +55,28 @@ def text(model: str, places: Sequence[Place], seconds: float) -> str:
     return "\n".join([*lines, "", summary(model, places, seconds)])
 
 
-def rich_table(model: str, places: Sequence[Place], seconds: float) -> Any:
-    """The table as Rich prints it. A remark stands below the place's name, so that 80 columns are enough."""
+def rich_table(model: str, places: Sequence[Place], seconds: float, width: int) -> Any:
+    """The table as Rich prints it. A remark stands below the place's name, so that 80 columns are enough.
+
+    In a narrow terminal the column of modes is left out, and a mode that stands out is in the remark.
+    """
     from rich import box
     from rich.table import Table
 
     table = Table(
         box=box.SIMPLE_HEAD, padding=0, pad_edge=False, caption=summary(model, places, seconds), caption_justify="left"
     )
-    for name in HEAD[:-1]:
+    shown = [name for name in HEAD[:-1] if name != FOUND or width >= WIDE]
+    for name in shown:
         folds = name in ("place", "kind", "called at", "shape")
         number = name in ("p", "measured", "time")
         table.add_column(name, justify="right" if number else "left", overflow="fold", no_wrap=not folds)
+    modes = {place.mode for place in places}
     for place in places:
         style = "bold red" if place.eval_calls else "bold yellow" if place.remark else "dim" if not place.p else None
-        name, *rest, remark = cells(place)
-        shown = f"{name}\n! {remark}" if remark else name
-        table.add_row(shown, *rest, style=style if remark or place.p == 0 else None)
+        row = dict(zip(HEAD, cells(place), strict=True))
+        mode = f"found in {place.mode} mode" if place.mode and len(modes) > 1 and width < WIDE else ""
+        remark = "; ".join(filter(None, (row[""], mode)))
+        row["place"] += f"\n! {remark}" if remark else ""
+        table.add_row(*(row[name] for name in shown), style=style if row[""] or place.p == 0 else None)
     return table

@@ -119,6 +119,7 @@ def canonical(function: Any) -> str:
     ('add', 'relu', 'T')
     """
     name: str = getattr(function, "__name__", type(function).__name__)
+    name = name.partition(".")[0] or name  # "dropout.default", an operator of an exported program
     if name == "__get__":  # a property of a tensor: x.T
         return str(getattr(function.__self__, "__name__", name))
     if name.startswith("__") and name.endswith("__"):

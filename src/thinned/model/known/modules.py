@@ -35,7 +35,7 @@ def rate_attributes(module: Module) -> tuple[str, ...]:
         return ("dropout",)
     if hasattr(module, "_noises"):  # a layer of thinned.nn
         return ("p",)
-    if _NAMES.search(type(module).__name__) and not any(True for _ in module.parameters()):
+    if _NAMES.search(type(module).__name__) and not any(True for _ in Module.parameters(module)):
         found = [name for name in _ATTRIBUTES if isinstance(module.__dict__.get(name), (int, float))]
         return (found[0],) if found else ()
     return ()

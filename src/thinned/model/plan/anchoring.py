@@ -33,7 +33,7 @@ class Anchoring:
         """The anchor of the tensor that a layer reads."""
         name = layer.module
         module = self.graph.modules.get(name)
-        if module is None or "<" in name or module._modules or self._ran(name) != 1:
+        if module is None or name in self.trace.loose or module._modules or self._ran(name) != 1:
             return self._read(layer)
         # The hook changes the module's first tensor. In torch's layers this is the tensor that the layer reads. In
         # other modules it is known only if no other tensor enters the module.
@@ -79,7 +79,7 @@ class Anchoring:
 
         `what` is "input", "output" or the name of an argument.
         """
-        name = call.module.partition("<")[0].rstrip(".")
+        name = self.trace.inside.get(call.module, call.module)
         inside = [other for other in self.trace.calls if _within(other.module, name)]
         same = [other for other in inside if other.function == call.function]
         each, rest = divmod(len(same), self._ran(name))
@@ -101,7 +101,13 @@ class Anchoring:
         """
         name = call.module
         module = self.graph.modules.get(name)
-        if module is None or not name or "<" in name or isinstance(module, _CONTAINERS) or self._ran(name) != 1:
+        if (
+            module is None
+            or not name
+            or name in self.trace.loose
+            or isinstance(module, _CONTAINERS)
+            or self._ran(name) != 1
+        ):
             return False
         if self.trace.firsts.get(name) != call.index:  # a hook on the output would drop another tensor
             return False

@@ -7,7 +7,8 @@ submodule.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from types import CodeType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -15,11 +16,15 @@ import torch
 
 from ... import nn
 from ...nn.names import named_modules
+from ...nn.site import stream_attributes
 from ..edit.anchor import Anchor
 from ..edit.call_hook import CallEdit, Forward, functions
 from ..edit.module_hook import InputHook, OutputHook
 from ..edit.rate_holder import Attribute
+from ..edit.switched_off import is_disabled
 from ..known.functions import FUNCTIONS
+from ..known.modules import rate_attributes
+from ..rates.rate_places import RatePlaces
 from ..watch.untouched import check_module
 
 if TYPE_CHECKING:
@@ -35,12 +40,35 @@ _ITERATES = {"children", "named_children", "modules", "named_modules", "_modules
 class Applied:
     """The dropout that one call of `apply` has put into a model. `remove()`, or the end of a `with`, takes it out."""
 
-    def __init__(self, model: Module) -> None:
+    def __init__(self, model: Module, plan: Plan) -> None:
         self.model = model
         self.places: tuple[
             str, ...
         ] = ()  # the names of the new dropouts, and "module.attribute" of each p that was set
+        self._plan = plan
         self._undo: list[tuple[Any, ...]] = []
+
+    @property
+    def plan(self) -> Plan:
+        """The plan, with the p that each of its enabled places has in the model now.
+
+        Raises:
+            RuntimeError: the model has a place of the plan no more: the plan was removed, or a module replaced.
+        """
+        places = RatePlaces("Applied.plan", self.model)
+        lines = []
+        for line in self._plan.lines:
+            if line.enabled:
+                name = places.aliases.get(line.where, "")
+                p = places.by_name[name].p if name else None
+                if p is None or not self._undo:
+                    raise RuntimeError(
+                        f"`Applied.plan`: the plan must be in the model. Got no place at {line.where!r}: it was "
+                        "removed, or its module replaced. Use the plan that was applied."
+                    )
+                line = replace(line, p=p)
+            lines.append(line)
+        return replace(self._plan, lines=tuple(lines))
 
     @staticmethod
     def of(model: Module) -> Applied | None:
@@ -49,8 +77,22 @@ class Applied:
         return found
 
     def remove(self) -> None:
-        """Restore the model as it was before `apply`. A second call does nothing."""
-        for what, *rest in reversed(self._undo):
+        """Restore the model as it was before `apply`. A second call does nothing.
+
+        Where the plan set the p of a dropout, and `convert` has put another in its place, both get the former p.
+
+        Raises:
+            RuntimeError: nothing stands any more where the plan set a p, or `disabled` holds it at 0. Nothing is
+                changed then.
+        """
+        present = dict(named_modules(self.model))
+        also = [
+            (other, name, value)
+            for what, *rest in reversed(self._undo)
+            if what == "set"
+            for other, name, value in _set_too(present, *rest)
+        ]
+        for what, *rest in [*reversed(self._undo), *(("set", "", *more) for more in also)]:
             if what == "hook":
                 rest[0].remove()
             elif what == "child":
@@ -58,7 +100,7 @@ class Applied:
             elif what == "forward":
                 rest[0].leave()
             else:
-                setattr(*rest)
+                setattr(*rest[1:])
         self._undo = []
         if self.model.__dict__.get(_MARK) is self:
             del self.model.__dict__[_MARK]
@@ -73,6 +115,27 @@ class Applied:
 
     def __repr__(self) -> str:
         return f"Applied({', '.join(self.places) or 'nothing'})"
+
+
+def _set_too(
+    present: Mapping[str, Module], name: str, module: Module, attribute: str, value: Any
+) -> list[tuple[Module, str, Any]]:
+    """The module that stands in the place of one whose p was set, with the attribute and the former value for it."""
+    other = present.get(name)
+    if is_disabled(module) or (other is not None and is_disabled(other)):
+        raise RuntimeError(
+            f"`Applied.remove`: a dropout must have its own p. Got {name!r}, which `disabled` holds at 0. Leave the "
+            "`with` first."
+        )
+    if other is module:
+        return []
+    held = [attribute] if hasattr(other, attribute) else [*rate_attributes(other)[:1]] if other is not None else []
+    if other is None or not held:
+        raise RuntimeError(
+            f"`Applied.remove`: the place {name!r}, whose p the plan set, must be in the model. Got "
+            f"{'none' if other is None else type(other).__name__} there. Put the dropout back first."
+        )
+    return [(other, held[0], value)]
 
 
 def apply(model: Module, plan: Plan) -> Applied:
@@ -95,7 +158,7 @@ def apply(model: Module, plan: Plan) -> Applied:
         ValueError: the model does not have some places of the plan; the message names all of them. Nothing is changed
             then.
         ValueError: the model is compiled. Nothing is changed then.
-        RuntimeError: the model has a plan already.
+        RuntimeError: the model has a plan already, or is in an active stream, which would not know the new layers.
 
     Cost: one more call in Python for each line in a forward pass. A line at a call of a function costs 2 microseconds
     of CPU more for each call of torch in its module; in a compiled graph nothing.
@@ -118,6 +181,12 @@ def apply(model: Module, plan: Plan) -> Applied:
             "`apply`: `model` must not be compiled yet, because its graphs would not see the hooks. Got a compiled "
             "one. Apply the plan first, then compile."
         )
+    streams = (stream_attributes(layer) for _, layer in named_modules(model) if hasattr(layer, "_noises"))
+    if any(value is not None for own in streams for value in own.values()):
+        raise RuntimeError(
+            "`apply`: `model` must be in no active stream, which would not know the new layers. Got one that is. Leave "
+            "the stream first."
+        )
     modules = {**dict(model.named_modules(remove_duplicate=False)), **dict(named_modules(model))}
     planted = next((name for name, module in modules.items() if _has_plan(module)), None)
     if planted is not None:
@@ -131,7 +200,7 @@ def apply(model: Module, plan: Plan) -> Applied:
             f"`apply`: `plan` must name places of the model. It has not: {'; '.join(problems)}. Plan this model anew, "
             "or mend `where` in the file."
         )
-    applied = Applied(model)
+    applied = Applied(model, plan)
     model.__dict__[_MARK] = applied
     try:
         applied.places = tuple(_put(applied, line, modules) for line in plan.enabled)
@@ -180,7 +249,7 @@ def _put(applied: Applied, line: PlanLine, modules: dict[str, Module]) -> str:
     """Put one line into the model. The result is its entry in `Applied.places`."""
     anchor, module = line.anchor, modules[line.anchor.module]
     if anchor.is_rate and not anchor.call:
-        applied._undo.append(("set", module, anchor.what, getattr(module, anchor.what)))
+        applied._undo.append(("set", anchor.module, module, anchor.what, getattr(module, anchor.what)))
         Attribute(module, anchor.what).p = line.p
         return f"{anchor.module}.{anchor.what}".lstrip(".")
     if anchor.is_rate:

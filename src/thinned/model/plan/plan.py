@@ -71,8 +71,12 @@ class Plan:
 
         The message of an error in one place has the file and the line.
         """
-        path = Path(path)
-        model, there, notes, entries = read(path.read_text(encoding="utf-8"), str(path))
+        return cls.parse(Path(path).read_text(encoding="utf-8"), str(path))
+
+    @classmethod
+    def parse(cls, text: str, path: str) -> Plan:
+        """Read a plan from the text of a TOML file. Errors are those of `load`, and name the file `path`."""
+        model, there, notes, entries = read(text, path)
         lines = []
         for at, entry in entries:
             try:

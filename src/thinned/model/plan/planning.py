@@ -17,6 +17,7 @@ from ...nn.names import named_modules
 from ..inspect.inplace import breaks
 from ..watch.example import by_name
 from ..watch.graph import Graph
+from ..watch.modes import set_mode
 from ..watch.recorder import tensors_of
 from ..watch.untouched import check_module, untouched
 from .attention import Attention
@@ -93,7 +94,7 @@ def _harmless(
     def fails(*names: str) -> bool:
         """Whether the backward pass breaks if the p of these lines are set."""
         with untouched("plan", model), torch.enable_grad(), woken(inplace[name] for name in names):
-            model.train()
+            set_mode(model, True)
             try:
                 return breaks(model, *copied(args, kwargs))
             except RuntimeError:  # the model cannot be trained here, with or without dropout

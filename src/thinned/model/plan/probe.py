@@ -18,6 +18,7 @@ from ...nn.names import named_modules
 from ..edit.anchor import Anchor
 from ..edit.rate_holder import Assignment, Attribute
 from ..known.modules import rate_attributes
+from ..watch.modes import set_mode
 from ..watch.trace import Trace, trace
 from ..watch.untouched import untouched
 
@@ -48,7 +49,7 @@ class Probe:
 def probe(model: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Probe:
     """Trace a model in training mode, with its own dropouts switched on."""
     with untouched("plan", model), torch.no_grad():
-        model.train()
+        set_mode(model, True)
         rates = dict(_rates(model))
         asleep = [own.anchor for own in rates.values() if own.p == 0]
         found, told = _run(model, args, kwargs, asleep)

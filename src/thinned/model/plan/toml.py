@@ -38,23 +38,24 @@ _KEYS: Mapping[str, type] = {
     "source": str,
 }
 _NEEDED = ("where", "variant", "p")
-_TOP: Mapping[str, type] = {"model": str, "there": list, "notes": list, "place": list}
-_NAMES = {bool: "true or false", str: "text", list: "an array"}
+_TOP: Mapping[str, type] = {"model": str, "there": list, "notes": list, "place": list, "rates": dict}
+_OWN = ("model", "there", "notes", "place")  # `rates` belongs to `save_rates`
+_NAMES = {bool: "true or false", str: "text", list: "an array", dict: "a table"}
 
 
 def write(model: str, lines: Sequence[PlanLine], there: Sequence[str], notes: Sequence[str]) -> str:
     """The text of the plan in TOML, with comments that say what may be edited."""
-    text = [_HEAD, f"model = {_text(model)}"]
+    written = [_HEAD, f"model = {text(model)}"]
     for name, values in (("there", there), ("notes", notes)):
         if values:
-            text += [f"{name} = [", *(f"    {_text(value)}," for value in values), "]"]
+            written += [f"{name} = [", *(f"    {text(value)}," for value in values), "]"]
     for line in lines:
-        text += ["", "[[place]]", f"enabled = {str(line.enabled).lower()}", f"where = {_text(line.where)}"]
-        text += [f"variant = {_text(line.variant)}", f"p = {float(line.p)!r}"]
+        written += ["", "[[place]]", f"enabled = {str(line.enabled).lower()}", f"where = {text(line.where)}"]
+        written += [f"variant = {text(line.variant)}", f"p = {float(line.p)!r}"]
         if line.variant == "LockedDropout":
-            text.append(f"batch_first = {str(line.batch_first).lower()}")
-        text += [f"shape = {list(line.shape)}", f"reason = {_text(line.reason)}", f"source = {_text(line.source)}"]
-    return "\n".join(text) + "\n"
+            written.append(f"batch_first = {str(line.batch_first).lower()}")
+        written += [f"shape = {list(line.shape)}", f"reason = {text(line.reason)}", f"source = {text(line.source)}"]
+    return "\n".join(written) + "\n"
 
 
 def read(text: str, file: str) -> tuple[str, tuple[str, ...], tuple[str, ...], list[tuple[str, dict[str, Any]]]]:
@@ -74,7 +75,7 @@ def read(text: str, file: str) -> tuple[str, tuple[str, ...], tuple[str, ...], l
         raise ValueError(f"{file}: a plan must be TOML. {error}.") from None
     for key, value in data.items():
         if key not in _TOP:
-            raise ValueError(f"{file}: unknown key {key!r}. A plan has {', '.join(_TOP)}.")
+            raise ValueError(f"{file}: unknown key {key!r}. A plan has {', '.join(_OWN)}.")
         if not isinstance(value, _TOP[key]):
             raise TypeError(f"{file}: `{key}` must be {_NAMES[_TOP[key]]}. Got {value!r}.")
     starts = [number for number, line in enumerate(text.splitlines(), 1) if line.strip().startswith("[[place]]")]
@@ -108,6 +109,6 @@ def _checked(at: str, entry: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         yield key, value
 
 
-def _text(value: str) -> str:
+def text(value: str) -> str:
     """A string in TOML. TOML knows all escapes of JSON; only the character DEL must be escaped in addition."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

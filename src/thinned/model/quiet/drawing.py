@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import linecache
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -16,12 +16,14 @@ from typing import Any
 import torch
 
 from ..known.functions import DRAWS, FUNCTIONS
-from ..known.modules import rate_of
+from ..known.modules import rate_attributes, rate_of
 from ..known.where import Where
+from ..rates.rate_places import RatePlaces
 from ..source.readings import readings
 from ..watch.callsite import callsite, is_plumbing
 from ..watch.draws import RATES, draws, named_arguments
 from ..watch.underway import callers, running
+from .model_names import ModelNames
 
 Module = torch.nn.Module
 
@@ -37,14 +39,14 @@ class Drawing:
     """
 
     owner: Module  # the innermost running module that belongs to the model
-    where: Where  # its module is the owner's name, or `name<Class>` for a module built in the owner's forward
+    where: Where  # its module is the owner's name; for a module that is not registered, its path or `owner<Class>`
     p: float | None  # the drop probability; None if it is unknown
 
 
-def drawing_of(func: Any, args: Any, kwargs: Any, names: Mapping[Module, str]) -> Drawing | None:
+def drawing_of(func: Any, args: Any, kwargs: Any, names: Callable[[], ModelNames]) -> Drawing | None:
     """The draw that an operator is about to make.
 
-    None if the operator draws nothing, draws a key of thinned's, or runs in none of the modules in `names`.
+    None if the operator draws nothing, draws a key of thinned's, or runs in no module of the model that `names` is of.
     """
     named = named_arguments(func, args, kwargs)
     if not draws(func, named):
@@ -53,15 +55,25 @@ def drawing_of(func: Any, args: Any, kwargs: Any, names: Mapping[Module, str]) -
     if func.namespace != "thinned" and _is_key(frame):
         return None
     modules = list(running(frame))
-    owner = next((module for module in modules if module in names), None)
-    if owner is None:
+    place = names().place(modules)
+    if place is None:
         return None
+    owner, module = place
     loose = modules[0] if modules[0] is not owner else None
     file, line = callsite(frame)
     function = _function(frame, file, line) or func._schema.name.partition("::")[2].strip("_")
-    module = names[owner] + ("" if loose is None else f"<{type(loose).__name__}>")
     p = rate_of(loose or owner)
     return Drawing(owner, Where(module, function, file, line), _p(func, named, frame) if p is None else p)
+
+
+def place_of(module: Module, found: Drawing, places: RatePlaces) -> str:
+    """The name of a draw's place, as in `thinned.inspect`."""
+    where = found.where
+    if rate_attributes(module) or where.module not in places.registered:
+        return where.module
+    line = f"{where.file}:{where.line}"
+    names = [place.name for place in places.by_name.values() if place.module is module and place.where == line]
+    return names[0] if names else f"{where.module}:{where.function}"
 
 
 def in_python(name: str, module: Module) -> Drawing:

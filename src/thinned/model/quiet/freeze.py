@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
 from typing import Any
 
 import torch
+from torch.utils.hooks import RemovableHandle
+
+from ...nn.names import named_modules
+from ..known.modules import rate_attributes
+from ..watch.unregistered import unregistered
+from .frozen_watch import ROOT, watch_frozen
 
 Module = torch.nn.Module
+
+_MARK = "_frozen_by_thinned"  # the attribute of a frozen module that holds its `_FrozenTrain`
 
 
 class _FrozenTrain:
@@ -24,21 +33,26 @@ class _FrozenTrain:
         self.training = module.training
         self.trained: list[str] = []
         self.holders: list[str] = []
+        self.watches: list[RemovableHandle] = []  # of the hooks that look for noise; pickled with the module
 
     def __call__(self, mode: bool = True) -> Module:
         """Do nothing when `module.train(mode)` is called. The submodules are frozen themselves."""
         return self.module
 
-    def hold(self, holder: str) -> None:
-        """Freeze the module, and note that the freeze with the id `holder` applies to it."""
+    def hold(self, holder: str, root: Module) -> None:
+        """Freeze the module, and note that the freeze with the id `holder` of `root` applies to it."""
         self.holders.append(holder)
+        if not self.watches:
+            self.watches = watch_frozen(self.module, root)
         for name, parameter in self.module._parameters.items():
             if parameter is not None and parameter.requires_grad:
                 self.trained.append(name)
                 parameter.requires_grad_(False)
             if parameter is not None:
                 parameter.grad = None
-        self.module.__dict__["train"] = self
+        self.module.__dict__[_MARK] = self
+        if self.own is None or callable(self.own):  # else an attribute of the user's own, such as train = True
+            self.module.__dict__["train"] = self
         self.module.training = False
 
     def release(self, holder: str | None) -> None:
@@ -50,7 +64,12 @@ class _FrozenTrain:
             parameter = self.module._parameters.get(name)
             if parameter is not None:
                 parameter.requires_grad_(True)
-        del self.module.__dict__["train"]
+        for handle in self.watches:
+            handle.remove()
+        self.module.__dict__.pop(ROOT, None)
+        del self.module.__dict__[_MARK]
+        if self.module.__dict__.get("train") is self:
+            del self.module.__dict__["train"]
         if self.own is not None:
             self.module.__dict__["train"] = self.own
         self.module.training = self.training
@@ -62,8 +81,8 @@ class Frozen:
     def __init__(self, module: Module) -> None:
         self.module = module
         self._holder = secrets.token_hex(8)  # an id of this freeze; copies of the module have it too
-        for part in module.modules():
-            (_frozen_train(part) or _FrozenTrain(part)).hold(self._holder)
+        for part in _parts(module):
+            (_frozen_train(part) or _FrozenTrain(part)).hold(self._holder, module)
 
     def thaw(self) -> Module:
         """Undo this freeze: modes and `requires_grad` are again as they were before it.
@@ -77,7 +96,7 @@ class Frozen:
         return self.module
 
     def __repr__(self) -> str:
-        held = any(self._holder in kept.holders for part in self.module.modules() if (kept := _frozen_train(part)))
+        held = any(self._holder in kept.holders for part in _parts(self.module) if (kept := _frozen_train(part)))
         return f"Frozen({type(self.module).__name__}{'' if held else ', thawed'})"
 
 
@@ -90,6 +109,10 @@ def freeze(module: Module) -> Frozen:
     statistics and does not update them. The same input gives the same output. Gradients still flow through the module
     to the layers before it.
 
+    Dropout modules in plain lists, dictionaries and other objects of the module are frozen, too. Noise that is drawn
+    all the same, because the code does not ask self.training, is an error when the module runs. A graph of
+    torch.compile is not watched: run the module once before it is compiled.
+
     `state_dict` is unchanged. Copies and pickles of the module are frozen as well; the function `thaw` thaws them. A
     parameter that another part of the model shares is frozen for that part too.
 
@@ -99,6 +122,9 @@ def freeze(module: Module) -> Frozen:
 
     Raises:
         TypeError: `module` is no module.
+        NoiseLeft: a RuntimeError, when the module runs and draws noise. It names the place, its file and its line.
+
+    Cost: nothing for the layers of torch and thinned; about 0.1 ms for each pass through a module of another class.
 
     >>> model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Dropout(), torch.nn.Linear(4, 2))
     >>> frozen = freeze(model[:2])
@@ -133,7 +159,7 @@ def thaw(module: Module) -> Module:
     >>> twin.training, thaw(twin).training
     (False, True)
     """
-    if not any(_frozen_train(part) for part in module.modules()):
+    if not any(_frozen_train(part) for part in _parts(module)):
         raise ValueError(
             f"`thaw`: `module` must be frozen, or have a frozen part. Got {type(module).__name__}, which is not. "
             "Pass what was given to `freeze`, or a copy of it."
@@ -148,12 +174,20 @@ def is_frozen(module: Module) -> bool:
 
 
 def _frozen_train(module: Module) -> _FrozenTrain | None:
-    found: Any = module.__dict__.get("train")
+    found: Any = module.__dict__.get(_MARK)
     return found if isinstance(found, _FrozenTrain) else None
 
 
+def _parts(module: Module) -> Iterator[Module]:
+    """A module and all inside it, and the dropouts that it holds in lists, dictionaries and other objects."""
+    yield from (part for _, part in named_modules(module))
+    for part in unregistered(module).values():
+        if rate_attributes(part) and not part._parameters:
+            yield part
+
+
 def _release(module: Module, holder: str | None) -> None:
-    for part in module.modules():
+    for part in _parts(module):
         kept = _frozen_train(part)
         if kept is not None and (holder is None or holder in kept.holders):
             kept.release(holder)

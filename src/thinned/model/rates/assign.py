@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from ..edit.graph_rate import GraphRate
 from ..edit.rate_holder import Assignment, Attribute
 from .rate_places import RatePlace, RatePlaces, look
 
@@ -52,7 +53,9 @@ def _by_calls(owner: str, place: RatePlace, p: float) -> Callable[[Assignment], 
         if place.p == p:
             return lambda change: None
         raise ValueError(
-            f"`{owner}`: {place} must be within reach. Its p is in the code of a mask made by hand, or in what "
+            f"`{owner}`: {place} must be within reach. {place.why}"
+            if place.why
+            else f"`{owner}`: {place} must be within reach. Its p is in the code of a mask made by hand, or in what "
             "the code computes, and no attribute holds it. Have the forward read self.p, use "
             "thinned.nn.functional.dropout, or leave it out of the pattern."
         )
@@ -65,7 +68,7 @@ def _by_calls(owner: str, place: RatePlace, p: float) -> Callable[[Assignment], 
 
 
 def _by_attribute(
-    owner: str, attribute: Attribute, members: list[RatePlace], wanted: Mapping[str, float]
+    owner: str, attribute: Attribute | GraphRate, members: list[RatePlace], wanted: Mapping[str, float]
 ) -> Callable[[Assignment], None]:
     """The step that sets an attribute; or that overrides calls, if not all that read it are to have the same p."""
     asked = [place for place in members if place.name in wanted]

@@ -9,21 +9,32 @@ from __future__ import annotations
 import inspect as python
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
 
 from ...nn.names import named_modules
 from ..edit.call_hook import Forward
+from ..edit.graph_rate import GraphRate
 from ..edit.rate_holder import Attribute, CallRate, RateHolder
 from ..inspect.inspect import inspect
 from ..inspect.inspection import Inspection
 from ..inspect.place import Place
 from ..known.modules import rate_attributes
 from ..source.readings import CALLS, Known, Reading, readings
+from ..watch.unregistered import unregistered
 from ..watch.untouched import check_module
+from .aliases import aliases
+from .blind import blind
+from .compiled_places import graph_places, scripted_places
 
 Module = torch.nn.Module
+
+
+_SETS = ("set_rates", "scale_rates", "Schedule")  # who must reach every place that a pattern names
+_SCRIPTED = "TorchScript has compiled its p into the code. Set it before torch.jit.script, or in the source model."
+_IN_A_GRAPH = "Its p is made in a graph, and is no number there. Set it in the model that the graph was made from."
 
 
 @dataclass
@@ -38,9 +49,10 @@ class RatePlace:
     kind: str
     module: Module
     where: str = ""  # file and line of the call, as "file:line"
-    attribute: Attribute | None = None
+    attribute: Attribute | GraphRate | None = None
     calls: list[CallRate] = field(default_factory=list)
     seen: float | None = None  # a p that can only be seen: in a run, or in the source of a mask made by hand
+    why: str = ""  # why its p can't be set, where this is known
 
     @property
     def p(self) -> float | None:
@@ -57,11 +69,16 @@ class RatePlaces:
     def __init__(self, owner: str, model: Module, example: Any = None) -> None:
         check_module(owner, model)
         self.example = example
-        self.modules = dict(named_modules(model))
+        self.registered = dict(named_modules(model))
+        self.loose = unregistered(model)
+        self.modules = {**self.registered, **self.loose}
         self.by_name: dict[str, RatePlace] = {}
+        self.blind: dict[str, str] = {}  # by name: the file and line of code that may drop, which only a run can show
         for name, module in self.modules.items():
             for place in _places(name, module):
                 self.by_name[place.name] = place
+            if example is None and owner in _SETS and not _is_known(module):
+                self.blind.update(blind(name, module, readings(module)))
             for place in _planned(name, module):
                 known = self.by_name.get(place.name)
                 place.where = "" if known is None else known.where
@@ -71,6 +88,11 @@ class RatePlaces:
             self.inspection = look(model, example)
             self.by_name = self._with(self.inspection)
 
+    @cached_property
+    def aliases(self) -> dict[str, str]:
+        """The name of the place for each text by which a plan prints it."""
+        return aliases(self.by_name, self.modules)
+
     def _with(self, inspection: Inspection) -> dict[str, RatePlace]:
         """The places that ran, under the names that the inspection gives them, and then the others."""
         calls = {(name.partition(":")[0], place.where, place.kind): place for name, place in self.by_name.items()}
@@ -78,6 +100,8 @@ class RatePlaces:
         for place in inspection.places:
             if ":" in place.name and place.line:
                 known = calls.get((place.module, f"{place.file}:{place.line}", place.kind))
+                same = self.by_name.get(place.name)
+                known = same if known is None and same is not None and not same.where else known  # a graph's
             else:
                 known = self.by_name.get(place.name)
             known = known or self._new(place, inspection)
@@ -119,6 +143,15 @@ def free(name: str, taken: Mapping[str, Any]) -> str:
 
 
 def _places(name: str, module: Module) -> Iterator[RatePlace]:
+    if isinstance(module, torch.jit.ScriptModule):
+        for place_name, kind, p in scripted_places(name, module):
+            yield RatePlace(place_name, kind, module, seen=p, why=_SCRIPTED)
+        return
+    if isinstance(module, torch.fx.GraphModule):
+        for place_name, kind, rate in graph_places(name, module):
+            why = "" if rate is not None else _IN_A_GRAPH
+            yield RatePlace(place_name, kind, module, attribute=rate, why=why)
+        return
     held = rate_attributes(module)
     if held:
         yield from _own(name, module, held)
@@ -181,6 +214,14 @@ def _own(name: str, module: Module, held: tuple[str, ...]) -> Iterator[RatePlace
                 located.attribute, located.where = None, f"{file}:{constant[0].where.line}"
                 located.calls = [_called(module, reading) for reading in constant]
         yield located
+
+
+def _is_known(module: Module) -> bool:
+    """Whether nothing can hide in a module: a layer of torch without hooks, or what has no Python source at all."""
+    if isinstance(module, torch.jit.ScriptModule | torch.fx.GraphModule):
+        return True
+    hooked = module._forward_hooks or module._forward_pre_hooks
+    return type(module).__module__.startswith(("torch.nn.modules", "thinned.nn")) and not hooked
 
 
 def _by_call(function: str, p: float | None) -> bool:

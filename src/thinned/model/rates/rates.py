@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import warnings
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
 
 from ...noise import PROBABILITY, check
 from .assign import assign
+from .config import keep_in_step
 from .patterns import matching_places
 from .rate_places import RatePlaces
 
@@ -51,15 +53,24 @@ def set_rates(model: Module, rates: Mapping[str, float], *, example: Any = None)
     Arguments:
         model: any module.
         rates: p by pattern, such as `{"encoder.*": 0.2, "*:scaled_dot_product_attention": 0.0}`; `*` matches dots too.
-            If several patterns match a place, the last one counts.
+            If several patterns match a place, the last one counts. The texts of a plan that is applied, such as
+            "output of fc", are names too.
         example: as in `rates`. The model then also runs after the change, to check that the new p has an effect.
 
     Returns: the places whose p changed, and their new p.
+
+    A place whose p is 0 gets its new p too. If a pattern wakes such a place beside others that drop already, a
+    UserWarning names it: a dropout of 0.3 behind one of 0.3 is one of 0.51. A name instead of a pattern does not warn.
+
+    A model of Hugging Face, and an adapter of PEFT, has the rates in its configuration, which is kept in step: so
+    `save_pretrained` keeps them. The first call builds such a model once more, without weights.
 
     Raises:
         ValueError: p is outside [0, 1].
         ValueError: a pattern matches no place, or with an example only places that never run.
         ValueError: the p of a place can't be set.
+        ValueError: without an example, code can drop in which no source tells of a p: a function without source, a
+            lambda in a list, a hook.
         ValueError: the run on the example, after the change, does not show the new p.
         TypeError: `model` is no module, `rates` is no mapping, a pattern is no text, or p is no number.
 
@@ -82,11 +93,24 @@ def set_rates(model: Module, rates: Mapping[str, float], *, example: Any = None)
         check(PROBABILITY, "set_rates", "p", p)
     rate_places = RatePlaces("set_rates", model, example)
     wanted: dict[str, float] = {}
+    woken: set[str] = set()
     for pattern, p in rates.items():
-        for name in matching_places("set_rates", "rates", pattern, rate_places):
+        names = matching_places("set_rates", "rates", pattern, rate_places)
+        woken = (woken - {*names}) | (_woken(names, rate_places) if p else set())
+        for name in names:
             wanted.pop(name, None)  # the last pattern's is the last
             wanted[name] = float(p)
-    return assign("set_rates", model, rate_places, wanted)
+    asleep = [name for name in wanted if name in woken]
+    changed = assign("set_rates", model, rate_places, wanted)
+    _configured(rate_places)
+    if asleep:
+        warnings.warn(
+            f"`set_rates`: a pattern has woken {', '.join(map(repr, asleep[:5]))}{', ...' if len(asleep) > 5 else ''}, "
+            "whose p was 0 while others drop: two dropouts on one tensor drop more than either. If that is meant, name "
+            "them; else set them to 0 again by a later pattern.",
+            stacklevel=2,
+        )
+    return changed
 
 
 def scale_rates(model: Module, factor: float, pattern: str = "*", *, example: Any = None) -> dict[str, float]:
@@ -129,4 +153,21 @@ def scale_rates(model: Module, factor: float, pattern: str = "*", *, example: An
                 "Take a smaller factor, or name the places in `pattern`."
             )
         wanted[name] = p
-    return assign("scale_rates", model, rate_places, wanted)
+    changed = assign("scale_rates", model, rate_places, wanted)
+    _configured(rate_places)
+    return changed
+
+
+def _configured(rate_places: RatePlaces) -> None:
+    """Keep the configurations in step that the modules of a model have."""
+    if any(not {"config", "peft_config"}.isdisjoint(vars(module)) for module in rate_places.registered.values()):
+        keep_in_step(rate_places)
+
+
+def _woken(names: Collection[str], rate_places: RatePlaces) -> set[str]:
+    """The places of p = 0 among those of one pattern that also has places with a p above 0.
+
+    A pattern whose places are all at 0 is meant to wake them.
+    """
+    asleep = {name for name in names if rate_places.by_name[name].p == 0.0}
+    return asleep if len(asleep) < len(names) else set()

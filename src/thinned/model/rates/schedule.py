@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -11,8 +12,8 @@ import torch
 from ...noise import check
 from ...schedules.curve import STEP, ByDepth, Curve, curve
 from .assign import assign
+from .held_places import HeldPlaces
 from .patterns import matching_places
-from .rate_places import RatePlaces
 
 NUMBERED = re.compile(r"(.*\.)?\d+(?![^.:])")  # a name up to its last number: "blocks.3" of "blocks.3.drop_path1"
 
@@ -25,7 +26,7 @@ class Schedule:
     again.
 
     Arguments:
-        model: any module, in the form in which it will be trained: after `thinned.convert`, if that is used.
+        model: any module. What `thinned.convert` and `revert` put in another's place later is found again.
         schedules: by pattern, a curve of `thinned.schedules`, or a number for a constant. `ByDepth` counts the blocks
             among the places of its pattern, in the model's order. Places in one numbered module are in one block, such
             as "blocks.3.drop_path1" and "blocks.3.drop_path2". If several patterns match a place, the last one counts.
@@ -35,7 +36,7 @@ class Schedule:
         TypeError: `model` is no module, `schedules` is no mapping, or a value is no curve and no number.
         ValueError: a pattern matches no place, or the p of a place can't be set, as in `set_rates`.
 
-    Cost: about ten microseconds for each place in a step, and almost nothing in a step that changes no p.
+    Cost: about ten microseconds for each place in a step, and two for each module in a step that changes no p.
 
     >>> import thinned
     >>> from thinned.schedules import ByDepth, EarlyDropout
@@ -56,12 +57,12 @@ class Schedule:
             )
         self.model = model
         self.schedules = {pattern: curve(value) for pattern, value in schedules.items()}
-        self._rate_places = RatePlaces("Schedule", model, example)
+        self._held = HeldPlaces("Schedule", model, example)
         self._places = self._find()
         self._steps = 0
         self._set: dict[str, float] = {}
         self.go_to(0)
-        self._rate_places.inspection = None  # so that later steps don't run the example
+        self._held.places.inspection = None  # so that later steps don't run the example
 
     @property
     def steps(self) -> int:
@@ -70,8 +71,24 @@ class Schedule:
 
     @property
     def p(self) -> dict[str, float]:
-        """The present p of every place of the schedule."""
-        return dict(self._set)
+        """The present p of every place of the schedule, as the model has it.
+
+        Raises:
+            RuntimeError: a place is in the model no more: its plan was removed, or the module was replaced.
+        """
+        places, _ = self._held.now(self._places)
+        return {name: math.nan if (p := places.by_name[name].p) is None else p for name in self._places}
+
+    def __repr__(self) -> str:
+        curves = ", ".join(f"{pattern!r}: {of!r}" for pattern, of in self.schedules.items())
+        return f"Schedule({type(self.model).__name__}, {{{curves}}}) at step {self._steps}"
+
+    def logs(self) -> dict[str, float]:
+        """The present p by pattern, for a log: "p/" and the pattern, the mean of the pattern's places."""
+        present = self.p
+        return {
+            f"p/{pattern}": sum(present[name] for name in names) / len(names) for pattern, names in self._named.items()
+        }
 
     def at(self, step: int) -> dict[str, float]:
         """The p that every place has after `step` steps, to read or to plot. Nothing is set."""
@@ -83,11 +100,16 @@ class Schedule:
         self.go_to(self._steps + 1)
 
     def go_to(self, step: int) -> None:
-        """Set the p of any step, and continue from there."""
+        """Set the p of any step, and continue from there.
+
+        Raises:
+            RuntimeError: as `p`. A module that `convert` or `revert` has put in another's place is found again.
+        """
         wanted = self.at(step)
-        changes = {name: p for name, p in wanted.items() if p != self._set.get(name)}
+        places, others = self._held.now(self._places)
+        changes = wanted if others else {name: p for name, p in wanted.items() if p != self._set.get(name)}
         if changes:
-            assign("Schedule", self.model, self._rate_places, changes)
+            assign("Schedule", self.model, places, changes)
         self._set, self._steps = wanted, step
 
     def state_dict(self) -> dict[str, Any]:
@@ -115,8 +137,10 @@ class Schedule:
     def _find(self) -> dict[str, Curve]:
         """The curve of every place that a pattern names."""
         places: dict[str, Curve] = {}
+        self._named: dict[str, list[str]] = {}
         for pattern, of in self.schedules.items():
-            names = matching_places("Schedule", "schedules", pattern, self._rate_places)
+            names = matching_places("Schedule", "schedules", pattern, self._held.places)
+            self._named[pattern] = names
             places |= _by_depth(of, names) if isinstance(of, ByDepth) else dict.fromkeys(names, of)
         return places
 

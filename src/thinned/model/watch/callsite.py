@@ -9,7 +9,9 @@ Stack frames of ours lie between a call and the user's code. None of them is rec
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import CodeType, FrameType
 from typing import Any, TypeVar
 
@@ -26,6 +28,7 @@ _OURS = __name__.partition(".")[0]
 _PLUMBING = tuple(f"{package.__name__}." for package in (ops, noise))
 # Modules of torch whose own lines say more than the user's line that calls the model.
 _TRANSFORMER = torch.nn.modules.transformer.__name__
+_GRAPH = "<eval_with_key>"  # the file of the code that torch.fx writes for a graph
 _CONTAINER = torch.nn.modules.container.__name__
 
 
@@ -60,10 +63,43 @@ def callsite(frame: FrameType | None) -> tuple[str, int]:
             return file, frame.f_lineno
         if module == _CONTAINER:
             fallback = fallback if fallback[0] else (file, frame.f_lineno)
-        elif module.partition(".")[0] not in (_OURS, "torch") and not file.startswith("<"):
+        elif (module.partition(".")[0] not in (_OURS, "torch") and not file.startswith("<")) or file.startswith(_GRAPH):
             return file, frame.f_lineno
         frame = frame.f_back
     return fallback
+
+
+class _Tools(threading.local):
+    """How many tools of ours are at work on a model in this thread."""
+
+    running = 0
+
+
+_TOOLS = _Tools()
+
+
+@contextmanager
+def tool() -> Iterator[None]:
+    """A context manager in which this thread works on a model as a tool of ours."""
+    _TOOLS.running += 1
+    try:
+        yield
+    finally:
+        _TOOLS.running -= 1
+
+
+def is_run_by_tool(frame: FrameType | None) -> bool:
+    """Whether a tool of ours runs the model, which looks at noise itself.
+
+    It is inside `untouched`, or it runs the model by a function that is marked `outermost`.
+    """
+    if _TOOLS.running:
+        return True
+    while frame is not None:
+        if frame.f_code in _OUTERMOST:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def is_plumbing(frame: FrameType | None) -> bool:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import pickle
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from ..._torch import WithoutFunctionModes
 
 
 class States(NamedTuple):
@@ -23,6 +26,14 @@ class States(NamedTuple):
     def now(cls) -> States:
         module, devices = _accelerator()
         return cls(torch.get_rng_state(), [module.get_rng_state(*device) for device in devices], python_state())
+
+    def same(self, other: States) -> bool:
+        """Whether nothing was drawn between two states."""
+        with WithoutFunctionModes():
+            tensors = zip((self.cpu, *self.devices), (other.cpu, *other.devices), strict=False)
+            return self.python == other.python and all(
+                one.numpy().tobytes() == two.numpy().tobytes() for one, two in tensors
+            )
 
     def put_back(self) -> None:
         torch.set_rng_state(self.cpu)
@@ -39,6 +50,20 @@ def python_state() -> tuple[Any, ...]:
     legacy: Any = np.random.get_state()  # noqa: NPY002  models draw from this one
     _, words, *place = legacy
     return random.getstate(), words.tobytes(), *place
+
+
+def own_state(generators: Sequence[Any]) -> tuple[bytes, ...]:
+    """The states of generators of `random` and NumPy that a model holds, in a form to compare with `==`."""
+    return tuple(
+        pickle.dumps(
+            generator.bit_generator.state
+            if isinstance(generator, np.random.Generator)
+            else generator.getstate()
+            if isinstance(generator, random.Random)
+            else generator.get_state(legacy=False)
+        )
+        for generator in generators
+    )
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..._torch import TorchDispatchMode
 from ...ops import placed
+from .callsite import tool
 from .draws import RATES
 from .eager import eager
 from .python_noise import PythonNoise
@@ -168,6 +169,7 @@ def _device(args: Any, kwargs: Any) -> torch.device:
 def unnoticed(model: Module) -> Iterator[PrivateNoise]:
     """A context manager for runs of a model of our own: uncompiled, outside of streams, with private noise at hand."""
     with ExitStack() as stack:
+        stack.enter_context(tool())
         stack.enter_context(eager())
         stack.enter_context(placed.outside_streams())
         yield stack.enter_context(private_noise(model))

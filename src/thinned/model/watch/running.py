@@ -21,6 +21,7 @@ from torch.utils.hooks import RemovableHandle
 from ...nn.names import named_modules
 from .generators import python_state
 from .underway import running_calls
+from .unregistered import unregistered
 
 Module = torch.nn.Module
 
@@ -52,11 +53,13 @@ class Running:
         self._stack: list[tuple[str, Module, PackedSequence | None]] = [("", model, None)]
         self.ran: dict[str, int] = {}  # how often each module's forward has run
         self.loose: dict[str, Module] = {}  # modules that ran and are no submodules of the model, by name
+        self.inside: dict[str, str] = {}  # by such a name: the submodule of the model that was running
         self.python_draws: dict[str, int] = {}  # by module: how often `random` or NumPy drew in its code
         self._state: Any = None
 
     def _name_modules(self) -> None:
         self._names = {id(module): name for name, module in self.modules.items()}
+        self._paths: dict[int, str] | None = None  # of unregistered modules; None until one of them runs
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Find the names by `id` again: a copy has other module objects."""
@@ -80,13 +83,14 @@ class Running:
         # Modules that are built in a forward have no hook of ours: their frames lie above those of the others.
         loose = []
         for module, args in running_calls(sys._getframe(1)):
-            if id(module) in self._names:
+            if id(module) in self._names or id(module) in self._unregistered():
                 break
             loose.append((module, args))
         for module, args in reversed(loose):
             name = f"{name}<{type(module).__name__}>"
             packed = _packed(args)
             self.loose[name] = module
+            self.inside[name] = self._registered()
             self.ran.setdefault(name, 1)
         return name, packed
 
@@ -96,7 +100,7 @@ class Running:
         self._thread = threading.get_ident()
         handles: list[Any] = []
         if self._own:
-            for module in self.modules.values():
+            for module in (*self.modules.values(), *unregistered(self.modules[""]).values()):
                 handles += [
                     _first(module, "_forward_pre_hooks", self._enter),
                     _first(module, "_forward_hooks", self._leave),
@@ -120,11 +124,24 @@ class Running:
             return
         self._look(self.name)
         name = self._names.get(id(module))
-        if name is None:  # built in a forward, or held in a plain list
-            name = f"{self.name}<{type(module).__name__}>"
+        if name is None:  # held in a plain list or the like; or built in a forward, where it has no path
+            name = self._path(module) or f"{self.name}<{type(module).__name__}>"
             self.loose[name] = module
+            self.inside[name] = self._registered()
         self._stack.append((name, module, _packed(args)))
         self.ran[name] = self.ran.get(name, 0) + 1
+
+    def _registered(self) -> str:
+        """The name of the innermost running module that is a submodule of the model."""
+        return next((name for _, inner, _ in reversed(self._stack) if (name := self._names.get(id(inner)))), "")
+
+    def _path(self, module: Module) -> str:
+        return self._unregistered().get(id(module), "")
+
+    def _unregistered(self) -> dict[int, str]:
+        if self._paths is None:
+            self._paths = {id(other): name for name, other in unregistered(self.modules[""]).items()}
+        return self._paths
 
     def _leave(self, module: Module, _: Any, output: Any) -> None:
         if threading.get_ident() != self._thread:

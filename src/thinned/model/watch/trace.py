@@ -75,6 +75,7 @@ class Trace:
         self.firsts = firsts  # by module: the call that made its output, or the first tensor in a tuple or list
         self.ran = running.ran  # how often each module's forward ran
         self.loose = running.loose  # modules that ran and are no submodules of the model, by name
+        self.inside = running.inside  # by such a name: the submodule of the model in whose forward it ran
         self.python_draws = running.python_draws  # by module: how often `random` or `numpy.random` drew in its code
         self.seconds = seconds
         self._consumers: dict[int, list[Call]] = {}

@@ -12,8 +12,10 @@ from torch import Tensor
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from ..._torch import is_wrapped
+from ...nn.names import named_modules
 from ...nn.site import stream_attributes
 from ...ops import placed
+from .callsite import tool
 from .eager import eager
 from .generators import restored
 
@@ -30,7 +32,13 @@ def check_module(owner: str, model: Any) -> None:
 def check_ready(owner: str, model: Any) -> None:
     """Check that `model` is a module whose parameters are there: its first forward pass changes it no more."""
     check_module(owner, model)
-    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+    named = [*named_modules(model)]
+    tensors = (
+        (f"{name}.{own}" if name else own, tensor)
+        for name, module in named
+        for own, tensor in (*module._parameters.items(), *module._buffers.items())
+    )
+    for name, tensor in tensors:
         if isinstance(tensor, (UninitializedParameter, UninitializedBuffer)):
             raise ValueError(
                 f"`{owner}`: `model` must have its parameters. Got {name!r}, which a lazy module makes at its first "
@@ -55,7 +63,7 @@ def untouched(owner: str, model: Module, *, generators: bool = True) -> Iterator
         ValueError: a lazy module that has not seen an input yet, which a forward pass would change for good.
     """
     check_ready(owner, model)
-    modules = list(model.modules())
+    modules = [module for _, module in named_modules(model)]
     modes = [module.training for module in modules]
     buffers = [(module, dict(module._buffers)) for module in modules if module._buffers]
     attributes = [_attributes(module) for module in modules]
@@ -63,6 +71,7 @@ def untouched(owner: str, model: Module, *, generators: bool = True) -> Iterator
         id(tensor): tensor.detach().clone() for _, own in buffers for tensor in own.values() if tensor is not None
     }
     with ExitStack() as stack:
+        stack.enter_context(tool())
         stack.enter_context(eager())
         if generators:
             stack.enter_context(restored())
@@ -71,7 +80,8 @@ def untouched(owner: str, model: Module, *, generators: bool = True) -> Iterator
             yield
         finally:
             for module, mode in zip(modules, modes, strict=True):
-                module.training = mode
+                if module.training != mode:
+                    module.training = mode
             for module, own in buffers:
                 module._buffers.clear()
                 module._buffers.update(own)

@@ -28,6 +28,7 @@ class Examination:
     inspection: Inspection  # `.places`; the traces `.passes` in training mode and `.eval` in eval mode
     example: tuple[Any, ...]
     keywords: dict[str, Any] = field(default_factory=dict)  # the example's keyword arguments
+    training: bool = True  # whether the model was in training mode before the check
     modules: dict[str, Module] = field(init=False)  # by name, as in places and calls; "" is the model itself
 
     _graphs: dict[Trace, Graph] = field(init=False, default_factory=dict, repr=False)

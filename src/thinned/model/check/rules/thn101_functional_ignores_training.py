@@ -72,8 +72,9 @@ def _append(file: SourceFile, call: ast.Call, text: str) -> Edit:
 
 
 def live(examination: Examination) -> Iterator[Finding]:
-    for place in examination.inspection.places:
-        if place.active == "both" and place.kind in _KINDS and not place.module.endswith(">"):
+    inspection = examination.inspection
+    for place in inspection.places:
+        if place.active == "both" and place.kind in _KINDS and place.module not in inspection.train.loose:
             yield RULE.at(
                 place,
                 f"`{place.kind}` drops in evaluation too: its `training` is left out or always True. "

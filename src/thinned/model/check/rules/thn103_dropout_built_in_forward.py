@@ -44,8 +44,9 @@ def _told(method: Function) -> bool:
 
 def live(examination: Examination) -> Iterator[Finding]:
     for place in examination.inspection.places:
-        if place.active == "both" and place.module.endswith(">"):  # a module that is no submodule of the model
-            kind = place.module.rpartition("<")[2][:-1]
+        loose = examination.inspection.train.loose.get(place.module)  # a module that is no submodule of the model
+        if place.active == "both" and loose is not None:
+            kind = type(loose).__name__
             yield RULE.at(
                 place, f"`{kind}` is no part of the model, so `eval()` does not reach it: it drops in both modes"
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from torch.nn import RNNBase
+from torch.nn import Module, RNNBase
 
 from ..finding import Finding
 from ..lens.examination import Examination
@@ -26,7 +26,7 @@ def live(examination: Examination) -> Iterator[Finding]:
         ran = any(place.module in trace.ran for trace in inspection.passes)
         if not ran and place.module in inspection.eval.ran:
             continue  # skipped by LayerDrop in all passes
-        if ran and owner and not any(weight.requires_grad for weight in modules[owner].parameters()):
+        if ran and owner and not any(weight.requires_grad for weight in Module.parameters(modules[owner])):
             continue  # a frozen part, which is in evaluation mode on purpose
         if not ran and any(
             other.module == owner and other.name != owner and other.p == place.p and other.train_calls

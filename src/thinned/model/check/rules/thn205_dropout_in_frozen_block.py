@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from torch.nn import Embedding, Module
 
+from ....nn.names import named_modules
 from ..finding import Finding
 from ..lens.examination import Examination
 from ..rule import Rule
@@ -13,7 +14,7 @@ from ..rule import Rule
 
 def live(examination: Examination) -> Iterator[Finding]:
     modules = examination.modules
-    if not any(weight.requires_grad for weight in examination.model.parameters()):
+    if not any(weight.requires_grad for weight in Module.parameters(examination.model)):
         return  # no parameter is trained: the model is used for inference
     trained = {
         f"{name}.{own}" if name else own
@@ -34,7 +35,7 @@ def live(examination: Examination) -> Iterator[Finding]:
         if (
             not place.train_calls
             or block is None
-            or any(weight.requires_grad for weight in modules[block].parameters())
+            or any(weight.requires_grad for weight in Module.parameters(modules[block]))
         ):
             continue
         if place.module in behind and not any(behind[place.module]):
@@ -50,7 +51,7 @@ def _block(modules: Mapping[str, object], name: str) -> str | None:
     while True:
         module = modules.get(name)
         if isinstance(module, Module):
-            owners = (part for part in module.modules() if not isinstance(part, Embedding))
+            owners = (part for _, part in named_modules(module) if not isinstance(part, Embedding))
             if any(weight.ndim > 1 for part in owners for weight in part._parameters.values() if weight is not None):
                 return name
         if not name:

@@ -9,6 +9,7 @@ from ...known.functions import DRAWS
 from ...known.operations import MULTIPLIES
 from ...scaling.factors import LEAST, Scaling, Z
 from ...scaling.measure import measure
+from ...watch.modes import set_mode
 from ...watch.replay import record
 from ...watch.trace import Call, Trace
 from ...watch.untouched import untouched
@@ -48,9 +49,9 @@ def _wrong(examination: Examination) -> list[Scaling]:
     wrong: list[Scaling] = []
     seen: set[str] = set()  # modules that drew
     with untouched("check", model), torch.no_grad():
-        model.train()
+        set_mode(model, True)
         replays = [record(model, *example, **keywords) for _ in range(examination.repeats)]
-        model.eval()
+        set_mode(model, False)
         inference = record(model, *example, **keywords)
         for training in replays:
             drew = {step.where.module for step in training.steps if step.draws}

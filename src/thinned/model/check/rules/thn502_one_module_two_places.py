@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from torch.nn import Module
+
 from ...known.operations import ACTIVATIONS, NORMS, VIEWS
 from ...watch.graph import through
 from ...watch.trace import INPUT
@@ -20,7 +22,7 @@ def live(examination: Examination) -> Iterator[Finding]:
     for noise in noises(examination):
         trace = noise.trace
         module = examination.modules.get(noise.place.module)
-        if noise.place.name != noise.place.module or module is None or any(True for _ in module.parameters()):
+        if noise.place.name != noise.place.module or module is None or any(True for _ in Module.parameters(module)):
             continue  # a function; or a recurrent layer, which has two noises
         ends = [at for at in noise.graph.before(noise.data, near) if at != INPUT]
         made = frozenset((trace.calls[at].module, trace.calls[at].function) for at in ends)

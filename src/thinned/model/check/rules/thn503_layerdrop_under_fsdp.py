@@ -9,6 +9,7 @@ from torch.nn import Module
 from torch.nn.parallel import DistributedDataParallel
 
 from ....nn.names import named_modules  # each wrapper too, with the name of the wrapped module
+from ...watch.modes import set_mode
 from ...watch.running import Running
 from ...watch.untouched import untouched
 from ..finding import Finding
@@ -54,7 +55,7 @@ def _sometimes(examination: Examination) -> list[str]:
     model = examination.model
     passes: list[set[str]] = []
     with untouched("check", model), torch.no_grad():
-        model.train()
+        set_mode(model, True)
         for _ in range(PASSES):
             running = Running(model)
             with running.followed():
@@ -64,7 +65,7 @@ def _sometimes(examination: Examination) -> list[str]:
     for name in sorted(passes[0].union(*passes) - passes[0].intersection(*passes)):
         module = examination.modules.get(name)
         inner = any(name.startswith(f"{outer}.") for outer in found)
-        if module is not None and not inner and any(True for _ in module.parameters()):
+        if module is not None and not inner and any(True for _ in Module.parameters(module)):
             found.append(name)
     return found
 

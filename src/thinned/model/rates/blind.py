@@ -1,0 +1,151 @@
+"""Code in which a dropout may hide from who reads the source: code without source, and functions in attributes.
+
+`self.fns = [lambda x: F.dropout(x, 0.5)]` and a `for` over them is a dropout whose p no reading finds. Here it is
+found by the names that the code object has, so that it can be named. A run on an example finds its p.
+"""
+
+from __future__ import annotations
+
+import builtins
+import dis
+import functools
+import inspect
+import types
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch.nn import functional as F
+
+from ..known.functions import FUNCTIONS, MASKS, canonical
+from ..source.found import Reading
+from ..watch.unregistered import functions_of
+
+Module = torch.nn.Module
+
+_NAMES = {name for name in FUNCTIONS if "drop" in name} | MASKS | {"scaled_dot_product_attention"}
+
+
+class Blind(NamedTuple):
+    """A function that can drop and that no reading covers: the name of its place, and where it is written."""
+
+    name: str
+    where: str
+
+
+def blind(name: str, module: Module, found: list[Reading]) -> Iterator[Blind]:
+    """The functions of a module that can drop and that its readings do not cover."""
+    forward = inspect.unwrap(module.__dict__.get("forward") or type(module).forward)
+    forward = getattr(forward, "__func__", forward)
+    if isinstance(forward, types.FunctionType) and not found and _hides(forward):
+        yield Blind(f"{name}:forward", _where(forward))
+    read = {reading.where.function for reading in found}
+    for path, function in functions_of(module):
+        torchs = _drops(function)
+        if path.startswith("forward."):  # the forward that a decorator wraps, which has been read
+            continue
+        if torchs and torchs not in read:
+            yield Blind(f"{name}.{path}" if name else path, "")
+        function = _python_code(function)
+        if torchs or not isinstance(function, types.FunctionType) or _covers(found, function):
+            continue
+        if _can_drop(function, set()):
+            yield Blind(f"{name}.{path}" if name else path, _where(function))
+
+
+def _python_code(function: Any) -> Any:
+    """The function that runs when something is called: of a method, and of an object with `__call__`."""
+    if isinstance(function, types.FunctionType | functools.partial):
+        return function
+    return getattr(function, "__func__", None) or type(function).__call__
+
+
+def _covers(found: list[Reading], function: types.FunctionType) -> bool:
+    """Whether a reading is of a line of the function."""
+    code = function.__code__
+    lines = {line for *_, line in code.co_lines() if line}
+    return any(reading.where.file == code.co_filename and reading.where.line in lines for reading in found)
+
+
+def _hides(forward: types.FunctionType) -> bool:
+    """Whether a forward without readings can drop: it has no source, or makes the name of a function as text."""
+    code = forward.__code__
+    if "getattr" in code.co_names and any(text in _NAMES for text in _texts(code)):
+        return True
+    try:
+        inspect.getsourcelines(forward)
+    except (OSError, TypeError):
+        return _can_drop(forward, set())
+    return False
+
+
+def _texts(code: types.CodeType) -> Iterator[str]:
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _texts(constant)
+        elif isinstance(constant, str):
+            yield constant
+
+
+def _can_drop(function: types.FunctionType, seen: set[int]) -> bool:
+    """Whether the code of a function names a function that drops, itself or in a function that it calls."""
+    if id(function) in seen or str(function.__module__).partition(".")[0] in ("torch", "thinned"):
+        return False
+    seen.add(id(function))
+    cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=False))
+    values = [*_named_values(function.__code__, function, cells)]
+    if any(value is getattr for value in values) and any(value is torch or value is F for value in values):
+        return True  # the name of a function as text
+    for value in values:
+        if isinstance(value, str):  # a method of what is known only in a run
+            if value.rstrip("_") in MASKS:
+                return True
+        elif _drops(value) or (isinstance(value, types.FunctionType) and _can_drop(value, seen)):
+            return True
+    return False
+
+
+def _named_values(
+    code: types.CodeType, function: types.FunctionType, cells: Mapping[str, types.CellType]
+) -> Iterator[Any]:
+    """The values of global names and of the attributes read from them; the name of an attribute of anything else."""
+    value: Any = _UNKNOWN
+    for step in dis.get_instructions(code):
+        if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+            value = function.__globals__.get(step.argval, vars(builtins).get(step.argval, _UNKNOWN))
+        elif step.opname in ("LOAD_DEREF", "LOAD_CLASSDEREF") and step.argval in cells:
+            try:
+                value = cells[step.argval].cell_contents
+            except ValueError:  # not assigned yet
+                value = _UNKNOWN
+        elif step.opname in ("LOAD_ATTR", "LOAD_METHOD"):
+            if not isinstance(value, types.ModuleType):
+                yield str(step.argval)
+                value = _UNKNOWN
+                continue
+            value = getattr(value, step.argval, _UNKNOWN)
+        elif step.opname not in ("PUSH_NULL", "CACHE", "RESUME"):
+            value = _UNKNOWN
+        if value is not _UNKNOWN:
+            yield value
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _named_values(constant, function, cells)
+
+
+_UNKNOWN = object()
+
+
+def _drops(function: Any) -> str:
+    """The name of a function of torch that drops, or of one that a partial calls; "" for any other."""
+    if isinstance(function, functools.partial):
+        return _drops(function.func)
+    if not callable(function) or isinstance(function, type | Module):
+        return ""
+    name = canonical(function)
+    home = str(getattr(function, "__module__", None) or "torch").partition(".")[0]
+    return name if name in _NAMES and home in ("torch", "builtins", "thinned") else ""
+
+
+def _where(function: types.FunctionType) -> str:
+    return f"{function.__code__.co_filename}:{function.__code__.co_firstlineno}"

@@ -1,0 +1,148 @@
+"""Modules that a model holds where torch does not look: in lists, dictionaries, other objects, partials and closures.
+
+`nn.Module` registers only a module that is itself an attribute. `self.drops = [nn.Dropout(), nn.Dropout()]` has two
+modules that no `eval()` reaches. Their names here are the path to them: `drops[0]` and `drops[1]`.
+"""
+
+from __future__ import annotations
+
+import functools
+import random
+import types
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from numpy.random import Generator, RandomState
+
+from ...nn.names import named_modules
+
+Module = torch.nn.Module
+
+_DEEPEST = 8  # how many objects a path goes through at most
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks")
+_TORCHS = {*vars(Module())} - {*_HOOKS}
+_OURS = "_converted_from"  # the attribute in which `convert` keeps the module that a layer of ours replaced
+# Values that hold no module.
+_PLAIN = (str, bytes, int, float, complex, bool, type(None), torch.Tensor, torch.dtype, torch.device, type)
+_COLLECTIONS = (dict, types.MappingProxyType, list, tuple, set, frozenset, deque)
+_LONGEST = 4096  # a longer list holds data
+# Packages whose objects are not entered: they hold no layers, or they hold the whole model and what trains it.
+_CLOSED = {
+    *("torch", "numpy", "thinned", "pandas", "builtins", "threading", "logging", "weakref", "random", "concurrent"),
+    *("lightning", "lightning_fabric", "pytorch_lightning", "accelerate"),
+}
+
+
+def unregistered(model: Module) -> dict[str, Module]:
+    """The modules that a model holds in no registered place, by path, with the modules inside them.
+
+    Searched are plain attributes of modules and of their classes, lists, tuples, sets, mappings, dataclasses and other
+    objects, `functools.partial`, functions (their closures, defaults, and the modules among the globals that they
+    name), hooks and the forwards themselves. A module that several paths lead to has the first one.
+    """
+    known = {id(module) for _, module in named_modules(model)}
+    found: dict[str, Module] = {}
+    for name, owner in named_modules(model):
+        for path, module in _values(owner):
+            if not issubclass(type(module), Module) or id(module) in known:  # `isinstance` is true for a weak proxy
+                continue
+            if any(part is model for _, part in named_modules(module)):
+                continue  # a way back to a model that holds this one
+            whole = f"{name}.{path}" if name else path
+            for below, part in named_modules(module):
+                if id(part) not in known:
+                    known.add(id(part))
+                    found[f"{whole}.{below}" if below else whole] = part
+    return found
+
+
+def functions_of(module: Module) -> Iterator[tuple[str, Any]]:
+    """The functions and partials that the attributes and hooks of a module lead to, by path; not its own methods."""
+    for path, value in _values(module):
+        own = getattr(value, "__self__", None) is module or path == "forward"
+        if callable(value) and not own and not issubclass(type(value), Module | type):
+            yield path, value
+
+
+def generators_of(model: Module) -> list[Any]:
+    """The generators of `random` and NumPy that a model holds as its own."""
+    found = (value for _, module in named_modules(model) for _, value in _values(module))
+    once = {id(value): value for value in found if isinstance(value, random.Random | RandomState | Generator)}
+    return [*once.values()]
+
+
+def _values(module: Module) -> Iterator[tuple[str, Any]]:
+    """The values that the attributes, the hooks and the forward of a module lead to, by path."""
+    seen: set[int] = set()
+    if isinstance(module, torch.jit.ScriptModule):
+        return
+    forward = type(module).forward
+    mine: list[tuple[str, Any]] = [("forward", forward)] if isinstance(forward, types.FunctionType) else []
+    mine += [
+        (name, value)
+        for kind in type(module).__mro__
+        if not kind.__module__.startswith(("torch.", "thinned.", "builtins"))
+        for name, value in vars(kind).items()
+        if isinstance(value, (Module, functools.partial, *_COLLECTIONS)) and not name.startswith("__")
+    ]
+    for attribute, value in [*vars(module).items(), *mine]:
+        if attribute in _TORCHS or attribute == _OURS:
+            continue
+        hooks = attribute in _HOOKS
+        value = [hook for hook in value.values() if not _is_ours(hook)] if hooks else value
+        yield from _below(value, attribute.lstrip("_") if hooks else attribute, _DEEPEST, seen)
+
+
+def _below(value: Any, path: str, deep: int, seen: set[int]) -> Iterator[tuple[str, Any]]:
+    """A value and the values in it, with their paths. A module is not entered."""
+    if isinstance(value, _PLAIN) or id(value) in seen:
+        return
+    seen.add(id(value))
+    yield path, value
+    if deep and not issubclass(type(value), Module):
+        for step, inner in _inside(value):
+            yield from _below(inner, path + step, deep - 1, seen)
+
+
+def _is_ours(hook: Any) -> bool:
+    return type(hook).__module__.startswith("thinned.")
+
+
+def _inside(value: Any) -> Iterator[tuple[str, Any]]:
+    """The parts of a value, each with the step that leads to it."""
+    if isinstance(value, _COLLECTIONS) and len(value) > _LONGEST:
+        return
+    if isinstance(value, dict | types.MappingProxyType):
+        yield from ((f"[{key!r}]", inner) for key, inner in [*value.items()])
+    elif isinstance(value, list | tuple | deque):
+        names = getattr(value, "_fields", None)
+        for number, inner in enumerate(value):
+            yield (f".{names[number]}" if names else f"[{number}]"), inner
+    elif isinstance(value, set | frozenset):
+        yield from ((f"[{number}]", inner) for number, inner in enumerate(value))
+    elif isinstance(value, functools.partial):
+        yield ".func", value.func
+        yield from ((f".args[{number}]", inner) for number, inner in enumerate(value.args))
+        yield from ((f".keywords[{name!r}]", inner) for name, inner in value.keywords.items())
+    elif isinstance(value, types.MethodType):
+        yield ".__self__", value.__self__
+    elif isinstance(value, types.FunctionType):
+        for name, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=False):
+            try:
+                yield f".{name}", cell.cell_contents
+            except ValueError:  # not assigned yet
+                continue
+        named = ((name, value.__globals__.get(name)) for name in value.__code__.co_names)
+        yield from ((f".{name}", inner) for name, inner in named if isinstance(inner, (Module, *_COLLECTIONS)))
+        yield from ((f".{name}", inner) for name, inner in (value.__kwdefaults__ or {}).items())
+        yield from ((f".__defaults__[{number}]", inner) for number, inner in enumerate(value.__defaults__ or ()))
+    elif str(type(value).__module__).partition(".")[0] not in _CLOSED:
+        own = getattr(value, "__dict__", None)
+        yield from ((f".{name}", inner) for name, inner in [*(own or {}).items()])
+        for kind in type(value).__mro__:
+            slots = vars(kind).get("__slots__", ())
+            for name in (slots,) if isinstance(slots, str) else slots:
+                if not name.startswith("__") and hasattr(value, name):
+                    yield f".{name}", getattr(value, name)
