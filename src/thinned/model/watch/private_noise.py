@@ -127,20 +127,23 @@ class _Generators(TorchDispatchMode):
 
     def _like(self, name: str, func: Any, args: Any, kwargs: Any) -> Tensor:
         words = {key: value for key, value in kwargs.items() if key not in ("low", "high")}
-        made = torch.empty_like(args[0], **words)
-        generator = self._noise.generator(made.device)
+        made = torch.zeros_like(args[0], **words)
+        values, generator = _values(made), self._noise.generator(made.device)
         if name == "rand_like":
-            return made.uniform_(generator=generator)
-        if name == "randn_like":
-            return made.normal_(generator=generator)
-        bounds = [*args[1:], *(kwargs[key] for key in ("low", "high") if key in kwargs)]
-        low, high = bounds if len(bounds) > 1 else (0, bounds[0])
-        return made.random_(int(low), int(high), generator=generator)
+            values.uniform_(generator=generator)
+        elif name == "randn_like":
+            values.normal_(generator=generator)
+        else:
+            bounds = [*args[1:], *(kwargs[key] for key in ("low", "high") if key in kwargs)]
+            low, high = bounds if len(bounds) > 1 else (0, bounds[0])
+            values.random_(int(low), int(high), generator=generator)
+        return made
 
     def _dropout(self, x: Tensor, p: float, train: bool | None = True) -> tuple[Tensor, Tensor]:
         if train is False or p == 0.0:
             return x.clone(), torch.ones_like(x, dtype=torch.bool)
-        share = torch.empty_like(x, dtype=torch.float32).bernoulli_(1.0 - p, generator=self._noise.generator(x.device))
+        share = torch.zeros_like(x, dtype=torch.float32)
+        _values(share).bernoulli_(1.0 - p, generator=self._noise.generator(x.device))
         mask = share.bool()
         return x * mask * (1.0 / (1.0 - p) if p < 1.0 else 0.0), mask
 
@@ -152,6 +155,11 @@ _WITH_GENERATOR: dict[str, Any] = {
     "randperm": lambda _: _aten.randperm.generator,
 }
 _LIKE = ("rand_like", "randn_like", "randint_like")
+
+
+def _values(made: Tensor) -> Tensor:
+    """The tensor to fill: of a nested tensor its values, as random operators do not take it."""
+    return made.values() if made.is_nested else made
 
 
 def _device(args: Any, kwargs: Any) -> torch.device:
