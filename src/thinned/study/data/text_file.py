@@ -160,7 +160,7 @@ def _numbered(path: Path, text: str, sep: str, skipped: int) -> Iterator[tuple[i
     except csv.Error as error:
         raise StudyError(
             f"{path}: could not be read: the row that begins in line {line} has quotes that do not fit ({error}). "
-            'A field with quotes is written as "so ""said"" he".'
+            'A field with quotes is written as "so ""said"" he". Or pass another --sep.'
         ) from error
 
 
