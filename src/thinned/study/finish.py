@@ -22,7 +22,7 @@ from .trial.config import Config, Recipe, Unit
 from .trial.fold import Fold
 from .trial.pool import Failed
 from .trial.unit import State, weights_again
-from .underway import Underway, column_records
+from .underway import Underway
 
 
 def finish(underway: Underway, stopped: Literal["", "budget"]) -> Study:
@@ -105,7 +105,7 @@ def _record(underway: Underway, found: Conclusion, stopped: Literal["", "budget"
         target=data.target,
         classes=[str(name) for name in data.classes],
         features=data.features.shape[1],
-        columns=column_records(data),
+        columns=underway.columns,
         rows_train=size.train,
         rows_val=size.val,
         rows_test=size.test,
