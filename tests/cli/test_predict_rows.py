@@ -111,7 +111,7 @@ def test_from_python_text_and_typed_columns_say_the_same(model: Path) -> None:
 def test_types_of_parquet_in_training_and_text_at_prediction(thinned: Thinned, tmp_path: Path) -> None:
     """Truth values with gaps, decimals and categories, and a column called like an index that is none."""
     rows = table().assign(member=lambda t: t["member"].map({"True": True, "False": False}).astype("boolean"))
-    rows["price"] = [Decimal(n * 25) / 100 for n in range(len(rows))]
+    rows["price"] = pd.Series([Decimal(n * 25) / 100 for n in range(len(rows))], dtype=object)
     rows = rows[["member", "price", "seen", "kind"]].assign(**{"Unnamed: 0": [n // 2 for n in range(len(rows))]})
     rows["seen"] = [text if n % 5 else None for n, text in enumerate(rows["seen"])]
     rows = rows[["Unnamed: 0", "member", "price", "seen", "kind"]]
@@ -131,6 +131,9 @@ def test_numbers_that_lost_their_zeros_are_no_level(model: Path) -> None:
         StudyError, match=r"column 'zip' must hold text, .* In row 1 it has .*1234.*dtype=\{'zip': str\}"
     ):
         load(model).predict(rows)
+    mixed = rows.assign(zip=pd.Series(["K1A0B1", 99999], dtype=object))  # as pandas reads some files
+    with pytest.raises(StudyError, match=r"column 'zip' must hold text, .* In row 2 it has 99999"):
+        load(model).predict(mixed)
 
 
 def test_numbers_that_networks_can_t_take_and_names_that_stand_twice_are_refused(model: Path) -> None:

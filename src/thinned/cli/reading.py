@@ -26,7 +26,7 @@ def show_reading(console: Console, reading: TableReading) -> None:
     hidden = {column.name for column in plain} if len(reading.columns) > SHOWN else set()
     rest = f" Beside these, {len(hidden):,} columns of numbers." if hidden else ""
     table = Table(
-        title=f"{reading.title}: how its columns were read",
+        title=Text(f"{reading.title}: how its columns were read"),
         caption=f"--column NAME=KIND overrules.{rest}",
         title_justify="left",
     )

@@ -23,7 +23,7 @@ from .trial.fold import Fold
 from .trial.outcome import Weights
 from .trial.pool import Failed
 from .trial.unit import weights_again
-from .underway import Underway, column_records
+from .underway import Underway
 
 
 def finish(underway: Underway, stopped: Literal["", "budget"]) -> Study:
@@ -109,7 +109,7 @@ def _record(underway: Underway, found: Conclusion, stopped: Literal["", "budget"
         target=data.target,
         classes=[str(name) for name in data.classes],
         features=data.features.shape[1],
-        columns=column_records(data),
+        columns=underway.columns,
         rows_train=size.train,
         rows_val=size.val,
         rows_test=size.test,

@@ -81,7 +81,8 @@ class Underway:
         self.options, self.watch = options, watch
         self.data = checked(data, options.columns) if isinstance(data, Dataset) else _opened(data, options)
         self.suspicions = suspicions(self.data)
-        told(TableReading(self.data.title, tuple(column_records(self.data)), self.data.notes, self.suspicions))
+        self.columns = column_records(self.data, self.suspicions)
+        told(TableReading(self.data.title, tuple(self.columns), self.data.notes, self.suspicions))
         task = self.data.task
         self.metric = options.metric or ERRORS[task]
         if self.metric not in METRIC_NAMES[task]:
@@ -279,11 +280,12 @@ def _opened(data: str | Path | None, options: StudyOptions) -> Dataset:
     )
 
 
-def column_records(data: Dataset) -> list[ColumnRecord]:
-    """The columns of a table as a record has them, in the file's order."""
+def column_records(data: Dataset, warnings: Sequence[str]) -> list[ColumnRecord]:
+    """The columns of a table as a record has them, in the file's order; those that a warning begins with are marked."""
     roles = {"target": "the target", "groups": "groups, no feature", "time": "time, no feature"}
     found = []
     for column in data.columns:
-        said = [part for part in (roles.get(column.role, ""), column.why) if part]
+        warned = "a warning tells of it" if any(said.startswith(f"{column.name} ") for said in warnings) else ""
+        said = [part for part in (roles.get(column.role, ""), column.why, warned) if part]
         found.append(ColumnRecord(name=column.name, read_as=column.kind, why="; ".join(said)))
     return found

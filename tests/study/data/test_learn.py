@@ -17,6 +17,7 @@ from thinned.study.data.dataset import Dataset, StudyError
 from thinned.study.data.overrule import TextForm, WantedColumn
 from thinned.study.data.source import checked, open_data
 from thinned.study.data.suspicion import suspicions
+from thinned.study.underway import column_records
 
 ROWS = 60
 Values = Sequence[Any]
@@ -354,7 +355,11 @@ def test_the_target_in_another_form_is_warned_of(tmp_path: Path) -> None:
     prices = np.random.default_rng(2).integers(1000, 9000, ROWS)
     path = written(tmp_path / "data.csv", [f"${price:,}" for price in prices])
     pd.read_csv(path).assign(kind=[f"{price / 1000:.3f}" for price in prices]).to_csv(path, index=False)
-    assert any(text.startswith("x alone gives kind away") for text in suspicions(open_data(path, "kind")))
+    data = open_data(path, "kind")
+    assert any(text.startswith("x alone gives kind away") for text in suspicions(data))
+    marked = {record.name: record.why for record in column_records(data, suspicions(data))}
+    assert marked["x"] == "numbers in $, thousands set apart by ','; a warning tells of it"
+    assert marked["plain"] == "numbers"
 
 
 def test_options_of_text_files_are_for_files(tmp_path: Path) -> None:

@@ -104,6 +104,13 @@ def test_a_wrong_encoding_is_told_with_its_line(tmp_path: Path) -> None:
         opened(tmp_path / "data.csv", b"x,kind\n\xe4,a\n\x81,b\n")
 
 
+def test_what_is_no_text_is_told(tmp_path: Path) -> None:
+    with pytest.raises(
+        StudyError, match=r"as utf-8 it holds zero bytes, which no text does. Pass the file's --encoding"
+    ):
+        opened(tmp_path / "data.csv", b"PK\x03\x04\0\x14kind,x\n1,2\n3,4\n" * 20)
+
+
 def test_separators_and_decimal_signs_can_be_given(tmp_path: Path) -> None:
     as_meant(opened(tmp_path / "data.csv", "\n".join(records(" ", ",")), TextForm(sep="space", decimal=",")))
     as_meant(opened(tmp_path / "data.csv", "\n".join(records("^")), TextForm(sep="^")))

@@ -45,7 +45,11 @@ class Column:
 
     def cells(self, column: pd.Series[Any]) -> Cells:
         """The column's values, and which of them are not as in training."""
-        return self.form.read(as_cells(column))
+        found = self.form.read(as_cells(column))
+        if isinstance(self.form, LevelForm) and self.form.padded and column.dtype == object:
+            bare = [not isinstance(value, str) and not pd.isna(value) for value in column]  # 1234 beside "K1A0B1"
+            return Cells(found.values, found.wrong | np.array(bare, dtype=bool))
+        return found
 
     def read(self, column: pd.Series[Any], place: Place = row_of) -> pd.Series[Any]:
         """The column's values. Raises StudyError: a value that is not as in training, with its place."""

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from ..record import Task
 from .column import read_columns
 from .columns import with_groups, with_time
@@ -89,6 +91,6 @@ def learned(data: Dataset, wanted: Sequence[WantedColumn] = ()) -> Dataset:
     absent = [str(item) for item in wanted if item.name not in data.features.columns]
     if absent:
         raise StudyError(f"`--column {absent[0]}` must name a feature of {data.title}. There is none of this name.")
-    own = data.features if data.test is None else data.features.drop(index=data.features.index[data.test])
-    columns = learn(own.reset_index(drop=True), wanted={item.name: item for item in wanted})
+    rows = np.arange(data.rows) if data.test is None else np.setdiff1d(np.arange(data.rows), data.test)
+    columns = learn(data.features.iloc[rows].reset_index(drop=True), wanted={item.name: item for item in wanted})
     return replace(data, columns=columns, features=read_columns(columns, data.features))

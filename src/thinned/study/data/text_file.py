@@ -56,6 +56,11 @@ def read_text(path: Path, asked: TextForm) -> TextRows:
     if path.name.endswith(".gz"):
         content = gzip.decompress(content)
     text, encoding, guess = _decoded(path, content, asked.encoding)
+    if "\0" in text:
+        raise StudyError(
+            f"{path}: could not be read: as {encoding} it holds zero bytes, which no text does. Pass the file's "
+            "--encoding, or a text file."
+        )
     skipped, sep = 0, asked.sep
     if (said := _SAID_SEP.match(text)) is not None:
         text, skipped, sep = text[said.end() :], 1, sep or said[1]
@@ -160,7 +165,7 @@ def _numbered(path: Path, text: str, sep: str, skipped: int) -> Iterator[tuple[i
     except csv.Error as error:
         raise StudyError(
             f"{path}: could not be read: the row that begins in line {line} has quotes that do not fit ({error}). "
-            'A field with quotes is written as "so ""said"" he".'
+            'A field with quotes is written as "so ""said"" he". Or pass another --sep.'
         ) from error
 
 

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from ...fit.perceptron import Perceptron
 from ..answer.together import offsets, probabilities, together
 from ..data.column import Column, Place, read_columns, row_of
+from ..data.overrule import TextForm
 from ..data.prepare import Preparation
 from ..error import StudyError
 
@@ -155,7 +156,9 @@ class StudyModel:
             X = pd.DataFrame(values, columns=list(self.columns))  # noqa: N806
         if not self.reading:
             return StudyRows(X)
-        reading = self.reading if decimal is None else tuple(column.with_decimal(decimal) for column in self.reading)
+        reading = self.reading
+        if TextForm(decimal=decimal).decimal is not None:
+            reading = tuple(column.with_decimal(str(decimal)) for column in reading)
         return StudyRows(read_columns(reading, X, place))
 
 
