@@ -229,10 +229,6 @@ def compiler_loaded() -> bool:
     return "torch._dynamo" in sys.modules
 
 
-set_compiler_stance = find_later(
-    "torch._dynamo.eval_frame._set_stance", "inspect, predict", "compiled code run uncompiled, in one thread"
-)
-
 # Existing models, and predict: tensors of torch.func's transforms.
 
 is_wrapped: Callable[[Tensor], bool] = find(

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from ..known.functions import DRAWS, OPERATORS, canonical, noisy
+from ..known.functions import DRAWS, FUNCTIONS, OPERATORS, canonical, noisy
 from ..known.operations import INSIDE
 from ..watch.callsite import caller, is_plumbing, transparent
 from ..watch.private_noise import PrivateNoise
@@ -90,7 +90,8 @@ class _Clock(TorchFunctionMode):
             entry = noisy(name, args)
             if entry is not None:
                 args, kwargs = entry.p.write(args, kwargs, 0.0)
-        draws = len(self.seconds) in self._drawing
+        # By name too: at p = 0 in some calls, chance may decide otherwise, and other calls draw.
+        draws = len(self.seconds) in self._drawing or name in FUNCTIONS or name in DRAWS
         with self._noise.of_torch() if draws else nullcontext():
             start = perf_counter()
             result = func(*args, **kwargs)

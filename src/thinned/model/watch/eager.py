@@ -5,22 +5,23 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import SimpleNamespace
 from typing import Any
 
-from ..._torch import compiler_loaded, set_compiler_stance
+import torch
+
+from ..._torch import compiler_loaded
 
 _lock = threading.Lock()
 _this_thread = threading.local()
 _entered = 0  # how often `eager` is entered, in all threads
-_ours: Any = None  # the stance that is set while it is
+_setter: Any = None  # what sets the stance, and puts the former one back
 
 
 class _Stance:
     """A stance of torch's compiler that is "force_eager" in threads inside of `eager`, and the former one in others."""
 
-    def __init__(self) -> None:
-        self.other: Any = SimpleNamespace(stance="default", skip_guard_eval_unsafe=False, backend=None)
+    def __init__(self, other: Any) -> None:
+        self.other = other
 
     @property
     def stance(self) -> str:
@@ -54,20 +55,18 @@ def eager() -> Iterator[None]:
 
 
 def _enter() -> None:
-    global _entered, _ours
+    global _entered, _setter
     with _lock:
         if not _entered:
-            _ours = _Stance()
-            _ours.other = set_compiler_stance()(_ours)
+            _setter = torch.compiler.set_stance("default")
+            _setter.stance = _Stance(_setter.prev)
+            _setter.__enter__()
         _entered += 1
 
 
 def _leave() -> None:
-    global _entered, _ours
+    global _entered
     with _lock:
         _entered -= 1
         if not _entered:
-            now = set_compiler_stance()(_ours.other)
-            if now is not _ours:  # somebody has set another one meanwhile
-                set_compiler_stance()(now)
-            _ours = None
+            _setter.__exit__(None, None, None)
