@@ -40,6 +40,8 @@ def inspect(model: Module, *args: Any, passes: int = 8, **kwargs: Any) -> Inspec
     `train` and `eval` are the first pass in each mode, call by call, and `passes` are all passes in training mode.
 
     Modes, buffers and random state are put back, bit for bit, after an exception too. Evaluation runs without gradient.
+    Meanwhile the model changes its modes, so no other thread may use it. For each place the result also tells the mode
+    in which the caller left its module, and whether it drew noise so: if the modes differ, one more pass runs in them.
 
     Raises:
         TypeError: `model` is no module.
