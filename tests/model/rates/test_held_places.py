@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import thinned
+from thinned.model.plan.line import PlanLine
 from thinned.schedules import Linear
 
 X = torch.ones(4, 8)
@@ -167,3 +168,22 @@ def test_a_schedule_shows_itself() -> None:
         == "Schedule(Sequential, {'1': Linear(start=0.0, end=0.5, steps=10), '3': Constant(p=0.1)}) at step 1"
     )
     assert schedule.logs() == {"p/1": 0.05, "p/3": 0.1}
+
+
+def test_a_p_that_disabled_holds_is_changed_by_no_one() -> None:
+    """It would be lost at the end of the `with`."""
+    model = nn.Sequential(nn.Linear(64, 512), nn.ReLU(), nn.Dropout(0.25), nn.Linear(512, 10))
+    plan = thinned.Plan((PlanLine("p of 2", "set p", 0.5),))
+    schedule = thinned.Schedule(model, {"*": Linear(0.25, 0.5, steps=4)})
+    with thinned.disabled(model):
+        with pytest.raises(
+            ValueError, match=r"`set_rates`: '2' must have its own p. Got one that `disabled` holds at 0"
+        ):
+            thinned.set_rates(model, {"*": 0.3})
+        with pytest.raises(ValueError, match="`Schedule`: '2' must have its own p"):
+            schedule.step()
+        with pytest.raises(RuntimeError, match=r"`apply`: a dropout must have its own p. Got '2'"):
+            thinned.apply(model, plan)
+    assert thinned.rates(model) == {"2": 0.25}
+    schedule.step()
+    assert thinned.rates(model) == {"2": 0.3125}

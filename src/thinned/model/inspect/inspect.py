@@ -47,6 +47,9 @@ def inspect(model: Module, *args: Any, passes: int = 8, **kwargs: Any) -> Inspec
     them meanwhile. Not copied are modules that a forward finds in a global variable, and models under FSDP: these run
     themselves, are put back, and no other thread may use them meanwhile. Evaluation runs without gradient.
 
+    For each place the result also tells the mode in which the caller left its module, and whether it drew noise so: if
+    the modes differ, one more pass runs in them.
+
     Raises:
         TypeError: `model` is no module.
         ValueError: a lazy module in the model has not seen an input yet.

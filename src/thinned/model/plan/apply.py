@@ -249,6 +249,11 @@ def _put(applied: Applied, line: PlanLine, modules: dict[str, Module]) -> str:
     """Put one line into the model. The result is its entry in `Applied.places`."""
     anchor, module = line.anchor, modules[line.anchor.module]
     if anchor.is_rate and not anchor.call:
+        if is_disabled(module):
+            raise RuntimeError(
+                f"`apply`: a dropout must have its own p. Got {anchor.module!r}, which `disabled` holds at 0. Leave "
+                "the `with` first."
+            )
         applied._undo.append(("set", anchor.module, module, anchor.what, getattr(module, anchor.what)))
         Attribute(module, anchor.what).p = line.p
         return f"{anchor.module}.{anchor.what}".lstrip(".")

@@ -19,9 +19,10 @@ from ..known.modules import rate_attributes
 from ..watch.callsite import is_run_by_tool
 from ..watch.generators import States
 from .drawing import Drawing
-from .forward_watch import ForwardWatch, hook, is_quiet
+from .forward_watch import ForwardWatch
 from .model_names import ModelNames
 from .noise_left import NoiseLeft, drew
+from .watch_hooks import hook, is_quiet
 
 Module = torch.nn.Module
 

@@ -13,9 +13,10 @@ from ..known.where import Where
 from ..rates.rate_places import RatePlaces
 from ..watch.untouched import check_module
 from .drawing import Drawing, place_of
-from .forward_watch import ForwardWatch, hooks_of
+from .forward_watch import ForwardWatch
 from .model_names import ModelNames, in_a_run
 from .noise_left import NoiseLeft, drew
+from .watch_hooks import hooks_of
 
 Module = torch.nn.Module
 

@@ -18,9 +18,10 @@ from ..rates.rate_places import RatePlaces
 from ..watch.callsite import callsite, is_run_by_tool
 from ..watch.underway import running
 from .drawing import Drawing, place_of
-from .forward_watch import ForwardWatch, hooks_of
+from .forward_watch import ForwardWatch
 from .model_names import ModelNames
 from .noise_left import NoiseLeft, drew
+from .watch_hooks import hooks_of
 
 Module = torch.nn.Module
 

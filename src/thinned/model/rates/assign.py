@@ -9,6 +9,7 @@ import torch
 
 from ..edit.graph_rate import GraphRate
 from ..edit.rate_holder import Assignment, Attribute
+from ..edit.switched_off import is_disabled
 from .rate_places import RatePlace, RatePlaces, look
 
 Module = torch.nn.Module
@@ -30,6 +31,11 @@ def assign(
     planned: set[Any] = set()
     for name in wanted:
         place = rate_places.by_name[name]
+        if owner != "disabled" and place.p != wanted[name] and _is_held(place):
+            raise ValueError(
+                f"`{owner}`: {place} must have its own p. Got one that `disabled` holds at 0, and will put back. Leave "
+                "the `with` first."
+            )
         if place.attribute is None:
             plan.append(_by_calls(owner, place, wanted[name]))
         elif place.attribute.key not in planned:
@@ -46,6 +52,11 @@ def assign(
         raise
     after = {name: place.p for name, place in rate_places.by_name.items()}
     return {name: p for name, p in after.items() if p is not None and p != before[name]}
+
+
+def _is_held(place: RatePlace) -> bool:
+    """Whether a `disabled` that has not ended will put the p of a place back."""
+    return is_disabled(place.module if place.attribute is None else place.attribute.owner)
 
 
 def _by_calls(owner: str, place: RatePlace, p: float) -> Callable[[Assignment], None]:

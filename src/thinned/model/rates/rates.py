@@ -68,7 +68,7 @@ def set_rates(model: Module, rates: Mapping[str, float], *, example: Any = None)
     Raises:
         ValueError: p is outside [0, 1].
         ValueError: a pattern matches no place, or with an example only places that never run.
-        ValueError: the p of a place can't be set.
+        ValueError: the p of a place can't be set, or `disabled` holds it at 0.
         ValueError: without an example, code can drop in which no source tells of a p: a function without source, a
             lambda in a list, a hook.
         ValueError: the run on the example, after the change, does not show the new p.

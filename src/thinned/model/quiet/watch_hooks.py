@@ -1,0 +1,67 @@
+"""The hooks by which a watch follows the forward passes of a model: which modules have them, and in which order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.utils.hooks import RemovableHandle
+
+from ...nn.names import named_modules
+from ...nn.uncopied_hook import UncopiedHook
+from ..known.modules import rate_attributes
+
+Module = torch.nn.Module
+
+# This layer runs its fused kernel only if neither it nor a submodule has a hook. A hook on its parent does no harm.
+_FUSED = torch.nn.TransformerEncoderLayer
+
+
+def hooks_of(model: Module, watch: Any) -> list[RemovableHandle]:
+    """Register the hooks of a watch on every module of a model that may draw. Copies of the model have none."""
+    enter, leave = UncopiedHook(watch.enter), UncopiedHook(watch.leave)
+    modules = [*dict(named_modules(model)).values()]
+    fused = {
+        inner for module in modules if isinstance(module, _FUSED) and module is not model for inner in module.modules()
+    }
+    watched = [module for module in modules if module is model or not (_is_silent(module) or module in fused)]
+    return [handle for module in watched for handle in hook(module, enter, leave)]
+
+
+def hook(module: Module, enter: Any, leave: Any, *, with_kwargs: bool = False) -> list[RemovableHandle]:
+    """Register the two hooks of a watch, also on a module of TorchScript, whose own methods refuse it."""
+    return [
+        Module.register_forward_pre_hook(module, enter, prepend=True),
+        Module.register_forward_hook(module, leave, always_call=True, with_kwargs=with_kwargs),
+    ]
+
+
+def last(module: Module, watch: Any) -> None:
+    """Let a watch's forward hook run after all hooks of others: noise in a hook is noise of the model."""
+    hooks: Any = module._forward_hooks  # an OrderedDict
+    for key in [key for key, value in hooks.items() if _watch_of(value) is watch]:
+        hooks.move_to_end(key)
+
+
+def _watch_of(hook: Any) -> Any:
+    """The watch that a hook belongs to, or None."""
+    return getattr(getattr(hook, "function", None), "__self__", None) or getattr(hook, "watch", None)
+
+
+# Layers of torch that draw and have no p.
+_DRAWS = (torch.nn.RReLU, torch.nn.FractionalMaxPool2d, torch.nn.FractionalMaxPool3d)
+
+
+def is_quiet(module: Module) -> bool:
+    """Whether the own code of a module certainly draws nothing in evaluation: it is a layer of torch or of thinned."""
+    if isinstance(module, torch.jit.ScriptModule | torch.fx.GraphModule):
+        return False
+    hooks = (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
+    others = any(not type(hook).__module__.startswith("thinned.") for hook in hooks)
+    known = type(module).__module__.startswith(("torch.nn.modules.", "thinned.nn."))
+    return known and not others and "forward" not in module.__dict__ and not isinstance(module, _DRAWS)
+
+
+def _is_silent(module: Module) -> bool:
+    """Whether a module certainly draws nothing in any mode: it is quiet, has no children, and is no dropout."""
+    return is_quiet(module) and not module._modules and not rate_attributes(module)

@@ -1,0 +1,93 @@
+"""The two modes of torch that show the watches of a thread what the running model calls."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, Protocol
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+from ..._torch import TorchDispatchMode, current_dispatch_mode, current_function_mode
+from ..watch.callsite import transparent
+
+
+class Watching(Protocol):
+    """What the modes ask of a watch: a `ForwardWatch`."""
+
+    changes_calls: bool
+
+    def watch(self, func: Any, args: Any, kwargs: Any) -> None: ...
+    def changed(self, func: Any, args: Any, kwargs: Any) -> tuple[Any, Any, Any]: ...
+
+
+class _Modes(threading.local):
+    """The two modes of a thread, and the watches that they serve."""
+
+    def __init__(self) -> None:
+        self.watches: list[Watching] = []
+        self.dispatch: _WatchedOperators | None = None
+        self.function: _WatchedCalls | None = None
+
+    def add(self, watch: Watching) -> None:
+        if watch not in self.watches:
+            self.watches.append(watch)
+        if watch.changes_calls and self.function is None:
+            self.function = _WatchedCalls(self.watches)
+            self.function.__enter__()  # type: ignore[no-untyped-call]
+        if self.dispatch is None:
+            self.dispatch = _WatchedOperators(self.watches)
+            self.dispatch.__enter__()  # type: ignore[no-untyped-call]
+
+    def discard(self, watch: Watching) -> None:
+        """Take a watch away, and leave the modes that no other watch needs.
+
+        A mode that is not the innermost one stays without effect: a KeyboardInterrupt has left others above it.
+        """
+        if watch in self.watches:
+            self.watches.remove(watch)
+        if self.function is not None and not any(other.changes_calls for other in self.watches):
+            function, self.function = self.function, None
+            function.watches = []
+            if current_function_mode() is function:
+                function.__exit__(None, None, None)
+        if self.dispatch is not None and not self.watches:
+            dispatch, self.dispatch = self.dispatch, None
+            dispatch.watches = []
+            current: Any = current_dispatch_mode()
+            if current is dispatch:
+                dispatch.__exit__(None, None, None)
+
+
+MODES = _Modes()
+
+
+class _WatchedOperators(TorchDispatchMode):
+    """Shows the watches every random operator before it runs."""
+
+    def __init__(self, watches: list[Watching]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.watches = watches
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if torch.Tag.nondeterministic_seeded in func.tags or func.namespace == "thinned":
+            for watch in [*self.watches]:
+                watch.watch(func, args, kwargs)
+        return func(*args, **kwargs)
+
+
+class _WatchedCalls(TorchFunctionMode):
+    """Lets the watches change a call of torch."""
+
+    def __init__(self, watches: list[Watching]) -> None:
+        super().__init__()
+        self.watches = watches
+
+    @transparent
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        for watch in [*self.watches]:
+            if watch.changes_calls:
+                func, args, kwargs = watch.changed(func, args, kwargs)
+        return func(*args, **kwargs)
