@@ -701,6 +701,23 @@ def meant(model, optimizer, batches):
         optimizer.step()
 
 
+def meant_by_an_option(model, optimizer, batches, frozen):
+    for x in batches:
+        if frozen:
+            model.eval()
+        model(x).sum().backward()
+        optimizer.step()
+
+
+def evaluated_first(model, optimizer, batches):
+    for step, x in enumerate(batches):
+        if step % 100 == 0:
+            model.eval()  #!
+            print(model(x))
+        model(x).sum().backward()
+        optimizer.step()
+
+
 def one_part(model, optimizer, batches):
     for x in batches:
         model(x).sum().backward()
