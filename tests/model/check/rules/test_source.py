@@ -411,6 +411,12 @@ def in_a_chain(x):
         return model.to("cuda")(x)  #!
 
 
+def by_its_forward(x):
+    model = Net()
+    with torch.no_grad():
+        return model.forward(x)  #!
+
+
 def gradients_off(x):
     torch.set_grad_enabled(False)
     model = Net()
@@ -562,6 +568,11 @@ def in_a_chain(x):
     model = Net()
     model.cpu().eval()
     torch.onnx.export(model, x, "net.onnx")
+
+
+def told_by_the_exporter(x):
+    model = Net()
+    torch.onnx.export(model, x, "net.onnx", training=torch.onnx.TrainingMode.EVAL)
 
 
 def by_the_old_exporter(x):

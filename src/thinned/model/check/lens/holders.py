@@ -231,6 +231,9 @@ def _leaves_mode(file: SourceFile, load: ast.expr, names: dict[str, ast.AST], fo
             found.exports.append(parent)
         return parent.func is node or name in _LOOKS or name in EXPORTS
     if isinstance(parent, ast.Attribute):
+        call = next(file.above(parent), None)
+        if parent.attr == "forward" and isinstance(call, ast.Call) and call.func is parent:
+            found.runs.append(call)
         return _leaves_part(file, parent)
     targets = _targets(file, node)
     if targets:
