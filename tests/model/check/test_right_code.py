@@ -8,6 +8,7 @@ from thinned.model.check.registry import rules
 from thinned.model.check.walk import check_text
 
 from .right_code.classes import CLASSES
+from .right_code.forms import FORMS
 from .right_code.frameworks import FRAMEWORKS
 from .right_code.scripts import NET, SCRIPTS
 
@@ -16,7 +17,8 @@ from functools import partial
 from flash_attn import flash_attn_func
 from xformers.ops import memory_efficient_attention
 {NET}"""
-FILES = {**SCRIPTS, **CLASSES, **FRAMEWORKS}
+STYLES = (SCRIPTS, CLASSES, FORMS, FRAMEWORKS)
+FILES = {name: text for style in STYLES for name, text in style.items()}
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -25,4 +27,4 @@ def test_nothing_is_found(name: str) -> None:
 
 
 def test_there_are_many_styles() -> None:
-    assert len(FILES) == len(SCRIPTS) + len(CLASSES) + len(FRAMEWORKS) >= 100
+    assert len(FILES) == sum(map(len, STYLES)) >= 140

@@ -162,6 +162,17 @@ def test_columns_count_characters(write: Write) -> None:
     assert finding.column == text.splitlines()[finding.line - 1].index("F.dropout") + 1
 
 
+def test_nothing_to_check_is_no_pass(write: Write, tmp_path: Path) -> None:
+    write("data/a.csv", "a,b")
+    write("plain.py", "x = 1")
+    for path, why in (("data", "no Python file and no notebook in data"), ("plain.py", "no use of torch in 1 file of")):
+        found = check(path)
+        assert (len(found), found.failed, found.nothing.startswith(why)) == (0, True, True)
+        assert str(found).startswith(f"Nothing to check: {why}")
+    write("net.py", "import torch")
+    assert (check(tmp_path).failed, check(tmp_path).nothing, str(check(tmp_path))) == (False, "", "All checks passed.")
+
+
 def test_the_function_takes_paths(write: Write, tmp_path: Path) -> None:
     path = write("net.py", TWO)
     assert [finding.code for finding in check(path, ignore=["THN4"])] == ["THN101", "THN103"]

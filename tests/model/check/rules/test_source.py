@@ -411,6 +411,12 @@ def in_a_chain(x):
         return model.to("cuda")(x)  #!
 
 
+def by_its_forward(x):
+    model = Net()
+    with torch.no_grad():
+        return model.forward(x)  #!
+
+
 def gradients_off(x):
     torch.set_grad_enabled(False)
     model = Net()
@@ -564,6 +570,11 @@ def in_a_chain(x):
     torch.onnx.export(model, x, "net.onnx")
 
 
+def told_by_the_exporter(x):
+    model = Net()
+    torch.onnx.export(model, x, "net.onnx", training=torch.onnx.TrainingMode.EVAL)
+
+
 def by_the_old_exporter(x):
     model = Net()
     torch.onnx.export(model, x, "net.onnx", dynamo=False)
@@ -697,6 +708,23 @@ def teacher(student, teacher, optimizer, batches):
 def meant(model, optimizer, batches):
     for x in batches:
         model.eval()
+        model(x).sum().backward()
+        optimizer.step()
+
+
+def meant_by_an_option(model, optimizer, batches, frozen):
+    for x in batches:
+        if frozen:
+            model.eval()
+        model(x).sum().backward()
+        optimizer.step()
+
+
+def evaluated_first(model, optimizer, batches):
+    for step, x in enumerate(batches):
+        if step % 100 == 0:
+            model.eval()  #!
+            print(model(x))
         model(x).sum().backward()
         optimizer.step()
 

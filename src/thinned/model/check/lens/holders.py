@@ -124,17 +124,15 @@ def _scope(file: SourceFile, holder: ast.expr) -> ast.AST | None:
 
 def _is_service(file: SourceFile, cls: ast.ClassDef) -> bool:
     """Whether a class is no module, has only plain ancestors, and trains nothing: it holds models to use them."""
-    if acts_as_module(file, cls) or any(
-        isinstance(node, ast.Attribute) and node.attr in ("backward", "optimizer") for node in ast.walk(cls)
-    ):
-        return False
-    for base in cls.bases:
-        name = file.resolve(base.value if isinstance(base, ast.Subscript) else base)
-        if name in file.classes and name not in file.aliases:
-            if file.classes[name] is cls or not _is_service(file, file.classes[name]):
-                return False
-        elif name not in _PLAIN_BASES:
+    for node in family(file, cls):
+        if acts_as_module(file, node) or any(
+            isinstance(part, ast.Attribute) and part.attr in ("backward", "optimizer") for part in ast.walk(node)
+        ):
             return False
+        for base in node.bases:
+            name = file.resolve(base.value if isinstance(base, ast.Subscript) else base)
+            if name not in _PLAIN_BASES and (name not in file.classes or name in file.aliases):
+                return False
     return True
 
 
@@ -231,6 +229,9 @@ def _leaves_mode(file: SourceFile, load: ast.expr, names: dict[str, ast.AST], fo
             found.exports.append(parent)
         return parent.func is node or name in _LOOKS or name in EXPORTS
     if isinstance(parent, ast.Attribute):
+        call = next(file.above(parent), None)
+        if parent.attr == "forward" and isinstance(call, ast.Call) and call.func is parent:
+            found.runs.append(call)
         return _leaves_part(file, parent)
     targets = _targets(file, node)
     if targets:

@@ -20,7 +20,9 @@ def source(file: SourceFile) -> Iterator[Finding]:
         for call in model.exports:
             name = file.resolve(call.func) or ""
             # torch's older exporter (dynamo=False) puts the model in evaluation mode itself.
-            if not literal(argument(call, None, ("dynamo",)), False):
+            mode = argument(call, None, ("training",))
+            told = mode is not None and (file.resolve(mode) or "").endswith("TrainingMode.EVAL")
+            if not told and not literal(argument(call, None, ("dynamo",)), False):
                 message = f"`{name}` gets `{model.name}` in training mode: nothing calls `{model.name}.eval()`"
                 yield RULE.on(file, call, message)
 

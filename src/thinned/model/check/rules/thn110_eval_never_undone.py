@@ -43,7 +43,7 @@ def _never_undone(file: SourceFile, site: ast.Call, model: str, seen: frozenset[
         if isinstance(above, ast.For | ast.AsyncFor | ast.While) and below in above.body:
             loop = parts(file, above, model)
             if trains(file, loop):
-                meant = below is _statement(file, site) and _comes_first(file, loop, below)
+                meant = _only_sets_mode(below, site) and _comes_first(file, loop, below)
                 return None if meant or may_undo(file, loop) else above
         if _leaves(above, below):
             return None
@@ -83,8 +83,11 @@ def _is_quiet(file: SourceFile, mark: ast.expr) -> bool:
     return name.startswith("torch.") or name in ("staticmethod",)
 
 
-def _statement(file: SourceFile, node: ast.AST) -> ast.AST | None:
-    return next((above for above in file.above(node) if isinstance(above, ast.stmt)), None)
+def _only_sets_mode(statement: ast.AST, site: ast.Call) -> bool:
+    """Whether a statement is the call alone, or an `if` around it: `if freeze: model.eval()`."""
+    if isinstance(statement, ast.If):
+        return len(statement.body) == 1 and not statement.orelse and _only_sets_mode(statement.body[0], site)
+    return isinstance(statement, ast.Expr) and statement.value is site
 
 
 def _comes_first(file: SourceFile, loop: list[LoopPart], statement: ast.AST) -> bool:
@@ -113,8 +116,8 @@ RULE = Rule(
 Looks for `model.eval()` or `model.train(False)` in a loop that trains the model (calls it with gradients, `backward`,
 `step`), also by a function or method of this file that the loop calls, where nothing in the loop sets the mode back. A
 loop that calls `train()` on anything, makes the model anew, gives it to code of other files, or leaves after the
-evaluation is left alone; so is `eval()` as the first line of the loop, which says that training without dropout is
-meant.""",
+evaluation is left alone; so is `eval()` as the first line of the loop, or `if ...: model.eval()` there, which says that
+training without dropout is meant.""",
     why="""\
 The first epoch trains with dropout, all others without: `train()` before the loop does not last. Batch normalisation
 stops learning its statistics. The loss even falls, so one concludes that training works, and that dropout does not
