@@ -114,8 +114,11 @@ def test_bad_weights_are_refused(weights: float, said: str) -> None:
         DropoutClassifier(**FAST).fit(x, y, sample_weight=np.full(len(y), weights))
     with pytest.raises(ValueError, match=r"sample_weight\.shape"):
         DropoutClassifier(**FAST).fit(x, y, sample_weight=np.ones(3))
-    with pytest.raises(ValueError, match="class_weight"):
-        DropoutClassifier(**FAST, class_weight="even").fit(x, y)
+    for given, kind in (("even", ValueError), ([1, 2, 3], TypeError), (3, TypeError)):
+        with pytest.raises(kind, match="`DropoutClassifier`: `class_weight` must be a mapping from classes"):
+            DropoutClassifier(**FAST, class_weight=given).fit(x, y)
+    with pytest.raises(ValueError, match="not in class_weight"):
+        DropoutClassifier(**FAST, class_weight={"no class": 2}).fit(x, y)
     for weight in (0.0, -1.0, float("inf")):
         with pytest.raises(
             ValueError, match=r"`DropoutClassifier.fit`: weights of rows must be finite, 0 or more, and not"

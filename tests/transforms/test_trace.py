@@ -165,6 +165,14 @@ def test_a_function_is_a_node_with_the_mode_that_it_was_traced_in(name: str) -> 
             assert torch.equal(form(x), form(x)) == (not training)
 
 
+def test_rates_and_keys_may_be_traced_too() -> None:
+    x, p, key = torch.ones(40), torch.tensor(0.3), torch.tensor(7)
+    graph = symbolic_trace(lambda x, p, key: F.dropout(x, p, key=key))
+    assert torch.equal(graph(x, p, key), F.dropout(x, 0.3, key=7))
+    graph = symbolic_trace(lambda x, key: F.dropout2d(input=x, p=0.3, key=key))
+    assert torch.equal(graph(x.view(1, 40, 1, 1), key), F.dropout2d(x.view(1, 40, 1, 1), 0.3, key=7))
+
+
 def test_a_traced_function_is_pickled() -> None:
     graph = symbolic_trace(lambda x: F.dropout(x, 0.5, key=1))
     twin = pickle.loads(pickle.dumps(graph))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any
 
@@ -20,7 +21,8 @@ def row_weights(
 ) -> NDArray[np.float64] | None:
     """The weight of each row: that of the sample times that of its class; None if all are 1.
 
-    Raises: ValueError for weights of another number, negative ones, classes that `y` has not, and if all are 0.
+    Raises: ValueError for weights of another number, negative ones, classes that `y` has not, and if all are 0;
+        TypeError for a `class_weight` that is neither a mapping nor text.
     """
     if sample_weight is None and class_weight is None:
         return None
@@ -28,6 +30,12 @@ def row_weights(
     if sample_weight is not None:
         weights *= _check_sample_weight(sample_weight, x, dtype=np.float64, ensure_non_negative=True)
     if class_weight is not None:
+        if class_weight != "balanced" and not isinstance(class_weight, Mapping):
+            kind = ValueError if isinstance(class_weight, str) else TypeError
+            raise kind(
+                f"`{owner}`: `class_weight` must be a mapping from classes to weights, 'balanced' or None. "
+                f"Got {class_weight!r}. Pass {{class: weight}}."
+            )
         weights *= compute_sample_weight(class_weight, y)
     if not np.isfinite(weights).all() or (weights < 0.0).any() or not weights.any():
         raise ValueError(

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.fx import Proxy
 
 from ..noise import PROBABILITY, SCALING
-from ..ops import Rate, as_rate, deviation, drop, gaussian, is_zero
+from ..ops import Rate, as_rate, deviation, drop, gaussian
 from ..ops.input import check_tensor
 from .site import Checked, CheckedAxes, Site, own_key, rate, thin
 from .symbolic import function_node, module_node
@@ -111,7 +111,7 @@ def gaussian_dropout(
         return function_node(gaussian_dropout, locals())
     p = as_rate(PROBABILITY, "gaussian_dropout", "p", p)
     check_tensor("gaussian_dropout", input)
-    if not training or is_zero(p):
+    if not training:
         return input
     if not isinstance(p, Tensor) and p == 1:
         output = drop(input, p, key=key, generator=generator, owner="gaussian_dropout")

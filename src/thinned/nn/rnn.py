@@ -136,7 +136,8 @@ class _LockedRNN(torch.nn.RNNBase):
             # The mask, B x H for the whole sequence, is stored. Computing it again at each step would take too long for
             # the memory that it saves.
             key = own_key(self, sequence, None, None, f"recurrent_dropout_{_suffix(direction_names)}")
-            mask = drop(torch.ones_like(first[0]), rate(self, "recurrent_dropout"), key=key)
+            ones, owner = torch.ones_like(first[0]), type(self).__name__
+            mask = drop(ones, rate(self, "recurrent_dropout"), key=key, owner=owner)
             if packed and sequence.sorted_indices is not None:
                 mask = mask[sequence.sorted_indices]
             output, end = self._scan(rows, sizes, first, mask, direction_names, backwards=direction == 1)

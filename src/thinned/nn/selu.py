@@ -96,14 +96,15 @@ def _alpha(
 ) -> Tensor:
     p = as_rate(PROBABILITY, owner, "p", p)
     check_tensor(owner, input)
-    if not training or is_zero(p):
+    if not training:
         return input
-    if by_channel and input.ndim < 2:
+    still = is_zero(p)  # then the call is counted by a stream, and draws nothing
+    if by_channel and input.ndim < 2 and not still:
         raise RuntimeError(
             f"{owner}: Feature dropout requires at least 2 dimensions in the input. Got {input.ndim}. "
             "Use alpha_dropout."
         )
-    dims = range(2, input.ndim) if by_channel else ()
+    dims = range(2, input.ndim) if by_channel and not still else ()
     output = drop(input, p, broadcast_dims=dims, law="alpha", key=key, generator=generator, owner=owner)
     return input.copy_(output) if inplace and output is not input else output
 

@@ -7,7 +7,8 @@ with the arguments of the call. `training` is among them, so it is a constant of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from itertools import takewhile
 from typing import Any
 
 import torch
@@ -23,9 +24,9 @@ def function_node(function: Callable[..., Any], arguments: Mapping[str, Any]) ->
         function: the public function that was called.
         arguments: all its arguments by name, tensors first.
     """
-    positional = [value for value in arguments.values() if isinstance(value, Proxy | torch.Tensor)]
+    positional = tuple(takewhile(lambda value: isinstance(value, Proxy | torch.Tensor), arguments.values()))
     named = dict(list(arguments.items())[len(positional) :])
-    return _tracer(positional).create_proxy("call_function", function, tuple(positional), named)
+    return _tracer(positional).create_proxy("call_function", function, positional, named)
 
 
 def module_node(layer: torch.nn.Module, *inputs: Any, **named: Any) -> Any:
@@ -54,5 +55,5 @@ def module_node(layer: torch.nn.Module, *inputs: Any, **named: Any) -> Any:
     return tracer.create_proxy("call_module", tracer.path_of_module(layer), inputs, given)
 
 
-def _tracer(values: list[Any]) -> Any:
+def _tracer(values: Iterable[Any]) -> Any:
     return next(value.tracer for value in values if isinstance(value, Proxy))
