@@ -25,7 +25,7 @@ import thinned.nn
 
 X = torch.ones(64, 8)
 GLOBAL = nn.Dropout(0.5)
-GLOBALS = {"a": nn.Dropout(0.5), "b": [nn.Dropout(0.25)]}
+GLOBALS: dict[str, Any] = {"a": nn.Dropout(0.5), "b": [nn.Dropout(0.25)]}
 
 
 class Runs(nn.Module):
