@@ -144,6 +144,10 @@ class Scripted(nn.Module):
         return torch.nn.functional.dropout(x, 0.5, True)
 
 
+def functional(x: Tensor) -> Tensor:
+    return F.dropout(x, 0.5)
+
+
 # What has a p that is set, or a call that is changed: `disabled` switches it off.
 DROPS: dict[str, Callable[[], nn.Module]] = {
     "a list": lambda: Runs(each, drops=[*two()]),
@@ -156,7 +160,7 @@ DROPS: dict[str, Callable[[], nn.Module]] = {
     "of the class": ClassHolds,
     "a global dictionary": lambda: Runs(lambda m, x: GLOBALS["b"][0](GLOBALS["a"](x))),
     "an object that is called": lambda: Runs(called, function=Called(0.5)),
-    "compiled inside": lambda: Runs(called, function=torch.compile(lambda x: F.dropout(x, 0.5), backend="eager")),
+    "compiled inside": lambda: Runs(called, function=torch.compile(functional, backend="eager")),
     "a graph of torch.fx": lambda: torch.fx.symbolic_trace(Functional()),
     "an attribute": lambda: Runs(lambda m, x: m.drop(x, 0.5, True), drop=F.dropout),
     "a lambda": lambda: Runs(called, function=lambda x: F.dropout(x, 0.5)),
