@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,6 @@ from ..watch.modes import ModesFound, set_mode
 from ..watch.private_noise import PrivateNoise
 from ..watch.stand_in import StandIn, stood_in
 from ..watch.trace import Trace, trace
-from ..watch.untouched import check_module
 from .inspection import Inspection
 from .place import Place
 from .places import Places
@@ -65,8 +64,8 @@ def inspect(model: Module, *args: Any, passes: int = 8, **kwargs: Any) -> Inspec
     """
     if not isinstance(passes, int) or passes < 1:
         raise ValueError(f"`inspect`: `passes` must be an integer, 1 or more. Got {passes!r}. The default is 8.")
-    check_module("inspect", model)
-    args, kwargs = by_name(model, args, kwargs)
+    if args and isinstance(args[0], Mapping):
+        args, kwargs = by_name(model, args, kwargs)
     with stood_in("inspect", model) as (stand_in, noise):
         seen = _Seen(stand_in.module, args, kwargs)
         seen.train()

@@ -43,7 +43,7 @@ def _takes_it_whole(model: Module, mapping: Mapping[Any, Any]) -> bool:
         return True
     try:
         named = inspect.signature(model.forward).parameters
-    except (TypeError, ValueError):  # written in C
+    except (AttributeError, TypeError, ValueError):  # no module, or written in C
         return False
     kinds = [parameter.kind for parameter in named.values()]
     if named.keys() & mapping.keys() or inspect.Parameter.VAR_KEYWORD in kinds:

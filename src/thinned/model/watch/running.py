@@ -19,8 +19,9 @@ from torch.nn.utils.rnn import PackedSequence
 from torch.utils.hooks import RemovableHandle
 
 from ...nn.names import named_modules
+from .callsite import ends_here
 from .generators import python_state
-from .underway import running_calls
+from .underway import FILE, NAME
 from .unregistered import unregistered
 
 Module = torch.nn.Module
@@ -81,11 +82,14 @@ class Running:
         if not self._own:
             return name, packed
         # Modules that are built in a forward have no hook of ours: their frames lie above those of the others.
-        loose = []
-        for module, args in running_calls(sys._getframe(1)):
-            if id(module) in self._names or id(module) in self._unregistered():
-                break
-            loose.append((module, args))
+        loose, frame = [], sys._getframe(1).f_back
+        while frame is not None and not ends_here(frame):
+            if frame.f_code.co_name == NAME and frame.f_code.co_filename == FILE:
+                found = frame.f_locals
+                if id(found["self"]) in self._names or id(found["self"]) in self._unregistered():
+                    break
+                loose.append((found["self"], found.get("args", ())))
+            frame = frame.f_back
         for module, args in reversed(loose):
             name = f"{name}<{type(module).__name__}>"
             packed = _packed(args)

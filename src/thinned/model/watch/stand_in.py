@@ -131,7 +131,7 @@ class _Copying:
         return twin
 
     def _fill(self, module: Module, twin: Module) -> None:
-        left = {"_compiled_call_impl", *stream_attributes(module)}
+        left = {"_compiled_call_impl", *(stream_attributes(module) if hasattr(module, "_noises") else ())}
         own: dict[str, Any] = {}
         for name, value in list(vars(module).items()):
             if name in left:

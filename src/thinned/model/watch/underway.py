@@ -9,17 +9,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from types import FrameType
-from typing import Any
 
 import torch
 
 from ..._torch import module_call
-from .callsite import ends_here
 
 Module = torch.nn.Module
 
 # A frame is recognised by name and file, not by its code object: torch.compile runs frames with a rewritten copy of it.
-_NAME, _FILE = module_call.__code__.co_name, module_call.__code__.co_filename
+NAME, FILE = module_call.__code__.co_name, module_call.__code__.co_filename
 
 
 def callers(frame: FrameType | None) -> Iterator[FrameType]:
@@ -32,18 +30,8 @@ def callers(frame: FrameType | None) -> Iterator[FrameType]:
 def running(frame: FrameType | None) -> Iterator[Module]:
     """The modules whose forward is under way, innermost first."""
     for inner in callers(frame):
-        if inner.f_code.co_name == _NAME and inner.f_code.co_filename == _FILE:
+        if inner.f_code.co_name == NAME and inner.f_code.co_filename == FILE:
             yield inner.f_locals["self"]
-
-
-def running_calls(frame: FrameType | None) -> Iterator[tuple[Module, tuple[Any, ...]]]:
-    """The modules whose forward is under way, innermost first, each with the arguments that it was called with."""
-    for inner in callers(frame):
-        if ends_here(inner):
-            return
-        if inner.f_code.co_name == _NAME and inner.f_code.co_filename == _FILE:
-            found = inner.f_locals
-            yield found["self"], found.get("args", ())
 
 
 def left_over(entered: Sequence[Module], frame: FrameType | None) -> bool:
