@@ -25,7 +25,7 @@ import thinned.nn
 
 X = torch.ones(64, 8)
 GLOBAL = nn.Dropout(0.5)
-GLOBALS = {"a": nn.Dropout(0.5), "b": [nn.Dropout(0.25)]}
+GLOBALS: dict[str, Any] = {"a": nn.Dropout(0.5), "b": [nn.Dropout(0.25)]}
 
 
 class Runs(nn.Module):
@@ -88,6 +88,10 @@ def closed(drop: nn.Module) -> Callable[[Tensor], Tensor]:
 
 def two(first: float = 0.5) -> tuple[nn.Module, nn.Module]:
     return nn.Dropout(first), nn.Dropout(0.25)
+
+
+def dropping(x: Tensor) -> Tensor:
+    return F.dropout(x, 0.5)
 
 
 def sourceless(code: str) -> nn.Module:
@@ -156,7 +160,7 @@ DROPS: dict[str, Callable[[], nn.Module]] = {
     "of the class": ClassHolds,
     "a global dictionary": lambda: Runs(lambda m, x: GLOBALS["b"][0](GLOBALS["a"](x))),
     "an object that is called": lambda: Runs(called, function=Called(0.5)),
-    "compiled inside": lambda: Runs(called, function=torch.compile(lambda x: F.dropout(x, 0.5), backend="eager")),
+    "compiled inside": lambda: Runs(called, function=torch.compile(dropping, backend="eager")),
     "a graph of torch.fx": lambda: torch.fx.symbolic_trace(Functional()),
     "an attribute": lambda: Runs(lambda m, x: m.drop(x, 0.5, True), drop=F.dropout),
     "a lambda": lambda: Runs(called, function=lambda x: F.dropout(x, 0.5)),
