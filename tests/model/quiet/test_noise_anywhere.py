@@ -403,3 +403,26 @@ def test_bad_allow() -> None:
     silent = thinned.disabled(nn.Dropout(), allow=(3,))  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"`disabled`: `allow` must be patterns, which are text\. Got 3"), silent:
         pass
+
+
+def test_the_name_in_an_error_is_a_name_to_allow() -> None:
+    for form in ("a list", "a dictionary", "a hook's module", "a lambda"):
+        model = DROPS[form]()
+        allow: list[str] = []
+        while len(allow) < 3:
+            with thinned.eval_guard(model, allow=allow):
+                for module in model.modules():
+                    module.training = False
+                error = caught(model)
+            if error is None:
+                break
+            allow.append(error.place)
+        assert 0 < len(allow) < 3, form
+
+
+def caught(model: nn.Module) -> thinned.NoiseLeft | None:
+    try:
+        model(X)
+    except thinned.NoiseLeft as error:
+        return error
+    return None

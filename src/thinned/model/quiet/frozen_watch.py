@@ -42,7 +42,11 @@ class FrozenWatch(ForwardWatch):
     def passes_by(self, module: Module) -> bool:
         if torch.compiler.is_compiling():
             return True
-        return not self._passes.stack and is_run_by_tool(sys._getframe(1))
+        if self._passes.stack:
+            return False
+        # While a CUDA graph is recorded the generators can't be read: its warm-up has been watched.
+        recorded = torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing()
+        return recorded or is_run_by_tool(sys._getframe(1))
 
     def names(self) -> ModelNames:
         names = self._before.names
