@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch.utils.hooks import RemovableHandle
 
+from ..._torch import innermost_transform
 from ..known.modules import rate_attributes
 from ..watch.callsite import is_run_by_tool
 from ..watch.generators import States
@@ -55,15 +56,17 @@ class FrozenWatch(ForwardWatch):
         return names
 
     def open(self) -> None:
+        # In a transform of torch.func the states of generators can't be compared: each pass is watched there.
+        light = self._passes.stack[0] in self._passed and innermost_transform() is None
         self._before.names = None
-        self._before.states = States.now() if self.is_light else None
-        if not self.is_light:
+        self._before.states = States.now() if light else None
+        if not light:
             super().open()
 
     @property
     def is_light(self) -> bool:
         """Whether the running part is one that has been watched before, so that the generators tell enough."""
-        return bool(self._passes.stack) and self._passes.stack[0] in self._passed
+        return self._before.states is not None
 
     def look(self) -> None:
         if not self.is_light:
