@@ -393,6 +393,10 @@ def test_a_model_is_silent_where_it_is_compiled_or_exported_inside() -> None:
         assert torch.equal(compiled(X), compiled(X))
         program: Any = torch.export.export(model, (X,)).module()
     assert torch.equal(program(X), program(X))
+    noisy = DRAWS["noise"][0]()
+    with thinned.disabled(noisy), pytest.raises(thinned.NoiseLeft, match="'0:randn_like'"):
+        torch.export.export(noisy, (X,))
+    assert torch.utils._python_dispatch._get_current_dispatch_mode_stack() == []
     torch._dynamo.reset()
 
 

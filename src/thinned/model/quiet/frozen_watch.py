@@ -41,13 +41,16 @@ class FrozenWatch(ForwardWatch):
         self._before = _Before()
 
     def passes_by(self, module: Module) -> bool:
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_compiling():  # or exporting, where torch runs no hook after an error
             return True
         if self._passes.stack:
             return False
         # While a CUDA graph is recorded the generators can't be read: its warm-up has been watched.
         recorded = torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing()
         return recorded or is_run_by_tool(sys._getframe(1))
+
+    def is_traced(self, module: Module) -> bool:
+        return torch.compiler.is_compiling()
 
     def names(self) -> ModelNames:
         names = self._before.names

@@ -55,9 +55,6 @@ class Silence(ForwardWatch):
             )
         return not self._passes.stack and is_run_by_tool(sys._getframe(1))
 
-    def is_traced(self, module: Module) -> bool:
-        return torch.compiler.is_dynamo_compiling()
-
     def names(self) -> ModelNames:
         return self._names
 
@@ -106,6 +103,7 @@ class Silence(ForwardWatch):
 def silent(model: Module, silence: Silence) -> Iterator[None]:
     """Inside the `with`, the silence watches every forward pass of the model, uncompiled, in every thread."""
     with ExitStack() as stack:
+        stack.callback(silence.close)  # in an export torch runs no hook after an error
         for handle in hooks_of(model, silence):
             stack.callback(handle.remove)
         stack.enter_context(_uncompiled())
