@@ -90,6 +90,10 @@ def two(first: float = 0.5) -> tuple[nn.Module, nn.Module]:
     return nn.Dropout(first), nn.Dropout(0.25)
 
 
+def dropping(x: Tensor) -> Tensor:
+    return F.dropout(x, 0.5)
+
+
 def sourceless(code: str) -> nn.Module:
     names: dict[str, Any] = {"F": F, "torch": torch}
     exec(f"def forward(self, x):\n    return {code}\n", names)
@@ -144,10 +148,6 @@ class Scripted(nn.Module):
         return torch.nn.functional.dropout(x, 0.5, True)
 
 
-def functional(x: Tensor) -> Tensor:
-    return F.dropout(x, 0.5)
-
-
 # What has a p that is set, or a call that is changed: `disabled` switches it off.
 DROPS: dict[str, Callable[[], nn.Module]] = {
     "a list": lambda: Runs(each, drops=[*two()]),
@@ -160,7 +160,7 @@ DROPS: dict[str, Callable[[], nn.Module]] = {
     "of the class": ClassHolds,
     "a global dictionary": lambda: Runs(lambda m, x: GLOBALS["b"][0](GLOBALS["a"](x))),
     "an object that is called": lambda: Runs(called, function=Called(0.5)),
-    "compiled inside": lambda: Runs(called, function=torch.compile(functional, backend="eager")),
+    "compiled inside": lambda: Runs(called, function=torch.compile(dropping, backend="eager")),
     "a graph of torch.fx": lambda: torch.fx.symbolic_trace(Functional()),
     "an attribute": lambda: Runs(lambda m, x: m.drop(x, 0.5, True), drop=F.dropout),
     "a lambda": lambda: Runs(called, function=lambda x: F.dropout(x, 0.5)),
@@ -377,10 +377,26 @@ def test_a_compiled_model_is_silent_and_compiled_once() -> None:
     compiled: Any = torch.compile(model, backend=counter)
     compiled(X)
     frames = counter.frame_count
-    with thinned.disabled(compiled):
-        assert torch.equal(compiled(X), compiled(X))
+    for inside in (compiled, model):  # the model may be compiled by a wrapper that it does not know
+        with thinned.disabled(inside):
+            assert torch.equal(compiled(X), compiled(X))
     assert not torch.equal(compiled(X), compiled(X))
     assert counter.frame_count == frames
+    torch._dynamo.reset()
+
+
+def test_a_model_is_silent_where_it_is_compiled_or_exported_inside() -> None:
+    torch._dynamo.reset()
+    model = nn.Sequential(DROPS["a lambda"](), nn.Linear(8, 8))
+    with thinned.disabled(model):
+        compiled: Any = torch.compile(model, backend="eager")
+        assert torch.equal(compiled(X), compiled(X))
+        program: Any = torch.export.export(model, (X,)).module()
+    assert torch.equal(program(X), program(X))
+    noisy = DRAWS["noise"][0]()
+    with thinned.disabled(noisy), pytest.raises(thinned.NoiseLeft, match="'0:randn_like'"):
+        torch.export.export(noisy, (X,))
+    assert torch.utils._python_dispatch._get_current_dispatch_mode_stack() == []
     torch._dynamo.reset()
 
 
@@ -403,3 +419,26 @@ def test_bad_allow() -> None:
     silent = thinned.disabled(nn.Dropout(), allow=(3,))  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"`disabled`: `allow` must be patterns, which are text\. Got 3"), silent:
         pass
+
+
+def test_the_name_in_an_error_is_a_name_to_allow() -> None:
+    for form in ("a list", "a dictionary", "a hook's module", "a lambda"):
+        model = DROPS[form]()
+        allow: list[str] = []
+        while len(allow) < 3:
+            with thinned.eval_guard(model, allow=allow):
+                for module in model.modules():
+                    module.training = False
+                error = caught(model)
+            if error is None:
+                break
+            allow.append(error.place)
+        assert 0 < len(allow) < 3, form
+
+
+def caught(model: nn.Module) -> thinned.NoiseLeft | None:
+    try:
+        model(X)
+    except thinned.NoiseLeft as error:
+        return error
+    return None

@@ -30,7 +30,8 @@ def disabled(model: Module, pattern: str = "*", *, example: Any = None, allow: I
 
     What neither modules nor source tell of is met while the model runs: a function that drops, called from a table, a
     lambda, a hook or code without source, gets p = 0. Any other noise is an error: masks made by hand, samples of
-    torch.distributions, `random` and NumPy. A compiled model runs uncompiled.
+    torch.distributions, `random` and NumPy. Nothing compiled runs meanwhile: compiled
+    models run uncompiled, in the whole process.
 
     At the end every p is put back, after an exception too. A `disabled` may be nested in another. p belongs to the
     model, so every thread that runs the model sees p = 0. `convert` and `revert` refuse a layer that is switched off.

@@ -49,7 +49,7 @@ class ForwardWatch:
 
     def is_traced(self, module: Module) -> bool:
         """Whether torch.compile traces the forward of a module, which is not watched then."""
-        return torch.compiler.is_compiling()
+        return torch.compiler.is_dynamo_compiling()
 
     def names(self) -> ModelNames:
         """The names of the model whose forward is watched."""
@@ -79,7 +79,7 @@ class ForwardWatch:
     def _begin(self, module: Module) -> None:
         passes = self._passes
         if passes.stack and left_over(passes.stack, sys._getframe(1)):
-            self._close()  # a KeyboardInterrupt ended the last forward pass without calling the hooks
+            self.close()  # a KeyboardInterrupt ended the last forward pass without calling the hooks
             if self.passes_by(module):
                 return
         last(module, self)
@@ -101,7 +101,7 @@ class ForwardWatch:
             while passes.stack and passes.stack.pop() is not module:
                 pass  # a module whose forward raised, and whose hooks did not run
             if not passes.stack:
-                self._close()
+                self.close()
         waiting, passes.waiting = passes.waiting, None
         if waiting is not None:
             raise waiting
@@ -110,7 +110,7 @@ class ForwardWatch:
         """Begin to look at a forward pass of this thread."""
         MODES.add(self)
 
-    def _close(self) -> None:
+    def close(self) -> None:
         """Stop watching the current forward pass of this thread."""
         self._passes.stack.clear()
         MODES.discard(self)

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch.utils.hooks import RemovableHandle
 
+from ..._torch import innermost_transform
 from ..known.modules import rate_attributes
 from ..watch.callsite import is_run_by_tool
 from ..watch.generators import States
@@ -40,9 +41,16 @@ class FrozenWatch(ForwardWatch):
         self._before = _Before()
 
     def passes_by(self, module: Module) -> bool:
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_compiling():  # or exporting, where torch runs no hook after an error
             return True
-        return not self._passes.stack and is_run_by_tool(sys._getframe(1))
+        if self._passes.stack:
+            return False
+        # While a CUDA graph is recorded the generators can't be read: its warm-up has been watched.
+        recorded = torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing()
+        return recorded or is_run_by_tool(sys._getframe(1))
+
+    def is_traced(self, module: Module) -> bool:
+        return torch.compiler.is_compiling()
 
     def names(self) -> ModelNames:
         names = self._before.names
@@ -51,15 +59,17 @@ class FrozenWatch(ForwardWatch):
         return names
 
     def open(self) -> None:
+        # In a transform of torch.func the states of generators can't be compared: each pass is watched there.
+        light = self._passes.stack[0] in self._passed and innermost_transform() is None
         self._before.names = None
-        self._before.states = States.now() if self.is_light else None
-        if not self.is_light:
+        self._before.states = States.now() if light else None
+        if not light:
             super().open()
 
     @property
     def is_light(self) -> bool:
         """Whether the running part is one that has been watched before, so that the generators tell enough."""
-        return bool(self._passes.stack) and self._passes.stack[0] in self._passed
+        return self._before.states is not None
 
     def look(self) -> None:
         if not self.is_light:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 
-from ...nn.names import named_modules
 from ..edit.without_noise import drops, without_noise
 from ..inspect.pattern import named
 from ..known.functions import canonical
 from ..known.where import Where
 from ..rates.rate_places import RatePlaces
 from ..watch.callsite import callsite, is_run_by_tool
+from ..watch.eager import eager
 from ..watch.underway import running
 from .drawing import Drawing, place_of
 from .forward_watch import ForwardWatch
@@ -48,7 +49,11 @@ class Silence(ForwardWatch):
         self._names = ModelNames(model)
 
     def passes_by(self, module: Module) -> bool:
-        return torch.compiler.is_compiling() or is_run_by_tool(sys._getframe(1))
+        if torch.compiler.is_dynamo_compiling():
+            raise RuntimeError(
+                "`disabled`: a model must not be compiled inside the `with`. Compile it before or after."
+            )
+        return not self._passes.stack and is_run_by_tool(sys._getframe(1))
 
     def names(self) -> ModelNames:
         return self._names
@@ -98,23 +103,37 @@ class Silence(ForwardWatch):
 def silent(model: Module, silence: Silence) -> Iterator[None]:
     """Inside the `with`, the silence watches every forward pass of the model, uncompiled, in every thread."""
     with ExitStack() as stack:
+        stack.callback(silence.close)  # in an export torch runs no hook after an error
         for handle in hooks_of(model, silence):
             stack.callback(handle.remove)
-        for _, module in named_modules(model):
-            _run_uncompiled(module, stack)
+        stack.enter_context(_uncompiled())
         yield
 
 
-def _run_uncompiled(module: Module, stack: ExitStack) -> None:
-    """Let a module's own code run in place of its compiled graph, in which no call of torch can be seen or changed."""
-    if isinstance(module, torch.jit.ScriptModule):
-        return
-    own, inner = vars(module), module._modules.get("_orig_mod")
-    for name, value in (
-        ("forward", None if inner is None else inner.__call__),
-        ("_compiled_call_impl", None),
-    ):
-        before = own.get(name)
-        if before is not None and (name != "forward" or inner is not None):
-            own[name] = value
-            stack.callback(own.__setitem__, name, before)
+class _Uncompiled:
+    """How many `disabled` need compiled code to run uncompiled: in a graph no call of torch can be seen or changed."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.count = 0
+        self.stance = ExitStack()
+
+
+_UNCOMPILED = _Uncompiled()
+
+
+@contextmanager
+def _uncompiled() -> Iterator[None]:
+    """Inside the `with`, nothing compiled runs: torch's switch is of the process, so the first sets it for all."""
+    state = _UNCOMPILED
+    with state.lock:
+        state.count += 1
+        if state.count == 1:
+            state.stance.enter_context(eager())
+    try:
+        yield
+    finally:
+        with state.lock:
+            state.count -= 1
+            if state.count == 0:
+                state.stance.close()

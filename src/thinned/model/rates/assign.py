@@ -9,7 +9,7 @@ import torch
 
 from ..edit.graph_rate import GraphRate
 from ..edit.rate_holder import Assignment, Attribute
-from ..edit.switched_off import is_disabled
+from ..edit.switched_off import SWITCHED_OFF, is_disabled
 from .rate_places import RatePlace, RatePlaces, look
 
 Module = torch.nn.Module
@@ -31,7 +31,7 @@ def assign(
     planned: set[Any] = set()
     for name in wanted:
         place = rate_places.by_name[name]
-        if owner != "disabled" and place.p != wanted[name] and _is_held(place):
+        if SWITCHED_OFF and owner != "disabled" and place.p != wanted[name] and _is_held(place):
             raise ValueError(
                 f"`{owner}`: {place} must have its own p. Got one that `disabled` holds at 0, and will put back. Leave "
                 "the `with` first."
