@@ -92,7 +92,7 @@ def whole(file: SourceFile, node: ast.expr) -> ast.expr:
 def leaves_mode(
     file: SourceFile, load: ast.expr, names: Container[str | None], runs: list[ast.Call], exports: list[ast.Call]
 ) -> bool:
-    """Whether a use certainly does not change the model's mode. Calls of the model and exports are added to the lists."""
+    """Whether a use certainly does not change the model's mode. Its calls and exports go to the lists."""
     node = whole(file, load)
     parent = next(file.above(node))
     if isinstance(parent, ast.Call):
