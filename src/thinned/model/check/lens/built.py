@@ -9,7 +9,8 @@ from functools import lru_cache
 
 from .calls import argument, number
 from .classes import family, is_module
-from .holders import HeldModel, held, pairs, peeled
+from .holders import HeldModel, held
+from .mode_uses import pairs, peeled
 from .source_file import Function, SourceFile, dotted
 from .training_loops import called
 

@@ -1,4 +1,4 @@
-"""Follows a model through a file: the names and attributes that hold it, and what each use does to its mode."""
+"""Follows a model through a file: the names and attributes that hold it."""
 
 from __future__ import annotations
 
@@ -7,32 +7,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from .classes import acts_as_module, family
+from .mode_uses import leaves_mode, pairs, peeled, targets_of, whole
 from .source_file import Function, SourceFile, arguments, dotted
 
-# Methods and functions whose result is the model that they get.
-MOVES = {
-    "to",
-    "cuda",
-    "cpu",
-    "float",
-    "half",
-    "double",
-    "bfloat16",
-    "type",
-    "requires_grad_",
-    "compile",
-    "share_memory",
-}
-WRAPPERS = {
-    *("torch.compile", "torch.nn.DataParallel", "torch.nn.parallel.DataParallel"),
-    "torch.nn.parallel.DistributedDataParallel",
-}
-EXPORTS = {"torch.onnx.export", "torch.export.export", "torch.jit.trace"}
-_WALKS = {"modules", "named_modules", "children", "named_children"}
-_HARMLESS = {"load_state_dict", "state_dict", "parameters", "named_parameters", "buffers", "named_buffers"}
-_HARMLESS |= {"zero_grad", "forward", "register_forward_hook", "register_forward_pre_hook", "get_parameter"}
-_LOOKS = {"print", "len", "type", "id", "isinstance", "torch.save", "repr", "str"}
-_MODES = {"eval", "train", "training"}
 _PLAIN_BASES = {"object", "abc.ABC", "typing.Protocol", "typing.Generic", "ABC", "Protocol", "Generic"}
 
 
@@ -52,6 +29,9 @@ def held(file: SourceFile, made: ast.expr, target: ast.expr, *, returned: bool =
 
     None if a name that holds it may hold another model too, or if a use may change the mode: a call of `eval` or
     `train`, a call of a function that gets the model, or code that this reading does not understand.
+
+    Arguments:
+        returned: whether a `return` of the model is no such use, as where the calls of its function are followed too.
     """
     scopes, todo = {}, [target]
     while todo:
@@ -67,44 +47,16 @@ def held(file: SourceFile, made: ast.expr, target: ast.expr, *, returned: bool =
             if core is None or not (core is made or nothing or dotted(core) in scopes):
                 return None
         for load in _nodes(file, scope, name, ast.Load):
-            for alias in _targets(file, _whole(file, load)):
+            for alias in targets_of(file, whole(file, load)):
                 if dotted(alias) not in (None, *scopes, *map(dotted, todo)):
                     todo.append(alias)
     found = HeldModel(dotted(target) or "", [], [])
     for name, scope in scopes.items():
         for load in _nodes(file, scope, name, ast.Load):
-            returns = returned and isinstance(next(file.above(_whole(file, load))), ast.Return)
-            if not returns and not _leaves_mode(file, load, scopes, found):
+            returns = returned and isinstance(next(file.above(whole(file, load))), ast.Return)
+            if not returns and not leaves_mode(file, load, scopes, found.runs, found.exports):
                 return None
     return found
-
-
-def peeled(file: SourceFile, value: ast.expr) -> ast.expr:
-    """The expression that a chain of moves and wrappers begins with: `Net()` of `torch.compile(Net().cuda())`."""
-    while isinstance(value, ast.Call):
-        if file.resolve(value.func) in WRAPPERS and value.args:
-            value = value.args[0]
-        elif isinstance(value.func, ast.Attribute) and value.func.attr in MOVES:
-            value = value.func.value
-        else:
-            break
-    return value
-
-
-def pairs(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
-    """The targets and values of an assignment; `a, b = f(), g()` has two."""
-    if isinstance(node, ast.AnnAssign | ast.NamedExpr) and node.value is not None:
-        yield node.target, node.value
-    elif isinstance(node, ast.Assign):
-        for target in node.targets:
-            if (
-                isinstance(target, ast.Tuple)
-                and isinstance(node.value, ast.Tuple)
-                and len(target.elts) == len(node.value.elts)
-            ):
-                yield from zip(target.elts, node.value.elts, strict=True)
-            else:
-                yield target, node.value
 
 
 def _scope(file: SourceFile, holder: ast.expr) -> ast.AST | None:
@@ -187,99 +139,3 @@ def _value(file: SourceFile, stored: ast.expr) -> ast.expr | None:
         if not isinstance(above, ast.Tuple):
             return None
     return None
-
-
-def _targets(file: SourceFile, value: ast.expr) -> list[ast.expr]:
-    """What an assignment gives this expression to; empty where it is not the whole value of one."""
-    for above in file.above(value):
-        if isinstance(above, ast.Assign | ast.AnnAssign | ast.NamedExpr):
-            return [target for target, given in pairs(above) if given is value]
-        if not isinstance(above, ast.Tuple):
-            return []
-    return []
-
-
-def _whole(file: SourceFile, node: ast.expr) -> ast.expr:
-    """The outermost expression around a model that has the same model as its value: `m.to(d)` for the `m` in it."""
-    while True:
-        parent = next(file.above(node))
-        above = next(file.above(parent), None)
-        if (
-            isinstance(parent, ast.Attribute)
-            and parent.attr in MOVES
-            and isinstance(above, ast.Call)
-            and above.func is parent
-        ):
-            node = above
-        elif isinstance(parent, ast.Call) and parent.func is not node and file.resolve(parent.func) in WRAPPERS:
-            node = parent
-        else:
-            return node
-
-
-def _leaves_mode(file: SourceFile, load: ast.expr, names: dict[str, ast.AST], found: HeldModel) -> bool:
-    """Whether a use certainly does not change the model's mode. Calls and exports are noted in `found`."""
-    node = _whole(file, load)
-    parent = next(file.above(node))
-    if isinstance(parent, ast.Call):
-        name = file.resolve(parent.func) or ""
-        if parent.func is node:
-            found.runs.append(parent)
-        elif name in EXPORTS:
-            found.exports.append(parent)
-        return parent.func is node or name in _LOOKS or name in EXPORTS
-    if isinstance(parent, ast.Attribute):
-        call = next(file.above(parent), None)
-        if parent.attr == "forward" and isinstance(call, ast.Call) and call.func is parent:
-            found.runs.append(call)
-        return _leaves_part(file, parent)
-    targets = _targets(file, node)
-    if targets:
-        return all(dotted(target) in names for target in targets)
-    return isinstance(
-        parent, ast.Expr | ast.Compare | ast.BoolOp | ast.UnaryOp | ast.If | ast.IfExp | ast.Assert | ast.FormattedValue
-    ) and not (isinstance(parent, ast.IfExp) and parent.test is not node)
-
-
-def _leaves_part(file: SourceFile, part: ast.Attribute) -> bool:
-    """Whether the use of a model's attribute, such as `model.fc` or `model.modules`, leaves the modes as they are."""
-    node: ast.expr = part
-    while True:
-        parent = next(file.above(node))
-        if isinstance(node, ast.Attribute):
-            called = isinstance(parent, ast.Call) and parent.func is node
-            if node.attr in _MODES and (called or node.attr != "training" or not isinstance(node.ctx, ast.Load)):
-                return False
-            if called and node.attr in _WALKS:
-                return _only_looks(file, parent)
-            if called:
-                return node.attr in _HARMLESS or node is not part
-        if not isinstance(parent, ast.Attribute | ast.Subscript) or parent.value is not node:
-            break
-        node = parent
-    if isinstance(parent, ast.Call):
-        return (file.resolve(parent.func) or "").startswith("torch.") or file.resolve(parent.func) in _LOOKS
-    if isinstance(parent, ast.For | ast.comprehension):
-        return _only_looks(file, node)
-    targets = _targets(file, node)
-    scope = file.function(node) or file.tree
-    return not any(_sets_mode(scope, dotted(target)) for target in targets)
-
-
-def _only_looks(file: SourceFile, walked: ast.AST) -> bool:
-    """Whether a loop over modules sets no mode. False where something else gets the modules."""
-    parent = next(file.above(walked))
-    if isinstance(parent, ast.comprehension):
-        return not _sets_mode(next(file.above(parent)), None)
-    return isinstance(parent, ast.For) and parent.iter is walked and not _sets_mode(parent, None)
-
-
-def _sets_mode(scope: ast.AST, name: str | None) -> bool:
-    """Whether code sets the mode of a module, or of the module that a name holds."""
-    return any(
-        isinstance(node, ast.Attribute)
-        and node.attr in _MODES
-        and (node.attr != "training" or isinstance(node.ctx, ast.Store))
-        and (name is None or dotted(node.value) == name)
-        for node in ast.walk(scope)
-    )
