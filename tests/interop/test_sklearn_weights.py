@@ -114,8 +114,8 @@ def test_bad_weights_are_refused(weights: float, said: str) -> None:
         DropoutClassifier(**FAST).fit(x, y, sample_weight=np.full(len(y), weights))
     with pytest.raises(ValueError, match=r"sample_weight\.shape"):
         DropoutClassifier(**FAST).fit(x, y, sample_weight=np.ones(3))
-    named: list[tuple[Any, type[Exception]]] = [("even", ValueError), ([1, 2, 3], TypeError), (3, TypeError)]
-    for given, kind in named:
+    cases: list[tuple[Any, type[Exception]]] = [("even", ValueError), ([1, 2, 3], TypeError), (3, TypeError)]
+    for given, kind in cases:
         with pytest.raises(kind, match="`DropoutClassifier`: `class_weight` must be a mapping from classes"):
             DropoutClassifier(**FAST, class_weight=given).fit(x, y)
     with pytest.raises(ValueError, match="not in class_weight"):
