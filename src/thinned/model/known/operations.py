@@ -105,8 +105,8 @@ SCALES = MULTIPLIES | {"where", "masked_fill", "setitem", "einsum"}
 MASKS_A_TENSOR = SCALES | {"masked_select", "addcmul"}
 COMPARISONS = frozenset({"lt", "le", "gt", "ge", "less", "greater"})
 # Functions that pick parts of a tensor by a mask, or by the positions that it marks.
-SELECTS = frozenset({"getitem", "masked_select", "index_select", "index", "take", "compress"})
-POSITIONS = frozenset({"nonzero", "argwhere", "where", "flatnonzero"})
+SELECTS = frozenset({"getitem", "masked_select", "index_select", "index", "take"})
+POSITIONS = frozenset({"nonzero", "argwhere", "where"})
 ROUNDINGS = frozenset({"floor", "round", "ceil", "trunc"})
 # Functions that are linear in a tensor, apart from a bias: they pass on a wrong scale of it unchanged.
 PROPORTIONAL = (

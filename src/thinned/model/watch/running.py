@@ -104,7 +104,9 @@ class Running:
         self._thread = threading.get_ident()
         handles: list[Any] = []
         if self._own:
-            for module in (*self.modules.values(), *unregistered(self.modules[""]).values()):
+            others = unregistered(self.modules[""])  # before our hooks stand among the model's own
+            self._paths = {id(module): name for name, module in others.items()}
+            for module in (*self.modules.values(), *others.values()):
                 handles += [
                     _first(module, "_forward_pre_hooks", self._enter),
                     _first(module, "_forward_hooks", self._leave),
