@@ -214,6 +214,10 @@ current_dispatch_mode = find(
 current_function_mode = find(
     "torch.overrides._get_current_function_mode", "set_rates", "whether its mode is the innermost"
 )
+function_modes: Callable[[], list[Any]] = find(
+    "torch.overrides._get_current_function_mode_stack", "disabled", "which modes an error in an export has left"
+)
+pop_function_mode = find("torch.overrides._pop_mode", "disabled", "takes off a mode that an error has left")
 WithoutFunctionModes: Any = find(
     "torch._C.DisableTorchFunction", "freeze", "compares generator states unseen by function modes"
 )

@@ -397,6 +397,7 @@ def test_a_model_is_silent_where_it_is_compiled_or_exported_inside() -> None:
     with thinned.disabled(noisy), pytest.raises(thinned.NoiseLeft, match="'0:randn_like'"):
         torch.export.export(noisy, (X,))
     assert torch.utils._python_dispatch._get_current_dispatch_mode_stack() == []
+    assert torch.overrides._get_current_function_mode_stack() == []
     torch._dynamo.reset()
 
 

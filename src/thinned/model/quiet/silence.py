@@ -23,6 +23,7 @@ from .forward_watch import ForwardWatch
 from .model_names import ModelNames
 from .noise_left import NoiseLeft, drew
 from .watch_hooks import hooks_of
+from .watch_modes import MODES
 
 Module = torch.nn.Module
 
@@ -104,6 +105,7 @@ def silent(model: Module, silence: Silence) -> Iterator[None]:
     """Inside the `with`, the silence watches every forward pass of the model, uncompiled, in every thread."""
     with ExitStack() as stack:
         stack.callback(silence.close)  # in an export torch runs no hook after an error
+        stack.enter_context(MODES.none_left())
         for handle in hooks_of(model, silence):
             stack.callback(handle.remove)
         stack.enter_context(_uncompiled())

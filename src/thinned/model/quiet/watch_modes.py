@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import torch
 from torch.overrides import TorchFunctionMode
 
-from ..._torch import TorchDispatchMode, current_dispatch_mode, current_function_mode
+from ..._torch import (
+    TorchDispatchMode,
+    current_dispatch_mode,
+    current_function_mode,
+    function_modes,
+    pop_function_mode,
+)
 from ..watch.callsite import transparent
 
 
@@ -38,6 +46,21 @@ class _Modes(threading.local):
         if self.dispatch is None:
             self.dispatch = _WatchedOperators(self.watches)
             self.dispatch.__enter__()  # type: ignore[no-untyped-call]
+
+    @contextmanager
+    def none_left(self) -> Iterator[None]:
+        """A context manager after which no function mode of its body is left, if an error has mixed them up.
+
+        In an export torch runs no hook after an error. Our mode is then still the innermost one, and torch's own, which
+        takes off the innermost at its end, takes off ours in place of itself.
+        """
+        before = len(function_modes())
+        try:
+            yield
+        finally:
+            if self.function is not None and self.function not in function_modes():
+                while len(function_modes()) > before:
+                    pop_function_mode()
 
     def discard(self, watch: Watching) -> None:
         """Take a watch away, and leave the modes that no other watch needs.
