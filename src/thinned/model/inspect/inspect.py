@@ -165,8 +165,9 @@ class _Seen:
 
 
 def _times(model: Module, args: Any, kwargs: Any, train: Trace, noise: PrivateNoise) -> Times:
-    """Time passes that draw the same random numbers as the pass `train`, so that the same layers run."""
+    """Time passes in training mode that draw the numbers of the pass `train`, so that the same layers run."""
     orders = [call.order for call in train.calls if call.draws]
+    set_mode(model, True)
 
     def run(quiet: bool) -> tuple[list[float], float]:
         noise.rewind()

@@ -32,6 +32,14 @@ class DrawMode(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self._report = report
 
+    @classmethod
+    def is_infra_mode(cls) -> bool:
+        """Whether torch takes this mode for one of its own: others it believes active in every thread.
+
+        Where threads enter and leave such a mode at once, early versions (2.8) then compile nothing ever after.
+        """
+        return True
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         if torch.Tag.nondeterministic_seeded in func.tags or func.namespace == "thinned":

@@ -103,6 +103,14 @@ class _Generators(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self._noise = noise
 
+    @classmethod
+    def is_infra_mode(cls) -> bool:
+        """Whether torch takes this mode for one of its own: others it believes active in every thread.
+
+        Where threads enter and leave such a mode at once, early versions (2.8) then compile nothing ever after.
+        """
+        return True
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if torch.Tag.nondeterministic_seeded not in func.tags:
