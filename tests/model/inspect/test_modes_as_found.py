@@ -21,7 +21,8 @@ class MoreInTraining(nn.Module):
         x = self.linear(x)
         if self.training:
             x = F.dropout(x.relu(), 0.5)
-        return self.second(self.first(x))
+        result: Tensor = self.second(self.first(x))
+        return result
 
 
 @pytest.mark.parametrize("training", [True, False])
