@@ -60,7 +60,7 @@ class Running:
 
     def _name_modules(self) -> None:
         self._names = {id(module): name for name, module in self.modules.items()}
-        self._paths: dict[int, str] | None = None  # of unregistered modules; None until one of them runs
+        self._others: dict[int, tuple[str, Module]] | None = None  # unregistered modules with their paths, once found
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Find the names by `id` again: a copy has other module objects."""
@@ -86,7 +86,7 @@ class Running:
         while frame is not None and not ends_here(frame):
             if frame.f_code.co_name == NAME and frame.f_code.co_filename == FILE:
                 found = frame.f_locals
-                if id(found["self"]) in self._names or id(found["self"]) in self._unregistered():
+                if id(found["self"]) in self._names or self._path(found["self"]):
                     break
                 loose.append((found["self"], found.get("args", ())))
             frame = frame.f_back
@@ -104,9 +104,8 @@ class Running:
         self._thread = threading.get_ident()
         handles: list[Any] = []
         if self._own:
-            others = unregistered(self.modules[""])  # before our hooks stand among the model's own
-            self._paths = {id(module): name for name, module in others.items()}
-            for module in (*self.modules.values(), *others.values()):
+            # Found before our hooks stand among the model's own, and once: a runner enters this for each of its calls.
+            for module in (*self.modules.values(), *(other for _, other in self._unregistered().values())):
                 handles += [
                     _first(module, "_forward_pre_hooks", self._enter),
                     _first(module, "_forward_hooks", self._leave),
@@ -142,12 +141,13 @@ class Running:
         return next((name for _, inner, _ in reversed(self._stack) if (name := self._names.get(id(inner)))), "")
 
     def _path(self, module: Module) -> str:
-        return self._unregistered().get(id(module), "")
+        path, _ = self._unregistered().get(id(module), ("", None))
+        return path
 
-    def _unregistered(self) -> dict[int, str]:
-        if self._paths is None:
-            self._paths = {id(other): name for name, other in unregistered(self.modules[""]).items()}
-        return self._paths
+    def _unregistered(self) -> dict[int, tuple[str, Module]]:
+        if self._others is None:
+            self._others = {id(other): (path, other) for path, other in unregistered(self.modules[""]).items()}
+        return self._others
 
     def _leave(self, module: Module, _: Any, output: Any) -> None:
         if threading.get_ident() != self._thread:
