@@ -13,12 +13,11 @@ from torch import Tensor
 
 from ..noise.law import LEVELS
 
+_LAWS = {"drop": 4, "gaussian": 1}  # how many numbers each law has; `uniform` looks at none
 
-def check_call(name: str, x: Tensor, key: Tensor, law: Tensor, laws: int | None, strides: Sequence[int]) -> None:
+
+def check_call(name: str, x: Tensor, key: Tensor, law: Tensor, strides: Sequence[int]) -> None:
     """Check types and shapes, which fake tensors have too.
-
-    Arguments:
-        laws: how many numbers the operator's law has; None if it looks at none.
 
     Raises:
         TypeError: `x` is not floating-point or complex, `key` is not int64, or `law` is not float64.
@@ -35,6 +34,7 @@ def check_call(name: str, x: Tensor, key: Tensor, law: Tensor, laws: int | None,
             f"`thinned::{name}`: `key` must have the shape of the first axes of `x`, one key a row, or no axis. Got "
             f"{tuple(key.shape)} for `x` of shape {tuple(x.shape)}."
         )
+    laws = _LAWS.get(name)
     if laws is not None and (law.numel() != laws or law.ndim > 1):
         raise ValueError(f"`thinned::{name}`: `law` must hold {laws} number(s). Got shape {tuple(law.shape)}.")
     if len(strides) != x.ndim:

@@ -36,10 +36,6 @@ _library = torch.library.Library("thinned", "DEF")
 _TAGS = (torch.Tag.cudagraph_unsafe,) if hasattr(torch.Tag, "cudagraph_unsafe") else ()
 
 
-# How many numbers of a law each operator looks at.
-_LAWS = {"drop": 4, "gaussian": 1, "uniform": None}
-
-
 def _register(name: str, kernel: Callable[..., Tensor]) -> None:
     """Define `thinned::name` with its kernels for eager mode, fake tensors, autograd and vmap.
 
@@ -83,7 +79,7 @@ def _register(name: str, kernel: Callable[..., Tensor]) -> None:
             return apply(keyset, x, *arguments)
 
     def meta(x: Tensor, key: Tensor, law: Tensor, linear: bool, strides: Sequence[int], base: int) -> Tensor:
-        check_call(name, x, key, law, _LAWS[name], strides)
+        check_call(name, x, key, law, strides)
         return torch.empty_like(x)
 
     def vmap(
@@ -122,22 +118,22 @@ def _register(name: str, kernel: Callable[..., Tensor]) -> None:
 
 
 def _drop_cpu(x: Tensor, key: Tensor, law: Tensor, linear: bool, strides: Sequence[int], base: int) -> Tensor:
-    check_call("drop", x, key, law, _LAWS["drop"], strides)
+    check_call("drop", x, key, law, strides)
     return cpu.drop(x, key, *unpacked(law, linear), strides, base)
 
 
 def _drop(x: Tensor, key: Tensor, law: Tensor, linear: bool, strides: Sequence[int], base: int) -> Tensor:
-    check_call("drop", x, key, law, _LAWS["drop"], strides)
+    check_call("drop", x, key, law, strides)
     return eager.drop(x, key, *unpacked(law, linear), strides, base)
 
 
 def _gaussian(x: Tensor, key: Tensor, law: Tensor, linear: bool, strides: Sequence[int], base: int) -> Tensor:
-    check_call("gaussian", x, key, law, _LAWS["gaussian"], strides)
+    check_call("gaussian", x, key, law, strides)
     return eager.gaussian(x, key, eager.checked_deviation(law), strides, base)
 
 
 def _uniform(x: Tensor, key: Tensor, law: Tensor, linear: bool, strides: Sequence[int], base: int) -> Tensor:
-    check_call("uniform", x, key, law, _LAWS["uniform"], strides)
+    check_call("uniform", x, key, law, strides)
     return eager.uniform(x, key, strides, base)
 
 

@@ -18,7 +18,7 @@ from .rate import unpacked
 
 
 def _drop(x: Tensor, key: Tensor, law: Tensor, linear: bool, strides: Sequence[int], base: int) -> Tensor:
-    check_call("drop", x, key, law, 4, strides)
+    check_call("drop", x, key, law, strides)
     threshold, scale, *_ = unpacked(law, True)  # `drop` refuses a law that moves zeros
     x = x.coalesce()
     y = eager.widened(x.values()) * scale
@@ -33,7 +33,7 @@ def _drop(x: Tensor, key: Tensor, law: Tensor, linear: bool, strides: Sequence[i
 
 
 def _gaussian(x: Tensor, key: Tensor, law: Tensor, linear: bool, strides: Sequence[int], base: int) -> Tensor:
-    check_call("gaussian", x, key, law, 1, strides)
+    check_call("gaussian", x, key, law, strides)
     x, sigma = x.coalesce(), eager.checked_deviation(law)
     y = eager.widened(x.values())
     if sigma == math.inf:

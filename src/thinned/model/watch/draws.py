@@ -25,12 +25,11 @@ class Draw:
     dropped: float | None  # the share of zeros in the mask; None where the draw is no mask
 
 
-class DrawMode(TorchDispatchMode):
-    """A dispatch mode that calls `report` with every draw made inside its `with`."""
+class ThreadMode(TorchDispatchMode):
+    """A dispatch mode that several threads may enter at once, each one of its own."""
 
-    def __init__(self, report: Callable[[Draw], None]) -> None:
+    def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._report = report
 
     @classmethod
     def is_infra_mode(cls) -> bool:
@@ -39,6 +38,14 @@ class DrawMode(TorchDispatchMode):
         Where threads enter and leave such a mode at once, early versions (2.8) then compile nothing ever after.
         """
         return True
+
+
+class DrawMode(ThreadMode):
+    """A dispatch mode that calls `report` with every draw made inside its `with`."""
+
+    def __init__(self, report: Callable[[Draw], None]) -> None:
+        super().__init__()
+        self._report = report
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))

@@ -15,10 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..._torch import TorchDispatchMode
 from ...ops import placed
 from .callsite import tool
-from .draws import RATES
+from .draws import RATES, ThreadMode
 from .eager import eager
 from .python_noise import PythonNoise
 
@@ -61,7 +60,7 @@ class PrivateNoise:
         with self.python.given(self._tables), _Generators(self):
             yield
 
-    def of_torch(self) -> TorchDispatchMode:
+    def of_torch(self) -> ThreadMode:
         """A context manager in which this thread draws torch's numbers from these generators."""
         return _Generators(self)
 
@@ -96,20 +95,12 @@ def _tables(model: Module) -> list[dict[str, Any]]:
     return [vars(sys.modules[name]) for name in sorted(ours) if name in sys.modules]
 
 
-class _Generators(TorchDispatchMode):
+class _Generators(ThreadMode):
     """A dispatch mode that gives each random operator a private generator."""
 
     def __init__(self, noise: PrivateNoise) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._noise = noise
-
-    @classmethod
-    def is_infra_mode(cls) -> bool:
-        """Whether torch takes this mode for one of its own: others it believes active in every thread.
-
-        Where threads enter and leave such a mode at once, early versions (2.8) then compile nothing ever after.
-        """
-        return True
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -53,21 +54,28 @@ def check_cut(columns: list[str], target: str, name: str, option: str, title: st
         raise StudyError(f"`{option}`: the column must not be the target. Got {name!r}. Name another.")
     if name not in columns:
         features = [column for column in columns if column != target]
-        close = difflib.get_close_matches(name, features, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise StudyError(
-            f"`{option}` must name a column of {title}. There is no {name!r}.{hint} The columns are: "
-            f"{', '.join(features[:20])}{', ...' if len(features) > 20 else ''}."
-        )
+        raise StudyError(f"`{option}` must name a column of {title}. {absent(name, features)}")
+
+
+def absent(name: str, columns: Sequence[str], hint: str = "") -> str:
+    """What to say of a column that is not there: one whose name is close, or another hint, and those that are there."""
+    close = difflib.get_close_matches(name, columns, n=1)
+    hint = hint or (f"Did you mean {close[0]!r}?" if close else "")
+    return f"There is no {name!r}. {hint + ' ' if hint else ''}The columns are: {listed(columns)}."
+
+
+def listed(columns: Sequence[str]) -> str:
+    """The first twenty names."""
+    return ", ".join(columns[:20]) + (", ..." if len(columns) > 20 else "")
 
 
 def check_filled(column: pd.Series[Any], option: str, place: Place = row_of) -> None:
     """Raises StudyError: a row has no value in the column of `option`."""
-    absent = column.isna().to_numpy()
-    if absent.any():
-        first = place(int(column.index[int(absent.argmax())]))
+    empty = column.isna().to_numpy()
+    if empty.any():
+        first = place(int(column.index[int(empty.argmax())]))
         raise StudyError(
-            f"`{option}`: {column.name!r} must have a value in every row. {int(absent.sum())} have none, the first is "
+            f"`{option}`: {column.name!r} must have a value in every row. {int(empty.sum())} have none, the first is "
             f"{first}. Fill them in, or leave such rows out."
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from ..record import Task
 from .cell import NOTHING, number
 from .cells import as_cells, is_text
 from .column import LARGEST, Column
-from .columns import check_cut, check_filled
+from .columns import absent, check_cut, check_filled, listed
 from .dataset import Dataset, StudyError
 from .forms import DateForm, LevelForm, NumberForm
 from .learn import Role, learn, sign_of
@@ -143,19 +142,17 @@ def _target(file: TableFile, target: str | None) -> str:
     names = [str(name) for name in file.frame.columns]
     if target is None:
         target = "y" if file.path.suffix == ".npz" else None
-    columns = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
     if target is None:
-        raise StudyError(f"{file.path}: say which column to predict with --target COLUMN. The columns are: {columns}.")
-    if target not in names:
-        close = difflib.get_close_matches(target, names, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        if sum(number(name) is not None for name in names) > len(names) / 2:
-            hint = " The first line must name the columns, and it looks like a row: put names above it."
-        if len(names) == 1 and file.form.sep is not None:
-            hint = " It was read as one column: pass the sign between columns as --sep."
         raise StudyError(
-            f"{file.path}: `--target` must name a column. There is no {target!r}.{hint} The columns are: {columns}."
+            f"{file.path}: say which column to predict with --target COLUMN. The columns are: {listed(names)}."
         )
+    if target not in names:
+        hint = ""
+        if sum(number(name) is not None for name in names) > len(names) / 2:
+            hint = "The first line must name the columns, and it looks like a row: put names above it."
+        if len(names) == 1 and file.form.sep is not None:
+            hint = "It was read as one column: pass the sign between columns as --sep."
+        raise StudyError(f"{file.path}: `--target` must name a column. {absent(target, names, hint)}")
     return target
 
 
@@ -165,12 +162,7 @@ def _asked(
     names = [str(name) for name in file.frame.columns]
     for item in wanted:
         if item.name not in names:
-            close = difflib.get_close_matches(item.name, names, n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
-            raise StudyError(
-                f"`--column {item}` must name a column of {file.path}. There is no {item.name!r}.{hint} The columns "
-                f"are: {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}."
-            )
+            raise StudyError(f"`--column {item}` must name a column of {file.path}. {absent(item.name, names)}")
         allowed = cutting.get(item.name, get_args(Wanted))
         if item.kind not in allowed:
             raise StudyError(
@@ -189,13 +181,12 @@ def _test_rows(
 
     Raises StudyError: a missing column, a value that is not as there, no target.
     """
-    absent = [
-        str(name) for name in (*(column.name for column in used), answered.name) if name not in test.frame.columns
-    ]
-    if absent:
+    names = (*(column.name for column in used), answered.name)
+    missing = [str(name) for name in names if name not in test.frame.columns]
+    if missing:
         raise StudyError(
-            f"`--test`: {test.path} must have the columns of {file.path}. Missing: {', '.join(absent[:10])}. It has: "
-            f"{', '.join(str(name) for name in test.frame.columns[:20])}."
+            f"`--test`: {test.path} must have the columns of {file.path}. Missing: {', '.join(missing[:10])}. It has: "
+            f"{listed([str(name) for name in test.frame.columns])}."
         )
     found: dict[str, pd.Series[Any]] = {}
     for column in (answered, *used):

@@ -156,9 +156,9 @@ class StudyModel:
             X = pd.DataFrame(values, columns=list(self.columns))  # noqa: N806
         if not self.reading:
             return StudyRows(X)
-        reading = self.reading
-        if TextForm(decimal=decimal).decimal is not None:
-            reading = tuple(column.with_decimal(str(decimal)) for column in reading)
+        reading, sign = self.reading, TextForm(decimal=decimal).decimal  # which refuses any but "." and ","
+        if sign is not None:
+            reading = tuple(column.with_decimal(sign) for column in reading)
         return StudyRows(read_columns(reading, X, place))
 
 
