@@ -1,4 +1,4 @@
-"""Columns that say how to cut, not what to learn from: groups and time."""
+"""Columns by name: those that say how to cut, groups and time, and what to say of one that is not there."""
 
 from __future__ import annotations
 
