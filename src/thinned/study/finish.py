@@ -11,13 +11,11 @@ from . import results
 from .answer.caution import cautions, listed_failures
 from .answer.conclude import Conclusion, conclude
 from .answer.metric import METRICS
-from .answer.standing import ERRORS, Answered
+from .answer.standing import ERRORS
 from .answer.words import say
 from .data.parts import notes as notes_on_parts
 from .error import StudyError
 from .record import Study
-from .search.chooser import PLAIN
-from .trial.baseline import Answers, BaselineName, constant, linear, tree
 from .trial.config import Config, Recipe, Unit
 from .trial.fold import Fold
 from .trial.outcome import Weights
@@ -35,7 +33,9 @@ def finish(underway: Underway, stopped: Literal["", "budget"]) -> Study:
     underway.training_ends()
     with underway.pool:
         underway.say("comparing with other models")
-        found = _conclude(underway, _baselines(underway))
+        underway.pool.finish(underway.others)
+        underway.failed |= underway.others.failed
+        found = _conclude(underway)
         if found is None:
             write_runs(underway)
             raise StudyError(
@@ -55,29 +55,8 @@ def write_runs(underway: Underway) -> None:
     results.write_runs(underway.options.out, underway.choosers(), underway.finished, underway.folds)
 
 
-def _baselines(underway: Underway) -> dict[BaselineName, dict[int, Answered]]:
-    """Other models' answers by name and seed. A tree's settings are sought on each outer split's first seed."""
-    outer = underway.size.outer
-    found: dict[BaselineName, dict[int, Answered]] = {}
-    trees: dict[int, Answers] = {}
-    # Trees of images have one setting, so that there is nothing to seek.
-    rounds = [range(underway.seeds)] if underway.data.pixels else [range(outer), range(outer, underway.seeds)]
-    for seeds in rounds:
-        units = [Unit(PLAIN, (), (seed,)) for seed in seeds]
-        for unit, done in underway.pool.map(partial(_fit_baselines, trees=dict(trees), outer=outer), units):
-            [seed] = unit.seeds
-            if isinstance(done, Failed):
-                underway.failed[f"other models on seed {seed}"] = done.reason
-                continue
-            for answers in done:
-                found.setdefault(answers.name, {})[seed] = Answered(answers.val_output, answers.test_output)
-                if answers.name == "tree":
-                    trees.setdefault(seed, answers)
-    return found
-
-
-def _conclude(underway: Underway, others: Mapping[BaselineName, Mapping[int, Answered]]) -> Conclusion | None:
-    choosers, losses = underway.choosers(), underway.losses()
+def _conclude(underway: Underway) -> Conclusion | None:
+    choosers, losses, others = underway.choosers(), underway.losses(), underway.others.answers()
     return conclude(choosers, underway.finished, losses, underway.folds, others, underway.data.task, underway.metric)
 
 
@@ -163,15 +142,6 @@ def _shown(found: Conclusion) -> tuple[Config, Config]:
     theirs = {run.config.seed: run.config for run in found.noisy.runs}
     seed = min(set(ours) & set(theirs))
     return ours[seed], theirs[seed]
-
-
-def _fit_baselines(
-    unit: Unit, folds: Mapping[int, Fold], recipe: Recipe, trees: Mapping[int, Answers], outer: int
-) -> list[Answers]:
-    """Work for the pool: the other models on the rows of the unit's seed, as the tree of its outer split's first."""
-    [seed] = unit.seeds
-    fold = folds[seed]
-    return [constant(fold), linear(fold), tree(fold, trees.get(seed % outer))]
 
 
 def _weights_of(

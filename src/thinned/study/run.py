@@ -122,7 +122,7 @@ def study(
         try:
             with underway.pool:
                 whole = underway.search()
-            return finish(underway, "" if whole else "budget")
+                return finish(underway, "" if whole else "budget")
         except KeyboardInterrupt:
             underway.recover()
             write_runs(underway)

@@ -24,6 +24,7 @@ from .data.suspicion import suspicions
 from .error import StudyError
 from .keep.journal import Journal
 from .options import METRIC_NAMES, StudyOptions
+from .other_models import OtherModels
 from .record import ColumnRecord
 from .search.chooser import Chooser, ValidationFigures
 from .search.grid import IMAGE_LRS, IMAGE_PS, IMAGE_WEIGHT_DECAYS, PS, WEIGHT_DECAYS, Grid
@@ -111,6 +112,8 @@ class Underway:
         self.range = range_test(self.folds[0], self.recipe)
         self.grid = self._grid()
         self.pool = Pool(scratch, self.recipe, options.jobs)
+        # Trees of images have one setting.
+        self.others = OtherModels(self.seeds, self.size.outer, together=self.data.pixels)
         self.fresh = 0  # runs trained in this call
         self.training_since = clock.monotonic()
         self.training_until: float | None = None
@@ -122,7 +125,7 @@ class Underway:
             if deadline is None:
                 units.sort(key=self._expected_seconds, reverse=True)  # the long ones last would leave a core idle
             self.say(f"training {units[0].level.name}")
-            for unit, done in self.pool.map(train_unit, units, deadline):
+            for unit, done in self.pool.map(train_unit, units, deadline, self.others):
                 if isinstance(done, Failed):
                     self.failed[unit.name] = done.reason
                     self.lost.update(unit.configs())

@@ -13,7 +13,7 @@ import torch
 
 from thinned.study.trial.config import Level, Recipe, Unit
 from thinned.study.trial.fold import Fold
-from thinned.study.trial.pool import Failed, Pool
+from thinned.study.trial.pool import Failed, Pool, Spare, Work
 
 RECIPE = Recipe(0, (4,), 4, 100)
 UNITS = [Unit(Level("dropout", p), (0.1,), (0, 1)) for p in (0.0, 0.1, 0.2, 0.3)]
@@ -51,6 +51,23 @@ def die_once(unit: Unit, folds: Mapping[int, Fold], recipe: Recipe) -> float:
         mark.touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return unit.level.p
+
+
+class Counted(Spare):
+    """Spare work on some units, each of which is asked for again where it was lost."""
+
+    def __init__(self, units: list[Unit], work: Work[object] = look) -> None:
+        self.open, self.work, self.found, self.lost = list(units), work, dict[Unit, object](), 0
+
+    def take(self) -> tuple[Work[object], Unit] | None:
+        return (self.work, self.open.pop()) if self.open else None
+
+    def give(self, unit: Unit, done: object) -> None:
+        if done is None:
+            self.lost += 1
+            self.open.append(unit)
+        else:
+            self.found[unit] = done
 
 
 @pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.long)])
@@ -94,3 +111,28 @@ def test_a_pool_that_was_left_half_way_can_be_used_again(folds: Path) -> None:
         next(pool.map(look, UNITS))
         pool.restart()
         assert len(dict(pool.map(look, UNITS))) == len(UNITS)
+
+
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.long)])
+def test_spare_work_is_done_beside_units_or_at_the_end(folds: Path, jobs: int) -> None:
+    spare = Counted(UNITS)
+    with Pool(folds, RECIPE, jobs) as pool:
+        assert dict(pool.map(refuse, UNITS[:1], spare=spare)) == {UNITS[0]: 0.0}
+        begun = len(UNITS) - len(spare.open)
+        assert bool(begun) == (jobs > 1)
+        assert dict(pool.map(look, UNITS[1:3], spare=spare)).keys() == set(UNITS[1:3])
+        pool.finish(spare)
+    assert spare.found == {unit: (unit.level.p, [0.0, 1.0], 1) for unit in UNITS}
+    assert spare.lost == 0
+
+
+@pytest.mark.long
+def test_spare_work_that_lost_its_process_is_done_again(
+    folds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THINNED_TEST_MARK", str(tmp_path / "mark"))
+    spare = Counted(UNITS, die_once)
+    with Pool(folds, RECIPE, jobs=2) as pool:
+        pool.finish(spare)
+    assert spare.found == {unit: unit.level.p for unit in UNITS}
+    assert spare.lost > 0

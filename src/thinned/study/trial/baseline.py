@@ -50,9 +50,9 @@ class Answers:
     seconds: float  # with the tuning
 
 
-def baselines(fold: Fold) -> list[Answers]:
-    """All three."""
-    return [constant(fold), linear(fold), tree(fold)]
+def baselines(fold: Fold, like: Answers | None = None) -> list[Answers]:
+    """All three; `like` as in `tree`."""
+    return [constant(fold), linear(fold), tree(fold, like)]
 
 
 def constant(fold: Fold) -> Answers:

@@ -6,13 +6,13 @@ import multiprocessing
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 
@@ -32,6 +32,16 @@ class Failed:
     reason: str
 
 
+class Spare(Protocol):
+    """Work for processes that have no unit to run. Nobody waits for it before `Pool.finish`."""
+
+    def take(self) -> tuple[Work[Any], Unit] | None:
+        """The next piece; None where there is none now."""
+
+    def give(self, unit: Unit, done: Any) -> None:
+        """A piece's result, `Failed` included; None where its process was ended, so that it is to be taken again."""
+
+
 class Pool:
     """Runs work on units, `jobs` at a time.
 
@@ -46,6 +56,7 @@ class Pool:
         self.folds, self.recipe, self.jobs = folds, recipe, jobs
         self._executor: ProcessPoolExecutor | None = None
         self._before = set(multiprocessing.active_children())
+        self._beside: dict[Future[Any], tuple[Unit, Spare]] = {}
 
     def __enter__(self) -> Pool:
         return self
@@ -58,11 +69,12 @@ class Pool:
         self._end(at_once=True)
 
     def map(
-        self, work: Work[T], units: Sequence[Unit], deadline: float | None = None
+        self, work: Work[T], units: Sequence[Unit], deadline: float | None = None, spare: Spare | None = None
     ) -> Iterator[tuple[Unit, T | Failed]]:
         """Each unit with its result, as they finish, in any order.
 
-        At `deadline`, a time of `time.monotonic`, what is under way is ended, and the rest has no result.
+        At `deadline`, a time of `time.monotonic`, what is under way is ended, and the rest has no result. Processes
+        that would wait for the last units do `spare` work, and go on with it behind this call.
 
         An exception in a unit is that unit's failure. Where a process is killed, what was under way is tried again, a
         unit at a time; one that loses its process again has failed.
@@ -80,15 +92,19 @@ class Pool:
                 unit = suspects.pop()
                 tried_again.add(unit)
                 running[self._submit(work, unit)] = unit
-            while open_units and not suspects and not tried_again & set(running.values()) and len(running) < self.jobs:
+            busy = bool(suspects or tried_again & set(running.values()))
+            while open_units and not busy and len(running) + len(self._beside) < self.jobs:
                 unit = open_units.pop()
                 running[self._submit(work, unit)] = unit
+            if spare is not None and not busy and not open_units:
+                self._fill(spare, self.jobs - len(running))
             left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
-            done = wait(running, left, return_when=FIRST_COMPLETED).done
+            done = wait([*running, *self._beside], left, return_when=FIRST_COMPLETED).done
             if not done:
                 self._end(at_once=True)
                 return
-            for future in done:
+            self._give(done)
+            for future in [future for future in running if future.done()]:
                 unit = running.pop(future)
                 try:
                     result = future.result()
@@ -100,6 +116,36 @@ class Pool:
                         suspects.append(unit)
                     continue
                 yield unit, result
+
+    def finish(self, spare: Spare) -> None:
+        """Do all of `spare` that is left."""
+        if self.jobs == 1:
+            with one_thread():
+                while (piece := spare.take()) is not None:
+                    work, unit = piece
+                    spare.give(unit, _attempt(work, unit, self.folds, self.recipe))
+            return
+        self._fill(spare, self.jobs)
+        while self._beside:
+            self._give(wait(self._beside, return_when=FIRST_COMPLETED).done)
+            self._fill(spare, self.jobs)
+
+    def _fill(self, spare: Spare, most: int) -> None:
+        """Start pieces of `spare` until `most` of them run."""
+        while len(self._beside) < most and (piece := spare.take()) is not None:
+            work, unit = piece
+            self._beside[self._submit(work, unit)] = unit, spare
+
+    def _give(self, done: Set[Future[Any]]) -> None:
+        """Hand over the pieces of spare work among what is done."""
+        pieces = [(future, *self._beside.pop(future)) for future in done & self._beside.keys()]
+        for future, unit, spare in pieces:
+            try:
+                result = future.result()
+            except (BrokenProcessPool, CancelledError):
+                self._end(at_once=True)
+                result = None
+            spare.give(unit, result)
 
     def _submit(self, work: Work[T], unit: Unit) -> Future[T | Failed]:
         if self._executor is None:
@@ -120,6 +166,7 @@ class Pool:
                 for child in set(multiprocessing.active_children()) - self._before:
                     child.terminate()
             executor.shutdown(wait=True, cancel_futures=True)
+            self._give(set(self._beside))
 
 
 def _attempt(work: Work[T], unit: Unit, folds: Path, recipe: Recipe) -> T | Failed:
