@@ -9,6 +9,7 @@ from typing import NamedTuple
 from ...known.functions import Noisy
 from .classes import assignments, family
 from .mode import values
+from .remembered import remembered
 from .source_file import Function, SourceFile, dotted
 
 
@@ -81,13 +82,11 @@ def _values(file: SourceFile, function: ast.expr) -> Iterator[ast.expr]:
     if isinstance(function, ast.Name):
         for above in file.above(function):
             if isinstance(above, Function):
-                found = list(values(above, function.id))
+                found = values(file, above, function.id)
                 if found:
                     yield from (value for value in found if value is not None)
                     return
-        for statement in file.tree.body:
-            if isinstance(statement, ast.Assign) and any(dotted(target) == function.id for target in statement.targets):
-                yield statement.value
+        yield from _assigned(file, file.tree, function.id)
         return
     name, method = dotted(function) or "", file.method(function)
     first, _, attribute = name.partition(".")
@@ -95,9 +94,14 @@ def _values(file: SourceFile, function: ast.expr) -> Iterator[ast.expr]:
         return
     for cls in family(file, method[0]):
         yield from (value for _, value in assignments(file, cls, attribute) if value is not None)
-        for member in cls.body:
-            if isinstance(member, ast.Assign) and any(dotted(target) == attribute for target in member.targets):
-                yield member.value
+        yield from _assigned(file, cls, attribute)
+
+
+@remembered
+def _assigned(file: SourceFile, scope: ast.Module | ast.ClassDef, name: str) -> list[ast.expr]:
+    """The values that the statements of a file or a class, none inside of others, assign to a name."""
+    statements = (statement for statement in scope.body if isinstance(statement, ast.Assign))
+    return [statement.value for statement in statements if name in map(dotted, statement.targets)]
 
 
 def _entry(table: ast.expr, key: ast.expr) -> ast.expr:

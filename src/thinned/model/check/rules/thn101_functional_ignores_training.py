@@ -34,7 +34,7 @@ def source(file: SourceFile) -> Iterator[Finding]:
             continue  # the caller of the method may pass 0 in evaluation
         told = given(whole, entry.training)
         short = name.rpartition(".")[2]
-        method = mode_methods(file, call)
+        method = mode_methods(file, call, (p, told))
         if method and (told is None or told in method):
             message = f"`{short}` drops in evaluation too: `{dotted(method[0])}` is a method, and so always true"
             yield RULE.on(file, call, message, ask_training(file, found[0], method))
