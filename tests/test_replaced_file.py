@@ -16,7 +16,8 @@ def test_a_file_is_made_and_replaced(tmp_path: Path) -> None:
     plain = tmp_path / "plain"
     plain.touch()
     assert path.stat().st_mode == plain.stat().st_mode  # as of any new file
-    replace_file(path, b"two", 0o640)
+    path.chmod(0o640)
+    replace_file(path, b"two")
     assert path.read_bytes() == b"two"
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
     assert set(tmp_path.iterdir()) == {path, plain}

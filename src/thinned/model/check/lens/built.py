@@ -118,13 +118,14 @@ def _own_layers(file: SourceFile, name: str) -> bool | set[str]:
 
     False also for a class that sets its own mode, or whose parameters are made by a first run without gradients.
     """
-    nodes = [node for cls in family(file, file.classes[name]) for node in ast.walk(cls)]
-    if any(
-        getattr(node, "attr", getattr(node, "name", "")) in ("eval", "train") or "Lazy" in getattr(node, "attr", "")
-        for node in nodes
-    ):
+    classes = family(file, file.classes[name])
+    attributes = [node for cls in classes for node in file.index.within(cls, ast.Attribute)]
+    methods = [node.name for cls in classes for node in file.functions_in(cls)]
+    if any(node.attr in ("eval", "train") or "Lazy" in node.attr for node in attributes) or {"eval", "train"} & {
+        *methods
+    }:
         return False
-    names = [dotted(node) for node in nodes if isinstance(node, ast.Name | ast.Attribute)]
+    names = [node.id for cls in classes for node in file.index.within(cls, ast.Name)] + [*map(dotted, attributes)]
     if any(path is not None and _SENSITIVE.search(path.rpartition(".")[2]) for path in names):
         return True
     return {path for path in names if path is not None and path in file.classes}

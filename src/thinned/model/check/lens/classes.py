@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
 
 from .calls import DELIBERATE, number
 from .remembered import remembered
@@ -18,11 +17,29 @@ _LAYER = re.compile(r"torch\.nn\.[A-Z]")
 _FORWARD = re.compile(r"^(_*forward(_\w+)?|__call__|_\w+_forward)$")
 
 
-@remembered
 def is_module(file: SourceFile, node: ast.ClassDef) -> bool:
     """Whether the class derives from `torch.nn.Module`, by the names of its bases and the classes of this file."""
-    foreign = (name for cls in family(file, node) for name in _bases(file, cls) if not _is_own(file, name))
-    return any(name.startswith("torch.nn.") or _MODULE.search(name) for name in foreign)
+    return node in _modules(file)
+
+
+@remembered
+def _modules(file: SourceFile) -> set[ast.ClassDef]:
+    """The classes that do."""
+    derived: dict[ast.ClassDef, list[ast.ClassDef]] = {}
+    todo = []
+    for node in file.nodes(ast.ClassDef):
+        for name in _bases(file, node):
+            if _is_own(file, name):
+                derived.setdefault(file.classes[name], []).append(node)
+            elif name.startswith("torch.nn.") or _MODULE.search(name):
+                todo.append(node)
+    found: set[ast.ClassDef] = set()
+    while todo:
+        node = todo.pop()
+        if node not in found:
+            found.add(node)
+            todo += derived.get(node, ())
+    return found
 
 
 def _is_own(file: SourceFile, name: str) -> bool:
@@ -61,7 +78,7 @@ def module_method(file: SourceFile, node: ast.AST) -> tuple[ast.ClassDef, Functi
     cls, method = found
     if not acts_as_module(file, cls) or own_name(method) is None:
         return None
-    names = (cls.name, method.name, *(above.name for above in file.above(node) if isinstance(above, Function)))
+    names = (cls.name, method.name, *(above.name for above in file.functions_around(node)))
     return None if any(DELIBERATE.search(name) for name in names) else found
 
 

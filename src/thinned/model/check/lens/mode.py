@@ -100,9 +100,7 @@ def guarded(file: SourceFile, node: ast.AST) -> bool:
     for above in file.above(node):
         if _asked(file, above):
             return True
-        if isinstance(above, Function) and (
-            _TRAINS_BY_NAME.search(above.name) or line > _first_leaving(file, above)
-        ):
+        if isinstance(above, Function) and (_TRAINS_BY_NAME.search(above.name) or line > _first_leaving(file, above)):
             return True
     return False
 
@@ -263,7 +261,7 @@ def _name(file: SourceFile, node: ast.Name, seen: frozenset[str]) -> str:
 @remembered
 def _local(file: SourceFile, inner: Function, name: str, seen: frozenset[str]) -> str:
     """The answer for a name in a function, or in a function around it."""
-    for function in (inner, *(above for above in file.above(inner) if isinstance(above, Function))):
+    for function in (inner, *file.functions_around(inner)):
         if name in {argument.arg for argument in arguments(function)}:
             return UNKNOWN
         found = values(file, function, name)

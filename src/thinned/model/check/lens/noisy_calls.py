@@ -10,7 +10,7 @@ from ...known.functions import Noisy
 from .classes import assignments, family
 from .mode import values
 from .remembered import remembered
-from .source_file import Function, SourceFile, dotted
+from .source_file import SourceFile, dotted
 
 
 class NoisyCall(NamedTuple):
@@ -59,8 +59,14 @@ def _renamed(file: SourceFile, table: Mapping[str, Noisy]) -> set[str]:
     short = {name.rpartition(".")[2] for name in table}
     short |= {name for name, whole in file.aliases.items() if whole.rpartition(".")[2] in short}
     found = set()
-    for node in (*file.nodes(ast.Name), *file.nodes(ast.Attribute)):
-        if _last(node) not in short or file.resolve(node) not in table:
+    nodes: list[ast.expr] = [
+        node
+        for name in short
+        for kind in (ast.Name, ast.Attribute)
+        for node in file.index.within(file.tree, (kind, name))
+    ]
+    for node in nodes:
+        if file.resolve(node) not in table:
             continue
         above = next(file.above(node))
         if isinstance(above, ast.Call) and above.func is node:
@@ -80,12 +86,11 @@ def _last(node: ast.expr) -> str:
 def _values(file: SourceFile, function: ast.expr) -> Iterator[ast.expr]:
     """The expressions that a file assigns to the name or attribute that is called."""
     if isinstance(function, ast.Name):
-        for above in file.above(function):
-            if isinstance(above, Function):
-                found = values(file, above, function.id)
-                if found:
-                    yield from (value for value in found if value is not None)
-                    return
+        for around in file.functions_around(function):
+            found = values(file, around, function.id)
+            if found:
+                yield from (value for value in found if value is not None)
+                return
         yield from _assigned(file, file.tree, function.id)
         return
     name, method = dotted(function) or "", file.method(function)

@@ -28,7 +28,7 @@ _Group = ast.ClassDef | Function | tuple[bool, str]
 
 def _groups(file: SourceFile, node: ast.AST) -> list[_Group]:
     """The functions around a node, each as the group to which it belongs."""
-    return [_group(file, above) for above in file.above(node) if isinstance(above, Function)]
+    return [_group(file, function) for function in file.functions_around(node)]
 
 
 @remembered

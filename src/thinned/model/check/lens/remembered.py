@@ -1,4 +1,4 @@
-"""Answers about a file that are worked out once and held by it, so that asking 2,000 times costs what one answer costs."""
+"""Answers about a file that are worked out once and held by it: 2,000 questions cost what one answer costs."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import codecs
 import io
 import re
 import tokenize
@@ -11,8 +12,9 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
+from ....regular_file import read_regular
 from ..finding import Edit
 from .tree import SyntaxTree
 
@@ -28,6 +30,7 @@ _PRIVATE = [
     (re.compile(r"^flash_attn\.flash_attn_interface\."), "flash_attn."),
     (re.compile(r"^xformers\.ops\.fmha\."), "xformers.ops."),
 ]
+_LIBRARIES = ("torch.nn.", "timm.", "torchvision.ops.", "flash_attn.", "xformers.")  # which these are of
 # Packages of the world of torch.
 _WORLD = re.compile(
     r"(torch\w*|thinned|timm|transformers|lightning\w*|pytorch_\w+|flash_attn|xformers|peft|diffusers|fastai|accelerate"
@@ -72,12 +75,16 @@ class SourceFile:
 
     def function(self, node: ast.AST) -> Function | None:
         """The innermost `def` around the node."""
-        return next((above for above in self.above(node) if isinstance(above, Function)), None)
+        return next(self.functions_around(node), None)
+
+    def functions_around(self, node: ast.AST) -> Iterator[Function]:
+        """Every `def` around the node, from the innermost to the outermost."""
+        return (above for above in self.index.scopes(node) if isinstance(above, Function))
 
     def method(self, node: ast.AST) -> tuple[ast.ClassDef, Function] | None:
         """The class and the method that contain the node. A function inside a method counts as the method."""
         outer: Function | None = None
-        for above in self.above(node):
+        for above in self.index.scopes(node):
             if isinstance(above, Function):
                 outer = above
             elif isinstance(above, ast.ClassDef):
@@ -164,7 +171,7 @@ class SourceFile:
             return None
         first, dot, rest = name.partition(".")
         whole = self.aliases.get(first, first)
-        for scope in self.above(node):
+        for scope in self.index.scopes(node):
             if isinstance(scope, Scope):
                 if first in self.bound(scope):
                     return None
@@ -172,17 +179,16 @@ class SourceFile:
                     whole = self._local[scope][first]
                     break
         name = whole + dot + rest
-        for pattern, public in _PRIVATE:
-            name = pattern.sub(public, name, count=1)
+        if name.startswith(_LIBRARIES):
+            for pattern, public in _PRIVATE:
+                name = pattern.sub(public, name, count=1)
         return name
 
     def bound(self, scope: Scope) -> set[str]:
         """The arguments and local variables of a function, without its names for what is imported: `f = F.dropout`."""
         if scope not in self._bound:
             names = {argument.arg for argument in arguments(scope)}
-            stored = Counter(
-                node.id for node in self.index.within(scope, ast.Name) if isinstance(node.ctx, ast.Store)
-            )
+            stored = Counter(node.id for node in self.index.within(scope, ast.Name) if isinstance(node.ctx, ast.Store))
             local: dict[str, str] = {}
             for node in self.index.within(scope, ast.Assign):
                 if isinstance(node.value, ast.Attribute):
@@ -275,18 +281,34 @@ def parsed(text: str, path: str = "<source>") -> ast.Module:
             raise SyntaxError(f"can't be read: {error}", (path, 1, 1, "")) from None
 
 
-def read(path: Path) -> tuple[str, str]:
-    """The text of a file, with its line ends unchanged, and its encoding.
+class Written(NamedTuple):
+    """A file of source as it is written: its bytes, its text with line ends unchanged, and its encoding."""
+
+    content: bytes
+    text: str
+    encoding: str
+
+
+# Codecs that are no encoding of a text, or take a time that grows faster than the text.
+_NO_SOURCE = {"idna", "punycode", "undefined"}
+
+
+def read(path: Path) -> Written:
+    """A file of source. This is the one place that opens any.
 
     Raises:
-        OSError: the file cannot be read.
+        OSError: it can't be read, is no regular file, or is too large.
         SyntaxError: the bytes are no text in the encoding that the file declares.
     """
-    content = path.read_bytes()
+    content = read_regular(path)
     try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
-        return content.decode(encoding), encoding
-    except (UnicodeDecodeError, LookupError) as error:
+        if codecs.lookup(encoding).name in _NO_SOURCE:
+            raise LookupError(f"{encoding} is no encoding for source")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return Written(content, content.decode(encoding), encoding)
+    except (UnicodeError, LookupError) as error:
         raise SyntaxError(f"can't be read as text: {error}", (str(path), 1, 1, "")) from None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .calls import literal
@@ -127,11 +126,12 @@ def visible(file: SourceFile, function: Function, model: str) -> bool:
     return not stored and first not in {argument.arg for argument in arguments(function)}
 
 
-def trains(file: SourceFile, loop: list[LoopPart]) -> bool:
-    """Whether the code computes gradients of the model, and makes steps."""
-    needed = {".backward", ".step"}
+@remembered
+def trains(file: SourceFile, code: ast.AST, model: str) -> bool:
+    """Whether code, with the functions of this file that it calls, computes gradients of the model and makes steps."""
+    loop, needed = parts(file, code, model), {".backward", ".step"}
     missing = needed.difference(*(_by_name(file, part.code) for part in loop))
-    return not missing and any(True for _ in runs(file, loop))
+    return not missing and any(runs(file, part) for part in loop)
 
 
 @remembered
@@ -148,16 +148,10 @@ def _by_name(file: SourceFile, code: ast.AST) -> dict[str, list[ast.Call]]:
     return found
 
 
-def runs(file: SourceFile, loop: list[LoopPart]) -> Iterator[ast.Call]:
-    """The calls of the model with gradients."""
-    for part in loop:
-        yield from _runs(file, part.code, part.model)
-
-
 @remembered
-def _runs(file: SourceFile, code: ast.AST, model: str) -> list[ast.Call]:
-    """The calls of a model with gradients, in code."""
-    calls = _by_name(file, code)
+def runs(file: SourceFile, part: LoopPart) -> list[ast.Call]:
+    """The calls of the model with gradients."""
+    calls, model = _by_name(file, part.code), part.model
     found = []
     for call in (*calls.get(model, ()), *calls.get(f"{model}.forward", ())) if model else ():
         above = next(file.above(call))
@@ -167,20 +161,23 @@ def _runs(file: SourceFile, code: ast.AST, model: str) -> list[ast.Call]:
     return found
 
 
-def may_undo(file: SourceFile, loop: list[LoopPart]) -> bool:
-    """Whether the code sets some model to training mode, makes the model anew, or gives it to code that might."""
+@remembered
+def may_undo(file: SourceFile, code: ast.AST, model: str) -> bool:
+    """Whether code, with the functions of this file that it calls, may put the model in training mode.
+
+    It sets some model to training mode, makes the model anew, or gives it to other code.
+    """
+    loop = parts(file, code, model)
     return any(_sets_training(file, part.code) or _gives_away(file, part.code, part.model) for part in loop)
 
 
 @remembered
 def _sets_training(file: SourceFile, code: ast.AST) -> bool:
     """Whether code sets the training mode of some model."""
-    stored = any(
-        isinstance(node.ctx, ast.Store)
-        for name in ("train", "training")
-        for node in file.index.within(code, (ast.Attribute, name))
+    trained, told = (file.index.within(code, (ast.Attribute, name)) for name in ("train", "training"))
+    return any(isinstance(node.ctx, ast.Store) for node in (*trained, *told)) or any(
+        not is_off(next(file.above(node))) for node in trained
     )
-    return stored or any(not is_off(next(file.above(node))) for node in file.index.within(code, (ast.Attribute, "train")))
 
 
 @remembered

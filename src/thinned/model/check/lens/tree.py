@@ -11,8 +11,8 @@ from typing import TypeVar, cast
 Node = TypeVar("Node", bound=ast.AST)
 Key = type[ast.AST] | tuple[type[ast.AST], str]
 
-# Fields without a question: the context of a name, signs of operators.
-_LEFT_OUT = {"ctx", "op", "ops"}
+# Fields that hold no nodes, or nodes of which nobody asks: the context of a name, signs of operators.
+_LEFT_OUT = {"ctx", "op", "ops", "id", "attr", "arg", "asname", "module", "level", "type_comment", "type_ignores"}
 
 
 class SyntaxTree:
@@ -38,7 +38,8 @@ class SyntaxTree:
             kind = type(node)
             if kind not in fields:
                 found[kind] = []
-                fields[kind] = tuple(name for name in kind._fields if name not in _LEFT_OUT), found[kind].append
+                names = () if kind is ast.Constant else tuple(name for name in kind._fields if name not in _LEFT_OUT)
+                fields[kind] = names, found[kind].append
             names, add_found = fields[kind]
             add_found(number)
             for name in names:
@@ -61,6 +62,13 @@ class SyntaxTree:
         while number:
             number = self._parents[number]
             yield self._nodes[number]
+
+    def scopes(self, node: ast.AST) -> Iterator[ast.AST]:
+        """The functions, lambdas and classes that contain this node, from the innermost to the outermost."""
+        number = self._scopes[self._numbers.get(node, 0)]
+        while number:
+            yield self._nodes[number]
+            number = self._scopes[number]
 
     def within(self, scope: ast.AST, key: type[Node] | tuple[type[Node], str]) -> list[Node]:
         """The nodes of one kind in a scope, itself included: all, or those with one name.
@@ -107,6 +115,19 @@ class SyntaxTree:
     def _named(self) -> set[type[ast.AST]]:
         """The kinds that are indexed by name."""
         return set()
+
+    @cached_property
+    def _scopes(self) -> list[int]:
+        """For each node the innermost scope that contains it; 0 if there is none."""
+        is_scope = [False] * len(self._nodes)
+        for kind in (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef):
+            for number in self._found.get(kind, []):
+                is_scope[number] = True
+        found = [0] * len(self._nodes)
+        for number in range(1, len(found)):
+            parent = self._parents[number]
+            found[number] = parent if is_scope[parent] else found[parent]
+        return found
 
     @cached_property
     def _places(self) -> tuple[list[int], list[int]]:

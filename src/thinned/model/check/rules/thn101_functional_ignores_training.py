@@ -13,7 +13,7 @@ from ..lens.mode import MODE, depends
 from ..lens.mode_methods import ask_training, mode_methods
 from ..lens.noisy_calls import noisy_calls
 from ..lens.reached import one_mode
-from ..lens.source_file import Function, SourceFile, arguments, dotted
+from ..lens.source_file import SourceFile, arguments, dotted
 from ..rule import Rule
 
 if TYPE_CHECKING:
@@ -51,8 +51,7 @@ def source(file: SourceFile) -> Iterator[Finding]:
 
 def _is_argument(file: SourceFile, call: ast.Call, name: ast.Name) -> bool:
     """Whether a name is an argument of a function around a call."""
-    functions = (above for above in file.above(call) if isinstance(above, Function))
-    return any(name.id == declared.arg for function in functions for declared in arguments(function))
+    return any(name.id == declared.arg for around in file.functions_around(call) for declared in arguments(around))
 
 
 def _append(file: SourceFile, call: ast.Call, text: str) -> Edit:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from ..finding import Finding
 from ..lens.remembered import remembered
 from ..lens.source_file import Function, SourceFile, arguments, dotted
-from ..lens.training_loops import Loop, LoopPart, callers, is_off, may_undo, parts, runs, trains, visible
+from ..lens.training_loops import Loop, LoopPart, callers, is_off, may_undo, runs, trains, visible
 from ..rule import Rule
 
 
@@ -41,11 +41,10 @@ def _never_undone(file: SourceFile, site: ast.Call, model: str, seen: frozenset[
     """
     below: ast.AST = site
     for above in file.above(site):
-        if isinstance(above, ast.For | ast.AsyncFor | ast.While) and below in _body(file, above):
-            loop = parts(file, above, model)
-            if trains(file, loop):
-                meant = _only_sets_mode(below, site) and _comes_first(file, loop, below)
-                return None if meant or may_undo(file, loop) else above
+        around = isinstance(above, ast.For | ast.AsyncFor | ast.While) and below in _body(file, above)
+        if around and trains(file, above, model):
+            meant = _only_sets_mode(below, site) and _comes_first(file, LoopPart(above, model), below)
+            return None if meant or may_undo(file, above, model) else above  # type: ignore[return-value]
         if _leaves(file, above, below):
             return None
         if isinstance(above, Function):
@@ -59,7 +58,7 @@ def _by_callers(file: SourceFile, function: Function, model: str, seen: frozense
     """The loop that calls a function which leaves the model in evaluation mode, and trains on."""
     if function.decorator_list and not all(_is_quiet(file, mark) for mark in function.decorator_list):
         return None
-    if may_undo(file, parts(file, function, model)) or file.index.has(function, ast.Yield, ast.YieldFrom):
+    if may_undo(file, function, model) or file.index.has(function, ast.Yield, ast.YieldFrom):
         return None
     declared = [argument.arg for argument in arguments(function)]
     own = declared[1:] if declared[:1] == ["self"] else declared
@@ -94,16 +93,16 @@ def _only_sets_mode(statement: ast.AST, site: ast.Call) -> bool:
     return isinstance(statement, ast.Expr) and statement.value is site
 
 
-def _comes_first(file: SourceFile, loop: list[LoopPart], statement: ast.AST) -> bool:
+def _comes_first(file: SourceFile, loop: LoopPart, statement: ast.AST) -> bool:
     """Whether a statement comes before all training of the loop: then training in evaluation mode is meant."""
-    first = _first_run(file, loop[0])
+    first = _first_run(file, loop)
     return first is not None and first > file.position(statement)
 
 
 @remembered
 def _first_run(file: SourceFile, part: LoopPart) -> tuple[int, int] | None:
     """The position of the first run of the model in a part of a loop; None if there is none."""
-    return min(map(file.position, runs(file, [part])), default=None)
+    return min(map(file.position, runs(file, part)), default=None)
 
 
 def _leaves(file: SourceFile, above: ast.AST, below: ast.AST) -> bool:
