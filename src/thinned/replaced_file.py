@@ -89,19 +89,19 @@ def check_place(path: Path) -> _Destination:
         raise _refused(path, error) from None
     if there is not None and not stat.S_ISREG(there.st_mode):
         if stat.S_ISDIR(there.st_mode):
-            raise IsADirectoryError(errno.EISDIR, "It is a folder", str(path))
+            raise IsADirectoryError(errno.EISDIR, "it is a folder", str(path))
         if not os.access(path, os.W_OK):
-            raise PermissionError(errno.EACCES, "It can't be written to", str(path))
+            raise PermissionError(errno.EACCES, "it can't be written to", str(path))
         return _Destination(path, there)
     real = Path(os.path.realpath(path))
     if there is not None:
         # The system lets root write what is marked read-only; whoever marked it meant root too.
         if not there.st_mode & 0o222 or not os.access(real, os.W_OK):
-            raise PermissionError(errno.EACCES, "It is read-only", str(path))
+            raise PermissionError(errno.EACCES, "it is read-only", str(path))
     elif not real.parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, f"There is no folder {real.parent}", str(path))
+        raise FileNotFoundError(errno.ENOENT, f"there is no folder {real.parent}", str(path))
     elif not os.access(real.parent, os.W_OK | os.X_OK):
-        raise PermissionError(errno.EACCES, f"Nothing can be made in the folder {real.parent}", str(path))
+        raise PermissionError(errno.EACCES, f"nothing can be made in the folder {real.parent}", str(path))
     return _Destination(real, there)
 
 
@@ -185,7 +185,7 @@ def _restored(handle: int, old: bytes) -> Iterator[None]:
 
 def _compare(path: Path, found: bytes, expected: bytes) -> None:
     if found != expected:
-        raise ChangedFileError(errno.EBUSY, "It was changed meanwhile", str(path))
+        raise ChangedFileError(errno.EBUSY, "it was changed meanwhile", str(path))
 
 
 def _write(handle: int, content: bytes) -> None:

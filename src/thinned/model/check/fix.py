@@ -160,7 +160,7 @@ def write(path: Path, source: Written, changed: str, *, preview: bool = False) -
 
 
 class Mended(NamedTuple):
-    """The number of fixes that were made, or would be made, and their difference as a unified diff.
+    """The number of fixes that were made, or would be made; then `diff` is their difference as a unified diff.
 
     Notebooks are not rewritten: `notebooks` has those with a finding that could be mended in a file of Python. `left`
     has the files that could not be written or must not be, each with the reason.
@@ -195,7 +195,8 @@ def mend(paths: Iterable[str | os.PathLike[str]], *, preview: bool = False, **op
                 if not any(real(path).is_relative_to(folder) for folder in inside):
                     raise NotMendedError(f"it is a link to {real(path)}, outside of what is checked")
                 write(path, source, after, preview=preview)
-                changes.append(_difference(str(path), source.text, after))
+                if preview:
+                    changes.append(_difference(str(path), source.text, after))
             count += made
         except NotMendedError as error:
             left.append((str(path), str(error)))

@@ -18,6 +18,9 @@ from .rule import Rule
 from .settings import SKIPPED, CheckError, Settings, prefixes, settings_for
 
 
+_WHOLE = ("no valid ", "can't be ")  # how a message of ours begins, beside Python's own
+
+
 class Options(TypedDict, total=False):
     """The options of a check of files, in addition to [tool.thinned].
 
@@ -51,7 +54,7 @@ def check_paths(paths: Iterable[str | os.PathLike[str]], **options: Unpack[Optio
             concerned = concerned or source.file.uses_torch
             found += map(source.place, check_source(source.file, settings.rules("source", real(path))))
         except SyntaxError as error:
-            message = error.msg if error.msg.startswith("no valid") else f"no valid Python: {error.msg}"
+            message = error.msg if error.msg.startswith(_WHOLE) else f"no valid Python: {error.msg}"
             errors.append(Finding(ERROR, message, str(path), error.lineno or 1, error.offset or 1))
         except OSError as error:
             errors.append(Finding(ERROR, f"can't be read: {error.strerror}", str(path)))

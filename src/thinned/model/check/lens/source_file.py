@@ -277,7 +277,9 @@ def parsed(text: str, path: str = "<source>") -> ast.Module:
         warnings.simplefilter("ignore")
         try:
             return ast.parse(text, path)
-        except (RecursionError, MemoryError, ValueError) as error:
+        except (RecursionError, MemoryError):
+            raise SyntaxError("can't be checked: it is nested too deeply", (path, 1, 1, "")) from None
+        except ValueError as error:
             raise SyntaxError(f"can't be read: {error}", (path, 1, 1, "")) from None
 
 
