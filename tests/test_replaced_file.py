@@ -1,4 +1,4 @@
-"""A regular file is replaced whole or not at all; what is none is written through; nothing else is left in its folder."""
+"""A regular file is replaced whole or not at all; anything else is written through; nothing is left beside it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -121,29 +122,32 @@ def test_the_owner_stays(tmp_path: Path) -> None:
 
 
 @ROOT
-def test_a_file_in_a_folder_of_another_user_is_written_in_place(tmp_path: Path) -> None:
+def test_a_file_in_a_folder_of_another_user_is_written_in_place() -> None:
     """As a user who may write the file, and neither make a file beside it nor give one away."""
-    folder = tmp_path / "folder"
-    folder.mkdir()
-    path = folder / "file"
-    path.write_bytes(b"one")
-    path.chmod(0o666)
-    for above in (tmp_path, *tmp_path.parents):
-        if above.owner() == "root" and above != Path("/") and not above.stat().st_mode & 0o001:
-            above.chmod(above.stat().st_mode | 0o011)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        path = folder / "file"
+        path.write_bytes(b"one")
+        path.chmod(0o666)
+        _replaced_as_another_user(path)
+        assert path.read_bytes() == b"two"
+        assert path.stat().st_uid == 0
+        assert list(folder.iterdir()) == [path]
+
+
+def _replaced_as_another_user(path: Path) -> None:
     script = (
         "import importlib.util, os, sys, pathlib\n"
-        f"spec = importlib.util.spec_from_file_location('replaced_file', {sys.modules['thinned.replaced_file'].__file__!r})\n"
+        "spec = importlib.util.spec_from_file_location('replaced_file', sys.argv[1])\n"
         "module = importlib.util.module_from_spec(spec)\n"
         "sys.modules[spec.name] = module\n"
         "spec.loader.exec_module(module)\n"
         "os.setgid(54321); os.setuid(12345)\n"
-        f"module.replace_file(pathlib.Path({str(path)!r}), b'two')\n"
+        "module.replace_file(pathlib.Path(sys.argv[2]), b'two')\n"
     )
-    subprocess.run([sys.executable, "-I", "-c", script], check=True)
-    assert path.read_bytes() == b"two"
-    assert path.stat().st_uid == 0
-    assert list(folder.iterdir()) == [path]
+    source = Path(__file__).parents[1] / "src/thinned/replaced_file.py"
+    subprocess.run([sys.executable, "-I", "-c", script, source, path], check=True)
 
 
 @pytest.mark.parametrize("mode", [0o444, 0o400, 0o555])

@@ -7,7 +7,6 @@ import difflib
 import io
 import os
 import re
-import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple, Unpack
@@ -121,9 +120,7 @@ def encoded(source: Written, changed: str) -> bytes:
 
 def _by_lines(text: str, encoding: str) -> bytes:
     """The bytes of each line by itself, so that a line has the same bytes whatever the others are."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return b"".join(line.encode(encoding) for line in io.StringIO(text, newline=""))
+    return b"".join(line.encode(encoding) for line in io.StringIO(text, newline=""))
 
 
 def fix_file(path: Path, chosen: Iterable[Rule]) -> int:

@@ -17,7 +17,6 @@ from .notebook import LIMIT, SUFFIX, notebook
 from .rule import Rule
 from .settings import SKIPPED, CheckError, Settings, prefixes, settings_for
 
-
 _WHOLE = ("no valid ", "can't be ")  # how a message of ours begins, beside Python's own
 
 
@@ -156,7 +155,7 @@ def _below(folder: Path, settings: Callable[[Path], Settings], errors: list[Find
     """Every Python file and notebook below a folder that is not excluded, in the order of names."""
 
     def closed(error: OSError) -> None:
-        errors.append(Finding(ERROR, f"can't be read: {error.strerror}", str(error.filename)))
+        errors.append(Finding(ERROR, f"can't be read: {error.strerror}", str(Path(error.filename))))
 
     for where, folders, names in os.walk(folder, onerror=closed):
         try:
@@ -164,7 +163,7 @@ def _below(folder: Path, settings: Callable[[Path], Settings], errors: list[Find
         except CheckError as error:
             if Path(where) == folder:
                 raise
-            errors.append(Finding(ERROR, f"can't be checked: {error}", where))
+            errors.append(Finding(ERROR, f"can't be checked: {error}", str(Path(where))))
             folders.clear()
             continue
         folders[:] = sorted(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import ast
-import codecs
 import io
 import re
 import tokenize
 import warnings
 from collections import Counter
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -37,6 +36,8 @@ _WORLD = re.compile(
     r"|monai|skorch|ignite|mm(cv|engine|det|seg|pretrain)|detectron2|sentence_transformers|keras|functorch)(\.|$)"
 )
 _NOQA = re.compile(r"#\s*noqa(?P<some>\s*:\s*(?P<codes>[A-Z]+\d+(?:[,\s]+[A-Z]+\d+)*))?", re.IGNORECASE)
+
+_OF_NAMES = {"idna", "punycode"}  # of hosts; their time grows faster than the text
 
 
 class SourceFile:
@@ -291,8 +292,8 @@ class Written(NamedTuple):
     encoding: str
 
 
-# Codecs that are no encoding of a text, or take a time that grows faster than the text.
-_NO_SOURCE = {"idna", "punycode", "undefined"}
+# What each encoding of source has as ASCII (PEP 263), with beginnings of what other encodings take for their own signs.
+_ASCII = bytes(range(32, 127)) + b"\t\n\f\r \\n \\x41 \\u0041 +AGE- ~~ ~{ "
 
 
 def read(path: Path) -> Written:
@@ -304,14 +305,28 @@ def read(path: Path) -> Written:
     """
     content = read_regular(path)
     try:
-        encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
-        if codecs.lookup(encoding).name in _NO_SOURCE:
-            raise LookupError(f"{encoding} is no encoding for source")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return Written(content, content.decode(encoding), encoding)
+        lines = iter(re.split(rb"(?<=\n)|(?<=\r)(?!\n)", content, maxsplit=2))  # the encoding is said in the first two
+        encoding, _ = tokenize.detect_encoding(lambda: next(lines, b""))
+        if not _is_for_source(encoding):
+            raise LookupError(f"{encoding} is no encoding for source, as ASCII is not itself in it")
+        return Written(content, content.decode(encoding), encoding)
     except (UnicodeError, LookupError) as error:
         raise SyntaxError(f"can't be read as text: {error}", (str(path), 1, 1, "")) from None
+
+
+@cache
+def _is_for_source(encoding: str) -> bool:
+    """Whether ASCII is itself in an encoding.
+
+    >>> _is_for_source("shift_jis"), _is_for_source("unicode_escape"), _is_for_source("utf-16")
+    (True, False, False)
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the escapes
+        try:
+            return encoding not in _OF_NAMES and _ASCII.decode(encoding) == _ASCII.decode("ascii")
+        except UnicodeError:
+            return False
 
 
 def dotted(node: ast.expr) -> str | None:
