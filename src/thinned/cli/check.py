@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
 from typing import Annotated
 
@@ -90,7 +91,7 @@ def check(
                     say(f"{name}: left as it is: {why}. Mend the findings in it by hand.", err=True)
                 left = bool(made.left)
                 if diff and (made.fixes or not check_paths(paths, **options).nothing):
-                    give(made.diff, nl=False)
+                    (say if sys.stdout.isatty() else give)(made.diff, nl=False)
                     raise typer.Exit(FAILED if left else FOUND if made.fixes and not exit_zero else 0)
             found = check_paths(paths, **options)
     except (CheckError, OSError) as error:

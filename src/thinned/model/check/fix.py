@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple, Unpack
 
+from ...plain_text import plain_line
 from ...regular_file import read_regular
 from ...replaced_file import check_place, replace_file
 from .finding import Edit, Finding, Fix
@@ -204,5 +205,6 @@ def mend(paths: Iterable[str | os.PathLike[str]], *, preview: bool = False, **op
 
 def _difference(path: str, before: str, after: str) -> str:
     old, new = (text.splitlines(keepends=True) for text in (before, after))
-    lines = difflib.unified_diff(old, new, path, path)
+    name = plain_line(path)
+    lines = difflib.unified_diff(old, new, name, name)
     return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
