@@ -152,10 +152,14 @@ def _assignments(file: SourceFile, cls: ast.ClassDef) -> dict[str, list[tuple[Fu
                 parts = {dotted(part) for part in ast.walk(target) if isinstance(part, ast.expr)}
                 for name in sorted(name for name in parts if name is not None and name != whole):
                     found.setdefault(name, []).append((method, None))
-        for node in (*file.index.within(method, ast.AnnAssign), *file.index.within(method, ast.AugAssign)):
-            name = dotted(node.target)
-            if name is not None:
-                found.setdefault(name, []).append((method, node.value if isinstance(node, ast.AnnAssign) else None))
+        single = [
+            *((node.target, node.value) for node in file.index.within(method, ast.AnnAssign)),
+            *((node.target, None) for node in file.index.within(method, ast.AugAssign)),
+        ]
+        for target, value in single:
+            whole = dotted(target)
+            if whole is not None:
+                found.setdefault(whole, []).append((method, value))
     return found
 
 

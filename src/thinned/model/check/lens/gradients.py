@@ -69,11 +69,11 @@ def _set_by_scope(file: SourceFile) -> dict[ast.AST, tuple[list[int], list[bool]
     found: dict[ast.AST, list[tuple[int, int, bool]]] = {}
     for order, (call, name) in enumerate(file.calls):
         if name in _SET and call.args and isinstance(next(file.above(call)), ast.Expr):
-            scope = file.function(call) or file.tree
+            scope: ast.AST = file.function(call) or file.tree
             found.setdefault(scope, []).append((call.lineno, order, literal(call.args[0], False)))
-    answer = {}
-    for scope, each in found.items():
+    answer: dict[ast.AST, tuple[list[int], list[bool]]] = {}
+    for where, each in found.items():
         each.sort()
         latest = accumulate(((order, off) for _, order, off in each), max)
-        answer[scope] = [line for line, _, _ in each], [off for _, off in latest]
+        answer[where] = [line for line, _, _ in each], [off for _, off in latest]
     return answer

@@ -125,8 +125,8 @@ def _binds(file: SourceFile, function: Function, name: str) -> bool:
 @remembered
 def _shared(file: SourceFile, function: Function) -> set[str]:
     """The names that a function says are those of the file, or of a function around it."""
-    said = (*file.index.within(function, ast.Global), *file.index.within(function, ast.Nonlocal))
-    return {name for node in said for name in node.names}
+    everywhere = {name for node in file.index.within(function, ast.Global) for name in node.names}
+    return everywhere.union(*(node.names for node in file.index.within(function, ast.Nonlocal)))
 
 
 def _related(file: SourceFile, one: ast.ClassDef, other: ast.ClassDef) -> bool:

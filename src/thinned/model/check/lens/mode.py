@@ -222,8 +222,8 @@ def _given(file: SourceFile, function: Function) -> dict[ast.AST, ast.expr | Non
     found: dict[ast.AST, ast.expr | None] = {}
     for node in file.index.within(function, ast.Assign):
         found.update((target, node.value) for target in node.targets)
-    for kind in (ast.AnnAssign, ast.NamedExpr):
-        found.update((node.target, node.value) for node in file.index.within(function, kind))
+    found.update((node.target, node.value) for node in file.index.within(function, ast.AnnAssign))
+    found.update((node.target, node.value) for node in file.index.within(function, ast.NamedExpr))
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar, cast
 
 from .source_file import SourceFile
 
@@ -36,4 +36,4 @@ def remembered(
         answer: Answer = answers[key]
         return answer
 
-    return ask
+    return cast(Callable[Concatenate[SourceFile, Asked], Answer], ask)

@@ -185,7 +185,7 @@ def _gives_away(file: SourceFile, code: ast.AST, model: str) -> bool:
     """Whether code makes a model anew, or gives it to code that may change its mode. Without a name it may be any."""
     last = model.rpartition(".")[2]
     attributes = file.index.within(code, (ast.Attribute, last) if model else ast.Attribute)
-    uses = [*file.index.within(code, (ast.Name, last)), *attributes]
+    uses: list[ast.Name | ast.Attribute] = [*file.index.within(code, (ast.Name, last)), *attributes]
     return any(
         dotted(node) == (model or None) and (isinstance(node.ctx, ast.Store) or not _is_plain(file, node))
         for node in uses

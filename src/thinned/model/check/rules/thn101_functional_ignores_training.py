@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..finding import Edit, Finding, Fix
 from ..lens.calls import FUNCTIONS, given, is_open, literal, number
 from ..lens.classes import can_ask_mode, module_method
-from ..lens.mode import MODE, depends
+from ..lens.mode import MODE, depends, is_mode_method
 from ..lens.mode_methods import ask_training, mode_methods
 from ..lens.noisy_calls import noisy_calls
 from ..lens.reached import one_mode
@@ -27,12 +27,14 @@ def source(file: SourceFile) -> Iterator[Finding]:
         found = module_method(file, call)
         if entry.training is None or found is None or is_open(whole):
             continue
+        told = given(whole, entry.training)
+        if told is not None and not literal(told, True) and not _is_method(file, told):
+            continue
         p = given(whole, entry.p)
         if number(p) == 0 or (p is not None and depends(file, p) == MODE) or one_mode(file, call):
             continue
         if isinstance(p, ast.Name) and _is_argument(file, call, p):
             continue  # the caller of the method may pass 0 in evaluation
-        told = given(whole, entry.training)
         short = name.rpartition(".")[2]
         method = mode_methods(file, call, (p, told))
         if method and (told is None or told in method):
@@ -47,6 +49,11 @@ def source(file: SourceFile) -> Iterator[Finding]:
             yield RULE.on(file, call, f"`{short}` never drops: its `training` is False by default")
         elif literal(told, True):
             yield RULE.on(file, call, f"`{short}` drops in evaluation too: its `training` is always True")
+
+
+def _is_method(file: SourceFile, told: ast.expr) -> bool:
+    """Whether what a call is told is a method of the mode, as in `training=self.train`."""
+    return isinstance(told, ast.Attribute) and is_mode_method(file, told)
 
 
 def _is_argument(file: SourceFile, call: ast.Call, name: ast.Name) -> bool:
