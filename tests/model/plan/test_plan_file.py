@@ -102,7 +102,7 @@ def test_what_is_no_file_of_text_is_refused_at_once(tmp_path: Path) -> None:
         thinned.Plan.load(path)
     path.unlink()
     path.write_bytes(b"model = '\xff'")
-    with pytest.raises(ValueError, match="must be UTF-8. Byte 9 is not"):
+    with pytest.raises(ValueError, match=r"must be UTF-8\. Byte 9 is not"):
         thinned.Plan.load(path)
 
 
