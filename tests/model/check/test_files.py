@@ -17,6 +17,7 @@ from thinned.model.check.fix import mend
 from thinned.model.check.registry import rules
 from thinned.model.check.settings import settings_for
 from thinned.model.check.walk import check_paths
+from thinned.replaced_file import replace_file
 
 from .conftest import BAD, GOOD, NET, Write
 
@@ -158,14 +159,14 @@ def test_what_lies_outside_of_the_folder_is_checked_and_not_mended(write: Write)
 def test_a_file_that_can_t_be_written_does_not_stop_the_others(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = [write(f"{name}.py") for name in "abcd"]
     paths[1].chmod(0o444)
-    write_it = fix.replace_file
+    write_it = replace_file
 
     def full(path: Path, *given: object, **named: object) -> None:
         if path.name == "c.py":
             raise OSError(28, "No space left on device")
         write_it(path, *given, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(fix, "replace_file", full)
+    monkeypatch.setattr("thinned.model.check.fix.replace_file", full)
     made = mend(["."])
     assert made.fixes == 2
     assert made.left == (
