@@ -9,7 +9,8 @@ from typing import NamedTuple
 from ...known.functions import Noisy
 from .classes import assignments, family
 from .mode import values
-from .source_file import Function, SourceFile, dotted
+from .remembered import remembered
+from .source_file import SourceFile, dotted
 
 
 class NoisyCall(NamedTuple):
@@ -58,8 +59,14 @@ def _renamed(file: SourceFile, table: Mapping[str, Noisy]) -> set[str]:
     short = {name.rpartition(".")[2] for name in table}
     short |= {name for name, whole in file.aliases.items() if whole.rpartition(".")[2] in short}
     found = set()
-    for node in (*file.nodes(ast.Name), *file.nodes(ast.Attribute)):
-        if _last(node) not in short or file.resolve(node) not in table:
+    nodes: list[ast.expr] = [
+        node
+        for name in short
+        for kind in (ast.Name, ast.Attribute)
+        for node in file.index.within(file.tree, (kind, name))
+    ]
+    for node in nodes:
+        if file.resolve(node) not in table:
             continue
         above = next(file.above(node))
         if isinstance(above, ast.Call) and above.func is node:
@@ -79,15 +86,12 @@ def _last(node: ast.expr) -> str:
 def _values(file: SourceFile, function: ast.expr) -> Iterator[ast.expr]:
     """The expressions that a file assigns to the name or attribute that is called."""
     if isinstance(function, ast.Name):
-        for above in file.above(function):
-            if isinstance(above, Function):
-                found = list(values(above, function.id))
-                if found:
-                    yield from (value for value in found if value is not None)
-                    return
-        for statement in file.tree.body:
-            if isinstance(statement, ast.Assign) and any(dotted(target) == function.id for target in statement.targets):
-                yield statement.value
+        for around in file.functions_around(function):
+            found = values(file, around, function.id)
+            if found:
+                yield from (value for value in found if value is not None)
+                return
+        yield from _assigned(file, file.tree, function.id)
         return
     name, method = dotted(function) or "", file.method(function)
     first, _, attribute = name.partition(".")
@@ -95,9 +99,14 @@ def _values(file: SourceFile, function: ast.expr) -> Iterator[ast.expr]:
         return
     for cls in family(file, method[0]):
         yield from (value for _, value in assignments(file, cls, attribute) if value is not None)
-        for member in cls.body:
-            if isinstance(member, ast.Assign) and any(dotted(target) == attribute for target in member.targets):
-                yield member.value
+        yield from _assigned(file, cls, attribute)
+
+
+@remembered
+def _assigned(file: SourceFile, scope: ast.Module | ast.ClassDef, name: str) -> list[ast.expr]:
+    """The values that the statements of a file or a class, none inside of others, assign to a name."""
+    statements = (statement for statement in scope.body if isinstance(statement, ast.Assign))
+    return [statement.value for statement in statements if name in map(dotted, statement.targets)]
 
 
 def _entry(table: ast.expr, key: ast.expr) -> ast.expr:
