@@ -23,6 +23,7 @@ from .data.source import checked, open_data
 from .data.suspicion import suspicions
 from .error import StudyError
 from .keep.journal import Journal
+from .memory import check_memory
 from .options import METRIC_NAMES, StudyOptions
 from .record import ColumnRecord
 from .search.chooser import Chooser, ValidationFigures
@@ -73,7 +74,7 @@ class Underway:
         self,
         data: str | Path | Dataset | None,
         options: StudyOptions,
-        scratch: Path,
+        scratch: Path | None,
         watch: Callable[[Progress], None],
         told: Callable[[TableReading], None] = lambda reading: None,
     ) -> None:
@@ -100,17 +101,22 @@ class Underway:
         hidden = options.hidden or (IMAGE_HIDDEN if self.data.pixels else TABLE_HIDDEN)
         self.recipe = Recipe(options.seed, hidden, batch, steps)
         self.versions = {name: version(name) for name in ("thinned", "torch", "numpy", "scikit-learn", "optuna")}
-        self.journal = Journal(options.out, self._decides(), options.storage, wanted=self._wanted())
-        self.finished: dict[Config, Outcome] = {}
-        self.recover()
         self.failed: dict[str, str] = {}
         self.lost: set[Config] = set()  # runs of failed units
         self.preparations: dict[int, Preparation] = {}
         self.folds: dict[int, Fold] = {}
         self._prepare(scratch)
-        self.range = range_test(self.folds[0], self.recipe)
+        check_memory(self._weights_of_one(), hidden)
+        self.finished: dict[Config, Outcome] = {}
+        self.journal = Journal(options.out, self._decides(), options.storage, wanted=self._wanted())
+        try:
+            self.recover()
+            self.range = range_test(self.folds[0], self.recipe)
+        except BaseException:
+            self.journal.close()
+            raise
         self.grid = self._grid()
-        self.pool = Pool(scratch, self.recipe, options.jobs)
+        self.pool = Pool(scratch or self.folds, self.recipe, options.jobs)
         self.fresh = 0  # runs trained in this call
         self.training_since = clock.monotonic()
         self.training_until: float | None = None
@@ -214,10 +220,11 @@ class Underway:
         assert self.options.budget is not None
         return min(0.3 * self.options.budget, 60.0)
 
-    def _prepare(self, scratch: Path) -> None:
+    def _prepare(self, scratch: Path | None) -> None:
         for seed in range(self.seeds):
             found = prepared(self.data, parts(self.data, self.size, self.options.seed, seed))
-            found.fold.save(scratch / f"{seed}.npz")
+            if scratch is not None:
+                found.fold.save(scratch / f"{seed}.npz")
             self.folds[seed], self.preparations[seed] = found.fold, found.preparation
 
     def _grid(self) -> Grid:
