@@ -204,6 +204,15 @@ def test_a_disk_that_is_full_at_the_end_is_a_sentence_and_the_next_call_goes_on(
     result = thinned(*tiny, "-o", tmp_path / "out")
     assert result.exit_code == 0, result.output
     assert len(load(tmp_path / "out").networks) > 1
+    for name in ("study.json", "config.toml", "networks.safetensors", "trials.db"):
+        content = (tmp_path / "out" / name).read_bytes()
+        (tmp_path / "out" / name).write_bytes(content[: len(content) // 2])
+    monkeypatch.undo()
+    result = thinned(*tiny, "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    for name in ("study.json", "config.toml", "trials.db"):
+        assert f"thinned study: {tmp_path / 'out' / name} is damaged" in said(result)
+    assert len(load(tmp_path / "out").networks) > 1
 
 
 def test_a_folder_that_goes_away_is_a_sentence_and_is_not_made_again(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -9,11 +10,13 @@ from typing import Any
 
 from .data.dataset import Dataset
 from .data.overrule import TextForm, WantedColumn
+from .error import StudyWarning
 from .fault import faults_told
 from .finish import finish, write_runs
 from .keep.scratch import scratch_folder
 from .options import StudyOptions
 from .record import Study
+from .results import damaged
 from .underway import Progress, TableReading, Underway
 
 
@@ -125,6 +128,8 @@ def study(
     processes = options.jobs > 1 or options.budget is not None
     with faults_told(options.out), scratch_folder() if processes else nullcontext() as scratch:
         underway = Underway(data, options, scratch, watch, told)
+        for said in damaged(options.out):
+            warnings.warn(said, StudyWarning, stacklevel=2)
         try:
             with underway.pool:
                 whole = underway.search()
