@@ -303,6 +303,8 @@ def _print(console: Console, found: Study, out: Path) -> None:
 
     for level in found.levels:
         table.add_row(name(level), *figures(level), style="bold" if level == found.chosen else None)
+    for one in found.diverged:
+        table.add_row(one.name, "diverged", "", *("" for _ in nll), ", ".join(f"{lr:g}" for lr in one.lrs), "")
     for other in found.baselines:
         table.add_row(
             other.title,

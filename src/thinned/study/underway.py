@@ -30,7 +30,7 @@ from .search.chooser import Chooser, ValidationFigures
 from .search.grid import IMAGE_LRS, IMAGE_PS, IMAGE_WEIGHT_DECAYS, PS, WEIGHT_DECAYS, Grid
 from .trial.config import Config, Recipe, Unit
 from .trial.fold import Fold
-from .trial.outcome import Outcome, still_holds
+from .trial.outcome import Outcome, diverged, still_holds
 from .trial.pool import Failed, Pool
 from .trial.prepared import prepared
 from .trial.range_test import range_test
@@ -190,10 +190,14 @@ class Underway:
     def losses(self) -> dict[Config, float]:
         """What choices go by: the deciding metric on validation rows; for the error its smoother kin, the Brier score.
 
-        A count of rows scatters more than the squared error that it follows.
+        A count of rows scatters more than the squared error that it follows. A run that diverged has an infinite loss,
+        whatever its first weights answer.
         """
         found = {}
         for config, outcome in self.finished.items():
+            if diverged(outcome):
+                found[config] = float("inf")
+                continue
             fold = self.folds[config.seed]
             alike = resolution(torch.from_numpy(fold.y_val)[None])
             if self.metric in ERRORS.values():

@@ -126,6 +126,12 @@ class StudyModel:
         with torch.no_grad():
             for network, member, x in zip(self.networks, self.members, self.inputs(X), strict=True):
                 output: NDArray[np.float64] = network(torch.from_numpy(x)).double().numpy()
+                if not np.isfinite(output).all():
+                    row = int((~np.isfinite(output).all(axis=1)).argmax())
+                    raise StudyError(
+                        f"`predict`: the answer to row {row + 1} is no finite number: it holds values far beyond those "
+                        "of training. Mend them, or leave them empty."
+                    )
                 found.append(output if self.classes else output[:, 0] * member.scale + member.mean)
         return found
 
