@@ -285,3 +285,44 @@ def test_an_answer_that_can_not_be_printed_is_in_the_folder(tiny: list[str], tmp
         assert "Traceback" not in done.stderr
         assert "Exception ignored" not in done.stderr
         assert (tmp_path / "out" / "report.html").stat().st_size > 0
+
+
+def test_a_file_whose_name_is_no_text_is_refused_at_the_start(
+    thinned: Thinned, tiny: list[str], tmp_path: Path
+) -> None:
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.csv")
+    shutil.copy(tiny[1], path)
+    result = thinned("study", path, *tiny[2:], "-o", tmp_path / "out")
+    assert_one_sentence(result, "must be a name in UTF-8", "caf\\udce9.csv. Rename it")
+    with pytest.raises(StudyError, match="must be a name in UTF-8"):
+        run_study(path, target="y", out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_can_not_be_written_to_is_refused_before_anything_is_trained(
+    thinned: Thinned, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("thinned.study.underway.range_test", None)
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file", tmp_path / "file" / "below", tmp_path / ("x" * 300), Path("/proc/nowhere")):
+        assert_one_sentence(thinned(*tiny, "-o", out), str(out)[:60])
+
+
+@pytest.mark.long
+def test_names_with_signs_of_markup_formulas_and_control_are_printed_as_they_are(
+    thinned: Thinned, tmp_path: Path
+) -> None:
+    """The target, a column, a class and the file; a line end, a formula of LaTeX, markup, Korean, 2,000 letters."""
+    x = np.random.default_rng(0).normal(size=(80, 3))
+    names = ["[/b]", "a\nb $x_{$", "\ubaa9\ud45c" + "n" * 2000]
+    path = tmp_path / "[red]$^$.csv"
+    frame = pd.DataFrame({names[1]: x[:, 0], names[2]: x[:, 1], names[0]: np.where(x[:, 0] > 0, "[/i]", "$\\frac{$")})
+    frame.to_csv(path, index=False)
+    options = "--hidden 4 --epochs 2 --seeds 2 --p 0.3 --weight-decay 0.5 --lr 0.01 --jobs 1"
+    result = thinned("study", path, "--target", "[/b]", *options.split(), "-o", tmp_path / "[out]")
+    assert result.exit_code == 0, result.output
+    assert re.search(r"\[red\]\$\^\$\.csv: \d+ training", said(result))
+    model = load(tmp_path / "[out]")
+    assert set(model.classes) == {"[/i]", "$\\frac{$"}
+    assert model.columns == (names[1], names[2])
+    assert len(model.predict(frame)) == 80

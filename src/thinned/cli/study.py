@@ -126,7 +126,7 @@ def study(
     """
     from ..study.data.overrule import TextForm, WantedColumn
     from ..study.error import StudyError
-    from ..study.options import StudyOptions, numbers, seconds_of, sizes_of
+    from ..study.options import StudyOptions, numbers, require_text, seconds_of, sizes_of
 
     console, complaints = Console(), Console(stderr=True)
     progress = _Shown(console)
@@ -160,6 +160,8 @@ def study(
                 columns=tuple(WantedColumn.of(text) for text in column or ()),
             )
             for file in (data, test):
+                if file is not None:
+                    require_text("the data file", file)
                 if file is not None and not file.exists():
                     raise StudyError(
                         f"{file}: there is no such file or folder. Pass a table or a folder of IDX images."

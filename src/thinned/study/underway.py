@@ -24,7 +24,7 @@ from .data.suspicion import suspicions
 from .error import StudyError
 from .keep.journal import Journal
 from .memory import check_memory
-from .options import METRIC_NAMES, StudyOptions
+from .options import METRIC_NAMES, StudyOptions, require_text
 from .record import ColumnRecord
 from .search.chooser import Chooser, ValidationFigures
 from .search.grid import IMAGE_LRS, IMAGE_PS, IMAGE_WEIGHT_DECAYS, PS, WEIGHT_DECAYS, Grid
@@ -279,6 +279,8 @@ def _ascending(values: Sequence[float]) -> tuple[float, ...]:
 
 def _opened(data: str | Path | None, options: StudyOptions) -> Dataset:
     path = None if data is None else Path(data)
+    if path is not None:
+        require_text("the data file", path)
     return open_data(
         path,
         options.target,

@@ -56,7 +56,8 @@ def test_a_learning_rate_at_which_training_diverged_is_never_the_best_of_its_nei
 
 
 @pytest.mark.long
-def test_where_all_diverge_there_is_no_answer_but_that(data: Path, tmp_path: Path, lr: str = "100") -> None:
+def test_where_all_diverge_there_is_no_answer_but_that(data: Path, tmp_path: Path) -> None:
+    lr = "100"
     options = "--hidden 4 --epochs 20 --seeds 2 --p 0.3 --weight-decay 0.5 --jobs 1"
     command = ["study", str(data), "--target", "y", *options.split(), "--lr", lr, "-o", str(tmp_path / "out")]
     result = CliRunner().invoke(app, command)

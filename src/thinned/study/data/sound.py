@@ -20,6 +20,12 @@ def check_dataset(data: Dataset) -> None:
     names = data.features.columns
     if names.has_duplicates:
         raise _fault(data, f"column names must differ. {names[names.duplicated()][0]!r} is there twice")
+    for name in (data.title, data.source, data.target, *names, *data.classes):
+        try:
+            str(name).encode()
+        except UnicodeEncodeError:
+            shown = str(name).encode(errors="backslashreplace").decode()
+            raise _fault(data, f"names must be text in UTF-8. Got {shown}") from None
     if data.test is not None and len(data.test):
         test = np.asarray(data.test)
         if test.dtype.kind not in "iu" or test.min() < 0 or test.max() >= rows:
@@ -70,4 +76,5 @@ def _check_numbers(data: Dataset, what: str, values: np.ndarray[tuple[int, ...],
 
 
 def _fault(data: Dataset, what: str) -> StudyError:
-    return StudyError(f"{data.title}: {what}. Mend it, or leave it out.")
+    title = data.title.encode(errors="backslashreplace").decode()
+    return StudyError(f"{title}: {what}. Mend it, or leave it out.")
