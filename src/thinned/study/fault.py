@@ -21,17 +21,17 @@ def faults_told(out: Path) -> Iterator[None]:
         place = error.filename if error.filename is not None else out
         where = f" (needed for {out})" if str(place) != str(out) else ""
         reason = error.strerror or str(error) or type(error).__name__
-        raise StudyError(f"{place}: {reason}{where}. Mend this. {_kept(out)}") from error
+        raise StudyError(f"{place}: {reason}{where}. Mend this. {_go_on(out)}") from error
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and not any(said in str(error).lower() for said in _MEMORY):
             raise
         raise StudyError(
             f"memory ran out: {_short(error)}. Fewer or smaller layers (--hidden), fewer rows (--train-rows) or "
-            f"--jobs 1 take less. {_kept(out)}"
+            f"--jobs 1 take less. {_go_on(out)}"
         ) from error
 
 
-def _kept(out: Path) -> str:
+def _go_on(out: Path) -> str:
     return f"What was finished is kept in {out}: give the same command again to go on."
 
 

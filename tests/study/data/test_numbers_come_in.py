@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 import struct
 import zipfile
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from thinned.study.data.learn import learn
 from thinned.study.data.prepare import fit
 from thinned.study.data.source import checked, open_data
 from thinned.study.data.table_file import read_table
+from thinned.study.keep.arrays import DamagedArraysError, read_arrays
 from thinned.study.network.model import EnsembleMember, StudyModel
 
 ROWS = 60
@@ -304,3 +306,28 @@ def test_pixels_to_predict_are_finite_numbers() -> None:
         changed.iloc[2, 1] = value
         with pytest.raises(StudyError, match=said):
             found.predict(changed)
+
+
+class Trap:
+    """What leaves a mark where it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return Path.touch, (self.mark,)
+
+
+def test_nothing_that_is_read_is_unpickled(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    trap = np.array([Trap(mark)] * ROWS, dtype=object)
+    np.savez(tmp_path / "data.npz", a=A, x=trap, y=WORDS)
+    (tmp_path / "arrays").mkdir()
+    np.savez(tmp_path / "arrays" / "unit-00000000.npz", curve=trap)
+    (tmp_path / "arrays" / "bare-00000000.npz").write_bytes(pickle.dumps(Trap(mark)))
+    with pytest.raises(StudyError, match="Object arrays cannot be loaded"):
+        open_data(tmp_path / "data.npz", "y")
+    for name in ("unit-00000000", "bare-00000000"):
+        with pytest.raises(DamagedArraysError):
+            read_arrays(tmp_path / "arrays", name, 1)
+    assert not mark.exists()

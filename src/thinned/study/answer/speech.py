@@ -11,7 +11,7 @@ from ..record import Arm, Difference, Study
 SHARES = ("error", "balanced-error", "auc", "f1")  # metrics that are shares of 1, said in percent and points
 
 
-class Named(Protocol):
+class NamedLevel(Protocol):
     """What a level's name is made of."""
 
     @property
@@ -24,7 +24,7 @@ class Named(Protocol):
     def weight_decay(self) -> float: ...
 
 
-def name(level: Named) -> str:
+def name(level: NamedLevel) -> str:
     """What a level is called in words, tables and figures.
 
     Of several kinds: "p = 0", "p = 0.3", "weight decay 0.5", "p = 0.3 with weight decay 0.5", "p = 0.3, inputs 0.2".

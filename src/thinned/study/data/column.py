@@ -106,7 +106,7 @@ def pixel_columns(names: Sequence[str], frame: pd.DataFrame, place: Place = row_
                 f"`predict`: column {name!r} must hold numbers, as in training. It holds {found[name].dtype}."
             )
     values = found.to_numpy(dtype=np.float64)
-    for index in np.flatnonzero((np.abs(values) > LARGEST).any(axis=0)):
+    for index in np.flatnonzero((np.abs(values) > LARGEST).any(axis=0)).tolist():
         _check_range(names[index], values[:, index], place)
     return found
 

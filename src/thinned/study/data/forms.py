@@ -49,8 +49,8 @@ class NumberForm:
             return Cells(values, (values.notna() & ~values.isin((0.0, 1.0))).to_numpy() & self.truth)
         found = [self.value(text) for text in cells]
         wrong = np.array([value is None for value in found], dtype=bool)
-        values = np.array([np.nan if value is None else value for value in found], dtype=np.float64)
-        return Cells(pd.Series(values, index=cells.index, name=cells.name), wrong)
+        read = np.array([np.nan if value is None else value for value in found], dtype=np.float64)
+        return Cells(pd.Series(read, index=cells.index, name=cells.name), wrong)
 
     def value(self, text: str | None) -> float | None:
         """A cell's number, nan where none is there, None where it is something else."""

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from ...fit.perceptron import Perceptron
 from ..answer.together import offsets
 from ..error import StudyError
-from .schema import ConfigFile, Member
+from .schema import ConfigFile, MemberFacts
 
 PREPARED = ("fill", "mean", "scale", "gaps")
 RESIDUALS = "residuals"
 
 
-def numbers_of(columns: tuple[str, ...], member: Member) -> tuple[str, ...]:
+def numbers_of(columns: tuple[str, ...], member: MemberFacts) -> tuple[str, ...]:
     """The columns of a member that are neither text nor dates."""
     others = {*(item.name for item in member.texts), *(item.name for item in member.dates)}
     return tuple(name for name in columns if name not in others)

@@ -30,7 +30,7 @@ from ..record import CONFIG, WEIGHTS
 from ..trial.config import Level, Recipe
 from .check import PREPARED, RESIDUALS, check_arrays, numbers_of
 from .model import EnsembleMember, StudyModel
-from .schema import ConfigFile, Member, fault
+from .schema import ConfigFile, MemberFacts, fault
 
 FORMAT = 3
 _OLDER = "best.safetensors"
@@ -177,7 +177,9 @@ def _model(said: ConfigFile, arrays: Mapping[str, NDArray[Any]]) -> StudyModel:
     return StudyModel(networks, members, classes, said.temperature, arrays[RESIDUALS], reading)
 
 
-def _member(number: int, said: Member, columns: tuple[str, ...], arrays: Mapping[str, NDArray[Any]]) -> EnsembleMember:
+def _member(
+    number: int, said: MemberFacts, columns: tuple[str, ...], arrays: Mapping[str, NDArray[Any]]
+) -> EnsembleMember:
     prefix = f"{number}.network."
     return EnsembleMember(
         seed=said.seed,

@@ -116,7 +116,7 @@ class Dates(_Table):
     parts: list[str]
 
 
-class Member(_Table):
+class MemberFacts(_Table):
     """One seed's network."""
 
     seed: Annotated[int, Field(ge=0)]
@@ -137,7 +137,7 @@ class ConfigFile(_Table):
     network: Shape
     training: Training
     inputs: Inputs
-    members: list[Member] = Field(min_length=1)
+    members: list[MemberFacts] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
