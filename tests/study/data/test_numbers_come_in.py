@@ -256,8 +256,9 @@ def test_columns_go_by_name_wherever_they_have_one() -> None:
     expected, found = model().predict(frame), model()
     turned = frame[["b", "a"]]
     fields = np.array(list(zip(A[5:10], A[:5], strict=True)), dtype=[("b", "f8"), ("a", "f8")])
-    for given in (turned, pyarrow.Table.from_pandas(turned), pyarrow.RecordBatch.from_pandas(turned),
-                  Polars(turned), {"b": A[5:10], "a": A[:5]}, fields, turned.assign(more="x")):  # fmt: skip
+    named: list[Any] = [turned, pyarrow.Table.from_pandas(turned), pyarrow.RecordBatch.from_pandas(turned)]
+    named += [Polars(turned), {"b": A[5:10], "a": A[:5]}, fields, turned.assign(more="x")]
+    for given in named:
         assert np.array_equal(found.predict(given), expected)
     assert np.array_equal(found.predict(frame.to_numpy()), expected)
     assert not np.array_equal(found.predict(turned.to_numpy()), expected)

@@ -264,7 +264,8 @@ def test_a_lock_that_was_removed_before_it_was_taken_is_taken_again(
     from thinned.study.keep import lock
 
     (tmp_path / "study").mkdir()
-    taken, calls = lock._taken, []
+    taken = lock._taken
+    calls: list[object] = []
 
     def removed_meanwhile(stream: object) -> bool:
         if not calls:
