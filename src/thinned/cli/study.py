@@ -6,9 +6,12 @@ import os
 import shlex
 import sys
 import time as clock
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -16,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bar
 from rich.table import Table
 
+from .ending import printed, signals_as_interrupts
 from .reading import show_reading
 from .terminal import cell, say, show
 
@@ -27,7 +31,7 @@ if TYPE_CHECKING:
 SEP = "The sign between fields, or its name, as tab or semicolon. Default: found out."
 ENCODING = "The encoding of a text file, as utf-8, cp1252, utf-16 or shift_jis. Default: found out."
 DECIMAL = "The decimal sign of a text file: . or ,. Default: found out."
-INTERRUPTED = 130  # what a shell expects of a program that Ctrl-C ended
+FAILED = 2
 LINE_EVERY = 10.0  # seconds between lines of progress where there is no terminal
 
 EPILOG = """
@@ -113,50 +117,95 @@ def study(
     jobs: Annotated[int | None, typer.Option(help="Processes. The numbers do not depend on it.")] = None,
     train_rows: Annotated[int | None, typer.Option(help="How many rows to train on.")] = None,
 ) -> None:
-    """Does dropout help on these data, at which p, and what should be used?"""
+    """Does dropout help on these data, at which p, and what should be used?
+
+    Ctrl-C, SIGTERM and SIGHUP keep what is finished, and the same command goes on from there.
+
+    Exit code 2: data, options, a folder, a disk or memory that can't be used, and a sentence that says which. 130 after
+    Ctrl-C, 143 after SIGTERM.
+    """
     from ..study.data.overrule import TextForm, WantedColumn
     from ..study.error import StudyError
-    from ..study.options import StudyOptions, numbers, seconds_of, sizes_of
+    from ..study.options import StudyOptions, numbers, require_text, seconds_of, sizes_of
 
     console, complaints = Console(), Console(stderr=True)
     progress = _Shown(console)
-    try:
-        options = StudyOptions(
-            target=target,
-            task=None if task is None else task.value,
-            groups=groups,
-            time=time,
-            test=test,
-            out=out,
-            seed=seed,
-            seeds=seeds,
-            ps=None if not p else numbers("--p", p),
-            lrs=None if not lr else numbers("--lr", lr),
-            weight_decays=None if not weight_decay else numbers("--weight-decay", weight_decay),
-            epochs=epochs,
-            hidden=None if hidden is None else sizes_of(hidden),
-            train_rows=train_rows,
-            metric=metric,
-            jobs=jobs if jobs is not None else cores(),
-            budget=None if budget is None else seconds_of(budget),
-            storage=storage,
-            form=TextForm(sep, encoding, decimal),
-            columns=tuple(WantedColumn.of(text) for text in column or ()),
-        )
-        for file in (data, test):
-            if file is not None and not file.exists():
-                raise StudyError(f"{file}: there is no such file or folder. Pass a table or a folder of IDX images.")
-        with progress:
-            from ..study.run import study as run  # late: torch and pandas, after what can be said without them
 
-            found = run(data, options, progress.watch, lambda reading: show_reading(console, reading))
-    except StudyError as error:
-        show(complaints, f"thinned study: {error}", "red", soft_wrap=True)
-        raise typer.Exit(2) from None
-    except KeyboardInterrupt:
-        show(complaints, _stopped(progress, out), soft_wrap=True)
-        raise typer.Exit(INTERRUPTED) from None
-    _print(console, found, out)
+    def complain(said: str, style: str = "") -> None:
+        with suppress(OSError):  # stderr is closed: the exit code is left
+            show(complaints, said, style, soft_wrap=True)
+
+    with signals_as_interrupts() as ended, _warnings_in_a_line(complain):
+        try:
+            options = StudyOptions(
+                target=target,
+                task=None if task is None else task.value,
+                groups=groups,
+                time=time,
+                test=test,
+                out=out,
+                seed=seed,
+                seeds=seeds,
+                ps=None if not p else numbers("--p", p),
+                lrs=None if not lr else numbers("--lr", lr),
+                weight_decays=None if not weight_decay else numbers("--weight-decay", weight_decay),
+                epochs=epochs,
+                hidden=None if hidden is None else sizes_of(hidden),
+                train_rows=train_rows,
+                metric=metric,
+                jobs=jobs if jobs is not None else cores(),
+                budget=None if budget is None else seconds_of(budget),
+                storage=storage,
+                form=TextForm(sep, encoding, decimal),
+                columns=tuple(WantedColumn.of(text) for text in column or ()),
+            )
+            for file in (data, test):
+                if file is not None:
+                    require_text("the data file", file)
+                if file is not None and not file.exists():
+                    raise StudyError(
+                        f"{file}: there is no such file or folder. Pass a table or a folder of IDX images."
+                    )
+            with progress:
+                from ..study.run import study as run  # late: torch and pandas, after what can be said without them
+
+                unread = []
+                found = run(
+                    data,
+                    options,
+                    progress.watch,
+                    lambda reading: unread.append(printed(lambda: show_reading(console, reading))),
+                )
+        except StudyError as error:
+            complain(f"thinned study: {error}", "red")
+            raise typer.Exit(FAILED) from None
+        except OSError as error:
+            complain(f"thinned study: {error.filename}: {error.strerror}. Name another file.", "red")
+            raise typer.Exit(FAILED) from None
+        except KeyboardInterrupt:
+            complain(_stopped(progress, out))
+            raise typer.Exit(ended.code) from None
+    lost = printed(lambda: _print(console, found, out)) or "".join(unread)
+    if lost:
+        complain(f"thinned study: the answer could not be printed: {lost}. It is in {out / 'report.html'}.", "red")
+        raise typer.Exit(FAILED)
+
+
+@contextmanager
+def _warnings_in_a_line(complain: Callable[[str], None]) -> Iterator[None]:
+    """What the study could do without, as a line on stderr."""
+    from ..study.error import StudyWarning
+
+    def tell(message: Warning | str, category: type[Warning], *rest: Any, **options: Any) -> None:
+        if issubclass(category, StudyWarning):
+            complain(f"thinned study: {message}")
+        else:
+            before(message, category, *rest, **options)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", StudyWarning)
+        before, warnings.showwarning = warnings.showwarning, tell
+        yield
 
 
 def cores() -> int:
@@ -202,7 +251,8 @@ class _Shown:
             return
         self._said, self._doing = now, step.doing
         parts = [f"{step.done:,} of about {step.total:,} runs", step.doing, left]
-        say(f"[{_duration(now)}] " + ", ".join(part for part in parts if part), err=True)
+        with suppress(OSError):  # stderr is closed: the study goes on
+            say(f"[{_duration(now)}] " + ", ".join(part for part in parts if part), err=True)
 
 
 def _duration(seconds: float) -> str:
@@ -250,6 +300,9 @@ def _print(console: Console, found: Study, out: Path) -> None:
 
     for level in found.levels:
         table.add_row(*map(cell, (name(level), *figures(level))), style="bold" if level == found.chosen else None)
+    for one in found.diverged:
+        lrs = ", ".join(f"{lr:g}" for lr in one.lrs)
+        table.add_row(*map(cell, (one.name, "diverged", "", *("" for _ in nll), lrs, "")))
     for other in found.baselines:
         table.add_row(
             cell(other.title),

@@ -55,6 +55,18 @@ class Perceptron(nn.Module):
             for parameter in layer.parameters():
                 nn.init.uniform_(parameter, -(fan_in**-0.5), fan_in**-0.5, generator)
 
+    @staticmethod
+    def shapes(inputs: int, hidden: Sequence[int], outputs: int) -> dict[str, tuple[int, ...]]:
+        """The shape of each weight by its name in `state_dict`, without making any.
+
+        >>> Perceptron.shapes(3, (60_000,), 1)["linear.0.weight"]
+        (60000, 3)
+        """
+        found: dict[str, tuple[int, ...]] = {}
+        for layer, (fan_in, fan_out) in enumerate(pairwise((inputs, *hidden, outputs))):
+            found |= {f"linear.{layer}.weight": (fan_out, fan_in), f"linear.{layer}.bias": (fan_out,)}
+        return found
+
     @property
     def drops(self) -> bool:
         """Whether a training step has masks."""

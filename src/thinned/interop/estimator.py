@@ -20,6 +20,7 @@ from ..noise import fold_in
 from ..uncertainty.predict import predict
 from ..uncertainty.prediction import Prediction
 from .early_stopping import lr_share, train
+from .finite import check_finite, check_kinds
 from .held_out import hold_out
 from .named import NamedPrediction
 from .settings import settings
@@ -152,8 +153,11 @@ class DropoutEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _inputs(self, X: ArrayLike) -> Tensor:  # noqa: N803
         check_is_fitted(self)
-        x = validate_data(self, X, reset=False, dtype=np.float64, accept_sparse="csr")
-        return torch.from_numpy(self.input_scaler_.transform(dense(x)))
+        owner = type(self).__name__
+        check_kinds(owner, "X", X)
+        x = dense(validate_data(self, X, reset=False, dtype=np.float64, accept_sparse="csr", ensure_all_finite=False))
+        check_finite(owner, "X", x, getattr(self, "feature_names_in_", None))
+        return torch.from_numpy(self.input_scaler_.transform(x))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

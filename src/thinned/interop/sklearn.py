@@ -22,6 +22,7 @@ except ModuleNotFoundError as error:
 
 from ..uncertainty.prediction import Prediction
 from .estimator import DropoutEstimator, dense
+from .finite import check_finite, check_kinds
 from .held_out import width
 from .weights import arranged, row_weights
 
@@ -65,8 +66,8 @@ class DropoutClassifier(ClassifierMixin, DropoutEstimator):  # type: ignore[misc
 
     X may be a sparse matrix. It is filled up first, so it needs the memory of the array, 8 bytes a number.
 
-    Raises: when fitting, ValueError or TypeError for a bad argument, for bad weights, for fewer than two classes, and
-    where training diverges.
+    Raises: ValueError for numbers that are not finite or beyond 1e30, with column and row, and TypeError for dates;
+    when fitting, also for a bad argument, for bad weights, for fewer than two classes, and where training diverges.
 
     Cost: float32 training, float64 prediction. Source: Srivastava et al. 2014; Gal and Ghahramani 2016.
 
@@ -120,10 +121,16 @@ class DropoutClassifier(ClassifierMixin, DropoutEstimator):  # type: ignore[misc
 
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:  # noqa: N803
         """Train on rows X, their classes y, and the rows' weights (see the class)."""
-        x, y = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2, accept_sparse="csr")
+        owner = f"{type(self).__name__}.fit"
+        check_kinds(owner, "X", X)
+        x, y = validate_data(
+            self, X, y, dtype=np.float64, ensure_min_samples=2, accept_sparse="csr", ensure_all_finite=False
+        )
+        x = dense(x)
+        check_finite(owner, "X", x, getattr(self, "feature_names_in_", None))
         check_classification_targets(y)
         weights = row_weights(type(self).__name__, x, np.asarray(y), sample_weight, self.class_weight)
-        x, y, weights = arranged(dense(x), np.asarray(y), weights)
+        x, y, weights = arranged(x, np.asarray(y), weights)
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             only = self.classes_.tolist()[0]
@@ -183,6 +190,11 @@ class DropoutRegressor(RegressorMixin, DropoutEstimator):  # type: ignore[misc]
 
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:  # noqa: N803
         """Train on rows X, their targets y, `(N,)` or `(N, targets)`, and the rows' weights (see the class)."""
+        owner = f"{type(self).__name__}.fit"
+        check_kinds(owner, "X", X)
+        check_kinds(owner, "y", y)
+        if np.asarray(y).dtype.kind in "iuf":
+            check_finite(owner, "y", np.asarray(y, dtype=np.float64))
         x, given = validate_data(
             self,
             X,
@@ -192,11 +204,14 @@ class DropoutRegressor(RegressorMixin, DropoutEstimator):  # type: ignore[misc]
             y_numeric=True,
             ensure_min_samples=2,
             accept_sparse="csr",
+            ensure_all_finite=False,
         )
+        x = dense(x)
+        check_finite(owner, "X", x, getattr(self, "feature_names_in_", None))
         self._flat = given.ndim == 1
         targets = np.asarray(given, dtype=np.float64).reshape(len(given), -1)
         weights = row_weights(type(self).__name__, x, targets, sample_weight)
-        x, targets, weights = arranged(dense(x), targets, weights)
+        x, targets, weights = arranged(x, targets, weights)
         self.input_scaler_ = StandardScaler().fit(x, sample_weight=weights)
         self.target_scaler_ = StandardScaler().fit(targets, sample_weight=weights)
         x, targets = self.input_scaler_.transform(x), self.target_scaler_.transform(targets)

@@ -9,7 +9,7 @@ from typing import Literal
 
 from . import results
 from .answer.caution import cautions, listed_failures
-from .answer.conclude import Conclusion, conclude
+from .answer.conclude import Conclusion, conclude, said_of
 from .answer.metric import METRICS
 from .answer.standing import ERRORS
 from .answer.words import say
@@ -28,14 +28,18 @@ def finish(underway: Underway, stopped: Literal["", "budget"]) -> Study:
     """Judge what is finished, train the chosen networks again for their weights, and write the folder.
 
     Raises:
-        StudyError: too little is finished for an answer; the runs are written.
+        StudyError: too little is finished for an answer, or what it needs has diverged; the runs are written.
     """
     underway.training_ends()
     with underway.pool:
         underway.say("comparing with other models")
         underway.pool.finish(underway.others)
         underway.failed |= underway.others.failed
-        found = _conclude(underway)
+        try:
+            found = _conclude(underway)
+        except StudyError:
+            write_runs(underway)
+            raise
         if found is None:
             write_runs(underway)
             raise StudyError(
@@ -102,6 +106,7 @@ def _record(underway: Underway, found: Conclusion, stopped: Literal["", "budget"
         lrs=sorted({config.lr for config in underway.finished}),
         weight_decays=sorted({c.level.weight_decay for c in underway.finished if c.level.weight_decay}),
         diverges_at=underway.range.diverges_at,
+        diverged=found.diverged,
         levels=found.levels,
         baselines=found.baselines,
         differences=found.differences,
@@ -119,7 +124,7 @@ def _record(underway: Underway, found: Conclusion, stopped: Literal["", "budget"
         complete=not stopped,
         stopped=stopped,
     )
-    warned = [*underway.suspicions, *cautions(study, found, underway.folds)]
+    warned = [*underway.suspicions, *map(said_of, found.diverged), *cautions(study, found, underway.folds)]
     return say(study.model_copy(update={"warnings": warned}))
 
 

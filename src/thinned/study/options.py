@@ -15,6 +15,12 @@ METRIC_NAMES = {
     "classification": ("error", "nll", "brier", "balanced-error", "auc", "f1"),
     "regression": ("rmse", "mae"),
 }
+MOST_SEEDS, MOST_JOBS, MOST_EPOCHS = 10_000, 1_024, 10_000_000
+MOST_SECONDS = 366 * 86_400.0
+LRS = (1e-10, 100.0)
+WHY_LR = "a step of AdamW moves a weight by about so much"  # float32 weights of 0.1 can't be moved by less
+DECAYS = (1e-10, 1e4)
+LEAST_P = 1e-6
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
 
 
@@ -47,27 +53,39 @@ class StudyOptions:
         _require("--seed", self.seed, 0 <= self.seed < 2**63, "a whole number, 0 or more")
         if self.seeds is not None:
             _require("--seeds", self.seeds, self.seeds >= 2, "at least 2: one run can't tell an effect from luck")
+            _require("--seeds", self.seeds, self.seeds <= MOST_SEEDS, f"at most {MOST_SEEDS:,}")
         for p in self.ps or ():
             _require("--p", p, 0 <= p < 1, "a drop probability in [0, 1)")
+            _require("--p", p, p == 0 or LEAST_P <= p <= 1 - LEAST_P, f"0, or between {LEAST_P:g} and 1 - {LEAST_P:g}")
         if self.ps is not None:
             _require("--p", _said(self.ps), any(p > 0 for p in self.ps), "at least one rate above 0 to compare with 0")
         for lr in self.lrs or ():
             _require("--lr", lr, 0 < lr < float("inf"), "a positive number")
+            _require("--lr", lr, LRS[0] <= lr <= LRS[1], f"between {LRS[0]:g} and {LRS[1]:g}: {WHY_LR}")
         for decay in self.weight_decays or ():
             _require("--weight-decay", decay, 0 < decay < float("inf"), "a positive number; 0 is always tried")
+            _require(
+                "--weight-decay", decay, DECAYS[0] <= decay <= DECAYS[1], f"between {DECAYS[0]:g} and {DECAYS[1]:g}"
+            )
         if self.epochs is not None:
             _require("--epochs", self.epochs, self.epochs >= 1, "at least 1")
+            _require("--epochs", self.epochs, self.epochs <= MOST_EPOCHS, f"at most {MOST_EPOCHS:,}")
         if self.hidden is not None:
             holds = len(self.hidden) > 0 and min(self.hidden) >= 1
             _require("--hidden", _said(self.hidden), holds, "units of each hidden layer, 1 or more")
         if self.train_rows is not None:
             _require("--train-rows", self.train_rows, self.train_rows >= 2, "at least 2")
         _require("--jobs", self.jobs, self.jobs >= 1, "at least 1")
+        _require("--jobs", self.jobs, self.jobs <= MOST_JOBS, f"at most {MOST_JOBS:,}")
         if self.metric is not None:
             names = (*METRIC_NAMES["classification"], *METRIC_NAMES["regression"])
             _require("--metric", self.metric, self.metric in names, f"one of {', '.join(names)}")
         if self.budget is not None:
             _require("--budget", self.budget, self.budget > 0, "a time above 0, as 90s, 10m or 1h30m")
+            _require("--budget", self.budget, self.budget <= MOST_SECONDS, "a time of a year at most")
+        for option, text in (("--out", self.out), ("--test", self.test), *self._names()):
+            if text is not None:
+                require_text(option, text)
         once = len({item.name for item in self.columns}) == len(self.columns)
         _require("--column", ", ".join(map(str, self.columns)), once, "said once a column")
         beside = [way for way, given in (("--groups", self.groups), ("--test", self.test)) if given]
@@ -75,6 +93,21 @@ class StudyOptions:
         _require(
             "--time", f"--time with {' and '.join(beside)}", alone, "given alone: it decides which rows are tested on"
         )
+
+    def _names(self) -> tuple[tuple[str, str | None], ...]:
+        return (("--target", self.target), ("--groups", self.groups), ("--time", self.time))
+
+
+def require_text(option: str, text: str | Path) -> None:
+    """Raises StudyError: a name that is no text in UTF-8, which records and pages can't hold.
+
+    A file's name that is no UTF-8 has lone surrogates in Python.
+    """
+    try:
+        str(text).encode()
+    except UnicodeEncodeError:
+        shown = str(text).encode(errors="backslashreplace").decode()
+        raise StudyError(f"`{option}` must be a name in UTF-8. Got {shown}. Rename it.") from None
 
 
 def _require(option: str, value: Any, holds: bool, rule: str) -> None:

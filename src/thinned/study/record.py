@@ -118,6 +118,15 @@ class LevelResult(_Record):
     unfinished: float  # share of seeds whose validation loss was still falling when the steps ran out
 
 
+class DivergedLevel(_Record):
+    """A level of which a network diverged: its loss was no number, or it ended worse than untrained. No figures."""
+
+    name: str
+    lrs: list[float]
+    networks: int  # that diverged
+    seeds: int
+
+
 class BaselineResult(_Record):
     """Another kind of model on the same rows."""
 
@@ -201,6 +210,7 @@ class Study(_Record):
     lrs: list[float]  # all that were tried
     weight_decays: list[float]
     diverges_at: float | None  # by the range test
+    diverged: list[DivergedLevel] = []  # neither compared nor chosen
     levels: list[LevelResult]  # dropout by p, then the best decay, both, input
     baselines: list[BaselineResult]
     differences: list[Difference]

@@ -20,9 +20,10 @@ from .answer.standing import Answered, tempered_nll
 from .answer.together import SeedNetwork, residuals_of, temperature_of
 from .data.dataset import Dataset
 from .data.prepare import Preparation
-from .network.files import save
+from .error import StudyError
+from .network.files import load, save
 from .network.model import EnsembleMember
-from .record import Point, RangePoint, Run, Study
+from .record import CONFIG, WEIGHTS, Point, RangePoint, Run, Study
 from .search.chooser import Chooser
 from .trial.config import Config, Recipe
 from .trial.fold import Fold
@@ -37,6 +38,24 @@ _SHOWN_MASK = 3  # a child of the seed's key, after those of weights, order and 
 def write_study(folder: Path, study: Study) -> None:
     """Write `study.json`."""
     replace_file(folder / "study.json", (study.model_dump_json(indent=1) + "\n").encode())
+
+
+def damaged(folder: Path) -> list[str]:
+    """The files of an earlier answer that can't be read, a sentence each: the study writes them anew."""
+    said = []
+    try:
+        if (folder / "study.json").exists():
+            Study.model_validate_json((folder / "study.json").read_bytes())
+    except (ValueError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        said.append(f"{folder / 'study.json'} is damaged ({reason}), and will be written anew.")
+    try:
+        if (folder / WEIGHTS).exists() or (folder / CONFIG).exists():
+            load(folder)
+    except StudyError as error:
+        reason = str(error).removeprefix("`load`: ").partition(". Give the study")[0].splitlines()[0]
+        said.append(f"{reason}. The networks will be written anew.")
+    return said
 
 
 def write_runs(

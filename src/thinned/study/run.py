@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import tempfile
+import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from .data.dataset import Dataset
 from .data.overrule import TextForm, WantedColumn
+from .error import StudyWarning
+from .fault import faults_told
 from .finish import finish, write_runs
+from .keep.scratch import scratch_folder
 from .options import StudyOptions
 from .record import Study
+from .results import damaged
 from .underway import Progress, TableReading, Underway
 
 
@@ -81,8 +86,11 @@ def run_study(
     Returns what `study.json` in `out` holds; beside it lie `runs.csv`, `curves.csv`, `report.html`, and the networks
     for `load`.
 
+    Warns (`StudyWarning`) of a record of the folder that is damaged: its runs are trained again.
+
     Raises:
-        StudyError: data, options or a folder that can't be used, and nothing has been written.
+        StudyError: data, options or a folder that can't be used, and nothing has been written. Or a disk, a permission
+            or memory that gave out on the way: the message says what is kept, and the same call goes on from there.
         KeyboardInterrupt: Ctrl-C. What is finished is in `out`, and the same call goes on from there.
     """
     options = StudyOptions(
@@ -117,8 +125,11 @@ def study(
     told: Callable[[TableReading], None] = lambda reading: None,
 ) -> Study:
     """`run_study` with its options in one. `told` is called once, when the data are read and nothing is trained."""
-    with tempfile.TemporaryDirectory(prefix="thinned-study-") as scratch:
-        underway = Underway(data, options, Path(scratch), watch, told)
+    processes = options.jobs > 1 or options.budget is not None
+    with faults_told(options.out), scratch_folder() if processes else nullcontext() as scratch:
+        underway = Underway(data, options, scratch, watch, told)
+        for said in damaged(options.out):
+            warnings.warn(said, StudyWarning, stacklevel=2)
         try:
             with underway.pool:
                 whole = underway.search()
@@ -126,6 +137,7 @@ def study(
         except KeyboardInterrupt:
             underway.recover()
             write_runs(underway)
+            underway.say("stopped")
             raise
         finally:
             underway.journal.close()

@@ -23,14 +23,15 @@ from .data.source import checked, open_data
 from .data.suspicion import suspicions
 from .error import StudyError
 from .keep.journal import Journal
-from .options import METRIC_NAMES, StudyOptions
+from .memory import check_memory
+from .options import METRIC_NAMES, StudyOptions, require_text
 from .other_models import OtherModels
 from .record import ColumnRecord
 from .search.chooser import Chooser, ValidationFigures
 from .search.grid import IMAGE_LRS, IMAGE_PS, IMAGE_WEIGHT_DECAYS, PS, WEIGHT_DECAYS, Grid
 from .trial.config import Config, Recipe, Unit
 from .trial.fold import Fold
-from .trial.outcome import Outcome, still_holds
+from .trial.outcome import Outcome, diverged, still_holds
 from .trial.pool import Failed, Pool
 from .trial.prepared import prepared
 from .trial.range_test import range_test
@@ -74,7 +75,7 @@ class Underway:
         self,
         data: str | Path | Dataset | None,
         options: StudyOptions,
-        scratch: Path,
+        scratch: Path | None,
         watch: Callable[[Progress], None],
         told: Callable[[TableReading], None] = lambda reading: None,
     ) -> None:
@@ -101,17 +102,22 @@ class Underway:
         hidden = options.hidden or (IMAGE_HIDDEN if self.data.pixels else TABLE_HIDDEN)
         self.recipe = Recipe(options.seed, hidden, batch, steps)
         self.versions = {name: version(name) for name in ("thinned", "torch", "numpy", "scikit-learn", "optuna")}
-        self.journal = Journal(options.out, self._decides(), options.storage, wanted=self._wanted())
-        self.finished: dict[Config, Outcome] = {}
-        self.recover()
         self.failed: dict[str, str] = {}
         self.lost: set[Config] = set()  # runs of failed units
         self.preparations: dict[int, Preparation] = {}
         self.folds: dict[int, Fold] = {}
         self._prepare(scratch)
-        self.range = range_test(self.folds[0], self.recipe)
+        check_memory(self._weights_of_one(), hidden)
+        self.finished: dict[Config, Outcome] = {}
+        self.journal = Journal(options.out, self._decides(), options.storage, wanted=self._wanted())
+        try:
+            self.recover()
+            self.range = range_test(self.folds[0], self.recipe)
+        except BaseException:
+            self.journal.close()
+            raise
         self.grid = self._grid()
-        self.pool = Pool(scratch, self.recipe, options.jobs)
+        self.pool = Pool(scratch or self.folds, self.recipe, options.jobs)
         # Trees of images have one setting.
         self.others = OtherModels(self.seeds, self.size.outer, together=self.data.pixels)
         self.fresh = 0  # runs trained in this call
@@ -187,10 +193,14 @@ class Underway:
     def losses(self) -> dict[Config, float]:
         """What choices go by: the deciding metric on validation rows; for the error its smoother kin, the Brier score.
 
-        A count of rows scatters more than the squared error that it follows.
+        A count of rows scatters more than the squared error that it follows. A run that diverged has an infinite loss,
+        whatever its first weights answer.
         """
         found = {}
         for config, outcome in self.finished.items():
+            if diverged(outcome):
+                found[config] = float("inf")
+                continue
             fold = self.folds[config.seed]
             alike = resolution(torch.from_numpy(fold.y_val)[None])
             if self.metric in ERRORS.values():
@@ -217,10 +227,11 @@ class Underway:
         assert self.options.budget is not None
         return min(0.3 * self.options.budget, 60.0)
 
-    def _prepare(self, scratch: Path) -> None:
+    def _prepare(self, scratch: Path | None) -> None:
         for seed in range(self.seeds):
             found = prepared(self.data, parts(self.data, self.size, self.options.seed, seed))
-            found.fold.save(scratch / f"{seed}.npz")
+            if scratch is not None:
+                found.fold.save(scratch / f"{seed}.npz")
             self.folds[seed], self.preparations[seed] = found.fold, found.preparation
 
     def _grid(self) -> Grid:
@@ -271,6 +282,8 @@ def _ascending(values: Sequence[float]) -> tuple[float, ...]:
 
 def _opened(data: str | Path | None, options: StudyOptions) -> Dataset:
     path = None if data is None else Path(data)
+    if path is not None:
+        require_text("the data file", path)
     return open_data(
         path,
         options.target,

@@ -104,6 +104,7 @@ def test_the_rows_are_those_that_optuna_would_write(tmp_path: Path, made: Made, 
             rows = {table: connection.execute(f"SELECT * FROM {table}").fetchall() for table in tables}
         connection.close()
         rows["studies"] = [(1, "name")]
+        assert rows["study_user_attributes"].pop(0)[:3] == (1, 1, "id")  # each study has one of its own
         rows["trial_user_attributes"] = sorted(
             row[1:] for row in rows["trial_user_attributes"]
         )  # of a trial in any order
@@ -357,17 +358,6 @@ def test_folders_that_are_not_a_study_s(tmp_path: Path) -> None:
         with pytest.raises(StudyError, match=said):
             Journal(tmp_path / name, SETTINGS)
     assert [path.name for path in (tmp_path / "other").iterdir()] == ["letter.txt"]
-
-
-def test_a_damaged_database_is_said(tmp_path: Path, made: Made, units: list[Unit]) -> None:
-    with Journal(tmp_path / "study", SETTINGS) as journal:
-        journal.add(units[0], made(units[0]))
-    (tmp_path / "study" / "trials.db").write_bytes(b"no database" * 1000)
-    for _ in range(2):
-        with pytest.raises(
-            StudyError, match=r"trials.db: the record of trials cannot be opened: file is not a database"
-        ):
-            Journal(tmp_path / "study", SETTINGS)
 
 
 def test_a_folder_with_signs_of_urls_in_its_name(tmp_path: Path, made: Made, units: list[Unit]) -> None:

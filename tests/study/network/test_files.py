@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+import re
 import shutil
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import safetensors.numpy
+import tomli_w
 import torch
 
 from thinned.fit.perceptron import Perceptron
@@ -196,3 +202,116 @@ def test_folders_without_networks(tmp_path: Path, numbers: Path, classes: Path) 
     (numbers / "networks.safetensors").rename(numbers / "best.safetensors")
     with pytest.raises(StudyError, match="was written by an older version of thinned"):
         load(numbers)
+
+
+def rewritten(folder: Path, change_array: Callable[[dict[str, Any]], object], **facts: Any) -> Path:
+    """The arrays changed, and `config.toml` with their digest: two files that belong together."""
+    arrays = safetensors.numpy.load_file(folder / "networks.safetensors")
+    change_array(arrays)
+    content = safetensors.numpy.save(arrays)
+    (folder / "networks.safetensors").write_bytes(content)
+    config = folder / "config.toml"
+    said = tomllib.loads(config.read_text())
+    said["network"] |= {"sha256": hashlib.sha256(content).hexdigest()} | facts
+    config.write_text(tomli_w.dumps(said))
+    return folder
+
+
+def test_a_file_that_was_rewritten_and_is_sound_loads(numbers: Path) -> None:
+    before = load(numbers).predict(frame())
+    assert np.array_equal(load(rewritten(numbers, lambda arrays: None)).predict(frame()), before)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("p = 0.3", "p = 5", r"network.p: input should be less than or equal to 1. Got 5"),
+        ("p = 0.3", "p = nan", r"network.p: input should be"),
+        ("p = 0.3", 'p = "0.3"', r"network.p: input should be a valid number. Got '0.3'"),
+        ("p = 0.3", "p = -0.1", r"network.p: input should be greater than or equal to 0"),
+        ("p_input = 0.1", "p_input = inf", r"network.p_input"),
+        ('activation = "relu"', 'activation = "tanh"', r"network.activation: input should be 'relu'. Got 'tanh'"),
+        ("members = 3", "members = 2", r"network.members must be the number of members, 3"),
+        ("lr = 0.001", "lr = nan", r"members.0.lr"),
+        ("scale = 10.0", "scale = 0.0", r"members.0.scale: input should be greater than 0. Got 0.0"),
+        ("scale = 10.0", "scale = -1.0", r"members.0.scale"),
+        ("mean = 100.0", "mean = inf", r"members.0.mean: input should be a finite number"),
+        ('task = "regression"', 'task = "classification"', r"task and target.classes must be of one kind"),
+        ("seed = 0", "seed = true", r"members.0.seed: input should be a valid integer. Got True"),
+        ("seed = 0", "seed = 0\nsede = 1", r"members.0.sede: extra inputs are not permitted"),
+        ('    "age",\n', '    "town",\n', r"inputs.columns must differ"),
+        ('decimal = "."', 'decimal = "x"', r"inputs.read.0.number.decimal: input should be '.' or ','"),
+        ('"weekday"', '"moon"', r"parts of dates must be among"),
+        ("residual_low = -", "residual_low = -9", r"residual_low and residual_high are not those of the residuals"),
+    ],
+)
+def test_a_config_that_no_study_writes_is_refused_with_its_place(numbers: Path, old: str, new: str, said: str) -> None:
+    config = numbers / "config.toml"
+    text = config.read_text()
+    assert old in text
+    config.write_text(text.replace(old, new, 1))
+    with pytest.raises(StudyError, match=said) as caught:
+        load(numbers)
+    assert str(config) in str(caught.value)
+    assert "Give the study's command again" in str(caught.value)
+
+
+def put(name: str, place: Any, value: Any) -> Callable[[dict[str, Any]], object]:
+    return lambda arrays: arrays[name].__setitem__(place, value)
+
+
+def exchange(name: str, make: Callable[[Any], Any]) -> Callable[[dict[str, Any]], object]:
+    return lambda arrays: arrays.update({name: np.ascontiguousarray(make(arrays[name]))})
+
+
+@pytest.mark.parametrize(
+    ("change_array", "said"),
+    [
+        (put("0.network.linear.1.weight", (0, 0), np.nan), "linear.1.weight must be finite numbers. 1 are not"),
+        (put("2.network.linear.0.bias", 0, np.inf), "2.network.linear.0.bias must be finite"),
+        (put("1.prepare.mean", 0, np.nan), "1.prepare.mean must be finite"),
+        (put("1.prepare.scale", 0, 0.0), "1.prepare.scale must be above 0. Got 0.0"),
+        (put("1.prepare.scale", 0, np.nan), "1.prepare.scale must be above 0. Got nan"),
+        (put("residuals", 0, -np.inf), "residuals must be finite"),
+        (put("0.prepare.gaps", 0, 77), "0.prepare.gaps must be different numbers below"),
+        (exchange("0.network.linear.2.bias", lambda a: a.astype(np.float64)), "must be float32. Got float64"),
+        (exchange("0.network.linear.2.weight", lambda a: a[:, :1]), r"must have the shape \(1, 4\). Got \(1, 1\)"),
+        (exchange("0.prepare.mean", lambda a: a[:1]), r"0.prepare.mean must have the shape \(.,\). Got \(1,\)"),
+        (exchange("0.prepare.fill", lambda a: a[None]), r"0.prepare.fill must have the shape"),
+        (lambda arrays: arrays.pop("1.network.linear.0.weight"), "1.network.linear.0.weight is not there"),
+        (lambda arrays: arrays.update(more=np.zeros(3)), "more is one too many"),
+    ],
+)  # fmt: skip
+def test_arrays_that_no_study_writes_are_refused_by_name(
+    numbers: Path, change_array: Callable[[dict[str, Any]], object], said: str
+) -> None:
+    with pytest.raises(StudyError, match=said) as caught:
+        load(rewritten(numbers, change_array))
+    assert "networks.safetensors" in str(caught.value)
+
+
+def test_layers_are_compared_before_they_are_made(numbers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """14 GB of weights, of which the file holds 2 KB."""
+    monkeypatch.setattr(Perceptron, "__init__", None)
+    with pytest.raises(StudyError, match=r"0.network.linear.0.weight must have the shape \(60000, "):
+        load(rewritten(numbers, lambda arrays: None, hidden=[60_000, 60_000]))
+
+
+@pytest.mark.parametrize("name", ["config.toml", "networks.safetensors"])
+def test_a_file_that_was_cut_emptied_or_changed_is_named(numbers: Path, name: str) -> None:
+    path = numbers / name
+    content = path.read_bytes()
+    for damaged in (b"", content[: len(content) // 2], b"\xff" + content[1:], content[:-9] + b"\0" + content[-8:]):
+        path.write_bytes(damaged)
+        with pytest.raises(StudyError, match=re.escape(name)):
+            load(numbers)
+    if name == "config.toml":
+        path.write_text("a = " + "[" * 5000)
+        with pytest.raises(StudyError, match=r"config\.toml is damaged"):
+            load(numbers)
+
+
+def test_the_shapes_are_those_of_the_layers() -> None:
+    for hidden in ((3,), (5, 2)):
+        state = Perceptron(4, hidden, 2, 0.5).state_dict()
+        assert Perceptron.shapes(4, hidden, 2) == {name: tuple(value.shape) for name, value in state.items()}

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..record import Arm, BaselineResult, Difference, Estimate, LevelResult, Network, RateRange, Task
+from ..error import StudyError
+from ..record import Arm, BaselineResult, Difference, DivergedLevel, Estimate, LevelResult, Network, RateRange, Task
 from ..search.chooser import PLAIN, Chooser
 from ..trial.baseline import BaselineName
 from ..trial.config import Config, Level
 from ..trial.fold import Fold
-from ..trial.outcome import Outcome
+from ..trial.outcome import Outcome, diverged
 from .interval import Interval
 from .metric import METRICS
 from .power import rows_needed, seeds_needed, smallest_effect
@@ -37,6 +38,7 @@ TITLES: dict[Task, dict[BaselineName, str]] = {
 class Conclusion:
     """What was found, without words."""
 
+    diverged: list[DivergedLevel]
     levels: list[LevelResult]
     baselines: list[BaselineResult]
     differences: list[Difference]
@@ -57,8 +59,17 @@ def conclude(
     task: Task,
     metric: str,
 ) -> Conclusion | None:
-    """The answer so far; None before p = 0 and a rate above it have two seeds in every outer split."""
-    trained = _all_trained(choosers, finished, folds)
+    """The answer so far; None before p = 0 and a rate above it have two seeds in every outer split.
+
+    A level of which a network diverged has no part in it.
+
+    Raises StudyError: p = 0 diverged, or every rate above it, so that there is nothing to compare.
+    """
+    every = _all_trained(choosers, finished, folds)
+    apart = [_diverged(item) for item in every.values() if any(map(diverged, item.runs))]
+    trained = {key: item for key, item in every.items() if not any(map(diverged, item.runs))}
+    if every.keys() > trained.keys():
+        _check_comparable(every, trained, apart)
     plain = trained.get(("dropout", 0.0))
     if plain is None or not any(arm == "dropout" and p > 0 for arm, p in trained):
         return None
@@ -69,6 +80,7 @@ def conclude(
     compared = _Compared(metric, task, results, trained)
     against = {level.p: level.against_plain for (arm, _), level in results.items() if arm == "dropout"}
     return Conclusion(
+        diverged=apart,
         levels=list(results.values()),
         baselines=_baselines(standings, task, metric),
         differences=[*compared.levels(best_p, key), *compared.rivals(standings, key)],
@@ -114,6 +126,33 @@ def _all_trained(
             edge = any(chooser.at_edge(level) for chooser, level in zip(choosers, levels, strict=True))
             found[key] = Trained(levels, lrs, edge, outcomes, Standing(answers, folds))
     return dict(sorted(found.items(), key=lambda item: (item[0][0] != "dropout", item[0][1])))
+
+
+def _diverged(item: Trained) -> DivergedLevel:
+    networks = sum(map(diverged, item.runs))
+    return DivergedLevel(name=name(item.level), lrs=sorted(set(item.lrs)), networks=networks, seeds=len(item.runs))
+
+
+def _check_comparable(every: Mapping[Key, Trained], trained: Mapping[Key, Trained], apart: list[DivergedLevel]) -> None:
+    """Raises StudyError: what a comparison needs was trained, and diverged."""
+    plain = ("dropout", 0.0)
+    rates = [key for key in every if key[0] == "dropout" and key != plain]
+    if plain in trained and any(key in trained for key in rates):
+        return
+    if plain in every and rates:
+        raise StudyError(
+            f"no answer: training diverged. {' '.join(said_of(one) for one in apart)} Nothing is left to compare. Pass "
+            "lower learning rates as --lr, or leave --lr out: a range test then finds them."
+        )
+
+
+def said_of(one: DivergedLevel) -> str:
+    """A level that diverged, in a sentence."""
+    lrs = ", ".join(f"{lr:g}" for lr in one.lrs)
+    return (
+        f"{one.name} diverged at the learning rate {lrs}: {one.networks} of {one.seeds} networks fell apart, so it is "
+        "neither compared nor chosen."
+    )
 
 
 def _best_p(choosers: Sequence[Chooser], trained: Mapping[Key, Trained]) -> float:

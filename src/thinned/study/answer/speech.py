@@ -4,13 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from ..record import Difference, LevelResult, Study
+from ..record import Arm, Difference, Study
 
 SHARES = ("error", "balanced-error", "auc", "f1")  # metrics that are shares of 1, said in percent and points
 
 
-def name(level: LevelResult) -> str:
+class NamedLevel(Protocol):
+    """What a level's name is made of."""
+
+    @property
+    def arm(self) -> Arm: ...
+    @property
+    def p(self) -> float: ...
+    @property
+    def p_input(self) -> float: ...
+    @property
+    def weight_decay(self) -> float: ...
+
+
+def name(level: NamedLevel) -> str:
     """What a level is called in words, tables and figures.
 
     Of several kinds: "p = 0", "p = 0.3", "weight decay 0.5", "p = 0.3 with weight decay 0.5", "p = 0.3, inputs 0.2".

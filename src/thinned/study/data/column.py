@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ..error import StudyError
 from .cells import as_cells
@@ -56,9 +57,10 @@ class Column:
         found = self.cells(column)
         if found.wrong.any():
             row = int(np.flatnonzero(found.wrong)[0])
+            value = column.iloc[row]
             raise StudyError(
                 f"column {self.name!r} must hold {self.form}, as in training. In {place(int(column.index[row]))} it "
-                f"has {column.iloc[row]!r}. {self._next()}"
+                f"has {value.item() if isinstance(value, np.generic) else value!r}. {self._next()}"
             )
         return found.values
 
@@ -85,24 +87,51 @@ def read_columns(columns: Sequence[Column], frame: pd.DataFrame, place: Place = 
     Raises StudyError: a column is missing, or a value is not as in training.
     """
     features = [column for column in columns if column.feature]
-    absent = [column.name for column in features if column.name not in frame.columns]
+    _check_names([column.name for column in features], frame)
+    numbered = frame.reset_index(drop=True)
+    found = {column.name: column.read(numbered[column.name], place) for column in features}
+    for column in features:
+        if isinstance(column.form, NumberForm):
+            _check_range(column.name, found[column.name].to_numpy(dtype=np.float64), place)
+    return pd.DataFrame(found, index=numbered.index)
+
+
+def pixel_columns(names: Sequence[str], frame: pd.DataFrame, place: Place = row_of) -> pd.DataFrame:
+    """The columns of images as numbers. Raises StudyError: one is missing, or holds no numbers, or infinite ones."""
+    _check_names(names, frame)
+    found = frame[list(names)].reset_index(drop=True)
+    for name in names:
+        if not pd.api.types.is_numeric_dtype(found[name]) or pd.api.types.is_complex_dtype(found[name]):
+            raise StudyError(
+                f"`predict`: column {name!r} must hold numbers, as in training. It holds {found[name].dtype}."
+            )
+    values = found.to_numpy(dtype=np.float64)
+    for index in np.flatnonzero((np.abs(values) > LARGEST).any(axis=0)).tolist():
+        _check_range(names[index], values[:, index], place)
+    return found
+
+
+def _check_names(names: Sequence[str], frame: pd.DataFrame) -> None:
+    absent = [name for name in names if name not in frame.columns]
     if absent:
         raise StudyError(
             f"`predict`: `X` must have the columns that the network was trained on. Missing: {', '.join(absent)}."
         )
-    twice = [column.name for column in features if (frame.columns == column.name).sum() > 1]
-    if twice:
-        raise StudyError(f"`predict`: column names must differ. {twice[0]!r} is there twice. Rename one.")
-    numbered = frame.reset_index(drop=True)
-    found = {column.name: column.read(numbered[column.name], place) for column in features}
-    for column in features:
-        if isinstance(column.form, NumberForm) and (large := found[column.name].abs() > LARGEST).any():
-            row = int(large.to_numpy().argmax())
-            raise StudyError(
-                f"`predict`: values must be finite and lie within {LARGEST:g} of 0. Column {column.name!r} has "
-                f"{found[column.name][row]:g} in {place(row)}. Mend it, or leave it empty."
-            )
-    return pd.DataFrame(found, index=numbered.index)
+    if frame.columns.has_duplicates:
+        doubled = set(frame.columns[frame.columns.duplicated()])
+        twice = [name for name in names if name in doubled]
+        if twice:
+            raise StudyError(f"`predict`: column names must differ. {twice[0]!r} is there twice. Rename one.")
+
+
+def _check_range(name: str, values: NDArray[np.float64], place: Place) -> None:
+    large = np.abs(values) > LARGEST
+    if large.any():
+        row = int(large.argmax())
+        raise StudyError(
+            f"`predict`: values must be finite and lie within {LARGEST:g} of 0. Column {name!r} has "
+            f"{values[row]:g} in {place(row)}. Mend it, or leave it empty."
+        )
 
 
 def facts_of(column: Column) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def with_time(data: Dataset, name: str) -> Dataset:
     """
     column = _taken(data, name, "--time")
     if pd.api.types.is_datetime64_any_dtype(column):
-        column = (column - pd.Timestamp(0)) / pd.Timedelta(seconds=1)
+        column = column.astype("datetime64[us]").astype(np.int64) / 1e6  # seconds since 1970
     note = (
         f"Rows are in the order of {name}, which is no feature, since times to come lie outside those seen; a copy of "
         "the column under another name would be one."

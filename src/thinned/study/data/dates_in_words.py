@@ -18,12 +18,18 @@ def part(dates: pd.Series[Any], name: str) -> NDArray[np.float64]:
     """One number a date, nan where there is none: days since 1970, the weekday from Monday, 0, hours with minutes."""
     when = dates.dt
     if name == "days":
-        found = (dates - pd.Timestamp(0)) / _DAY
+        return days(dates)
     elif name == "hour":
         found = (dates - when.normalize()) / _DAY * 24
     else:
         found = getattr(when, "day_of_week" if name == "weekday" else name)
     return np.asarray(found, dtype=np.float64)
+
+
+def days(dates: pd.Series[Any]) -> NDArray[np.float64]:
+    """Days since 1970, nan where there is no date. In microseconds, which reach beyond the year 9999."""
+    found = dates.to_numpy(dtype="datetime64[us]")
+    return np.where(np.isnat(found), np.nan, found.astype(np.int64) / 86_400e6)
 
 
 def varying(dates: pd.Series[Any]) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .cell import PLAIN, TRUTH, number, says_nothing
-from .cells import is_text, plain
+from .cells import exact, is_text, plain
 
 ISO = "ISO"  # the format of 2026-01-31, with or without a time and a zone
 _ISO_SHAPE = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}.*)?")
@@ -43,12 +43,14 @@ class NumberForm:
         if pd.api.types.is_datetime64_any_dtype(cells):
             return Cells(pd.Series(np.nan, index=cells.index, name=cells.name), cells.notna().to_numpy())
         if not is_text(cells):  # 0.12 and 12 can both be 12 %
-            wrong = cells.notna().to_numpy() if self.unit == "%" else np.zeros(len(cells), dtype=bool)
-            return Cells(cells.astype(np.float64), wrong)
+            values = cells.astype(np.float64)
+            if self.unit == "%" or (not self.truth and pd.api.types.is_bool_dtype(cells)):
+                return Cells(values, cells.notna().to_numpy())
+            return Cells(values, (values.notna() & ~values.isin((0.0, 1.0))).to_numpy() & self.truth)
         found = [self.value(text) for text in cells]
         wrong = np.array([value is None for value in found], dtype=bool)
-        values = np.array([np.nan if value is None else value for value in found], dtype=np.float64)
-        return Cells(pd.Series(values, index=cells.index, name=cells.name), wrong)
+        read = np.array([np.nan if value is None else value for value in found], dtype=np.float64)
+        return Cells(pd.Series(read, index=cells.index, name=cells.name), wrong)
 
     def value(self, text: str | None) -> float | None:
         """A cell's number, nan where none is there, None where it is something else."""
@@ -138,7 +140,11 @@ class LevelForm:
         if not is_text(cells):
             known: dict[Any, str | None] = {value: None if pd.isna(value) else plain(value) for value in cells.unique()}
             found = [None if pd.isna(value) else known[value] for value in cells]
-        elif self.numeric:
+            lost = cells.dtype.kind == "f" and np.array([not exact(value) for value in cells], dtype=bool)
+            return Cells(
+                pd.Series(found, cells.index, dtype=object, name=cells.name), lost | np.zeros(len(cells), dtype=bool)
+            )
+        if self.numeric:
             known = {text: self._level(text) for text in cells.unique()}
             found = [known[text] for text in cells]
         else:

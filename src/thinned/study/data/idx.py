@@ -25,6 +25,9 @@ def idx_folder(folder: Path) -> Dataset:
         raise StudyError(
             f"{folder}: train and t10k images must have one size. Got {train[0].shape[1:]} and {test[0].shape[1:]}."
         )
+    if not train[0].size or not test[0].size:
+        shapes = " and ".join(" x ".join(map(str, part[0].shape)) for part in (train, test))
+        raise StudyError(f"{folder}: train and t10k must have images with pixels. Got {shapes}. Copy the files again.")
     pixels = np.concatenate([train[0], test[0]])
     labels = np.concatenate([train[1], test[1]]).astype(np.int64)
     return images(

@@ -10,7 +10,7 @@ import pandas as pd
 
 from ..error import StudyError
 from .cell import TRUTH, is_code, number
-from .cells import plain
+from .cells import exact, plain
 from .column import Column, Kind, Place, row_of
 from .forms import DateForm, LevelForm, NumberForm
 from .learn_asked import as_asked, for_time
@@ -97,6 +97,10 @@ def _by_type(look: ColumnLook) -> Column:
         return Column(name, "number", NumberForm(truth=True), "true and false, as 1 and 0")
     if look.dated:
         return look.as_date(DateForm())
+    if filled.dtype.kind in "iu" and not exact(filled.min(), filled.max()):
+        return Column(
+            name, "level", LevelForm(), "whole numbers above 2^53, each a level: a number can't tell them apart"
+        )
     whole = bool((filled == filled.round()).all() and filled.abs().max() < 1e15)
     form = compact({plain(value): 1 for value in filled.unique()}) if whole else None
     if form is not None:

@@ -139,5 +139,9 @@ def codes(texts: Mapping[str, int]) -> bool:
 
 
 def padded(texts: Mapping[str, int]) -> bool:
-    """Whether a text is lost where a library takes it for a number."""
-    return any((value := number(text)) is not None and not value[1] and plain(value[0]) != text for text in texts)
+    """Whether a text is lost where a library takes it for a number. Long digits are kept, as an integer."""
+    return any(
+        (value := number(text)) is not None and not value[1] and plain(value[0]) != text
+        for text in texts
+        if not (text.isdecimal() and text[0] != "0")
+    )

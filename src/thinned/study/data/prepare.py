@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from ..error import StudyError
-from .dates_in_words import PARTS, part, varying
+from .dates_in_words import PARTS, days, part, varying
 
 MISSING = ""  # the level of a text value that is not there
 MAX_LEVELS = 30  # further levels of a text column, the rarest, share one input
@@ -155,8 +155,7 @@ def numbers(frame: pd.DataFrame, names: tuple[str, ...]) -> NDArray[np.float64]:
 def _number(column: pd.Series[Any]) -> NDArray[np.float64]:
     if pd.api.types.is_datetime64_any_dtype(column):
         stamp = column.dt.tz_localize(None) if column.dt.tz is not None else column
-        days = (stamp - pd.Timestamp(0)) / pd.Timedelta(days=1)
-        return np.asarray(days, dtype=np.float64)
+        return days(stamp)
     try:
         return np.asarray(pd.to_numeric(column).to_numpy(dtype=np.float64, na_value=np.nan), dtype=np.float64)
     except (ValueError, TypeError) as error:

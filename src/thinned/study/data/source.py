@@ -16,6 +16,7 @@ from .digits import digits
 from .idx import idx_folder
 from .learn import learn
 from .overrule import TextForm, WantedColumn
+from .sound import check_dataset
 from .suspicion import number_ids, without_constants, without_row_numbers, without_text_ids
 from .table import table
 from .twins import twins_together
@@ -75,6 +76,7 @@ def open_data(
 
 def checked(data: Dataset, wanted: Sequence[WantedColumn] = ()) -> Dataset:
     """The data without what names or numbers the rows and what never varies; copies in one group. Notes say so."""
+    check_dataset(data)
     data = learned(data, wanted)
     for step in (without_text_ids, without_row_numbers, without_constants):
         data = step(data)

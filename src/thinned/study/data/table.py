@@ -12,7 +12,7 @@ import pandas as pd
 
 from ..record import Task
 from .cell import NOTHING, number
-from .cells import as_cells, is_text
+from .cells import EXACT, as_cells, is_text
 from .column import LARGEST, Column
 from .columns import absent, check_cut, check_filled, listed
 from .dataset import Dataset, StudyError
@@ -105,6 +105,8 @@ def table(
         features, answer = pd.concat([features, more]), pd.concat([answer, answers])
         notes += [f"{test.name}: {note}" for note in (*(() if other.usual else _how(other, decimal)), *other.notes)]
     features, answer = features.reset_index(drop=True), answer.reset_index(drop=True)
+    if task != "regression" and isinstance(answered.form, NumberForm):
+        _check_exact(path, answer)
     if answer.nunique() == 1:
         raise StudyError(
             f"{path}: the target {target!r} must have two different values at least. All {len(answer)} are "
@@ -251,6 +253,17 @@ def _quantities(path: Path, answer: pd.Series[Any]) -> np.ndarray[Any, np.dtype[
         bad = answer[~np.isfinite(values)].iloc[0]
         raise StudyError(f"{path}: a regression target must be finite numbers. {answer.name!r} has {bad!r}.")
     return np.asarray(values)
+
+
+def _check_exact(path: Path, answer: pd.Series[Any]) -> None:
+    """Refuse whole numbers as classes that float64 may have merged."""
+    values = answer.to_numpy(dtype=np.float64)
+    largest = float(np.abs(values).max())
+    if answer.nunique() <= MAX_LEVELS and np.all(values == np.round(values)) and largest >= EXACT:
+        raise StudyError(
+            f"{path}: the target {answer.name!r} must have classes that numbers tell apart, up to 2^53. It has "
+            f"{largest:.17g}. Pass --column {answer.name}=level, or --task regression."
+        )
 
 
 def _check_classes(path: Path, test: Path | None, target: str, names: Any, counts: Any) -> None:

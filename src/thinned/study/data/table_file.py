@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import zipfile
-import zlib
 from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ from .text_file import read_text
 
 TEXT = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 SUFFIXES = (*TEXT, ".parquet", ".npz")
+UNNAMED = "__index_level_0__"
 _INDEX = re.compile(r"|Unnamed: 0|__index_level_0__")  # what pandas, and spreadsheets, call a column without a name
 
 
@@ -61,10 +60,11 @@ def read_table(path: Path, form: TextForm | None = None, features: Container[str
             found = _from_text(path, form, features)
         else:
             _no_text(path, form)
-            found = TableFile(path, _read(path), form)
+            frame, notes = _without_index(_read(path), features)
+            found = TableFile(path, frame, form, notes=notes)
     except StudyError:
         raise
-    except (ValueError, OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:  # pyarrow's are ValueErrors
+    except Exception as error:  # a damaged file can raise anything in NumPy, zipfile and pyarrow
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise StudyError(f"{path}: could not be read: {reason}.") from error
     twice = found.frame.columns[found.frame.columns.duplicated()]
@@ -79,17 +79,25 @@ def _from_text(path: Path, form: TextForm, features: Container[str]) -> TableFil
     frame = pd.DataFrame(
         {name: pd.Series(values, dtype=object) for name, values in zip(text.names, columns, strict=True)}
     )
-    first, notes = text.names[0], []
-    if _INDEX.fullmatch(first) and first not in features:
-        if len(text.names) > 1 and _numbers_rows(columns[0]):
-            frame = frame.drop(columns=first)
-            notes.append(f"{first or 'The first column, which has no name,'} numbers the rows and was left out.")
-        elif not first:
-            raise StudyError(
-                f"{path}: line 1: every column must have a name. Field 1 of {len(text.names)} has none, and does not "
-                "number the rows. Name it."
-            )
-    return TableFile(path, frame, text.form, text.lines, tuple(notes), text.said)
+    first = text.names[0]
+    frame, notes = _without_index(frame, features)
+    if not notes and not first and first not in features:
+        raise StudyError(
+            f"{path}: line 1: every column must have a name. Field 1 of {len(text.names)} has none, and does not "
+            "number the rows. Name it."
+        )
+    return TableFile(path, frame, text.form, text.lines, notes, text.said)
+
+
+def _without_index(frame: pd.DataFrame, features: Container[str]) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The table without a first column that only numbers the rows, and a note of it."""
+    first = frame.columns[0] if len(frame.columns) else None
+    if len(frame.columns) < 2 or not isinstance(first, str) or not _INDEX.fullmatch(first) or first in features:
+        return frame, ()
+    if not _numbers_rows(tuple(map(str, frame[first]))):
+        return frame, ()
+    said = "The first column, which has no name," if first in ("", UNNAMED) else first
+    return frame.drop(columns=first), (f"{said} numbers the rows and was left out.",)
 
 
 def _numbers_rows(values: tuple[str, ...]) -> bool:
@@ -107,7 +115,7 @@ def _no_text(path: Path, form: TextForm) -> None:
 
 def _read(path: Path) -> pd.DataFrame:
     if path.suffix == ".parquet":
-        return pd.read_parquet(path).rename(columns=str)
+        return _with_index(pd.read_parquet(path)).rename(columns=str)
     if path.suffix == ".npz":
         return _read_npz(path).rename(columns=str)
     sheet = " Save the sheet as CSV." if path.suffix.lower() in (".xlsx", ".xls", ".ods") else ""
@@ -116,12 +124,24 @@ def _read(path: Path) -> pd.DataFrame:
     )
 
 
+def _with_index(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows' index as columns, unless it only counts the rows: it may be what a row is known by."""
+    if isinstance(frame.index, pd.RangeIndex):
+        return frame
+    many = frame.index.nlevels > 1
+    names = [
+        name if name is not None else f"__index_level_{level}__" if many else UNNAMED
+        for level, name in enumerate(frame.index.names)
+    ]
+    return frame.reset_index(names=names)
+
+
 def _read_npz(path: Path) -> pd.DataFrame:
     arrays = np.load(path, allow_pickle=False)
     if isinstance(arrays, np.ndarray):
         raise StudyError(f"{path}: must be an archive of arrays, as np.savez writes. It is one array, as of np.save.")
     with arrays:
-        found = {name: arrays[name] for name in arrays.files}
+        found = {name: _plain(path, name, arrays[name]) for name in arrays.files}
     shapes = {name: values.shape for name, values in found.items()}
     lengths = {values.shape[0] for values in found.values() if values.ndim}
     if not found or len(lengths) != 1 or any(values.ndim not in (1, 2) for values in found.values()):
@@ -136,3 +156,19 @@ def _read_npz(path: Path) -> pd.DataFrame:
     frame = pd.DataFrame(dict(enumerate(columns)))
     frame.columns = pd.Index(names)
     return frame
+
+
+def _plain(path: Path, name: str, values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """An array in this machine's byte order. Raises StudyError: what it holds is no column."""
+    if values.dtype.names is not None:
+        fields = ", ".join(values.dtype.names)
+        raise StudyError(
+            f"{path}: an array must hold numbers, dates or text. {name!r} has fields, {fields}. Save each as an array "
+            "of its own."
+        )
+    if values.dtype.kind not in "biufcUSMm":
+        raise StudyError(
+            f"{path}: an array must hold numbers, dates or text. {name!r} holds {values.dtype}. Convert it, or leave "
+            "it out."
+        )
+    return values.astype(values.dtype.newbyteorder("="))

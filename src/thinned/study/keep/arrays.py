@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import zipfile
-from collections.abc import Sequence
+import os
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from ..trial.outcome import Measured, Outcome
 
 FOLDER = "arrays"
 SUFFIX = ".npz"
+KINDS = ("curve", "val_output", "test_output")
 
 
 class DamagedArraysError(Exception):
@@ -53,7 +55,8 @@ def write_arrays(folder: Path, unit: Unit, outcomes: Sequence[Outcome]) -> str:
 
     Each kind is one array of all runs' rows one below another, with the number of rows of each run. The name ends with
     a digest of all values: a unit that is trained again under another limit of steps gets a file of its own, so that
-    the earlier trials keep theirs until the new ones are recorded.
+    the earlier trials keep theirs until the new ones are recorded. The file is on the disk when this returns, and not
+    only in the system's memory.
 
     Raises: OSError where the folder can't be written to.
     """
@@ -70,10 +73,13 @@ def write_arrays(folder: Path, unit: Unit, outcomes: Sequence[Outcome]) -> str:
     arrays: dict[str, NDArray[Any]] = {name: np.concatenate(runs) for name, runs in kinds.items()}
     rows = {f"{name}_rows": np.array([len(run) for run in runs]) for name, runs in kinds.items()}
     np.savez(content, allow_pickle=False, **arrays, **rows)
-    digest = hashlib.sha256(b"".join(array.tobytes() for array in (*arrays.values(), *rows.values()))).hexdigest()
-    name = f"{unit_name(unit)}-{digest[:8]}"
-    folder.mkdir(parents=True, exist_ok=True)
-    replace_file(folder / f"{name}{SUFFIX}", content.getvalue())
+    name = f"{unit_name(unit)}-{_digest(arrays | rows)}"
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{name}{SUFFIX}"
+    replace_file(path, content.getvalue())
+    _to_disk(path)
+    if sys.platform != "win32":  # a folder can't be opened there
+        _to_disk(folder)
     return name
 
 
@@ -84,18 +90,32 @@ def read_arrays(folder: Path, name: str, runs: int) -> list[RunArrays]:
     """
     path = folder / f"{Path(name).name}{SUFFIX}"
     try:
-        with np.load(path) as found:
-            parts = [
-                np.split(found[kind], np.cumsum(found[f"{kind}_rows"])[:-1])
-                for kind in ("curve", "val_output", "test_output")
-            ]
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
+            found = {key: archive[key] for kind in KINDS for key in (kind, f"{kind}_rows")}
+        parts = [np.split(found[kind], np.cumsum(found[f"{kind}_rows"])[:-1]) for kind in KINDS]
     except FileNotFoundError:
         raise DamagedArraysError("is missing") from None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise DamagedArraysError(f"is damaged ({error})") from None
+    except Exception as error:  # whatever a changed byte can raise in zipfile, zlib and NumPy
+        raise DamagedArraysError(f"is damaged ({error or type(error).__name__})") from None
+    if not name.endswith(_digest(found)):
+        raise DamagedArraysError("is damaged (its values are others than were written)")
     if any(len(part) != runs for part in parts):
         raise DamagedArraysError(f"is of {len(parts[0])} runs, not {runs}")
     return [RunArrays(_curve(curve), val, test) for curve, val, test in zip(*parts, strict=True)]
+
+
+def _digest(arrays: Mapping[str, NDArray[Any]]) -> str:
+    """Of all values, the arrays before the numbers of rows."""
+    order = [*KINDS, *(f"{kind}_rows" for kind in KINDS)]
+    return hashlib.sha256(b"".join(arrays[name].tobytes() for name in order)).hexdigest()[:8]
+
+
+def _to_disk(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _curve(points: NDArray[np.float64]) -> tuple[Measured, ...]:

@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..error import StudyError
-from .identity import HERE
+from .identity import HERE, StudyIdentity
 
 if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
     from sqlalchemy import Connection, Engine, Table
 
+# Errors of SQLite that are the file's: its structure, or that it lacks a table. Others are the disk's or a lock's.
+OF_FILE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_FORMAT)
 WAIT = 60.0  # seconds for a lock of SQLite that another program has, such as a dashboard that reads
 # Optuna's tables as the bulk writer below knows them. With any other columns, Optuna writes by itself.
 _TABLES = {
@@ -28,23 +30,29 @@ _TABLES = {
 }
 
 
+class DamagedRecordError(StudyError):
+    """What is in the database is not what was written: a structure, or a value, that can't be read."""
+
+
 class TrialDatabase:
     """The trials of one study in an SQLite file or on a server.
 
     Arguments:
         folder: where the SQLite file `trials.db` lies, if `url` is None.
         url: a database's URL as SQLAlchemy has it, such as `postgresql://user:password@host/database`.
-        name: the study's name in the database; made if need be.
+        identity: the study. It is made in the database if need be.
 
     Raises StudyError: the database cannot be reached or read, or its driver is not installed.
+
+    What is in the SQLite file is on the disk when a call returns, and not only in the system's memory.
 
     Optuna adds a trial in 10 to 16 ms of processor time, about 60 statements, and each in a transaction of its own.
     `add` writes the same rows for a whole unit in one transaction, in about 0.5 ms a trial: all or none. Where Optuna's
     tables are not as known here, or the database is neither SQLite nor PostgreSQL, Optuna adds the trials.
     """
 
-    def __init__(self, folder: Path, url: str | None, name: str) -> None:
-        self.place = str(folder / HERE) if url is None else address(url)
+    def __init__(self, folder: Path, url: str | None, identity: StudyIdentity) -> None:
+        self.place, self._id = str(folder / HERE) if url is None else address(url), identity.id
         with self._told("opened"):
             import optuna
             from sqlalchemy import NullPool, create_engine
@@ -52,17 +60,22 @@ class TrialDatabase:
             options: dict[str, Any] = {"poolclass": NullPool}  # no connection stays open while networks are trained
             if url is None:
                 path = folder / HERE  # not as part of a URL, where "?", "%" and "{" mean something
-                options["creator"] = lambda: sqlite3.connect(path, timeout=WAIT, check_same_thread=False)
+                options["creator"] = lambda: connected(path)
             address_in_full = f"sqlite:///{HERE}" if url is None else _with_driver(url)
             before = optuna.logging.get_verbosity()
             optuna.logging.set_verbosity(optuna.logging.WARNING)
             try:
                 storage = optuna.storages.RDBStorage(address_in_full.replace("{", "{{").replace("}", "}}"), options)
-                self.study: Study = optuna.create_study(storage=storage, study_name=name, load_if_exists=True)
+                self.study: Study = optuna.create_study(storage=storage, study_name=identity.name, load_if_exists=True)
             finally:
                 optuna.logging.set_verbosity(before)
             self._engine: Engine = create_engine(address_in_full, **options)
             self._tables = _known_tables(self._engine)
+
+    @property
+    def writes_units(self) -> bool:
+        """Whether the trials of a unit are added in one transaction, so that an incomplete unit was damaged."""
+        return self._tables is not None
 
     def describe(self, facts: dict[str, Any]) -> None:
         """Facts about the whole study, as user attributes, where they are not there yet."""
@@ -80,25 +93,37 @@ class TrialDatabase:
     def add(self, trials: Sequence[FrozenTrial]) -> None:
         """Add finished trials."""
         with self._told("written to"):
-            if self._tables is None:
-                self.study.add_trials(trials)
-            else:
-                with self._engine.begin() as connection:
-                    _insert(connection, self._tables, self._study_id(connection), trials)
+            with self._engine.begin() as connection:
+                study = self._study_id(connection)
+                if self._tables is not None:
+                    _insert(connection, self._tables, study, trials)
+                    return
+            self.study.add_trials(trials)
 
     def _study_id(self, connection: Connection) -> int:
-        """The study's number. On a server its row is locked until the transaction ends, as Optuna does."""
+        """The study's number. On a server its row is locked until the transaction ends, as Optuna does.
+
+        Raises StudyError: the study is gone, and another of its name may be there.
+        """
         from sqlalchemy import text
 
-        lock = "" if self._engine.name == "sqlite" else " FOR UPDATE"
-        query = text(f"SELECT study_id FROM studies WHERE study_name = :name{lock}")
-        return int(connection.execute(query, {"name": self.study.study_name}).scalar_one())
+        lock = "" if self._engine.name == "sqlite" else " FOR UPDATE OF s"
+        query = text(
+            "SELECT s.study_id FROM studies s JOIN study_user_attributes a ON a.study_id = s.study_id "
+            f"WHERE s.study_name = :name AND a.key = 'id' AND a.value_json = :id{lock}"
+        )
+        number = connection.execute(query, {"name": self.study.study_name, "id": json.dumps(self._id)}).scalar()
+        if number is None:
+            raise StudyError(gone(self.place))
+        return int(number)
 
     @contextmanager
     def _told(self, what: str) -> Iterator[None]:
         """A database's error as one that says what to do."""
         try:
             yield
+        except StudyError:
+            raise
         except ImportError as error:
             raise StudyError(
                 f"`--storage`: {self.place} needs a driver that is not installed: {error}. For PostgreSQL: "
@@ -106,13 +131,31 @@ class TrialDatabase:
             ) from error
         except Exception as error:
             cause = error.__cause__ or error
-            if not _of_database(error):
+            original = getattr(cause, "orig", None) or cause
+            unreadable = not _of_database(error)
+            if unreadable and what == "written to":
                 raise
-            reason = str(getattr(cause, "orig", None) or cause).strip().splitlines()[0].rstrip(".")
-            raise StudyError(
+            damaged = unreadable or getattr(original, "sqlite_errorcode", sqlite3.SQLITE_IOERR) & 0xFF in OF_FILE
+            reason = (str(original).strip() or type(original).__name__).splitlines()[0].rstrip(".")
+            raise (DamagedRecordError if damaged else StudyError)(
                 f"{self.place}: the record of trials cannot be {what}: {reason}. Nothing that was recorded before is "
                 "lost. Mend this and give the same command again."
             ) from error
+
+
+def connected(path: Path) -> sqlite3.Connection:
+    """An SQLite file of which each transaction is on the disk once it is committed, the folder's entry included."""
+    connection = sqlite3.connect(path, timeout=WAIT, check_same_thread=False)
+    connection.execute("PRAGMA synchronous = EXTRA")
+    return connection
+
+
+def gone(place: object) -> str:
+    """What to say where a study's folder, or its record, is another's now."""
+    return (
+        f"{place} is no longer this study's: it was removed, or begun anew, while this study ran. Nothing more was "
+        "written there. Give the same command again, or name another folder with --out."
+    )
 
 
 def address(url: str) -> str:
@@ -145,7 +188,8 @@ def _of_database(error: Exception) -> bool:
     import optuna
     from sqlalchemy.exc import SQLAlchemyError
 
-    return isinstance(error, (SQLAlchemyError, sqlite3.Error, optuna.exceptions.OptunaError))
+    # A RuntimeError is that of tables which another version of Optuna made.
+    return isinstance(error, (SQLAlchemyError, sqlite3.Error, optuna.exceptions.OptunaError, OSError, RuntimeError))
 
 
 def _known_tables(engine: Engine) -> dict[str, Table] | None:

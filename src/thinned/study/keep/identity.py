@@ -11,6 +11,7 @@ from typing import Any
 
 from ...replaced_file import replace_file
 from ..error import StudyError
+from .arrays import FOLDER
 from .lock import LOCK
 
 IDENTITY = "journal.json"
@@ -20,11 +21,19 @@ HERE = "trials.db"
 BEGUN = {LOCK, HERE, f"{HERE}-journal"}  # all there is where a study was ended before it had written who it is
 
 
+class DamagedIdentityError(StudyError):
+    """`journal.json` is missing or damaged in a folder that has a record of trials."""
+
+
 @dataclass(frozen=True)
 class StudyIdentity:
-    """A study's name in its database, the database (without password), and the settings that decide every number."""
+    """A study's name in its database, the database (without password), and the settings that decide every number.
+
+    `id` is this study's alone. Each of its trials has it, so that a study begun anew in the same folder is another.
+    """
 
     name: str
+    id: str
     storage: str
     settings: dict[str, Any]
 
@@ -39,7 +48,7 @@ class StudyIdentity:
         if storage != HERE:
             digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
             own = f"{own[:200]}-{digest}-{secrets.token_hex(3)}"
-        return cls(own, storage, settings)
+        return cls(own, secrets.token_hex(8), storage, settings)
 
     def write(self, folder: Path) -> None:
         replace_file(folder / IDENTITY, (json.dumps({"format": FORMAT} | asdict(self), indent=1) + "\n").encode())
@@ -67,7 +76,8 @@ class StudyIdentity:
 def found_in(folder: Path) -> StudyIdentity | None:
     """The study that a folder belongs to; None for a folder that is new or empty.
 
-    Raises StudyError: the folder is a file, holds something else, or a study of an older version.
+    Raises StudyError: the folder is a file, holds something else, or a study of an older version. DamagedIdentityError:
+    which study it is can't be read.
     """
     if folder.exists() and not folder.is_dir():
         raise StudyError(f"{folder}: `--out` must be a folder. This is a file. Name another with --out.")
@@ -80,11 +90,15 @@ def found_in(folder: Path) -> StudyIdentity | None:
                     f"{folder} holds a study of another version of thinned, which cannot go on here. Name another "
                     "folder with --out, or remove this one."
                 )
-            return StudyIdentity(**facts)
+            found = StudyIdentity(**facts)
+            if not all(isinstance(value, str) for value in (found.name, found.id, found.storage)):
+                raise TypeError("its name, id and storage must be text")
+            found.settings.keys()
+            return found
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             if isinstance(error, StudyError):
                 raise
-            raise StudyError(
+            raise DamagedIdentityError(
                 f"{path} is damaged: {error}. Name another folder with --out, or remove {folder}."
             ) from error
     if (folder / _OLDER).is_file():
@@ -93,7 +107,8 @@ def found_in(folder: Path) -> StudyIdentity | None:
             "Name another folder with --out, or remove this one."
         )
     if folder.is_dir() and any(item.name not in BEGUN for item in folder.iterdir()):
-        raise StudyError(
+        known = (folder / HERE).is_file() and (folder / FOLDER).is_dir()
+        raise (DamagedIdentityError if known else StudyError)(
             f"{folder}: `--out` must be a new or empty folder, or an earlier study's. Name another with --out."
         )
     return None

@@ -10,14 +10,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..error import StudyError
+from ..error import StudyError, StudyWarning
 from ..trial.config import Config, Unit
 from ..trial.outcome import Outcome
 from .arrays import FOLDER, SUFFIX, DamagedArraysError, read_arrays, write_arrays
-from .database import TrialDatabase, address
-from .identity import BEGUN, HERE, StudyIdentity, found_in
+from .damage import identity_in, reopened
+from .database import TrialDatabase, address, gone
+from .identity import BEGUN, HERE, IDENTITY, DamagedIdentityError, StudyIdentity, found_in
 from .lock import FolderLock
-from .optuna_trial import completed, failed, failed_unit, outcome_of, unit_of
+from .optuna_trial import completed, failed, failed_unit, is_sound, outcome_of, unit_of
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -51,7 +52,7 @@ class Journal:
     ) -> None:
         settings = json.loads(json.dumps(settings))
         place = HERE if storage is None else address(storage)
-        identity = found_in(folder)  # before anything is written, and before Optuna is imported
+        identity, _ = _known(folder, storage)  # before anything is written, and before Optuna is imported
         if identity is not None:
             identity.check(folder, place, settings)
         new_folder = not folder.exists()
@@ -64,17 +65,19 @@ class Journal:
         self.folder = folder
         self._lock = FolderLock(folder)
         try:
-            identity = found_in(folder)  # another process may have begun a study in the meantime
+            identity, written = _known(folder, storage)  # another process may have begun a study in the meantime
+            facts = {"settings": settings} | ({} if wanted is None else {"wanted": json.loads(json.dumps(wanted))})
             if identity is None:
                 identity = StudyIdentity.new(folder, place, settings)
-                self._database = TrialDatabase(folder, storage, identity.name)
+                self._database = TrialDatabase(folder, storage, identity)
+                self._database.describe({"id": identity.id} | facts)
                 _write(folder, identity)
             else:
                 identity.check(folder, place, settings)
-                self._database = TrialDatabase(folder, storage, identity.name)
-            self._database.describe(
-                {"settings": settings} | ({} if wanted is None else {"wanted": json.loads(json.dumps(wanted))})
-            )
+                self._database = reopened(folder, storage, identity, {"id": identity.id} | facts)
+                if not written:
+                    _write(folder, identity)
+                    warnings.warn(f"{folder / IDENTITY} was damaged, and is written anew.", StudyWarning, stacklevel=2)
         except BaseException:
             self._lock.release()
             if new_folder and {item.name for item in folder.iterdir()} <= BEGUN:
@@ -82,8 +85,8 @@ class Journal:
                     item.unlink()
                 folder.rmdir()
             raise
-        self.name = identity.name
-        self._told: set[str] = set()
+        self.name, self._id = identity.name, identity.id
+        self._told: set[Path] = set()
         self._units: dict[Config, Unit] = {}
 
     def __enter__(self) -> Journal:
@@ -96,10 +99,15 @@ class Journal:
         """Let another process have the folder."""
         self._lock.release()
 
-    def read(self) -> dict[Config, Outcome]:
-        """Every finished run of which all arrays are there.
+    def check(self) -> None:
+        """Raises StudyError: the folder was removed, or is another study's now."""
+        if not self._lock.holds():
+            raise StudyError(gone(self.folder))
 
-        Warns once of each unit whose file of arrays is missing or damaged: its runs count as not run.
+    def read(self) -> dict[Config, Outcome]:
+        """Every finished run of which the trial and all arrays are as they were written.
+
+        Warns once of each unit of which they are not: its runs count as not run.
         """
         found: dict[Config, Outcome] = {}
         with _collector_paused():
@@ -107,7 +115,7 @@ class Journal:
                 try:
                     arrays = read_arrays(self.folder / FOLDER, name, len(trials))
                 except DamagedArraysError as error:
-                    self._tell(name, f"{error}, so its {len(trials)} runs count as not run")
+                    self._tell(Path(FOLDER, f"{name}{SUFFIX}"), f"{error}, so its {len(trials)} runs count as not run")
                     continue
                 unit = unit_of(trials)
                 for trial, of_run in zip(trials, arrays, strict=True):
@@ -127,6 +135,7 @@ class Journal:
         """
         by_config = {outcome.config: outcome for outcome in outcomes}
         configs = unit.configs()
+        self.check()
         if set(by_config) != set(configs) or len(outcomes) != len(configs):
             raise ValueError(f"`Journal.add`: `outcomes` must be the {len(configs)} runs of {unit.name}.")
         ordered = [by_config[config] for config in configs]
@@ -137,12 +146,13 @@ class Journal:
                 f"{self.folder}: cannot be written to: {error.strerror}. Nothing that was recorded before is lost. "
                 "Mend this and give the same command again."
             ) from error
-        self._database.add([completed(unit, outcome, arrays) for outcome in ordered])
+        self._database.add([completed(unit, outcome, arrays, self._id) for outcome in ordered])
         self._units.update(dict.fromkeys(configs, unit))
 
     def fail(self, unit: Unit, reason: str) -> None:
         """Record that a unit could not be trained, and why."""
-        self._database.add([failed(unit, reason)])
+        self.check()
+        self._database.add([failed(unit, reason, self._id)])
 
     def failures(self) -> dict[Unit, str]:
         """The units that failed and have not been trained since, with the last reason of each."""
@@ -154,21 +164,37 @@ class Journal:
         """Complete units by the names of their files, those added last in the end: the trials of all runs, in order."""
         units: dict[str, dict[int, FrozenTrial]] = {}
         for trial in self._database.trials():
-            if trial.state.name == "COMPLETE" and "arrays" in trial.user_attrs:
-                name = trial.user_attrs["arrays"]
-                units[name] = units.pop(name, {})
-                units[name][trial.user_attrs["run"]] = trial
-        # Where Optuna adds the trials one by one, a unit can be incomplete.
-        return {
-            name: [trials[run] for run in sorted(trials)]
-            for name, trials in units.items()
-            if sorted(trials) == list(range(next(iter(trials.values())).user_attrs["runs"]))
-        }
+            if trial.state.name != "COMPLETE":
+                continue
+            if not is_sound(trial, self._id):
+                self._tell(Path(HERE), "holds runs that are not as this study wrote them, so they count as not run")
+                continue
+            name = trial.user_attrs["arrays"]
+            units[name] = units.pop(name, {})
+            units[name][trial.user_attrs["run"]] = trial
+        found = {}
+        for name, trials in units.items():
+            if len(trials) == next(iter(trials.values())).user_attrs["runs"]:
+                found[name] = [trials[run] for run in sorted(trials)]
+            elif self._database.writes_units:  # where Optuna adds the trials one by one, a unit can be incomplete
+                self._tell(Path(HERE), "lacks runs that this study wrote, so their units count as not run")
+        return found
 
-    def _tell(self, name: str, what: str) -> None:
-        if name not in self._told:
-            self._told.add(name)
-            warnings.warn(f"{self.folder / FOLDER / name}{SUFFIX} {what}.", stacklevel=3)
+    def _tell(self, file: Path, what: str) -> None:
+        if file not in self._told:
+            self._told.add(file)
+            warnings.warn(f"{self.folder / file} {what}.", StudyWarning, stacklevel=3)
+
+
+def _known(folder: Path, storage: str | None) -> tuple[StudyIdentity | None, bool]:
+    """The study that a folder belongs to, and whether its `journal.json` says so or else its record of trials."""
+    try:
+        return found_in(folder), True
+    except DamagedIdentityError:
+        found = None if storage is not None else identity_in(folder / HERE)
+        if found is None:
+            raise
+        return found, False
 
 
 @contextmanager

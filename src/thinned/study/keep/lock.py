@@ -23,30 +23,52 @@ class FolderLock:
     """
 
     def __init__(self, folder: Path) -> None:
-        path = folder / LOCK
+        self._path = folder / LOCK
         try:
-            stream = path.open("a+", encoding="utf-8")
+            self._stream = self._locked(folder)
+            self._stream.seek(0)
+            self._stream.truncate()
+            self._stream.write(f"process {os.getpid()} on {platform.node()}\n")
+            self._stream.flush()
         except OSError as error:
             raise StudyError(
                 f"{folder}: cannot be written to: {error.strerror}. Name another folder with --out."
             ) from error
-        if not _taken(stream):
-            stream.seek(0)
-            owner = stream.read().strip() or "another process"
-            stream.close()
-            raise StudyError(
-                f"{folder}: a study is being written here by {owner}. Wait until it has ended, or name another folder "
-                "with --out."
-            )
-        stream.seek(0)
-        stream.truncate()
-        stream.write(f"process {os.getpid()} on {platform.node()}\n")
-        stream.flush()
-        self._stream = stream
+
+    def holds(self) -> bool:
+        """Whether the folder is still the one that was locked. False where it was removed, even if there is another."""
+        return _same(self._stream, self._path)
 
     def release(self) -> None:
         """Let others write. A second call does nothing."""
         self._stream.close()
+
+    def _locked(self, folder: Path) -> IO[str]:
+        """The file, locked. It is opened again where it was removed between opening and locking."""
+        while True:
+            stream = self._path.open("a+", encoding="utf-8")
+            try:
+                if not _taken(stream):
+                    stream.seek(0)
+                    owner = stream.read().strip() or "another process"
+                    raise StudyError(
+                        f"{folder}: a study is being written here by {owner}. Wait until it has ended, or name another "
+                        "folder with --out."
+                    )
+                if _same(stream, self._path):
+                    return stream
+            except BaseException:
+                stream.close()
+                raise
+            stream.close()
+
+
+def _same(stream: IO[str], path: Path) -> bool:
+    """Whether an open file is still the one of this name."""
+    try:
+        return os.path.samestat(os.fstat(stream.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _taken(stream: IO[str]) -> bool:

@@ -6,6 +6,8 @@ number or a word is a user attribute. A unit that failed is one trial with state
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -25,37 +27,50 @@ if TYPE_CHECKING:
 _DECAY, _LR, _SEED = 100.0, (1e-8, 100.0), 9999  # the ends of a plot's axis; a value beyond moves the end
 
 
-def completed(unit: Unit, outcome: Outcome, arrays: str) -> FrozenTrial:
+def completed(unit: Unit, outcome: Outcome, arrays: str, study: str) -> FrozenTrial:
     """The trial of a finished run. A validation loss that is no number becomes infinity, the worst there is.
 
     Arguments:
         arrays: the name of the unit's file of arrays.
+        study: the id of the study.
     """
     from optuna.trial import create_trial
 
     config, loss = outcome.config, outcome.val.loss
     params = _level_params(config.level) | {"lr": float(config.lr), "seed": int(config.seed)}
+    facts = {
+        "study": study,
+        "unit": unit_name(unit),
+        "arrays": arrays,
+        "run": unit.configs().index(config),
+        "runs": len(unit.lrs) * len(unit.seeds),
+        "best_step": outcome.best_step,
+        "steps": outcome.steps,
+        "ended": outcome.ended,
+        **{f"train_{name}": _plain(value) for name, value in asdict(outcome.train).items()},
+        **{f"val_{name}": _plain(value) for name, value in asdict(outcome.val).items()},
+        "seconds": _plain(outcome.seconds),
+    }
     trial = create_trial(
         params=params,
         distributions=_distributions(params),
         value=math.inf if math.isnan(loss) else float(loss),
-        user_attrs={
-            "unit": unit_name(unit),
-            "arrays": arrays,
-            "run": unit.configs().index(config),
-            "runs": len(unit.lrs) * len(unit.seeds),
-            "best_step": outcome.best_step,
-            "steps": outcome.steps,
-            "ended": outcome.ended,
-            **{f"train_{name}": _plain(value) for name, value in asdict(outcome.train).items()},
-            **{f"val_{name}": _plain(value) for name, value in asdict(outcome.val).items()},
-            "seconds": _plain(outcome.seconds),
-        },
+        user_attrs=facts | {"digest": _digest(params, facts)},
     )
     return _timed(trial, outcome.seconds)
 
 
-def failed(unit: Unit, reason: str) -> FrozenTrial:
+def is_sound(trial: FrozenTrial, study: str) -> bool:
+    """Whether a finished run's trial is of this study, and every value of it as it was written."""
+    facts = dict(trial.user_attrs)
+    return facts.get("study") == study and facts.pop("digest", None) == _digest(trial.params, facts)
+
+
+def _digest(params: dict[str, Any], facts: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps([params, facts], sort_keys=True).encode()).hexdigest()[:16]
+
+
+def failed(unit: Unit, reason: str, study: str) -> FrozenTrial:
     """The one trial of a unit that failed."""
     from optuna.trial import TrialState, create_trial
 
@@ -65,6 +80,7 @@ def failed(unit: Unit, reason: str) -> FrozenTrial:
         params=params,
         distributions=_distributions(params),
         user_attrs={
+            "study": study,
             "unit": unit_name(unit),
             "reason": reason,
             "lrs": [float(lr) for lr in unit.lrs],

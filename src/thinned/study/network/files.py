@@ -1,6 +1,7 @@
 """The networks to take away as files: `networks.safetensors` and `config.toml`; `save` writes them, `load` reads them.
 
-Both are plain data: loading them runs no code that they bring. `config.toml` is for people too.
+Both are plain data: loading them runs no code that they bring. `config.toml` is for people too; `schema` says what it
+may hold, `check` what the arrays must be.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 import safetensors.numpy
 import tomli_w
 from numpy.typing import NDArray
+from pydantic import ValidationError
 from safetensors import SafetensorError
 
 from ...replaced_file import replace_file
@@ -26,12 +28,13 @@ from ..data.source import learned
 from ..error import StudyError
 from ..record import CONFIG, WEIGHTS
 from ..trial.config import Level, Recipe
+from .check import PREPARED, RESIDUALS, check_arrays, numbers_of
 from .model import EnsembleMember, StudyModel
+from .schema import ConfigFile, MemberFacts, fault
 
 FORMAT = 3
 _OLDER = "best.safetensors"
-_ARRAYS = ("fill", "mean", "scale", "gaps")
-_RESIDUALS = "residuals"
+AGAIN = "Give the study's command again, which writes both files anew."
 SCHEDULE = (
     "cycles of 100, 200, 400, ... steps; in each a tenth of the steps linearly up, then linearly down to 0; of the "
     "states at their ends the one with the least validation loss is kept"
@@ -58,10 +61,10 @@ def save(
     Raises: OSError where the folder can't be written to. The earlier networks stay whole in this case.
     """
     residuals = np.zeros(0) if residuals is None else np.sort(residuals.astype(np.float64))
-    arrays: dict[str, NDArray[Any]] = {_RESIDUALS: residuals}
+    arrays: dict[str, NDArray[Any]] = {RESIDUALS: residuals}
     for number, member in enumerate(members):
         arrays |= {f"{number}.network.{name}": np.ascontiguousarray(value) for name, value in member.weights.items()}
-        prepared = {name: np.ascontiguousarray(getattr(member.preparation, name)) for name in _ARRAYS}
+        prepared = {name: np.ascontiguousarray(getattr(member.preparation, name)) for name in PREPARED}
         arrays |= {f"{number}.prepare.{name}": value for name, value in prepared.items()}
     weights = safetensors.numpy.save(arrays)
     facts: dict[str, Any] = {"format": FORMAT, "task": data.task}
@@ -121,74 +124,76 @@ def _facts(member: EnsembleMember, numeric: bool) -> dict[str, Any]:
 def load(folder: str | Path) -> StudyModel:
     """The networks of a study's folder, ready to predict.
 
-    Raises StudyError where the folder has no finished study, or its files do not belong together.
+    Both files are checked as a whole first: every key, shape, kind and range. Nothing larger than the files is made
+    before they agree, and nothing in them is executed.
+
+    Raises StudyError where the folder has no finished study, or a file is damaged, or the two do not belong together.
     """
     folder = Path(folder)
-    absent = [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]
+    config, stored = folder / CONFIG, folder / WEIGHTS
+    absent = [path.name for path in (config, stored) if not path.is_file()]
     if absent and (folder / _OLDER).is_file():
         raise StudyError(f"`load`: {folder} was written by an older version of thinned. Run the study again.")
     if absent:
         raise StudyError(f"`load`: {folder} has no {absent[0]}. Pass the folder of a finished study.")
     try:
-        facts = tomllib.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        weights = (folder / WEIGHTS).read_bytes()
-        if facts["format"] != FORMAT:
-            raise StudyError(
-                f"`load`: {folder / CONFIG} has format {facts['format']}; this version reads {FORMAT}. Run the study "
-                "again in another folder, or use the version of thinned that wrote it."
-            )
-        if hashlib.sha256(weights).hexdigest() != facts["network"]["sha256"]:
-            raise StudyError(
-                f"`load`: {folder / CONFIG} and {WEIGHTS} do not belong together: the weights are others. Give the "
-                "study's command again, which writes both."
-            )
-        return _model(facts, safetensors.numpy.load(weights))
-    except (
-        AttributeError,
-        KeyError,
-        TypeError,
-        RuntimeError,
-        tomllib.TOMLDecodeError,
-        UnicodeDecodeError,
-        SafetensorError,
-    ) as error:
+        facts = tomllib.loads(config.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise StudyError(f"`load`: {config} cannot be read: {error.strerror}.") from error
+    except (ValueError, RecursionError) as error:
+        raise StudyError(f"`load`: {config} is damaged: {error}. {AGAIN}") from error
+    if facts.get("format") != FORMAT:
         raise StudyError(
-            f"`load`: {folder / CONFIG} and {WEIGHTS} do not belong together or are damaged: {error}."
-        ) from error
+            f"`load`: {config} has format {facts.get('format')}; this version reads {FORMAT}. Run the study "
+            "again in another folder, or use the version of thinned that wrote it."
+        )
+    try:
+        said = ConfigFile.model_validate(facts)
+    except ValidationError as error:
+        raise StudyError(f"`load`: {config} is damaged: {fault(error)}. {AGAIN}") from error
+    try:
+        weights = stored.read_bytes()
+        if hashlib.sha256(weights).hexdigest() != said.network.sha256:
+            raise StudyError(
+                f"`load`: {config} and {stored.name} do not belong together: the weights are others. {AGAIN}"
+            )
+        arrays = safetensors.numpy.load(weights)
+    except OSError as error:
+        raise StudyError(f"`load`: {stored} cannot be read: {error.strerror}.") from error
+    except (SafetensorError, KeyError, TypeError) as error:
+        raise StudyError(f"`load`: {stored} is damaged: {error}. {AGAIN}") from error
+    check_arrays(config, stored, said, arrays)
+    return _model(said, arrays)
 
 
-def _model(facts: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> StudyModel:
-    shape, target = facts["network"], facts["target"]
-    classes = tuple(target.get("classes", ()))
-    columns = tuple(facts["inputs"]["columns"])
-    reading = tuple(column_of(column) for column in facts["inputs"]["read"])
-    members = tuple(_member(number, member, columns, arrays) for number, member in enumerate(facts["members"]))
+def _model(said: ConfigFile, arrays: Mapping[str, NDArray[Any]]) -> StudyModel:
+    shape, classes = said.network, tuple(said.target.classes or ())
+    columns = tuple(said.inputs.columns)
+    reading = tuple(column_of(column.model_dump()) for column in said.inputs.read)
+    members = tuple(_member(number, member, columns, arrays) for number, member in enumerate(said.members))
     networks = tuple(
-        member.network(tuple(shape["hidden"]), len(classes) or 1, shape["p"], shape["p_input"]) for member in members
+        member.network(tuple(shape.hidden), len(classes) or 1, shape.p, shape.p_input) for member in members
     )
-    return StudyModel(networks, members, classes, facts.get("temperature", 1.0), arrays[_RESIDUALS], reading)
+    return StudyModel(networks, members, classes, said.temperature, arrays[RESIDUALS], reading)
 
 
 def _member(
-    number: int, facts: dict[str, Any], columns: tuple[str, ...], arrays: Mapping[str, NDArray[Any]]
+    number: int, said: MemberFacts, columns: tuple[str, ...], arrays: Mapping[str, NDArray[Any]]
 ) -> EnsembleMember:
     prefix = f"{number}.network."
-    texts = tuple(item["name"] for item in facts["texts"])
-    dates = tuple((item["name"], tuple(item["parts"])) for item in facts["dates"])
-    others = {*texts, *(name for name, _ in dates)}
     return EnsembleMember(
-        seed=facts["seed"],
-        lr=facts["lr"],
+        seed=said.seed,
+        lr=said.lr,
         preparation=Preparation(
             columns=columns,
-            numbers=tuple(name for name in columns if name not in others),
-            dates=dates,
-            **{name: arrays[f"{number}.prepare.{name}"] for name in _ARRAYS},
-            texts=texts,
-            levels=tuple(tuple(item["levels"]) for item in facts["texts"]),
-            rare=tuple(item["rare"] for item in facts["texts"]),
+            numbers=numbers_of(columns, said),
+            dates=tuple((item.name, tuple(item.parts)) for item in said.dates),
+            **{name: arrays[f"{number}.prepare.{name}"] for name in PREPARED},
+            texts=tuple(item.name for item in said.texts),
+            levels=tuple(tuple(item.levels) for item in said.texts),
+            rare=tuple(item.rare for item in said.texts),
         ),
         weights={name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)},
-        mean=facts.get("mean", 0.0),
-        scale=facts.get("scale", 1.0),
+        mean=said.mean,
+        scale=said.scale,
     )

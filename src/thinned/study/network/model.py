@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...fit.perceptron import Perceptron
 from ..answer.together import offsets, probabilities, together
-from ..data.column import Column, Place, read_columns, row_of
+from ..data.as_frame import as_frame
+from ..data.column import Column, Place, pixel_columns, read_columns, row_of
 from ..data.overrule import TextForm
 from ..data.prepare import Preparation
 from ..error import StudyError
@@ -50,9 +51,10 @@ class StudyRows:
 class StudyModel:
     """The trained networks of a study, one a seed, each with its preprocessing; their mean is the prediction.
 
-    `X` is a DataFrame with the columns that the networks were trained on (in any order; others are left aside), or an
-    array with these columns in their order. Values may be missing, and text may be new. What a column is, and how its
-    numbers and dates are written, was learnt in training: a row's answer depends on this row alone.
+    `X` has the columns that the networks were trained on, in any order; others are left aside. It is a DataFrame, a
+    table of pyarrow or polars, a mapping from names to columns, or an array with fields; or an array with these columns
+    in their order. Values may be missing, and text may be new. What a column is, and how its numbers and dates are
+    written, was learnt in training: a row's answer depends on this row alone.
 
     `networks` are `members` as modules, in evaluation mode. `temperature` is applied to the mean probability.
     `residuals` are target minus out-of-fold answer, ascending, in the target's units.
@@ -124,6 +126,12 @@ class StudyModel:
         with torch.no_grad():
             for network, member, x in zip(self.networks, self.members, self.inputs(X), strict=True):
                 output: NDArray[np.float64] = network(torch.from_numpy(x)).double().numpy()
+                if not np.isfinite(output).all():
+                    row = int((~np.isfinite(output).all(axis=1)).argmax())
+                    raise StudyError(
+                        f"`predict`: the answer to row {row + 1} is no finite number: it holds values far beyond those "
+                        "of training. Mend them, or leave them empty."
+                    )
                 found.append(output if self.classes else output[:, 0] * member.scale + member.mean)
         return found
 
@@ -146,20 +154,13 @@ class StudyModel:
 
         Raises StudyError: a column is missing, or a value is not written as in training.
         """
-        if not isinstance(X, pd.DataFrame):
-            values = np.asarray(X)
-            if values.ndim != 2 or values.shape[1] != len(self.columns):
-                raise StudyError(
-                    f"`predict`: `X` must be rows x {len(self.columns)} columns. Got an array of shape {values.shape}. "
-                    + ("For one row pass X[None]." if values.shape == (len(self.columns),) else "")
-                )
-            X = pd.DataFrame(values, columns=list(self.columns))  # noqa: N806
+        frame = as_frame(X, self.columns)
         if not self.reading:
-            return StudyRows(X)
+            return StudyRows(pixel_columns(self.columns, frame, place))
         reading, sign = self.reading, TextForm(decimal=decimal).decimal  # which refuses any but "." and ","
         if sign is not None:
             reading = tuple(column.with_decimal(sign) for column in reading)
-        return StudyRows(read_columns(reading, X, place))
+        return StudyRows(read_columns(reading, frame, place))
 
 
 Predictor = StudyModel  # its older name, by which it can still be imported; `thinned.Predictor` is another class

@@ -9,7 +9,9 @@ from __future__ import annotations
 import io
 import re
 import textwrap
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,9 +93,18 @@ def legend(figure: FigureBase, keys: Sequence[Artist], colours: Colours, columns
     )
 
 
+@contextmanager
+def _drawing() -> Iterator[None]:
+    """The settings of all figures. Names are drawn as they are: a sign that the font lacks is a box, and no warning."""
+    with matplotlib.rc_context(SETTINGS), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"Glyph \d+ ")
+        warnings.filterwarnings("ignore", message="Attempting to set identical")  # one value on an axis
+        yield
+
+
 def png(picture: Picture) -> bytes:
     """The picture in light colours with its title above it."""
-    with matplotlib.rc_context(SETTINGS):
+    with _drawing():
         width, height = picture.size
         title = textwrap.fill(picture.title, int(width * 10.4))
         strip = 0.12 + 0.19 * (1 + title.count("\n"))
@@ -109,7 +120,7 @@ def png(picture: Picture) -> bytes:
 
 def svg(picture: Picture) -> Markup:
     """The picture as an inline SVG element in the page's colours and font, named for screen readers."""
-    with matplotlib.rc_context(SETTINGS):
+    with _drawing():
         figure = Figure(figsize=picture.size, layout="constrained", facecolor="none")
         picture.draw(figure, SENTINEL)
         stream = io.StringIO()

@@ -83,7 +83,7 @@ def ranges(study: Study) -> list[dict[str, str]]:
 
 
 def levels(records: Records) -> list[dict[str, str]]:
-    """One row a level: first what decides."""
+    """One row a level: first what decides. A level that diverged has no figures."""
     study = records.study
     metric, error = Units.deciding(study), Units.error(study)
     chosen = records.study.chosen
@@ -120,7 +120,12 @@ def levels(records: Records) -> list[dict[str, str]]:
             cells |= {f"difference_{key}": text for key, text in against.items()} | {"difference": against["value"]}
         return cells | figures(study, level.figures)
 
-    return [row(level) for level in study.levels]
+    found = [row(level) for level in study.levels]
+    blank = dict.fromkeys(found[0], DASH) if found else {}
+    empty = dict.fromkeys((key for key in blank if key.endswith("interval")), "")
+    empty |= {"marks": "", "chosen": "", "perfect": "", "difference_colour": "muted"}
+    apart = [{"name": item.name, "metric": "diverged", "lr": span(item.lrs)} for item in study.diverged]
+    return [*found, *(blank | empty | cells for cells in apart)]
 
 
 def other_metrics(study: Study) -> list[tuple[str, str]]:

@@ -14,8 +14,9 @@ def smooth(losses: ArrayLike) -> NDArray[np.float64]:
     The weights are (1, 2, 1) / 4 along levels, and (1, 4, 1) / 6 along learning rates: these are a factor of three
     apart, and a good one's neighbours may truly be worse.
 
-    `losses` `(levels, learning rates)` are positive, nan where nothing was trained, inf where training diverged; empty
-    cells stay nan and weigh nothing. Where a side has no neighbour, the others' weights are shared out.
+    `losses` `(levels, learning rates)` are positive, nan where nothing was trained, inf where training diverged. Empty
+    cells stay nan and weigh nothing, and what diverged stays inf, however good its neighbours are. Where a side has no
+    neighbour, the others' weights are shared out.
 
     >>> smooth([[4.0, 2.0, 4.0]]).round(2).tolist()
     [[2.39, 2.15, 2.39]]
@@ -28,7 +29,7 @@ def smooth(losses: ArrayLike) -> NDArray[np.float64]:
     logs = np.log(np.where(known, np.maximum(np.minimum(table, CEILING * least), 1e-300), 1.0))
     for axis, own in ((0, 2.0), (1, 4.0)):
         logs = _average(logs, known, axis, own)
-    return np.where(known, np.exp(logs), np.nan)
+    return np.where(np.isinf(table), np.inf, np.where(known, np.exp(logs), np.nan))
 
 
 def _average(logs: NDArray[np.float64], known: NDArray[np.bool_], axis: int, own: float) -> NDArray[np.float64]:

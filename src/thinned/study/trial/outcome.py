@@ -12,6 +12,7 @@ from ...fit.cycles import cycles
 from .config import Config
 
 Ended = Literal["converged", "raced", "steps", "diverged"]
+APART = 1.0  # nats a training row, by which a network that fell apart is worse than an untrained one
 Weights = dict[str, NDArray[np.float32]]  # as `Perceptron.load_state_dict` takes them
 
 
@@ -86,3 +87,15 @@ def still_holds(outcome: Outcome, max_steps: int) -> bool:
     if outcome.steps == max_steps:
         return True
     return outcome.ended != "steps" and any(cycle.whole and cycle.end == outcome.steps for cycle in cycles(max_steps))
+
+
+def diverged(outcome: Outcome) -> bool:
+    """Whether training fell apart: a loss was no number, or no state was ever better than the first weights were.
+
+    The latter only where it ended worse than these on its own training rows: noise that can't be learnt leaves the
+    first weights the best on validation rows as well.
+    """
+    if outcome.ended == "diverged":
+        return True
+    worse = bool(outcome.curve) and outcome.curve[-1].train_nll > outcome.train.nll + APART
+    return outcome.best_step == 0 and worse

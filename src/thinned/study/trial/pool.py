@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.connection
+import os
+import shutil
 import signal
 import threading
 import time
@@ -22,6 +25,7 @@ from .one_thread import one_thread
 
 T = TypeVar("T")
 Work = Callable[[Unit, Mapping[int, Fold], Recipe], T]
+Folds = Path | Mapping[int, Fold]
 
 
 @dataclass(frozen=True)
@@ -46,13 +50,14 @@ class Pool:
     """Runs work on units, `jobs` at a time.
 
     With one job everything runs in this process. With more, processes are spawned, not forked: torch's threads and a
-    fork do not mix. On an exception in the `with`, Ctrl-C included, they are ended at once.
+    fork do not mix. On an exception in the `with`, Ctrl-C included, they are ended at once. Where this process is
+    killed, they end by themselves, and remove the folder.
 
     Arguments:
-        folds: the folder that holds `<seed>.npz` for every seed.
+        folds: the folder that holds `<seed>.npz` for every seed; with one job and no deadline, perhaps the folds.
     """
 
-    def __init__(self, folds: Path, recipe: Recipe, jobs: int) -> None:
+    def __init__(self, folds: Folds, recipe: Recipe, jobs: int) -> None:
         self.folds, self.recipe, self.jobs = folds, recipe, jobs
         self._executor: ProcessPoolExecutor | None = None
         self._before = set(multiprocessing.active_children())
@@ -150,7 +155,7 @@ class Pool:
     def _submit(self, work: Work[T], unit: Unit) -> Future[T | Failed]:
         if self._executor is None:
             context = multiprocessing.get_context("spawn")
-            self._executor = ProcessPoolExecutor(self.jobs, context, _ignore_interrupt)
+            self._executor = ProcessPoolExecutor(self.jobs, context, _begin, (self.folds,))
         with _interrupts_ignored():  # inherited by the processes that the first calls spawn
             try:
                 return self._executor.submit(_attempt, work, unit, self.folds, self.recipe)
@@ -169,10 +174,10 @@ class Pool:
             self._give(set(self._beside))
 
 
-def _attempt(work: Work[T], unit: Unit, folds: Path, recipe: Recipe) -> T | Failed:
+def _attempt(work: Work[T], unit: Unit, folds: Folds, recipe: Recipe) -> T | Failed:
     torch.set_num_threads(1)
     try:
-        return work(unit, _load(folds, unit.seeds), recipe)
+        return work(unit, _of_seeds(folds, unit.seeds), recipe)
     except Exception as error:  # whatever it is, it is this unit's alone
         return Failed(unit, f"{type(error).__name__}: {error}".strip(": "))
 
@@ -180,9 +185,11 @@ def _attempt(work: Work[T], unit: Unit, folds: Path, recipe: Recipe) -> T | Fail
 _loaded: dict[Path, Fold] = {}
 
 
-def _load(folder: Path, seeds: Sequence[int]) -> dict[int, Fold]:
+def _of_seeds(folds: Folds, seeds: Sequence[int]) -> dict[int, Fold]:
     """The seeds' folds. Those of the last unit are kept, since the next one often has the same."""
-    paths = {seed: folder / f"{seed}.npz" for seed in seeds}
+    if not isinstance(folds, Path):
+        return {seed: folds[seed] for seed in seeds}
+    paths = {seed: folds / f"{seed}.npz" for seed in seeds}
     for path in set(_loaded) - set(paths.values()):
         del _loaded[path]
     for path in paths.values():
@@ -191,8 +198,20 @@ def _load(folder: Path, seeds: Sequence[int]) -> dict[int, Fold]:
     return {seed: _loaded[path] for seed, path in paths.items()}
 
 
-def _ignore_interrupt() -> None:
+def _begin(folds: Folds) -> None:
+    """In a new process: Ctrl-C is for the parent, and the process ends with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, args=(folds,), name="thinned-end-with-parent", daemon=True).start()
+
+
+def _end_with_parent(folds: Folds) -> None:
+    """Wait for the end of the parent, in whatever way: the system closes the pipe, or the handle, that it held."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    multiprocessing.connection.wait([parent.sentinel])
+    if isinstance(folds, Path):
+        shutil.rmtree(folds, ignore_errors=True)
+    os._exit(1)
 
 
 @contextmanager
