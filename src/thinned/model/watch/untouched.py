@@ -1,4 +1,4 @@
-"""`untouched`: a context manager that puts a model's modes, its buffers and all generators back at its end."""
+"""`untouched`: a context manager that puts a model's modes and buffers back at its end, with noise of its own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ...nn.site import stream_attributes
 from ...ops import placed
 from .callsite import tool
 from .eager import eager
-from .generators import restored
+from .private_noise import private_noise
 
 Module = torch.nn.Module
 
@@ -50,13 +50,13 @@ def check_ready(owner: str, model: Any) -> None:
 def untouched(owner: str, model: Module, *, generators: bool = True) -> Iterator[None]:
     """Run the body of the `with` uncompiled, then put everything back, bit for bit, after an exception too.
 
-    Put back are every module's `training`, every buffer (the same tensors with the same values), the states of torch's
-    CPU and GPU generators, of `random` and of `numpy.random`, and the connection of sites to an active stream. Other
-    values that a forward pass writes into plain attributes stay, with one exception: a tensor of a `torch.func`
-    transform is of no use after the transform. So an attribute that holds such a tensor, directly or in a list, tuple
-    or dictionary, gets its former value back. Without `generators`, their states are left alone.
+    Put back are every module's `training`, every buffer (the same tensors with the same values), and the connection of
+    sites to an active stream. Other values that a forward pass writes into plain attributes stay, with one exception: a
+    tensor of a `torch.func` transform is of no use after the transform. So an attribute that holds such a tensor,
+    directly or in a list, tuple or dictionary, gets its former value back.
 
-    Another thread sees the changes while they last, and what it draws meanwhile it draws again. `stood_in` spares it.
+    With `generators`, this thread draws from private noise, so that no generator of the process is moved or put back.
+    Another thread sees the model's changes while they last; `stood_in` spares it them.
 
     Raises:
         TypeError: `model` is no module.
@@ -74,7 +74,7 @@ def untouched(owner: str, model: Module, *, generators: bool = True) -> Iterator
         stack.enter_context(tool())
         stack.enter_context(eager())
         if generators:
-            stack.enter_context(restored())
+            stack.enter_context(stack.enter_context(private_noise(model, own=False)).given())
         stack.enter_context(_outside_streams(modules))
         try:
             yield
