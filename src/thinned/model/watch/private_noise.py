@@ -9,7 +9,6 @@ layers. They run without noise here.
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -22,7 +21,7 @@ from ...ops import placed
 from .callsite import tool
 from .draws import RATES, ThreadMode
 from .eager import eager
-from .python_noise import PythonNoise
+from .python_noise import PythonNoise, tables_of
 from .torch_seeds import seeds_of
 
 Module = torch.nn.Module
@@ -42,7 +41,7 @@ class PrivateNoise:
         self.own = own
         self.python = PythonNoise(None if outside is None else outside.python)
         self._outside = outside
-        self._tables = _tables(model)
+        self._tables = tables_of(model)
         self._seed: int | None = None
         self._generators: dict[torch.device, torch.Generator] = {}
         self._starts: dict[torch.device, Tensor] = {}
@@ -78,11 +77,11 @@ class PrivateNoise:
 
     @contextmanager
     def given(self) -> Iterator[None]:
-        """A context manager in which this thread draws from these generators, and code that seeds, seeds these."""
+        """A context manager in which this thread draws from these generators."""
         if self._given:
             yield
             return
-        with self.python.given(self._tables), seeds_of(self), _Generators(self):
+        with self.python.given(self._tables), _Generators(self):
             self._given = True
             try:
                 yield
@@ -108,11 +107,12 @@ def current() -> PrivateNoise | None:
 
 @contextmanager
 def private_noise(model: Module, *, own: bool = True) -> Iterator[PrivateNoise]:
-    """A context manager in which `current` is new noise. A draw takes it inside `noise.given()`."""
+    """A context manager in which `current` is new noise. Code that seeds, seeds it; draws are in `noise.given()`."""
     before = current()
     try:
         noise = _this_thread.noise = PrivateNoise(model, before, own=own)
-        yield noise
+        with seeds_of(noise):
+            yield noise
     finally:
         _this_thread.noise = before
 
@@ -131,13 +131,6 @@ def _state(device: torch.device) -> Tensor:
     module = torch.get_device_module(device)
     state: Tensor = module.get_rng_state() if device.type == "mps" else module.get_rng_state(device)
     return state
-
-
-def _tables(model: Module) -> list[dict[str, Any]]:
-    """The globals of the modules in which the model's classes are written."""
-    names = {type(module).__module__ for module in model.modules()}
-    ours = {name for name in names if name.partition(".")[0] not in ("torch", "thinned")}
-    return [vars(sys.modules[name]) for name in sorted(ours) if name in sys.modules]
 
 
 class _Generators(ThreadMode):

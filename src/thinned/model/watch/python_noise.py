@@ -7,6 +7,7 @@ from copies of them. For this, the functions are replaced by functions that ask 
 from __future__ import annotations
 
 import random
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from types import BuiltinFunctionType, MethodType
 from typing import Any
 
 import numpy as np
+import torch
 
 from .replaced_functions import Replaced
 
@@ -83,6 +85,25 @@ class PythonNoise:
             _this_thread.noise = before
 
 
+def draws_of_this_thread() -> int:
+    """How often this thread has drawn from `random` and NumPy while some thread had `counted` or `given`."""
+    return getattr(_this_thread, "draws", 0)
+
+
+@contextmanager
+def counted(tables: Iterable[dict[str, Any]]) -> Iterator[None]:
+    """A context manager in which `draws_of_this_thread` counts. `tables` are as in `PythonNoise.given`."""
+    with _REPLACED.inside((vars(random), vars(np.random), *tables), _ASKED):
+        yield
+
+
+def tables_of(model: torch.nn.Module) -> list[dict[str, Any]]:
+    """The globals of the modules in which the model's classes are written."""
+    names = {type(module).__module__ for module in model.modules()}
+    ours = {name for name in names if name.partition(".")[0] not in ("torch", "thinned")}
+    return [vars(sys.modules[name]) for name in sorted(ours) if name in sys.modules]
+
+
 def belongs_to_process(generator: Any) -> bool:
     """Whether a generator is the one whose methods are the functions of `random` or of `numpy.random`."""
     return id(generator) in _PROCESS
@@ -104,6 +125,8 @@ def _dispatcher(owner: str, name: str, original: Callable[..., Any]) -> Callable
 
         def draw(*args: Any, **kwargs: Any) -> Any:
             noise = getattr(_this_thread, "noise", None)
+            if name not in _NO_DRAWS:
+                _this_thread.draws = getattr(_this_thread, "draws", 0) + 1
             return (original if noise is None else noise.method(owner, name))(*args, **kwargs)
 
         draw.__name__ = name
