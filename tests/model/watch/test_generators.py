@@ -159,4 +159,4 @@ def test_afterwards_all_is_as_if_nothing_had_run(name: str) -> None:
     use(net)
     assert before.same(States.now())
     after = [getattr(torch, each) for each in ("manual_seed", "seed", "get_rng_state", "set_rng_state")]
-    assert all(one is other for one, other in zip(functions, [*after, random.random, random.choice, np.random.rand]))
+    assert functions == [*after, random.random, random.choice, np.random.rand]

@@ -18,6 +18,7 @@ from ... import nn
 from ...nn.variants import VARIANTS
 from ...noise import PROBABILITY, check
 from ..known.modules import rate_attributes
+from ..watch.interrupted import is_compiled
 from ..watch.private_noise import private_noise
 
 Module = torch.nn.Module
@@ -201,7 +202,7 @@ def replaced_methods(module: Module) -> list[str]:
 
     Such a method is bound to this instance: it would not work for a module that replaces it.
     """
-    compiled = ["its call"] if vars(module).get("_compiled_call_impl") is not None else []
+    compiled = ["its call"] if is_compiled(module) else []
     return compiled + [f"its {name}" for name in vars(module) if callable(getattr(type(module), name, None))]
 
 

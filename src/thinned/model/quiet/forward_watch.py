@@ -99,6 +99,7 @@ class ForwardWatch:
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _end(self, module: Module) -> None:
         passes = self._passes
+        waiting, passes.waiting = passes.waiting, None
         try:
             self.look()
         finally:
@@ -106,9 +107,22 @@ class ForwardWatch:
                 pass  # a module whose forward raised, and whose hooks did not run
             if not passes.stack:
                 self.close()
-        waiting, passes.waiting = passes.waiting, None
         if waiting is not None:
             raise waiting
+
+    def interrupted(self, module: Module) -> None:
+        """Close what the hooks have opened for a module whose call was ended by an interrupt."""
+        passes = self._passes
+        at = max((number for number, other in enumerate(passes.stack) if other is module), default=None)
+        if at is not None:
+            del passes.stack[at:]
+            if not passes.stack:
+                self.close()
+
+    def abandon(self) -> None:
+        """Close what is still open in this thread, where the watch ends."""
+        if self._passes.stack:
+            self.close()
 
     def open(self) -> None:
         """Begin to look at a forward pass of this thread."""
@@ -120,6 +134,7 @@ class ForwardWatch:
     def close(self) -> None:
         """Stop watching the current forward pass of this thread."""
         self._passes.stack.clear()
+        self._passes.waiting = None
         MODES.discard(self)
         counting, self._passes.counting = self._passes.counting, None
         if counting is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
-from torch.utils.hooks import RemovableHandle
 
 from ...nn.names import named_modules
 from ..inspect.pattern import matches_none, named
@@ -84,10 +83,11 @@ class Guard(ForwardWatch):
         self._model = model
         self._names = ModelNames(model)
         self._known: dict[Where, str] = {}
-        self._handles: list[RemovableHandle] = hooks_of(model, self)
+        self._handles = hooks_of(model, self)
 
     def remove(self) -> None:
         """Remove the hooks: the model is no longer watched."""
+        self.abandon()
         while self._handles:
             self._handles.pop().remove()
 

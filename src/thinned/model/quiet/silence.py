@@ -104,7 +104,7 @@ class Silence(ForwardWatch):
 def silent(model: Module, silence: Silence) -> Iterator[None]:
     """Inside the `with`, the silence watches every forward pass of the model, uncompiled, in every thread."""
     with ExitStack() as stack:
-        stack.callback(silence.close)  # in an export torch runs no hook after an error
+        stack.callback(silence.abandon)  # in an export torch runs no hook after an error
         stack.enter_context(MODES.none_left())
         for handle in hooks_of(model, silence):
             stack.callback(handle.remove)

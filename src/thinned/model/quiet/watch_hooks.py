@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch.utils.hooks import RemovableHandle
@@ -10,6 +10,7 @@ from torch.utils.hooks import RemovableHandle
 from ...nn.names import named_modules
 from ...nn.uncopied_hook import UncopiedHook
 from ..known.modules import rate_attributes
+from ..watch.interrupted import OnInterrupt
 
 Module = torch.nn.Module
 
@@ -17,7 +18,13 @@ Module = torch.nn.Module
 _FUSED = torch.nn.TransformerEncoderLayer
 
 
-def hooks_of(model: Module, watch: Any) -> list[RemovableHandle]:
+class Handle(Protocol):
+    """What takes off something of ours."""
+
+    def remove(self) -> None: ...
+
+
+def hooks_of(model: Module, watch: Any) -> list[Handle]:
     """Register the hooks of a watch on every module of a model that may draw. Copies of the model have none."""
     enter, leave = UncopiedHook(watch.enter), UncopiedHook(watch.leave)
     modules = [*dict(named_modules(model)).values()]
@@ -25,7 +32,9 @@ def hooks_of(model: Module, watch: Any) -> list[RemovableHandle]:
         inner for module in modules if isinstance(module, _FUSED) and module is not model for inner in module.modules()
     }
     watched = [module for module in modules if module is model or not (_is_silent(module) or module in fused)]
-    return [handle for module in watched for handle in hook(module, enter, leave)]
+    return [
+        handle for module in watched for handle in (*hook(module, enter, leave), OnInterrupt(module, watch.interrupted))
+    ]
 
 
 def hook(module: Module, enter: Any, leave: Any, *, with_kwargs: bool = False) -> list[RemovableHandle]:

@@ -10,14 +10,9 @@ from typing import Any, Protocol
 import torch
 from torch.overrides import TorchFunctionMode
 
-from ..._torch import (
-    TorchDispatchMode,
-    current_dispatch_mode,
-    current_function_mode,
-    function_modes,
-    pop_function_mode,
-)
+from ..._torch import TorchDispatchMode, dispatch_modes, function_modes, pop_function_mode
 from ..watch.callsite import transparent
+from ..watch.torch_modes import leave_dispatch_mode, leave_function_mode
 
 
 class Watching(Protocol):
@@ -63,23 +58,15 @@ class _Modes(threading.local):
                     pop_function_mode()
 
     def discard(self, watch: Watching) -> None:
-        """Take a watch away, and leave the modes that no other watch needs.
-
-        A mode that is not the innermost one stays without effect: a KeyboardInterrupt has left others above it.
-        """
+        """Take a watch away, and leave the modes that no other watch needs."""
         if watch in self.watches:
             self.watches.remove(watch)
         if self.function is not None and not any(other.changes_calls for other in self.watches):
-            function, self.function = self.function, None
-            function.watches = []
-            if current_function_mode() is function:
-                function.__exit__(None, None, None)
+            leave_function_mode(self.function)
+            self.function = None
         if self.dispatch is not None and not self.watches:
-            dispatch, self.dispatch = self.dispatch, None
-            dispatch.watches = []
-            current: Any = current_dispatch_mode()
-            if current is dispatch:
-                dispatch.__exit__(None, None, None)
+            leave_dispatch_mode(self.dispatch)
+            self.dispatch = None
 
 
 MODES = _Modes()
@@ -91,6 +78,18 @@ class _WatchedOperators(TorchDispatchMode):
     def __init__(self, watches: list[Watching]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.watches = watches
+
+    def __enter__(self) -> Any:
+        """As ever. But what torch puts back at the end is what holds in this thread, whatever others have entered.
+
+        torch compiles nothing while it takes a mode for active, and notes this for the process and not for the thread.
+        """
+        entered = super().__enter__()
+        others = dispatch_modes() > 1
+        for name, flags in vars(self).items():
+            if name.startswith("old_") and isinstance(flags, list):
+                flags[-1] = others
+        return entered
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
