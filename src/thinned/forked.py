@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 from weakref import WeakMethod, WeakSet
@@ -18,6 +19,7 @@ from weakref import WeakMethod, WeakSet
 PROCESS = threading.RLock()
 
 _in_child: list[Callable[[], None]] = []
+_begun: dict[object, tuple[int, Callable[[], None]]] = {}  # what is to be undone, and the thread that will do so
 _long: WeakSet[LongLock] = WeakSet()
 
 
@@ -25,6 +27,18 @@ def in_child(function: Callable[[], None]) -> Callable[[], None]:
     """Mark a function: a child that was forked calls it, to undo what threads have begun that it does not have."""
     _in_child.append(function)
     return function
+
+
+@contextmanager
+def undone(undo: Callable[[], None]) -> Iterator[None]:
+    """A context manager that calls a function at its end, and at once in a forked child that lacks this thread."""
+    token = object()
+    try:
+        _begun[token] = threading.get_ident(), undo
+        yield
+    finally:
+        if _begun.pop(token, None) is not None:
+            undo()
 
 
 class LongLock:
@@ -65,6 +79,10 @@ def _child() -> None:
     PROCESS.release()
     for lock in [*_long]:
         lock.renew()
+    own = threading.get_ident()
+    for token, (thread, undo) in [*_begun.items()][::-1]:
+        if thread != own and _begun.pop(token, None) is not None:
+            undo()
     for function in _in_child:
         function()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -108,34 +107,5 @@ def silent(model: Module, silence: Silence) -> Iterator[None]:
         stack.enter_context(MODES.none_left())
         for handle in hooks_of(model, silence):
             stack.callback(handle.remove)
-        stack.enter_context(_uncompiled())
+        stack.enter_context(eager(everywhere=True))  # in a graph no call of torch can be seen or changed
         yield
-
-
-class _Uncompiled:
-    """How many `disabled` need compiled code to run uncompiled: in a graph no call of torch can be seen or changed."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.count = 0
-        self.stance = ExitStack()
-
-
-_UNCOMPILED = _Uncompiled()
-
-
-@contextmanager
-def _uncompiled() -> Iterator[None]:
-    """Inside the `with`, nothing compiled runs: torch's switch is of the process, so the first sets it for all."""
-    state = _UNCOMPILED
-    with state.lock:
-        state.count += 1
-        if state.count == 1:
-            state.stance.enter_context(eager())
-    try:
-        yield
-    finally:
-        with state.lock:
-            state.count -= 1
-            if state.count == 0:
-                state.stance.close()

@@ -22,6 +22,7 @@ from .callsite import tool
 from .draws import RATES, ThreadMode
 from .eager import eager
 from .python_noise import PythonNoise, tables_of
+from .torch_modes import no_mode_left
 from .torch_seeds import seeds_of
 
 Module = torch.nn.Module
@@ -220,6 +221,7 @@ def _device(args: Any, kwargs: Any) -> torch.device:
 def unnoticed(model: Module) -> Iterator[PrivateNoise]:
     """A context manager for runs of a model of our own: uncompiled, outside of streams, with private noise at hand."""
     with ExitStack() as stack:
+        stack.enter_context(no_mode_left())
         stack.enter_context(tool())
         stack.enter_context(eager())
         stack.enter_context(placed.outside_streams())

@@ -18,6 +18,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.nn.utils.rnn import PackedSequence
 from torch.utils.hooks import RemovableHandle
 
+from ...forked import undone
 from ...nn.names import named_modules
 from .callsite import ends_here
 from .underway import FILE, NAME
@@ -99,6 +100,14 @@ class Running:
         """A context manager in which the running modules are followed."""
         self._thread = threading.get_ident()
         handles: list[Any] = []
+        with undone(lambda: [handle.remove() for handle in handles]):
+            self._hook(handles)
+            self._count = 0 if self._draws is None else self._draws()
+            yield
+            self._look(self._stack[-1][0])
+
+    def _hook(self, handles: list[Any]) -> None:
+        """Put hooks on the modules, or torch's global ones."""
         if self._own:
             # Found before our hooks stand among the model's own, and once: a runner enters this for each of its calls.
             for module in (*self.modules.values(), *(other for _, other in self._unregistered().values())):
@@ -109,13 +118,6 @@ class Running:
         else:
             handles.append(register_module_forward_pre_hook(self._enter))
             handles.append(register_module_forward_hook(self._leave, always_call=True))
-        self._count = 0 if self._draws is None else self._draws()
-        try:
-            yield
-            self._look(self._stack[-1][0])
-        finally:
-            for handle in handles:
-                handle.remove()
 
     def _enter(self, module: Module, args: Any) -> None:
         if threading.get_ident() != self._thread:

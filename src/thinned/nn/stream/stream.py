@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from torch import Tensor
 from torch.nn.parallel import DataParallel
 from torch.utils.hooks import RemovableHandle
 
+from ...forked import in_child
 from ...noise import UINT64, VERSION, check, fold_in
 from ...ops import placed
 from ...ops.fold import fold_number, fold_numbers
@@ -148,6 +150,7 @@ class Stream:
         if self._in_state_dict:
             self._hooks = put_in_state_dict(unwrapped(self.model), self)
         _active.append(self)
+        self._thread = threading.get_ident()
         self._leave = placed.enter(self._sites[0])
         return self
 
@@ -217,6 +220,14 @@ class Stream:
             for site, key in zip(self._sites, self._keys(), strict=True):
                 site.begin(*key)
             self._division.begin(self._sites)
+
+
+@in_child
+def _own_alone() -> None:
+    """A forked child leaves the streams of threads that it does not have."""
+    for other in [*_active]:
+        if other._thread != threading.get_ident():
+            other.__exit__(SystemExit, None, None)
 
 
 def _roots(seed: int, names: Iterable[str]) -> list[int]:
