@@ -31,14 +31,25 @@ def in_child(function: Callable[[], None]) -> Callable[[], None]:
 
 @contextmanager
 def undone(undo: Callable[[], None]) -> Iterator[None]:
-    """A context manager that calls a function at its end, and at once in a forked child that lacks this thread."""
+    """A context manager that calls a function at its end, and at once in a forked child that lacks this thread.
+
+    It is called again where an interrupt has ended it, so it does nothing that is done.
+    """
     token = object()
     try:
         _begun[token] = threading.get_ident(), undo
         yield
     finally:
-        if _begun.pop(token, None) is not None:
-            undo()
+        try:
+            _end(token)
+        finally:
+            _end(token)  # what an interrupt has left
+
+
+def _end(token: object) -> None:
+    if token in _begun:
+        _begun[token][1]()
+        _begun.pop(token, None)
 
 
 class LongLock:
@@ -80,9 +91,9 @@ def _child() -> None:
     for lock in [*_long]:
         lock.renew()
     own = threading.get_ident()
-    for token, (thread, undo) in [*_begun.items()][::-1]:
-        if thread != own and _begun.pop(token, None) is not None:
-            undo()
+    for token, (thread, _) in [*_begun.items()][::-1]:
+        if thread != own:
+            _end(token)
     for function in _in_child:
         function()
 

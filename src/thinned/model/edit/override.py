@@ -111,7 +111,8 @@ class _Leave:
     def __call__(self, module: Module, inputs: Any, output: Any) -> None:
         stack = _stack()
         if stack and stack[-1].module is module:
-            stack.pop().leave()
+            stack[-1].leave()
+            stack.pop()
 
 
 def _interrupted(module: Module) -> None:
@@ -121,7 +122,8 @@ def _interrupted(module: Module) -> None:
         ended = False
         while not ended:
             ended = stack[-1].module is module
-            stack.pop().leave()
+            stack[-1].leave()
+            stack.pop()
 
 
 def _stack() -> list[_Override]:

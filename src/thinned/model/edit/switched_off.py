@@ -24,11 +24,11 @@ class Held(Protocol):
 class _Kept:
     holder: Held
     state: Any
-    times: int = 0
+    by: set[int]  # the `SwitchedOff`, by id
 
 
 _KEPT: dict[tuple[int, Any], _Kept] = {}
-SWITCHED_OFF: dict[int, list[Any]] = {}  # by id: an object, once for each `disabled` that holds a p of it
+SWITCHED_OFF: dict[int, list[Any]] = {}  # by id of a `SwitchedOff`: the objects that hold a p of it
 
 
 class SwitchedOff:
@@ -36,36 +36,28 @@ class SwitchedOff:
 
     def __init__(self) -> None:
         self._keys: list[tuple[int, Any]] = []
-        self._objects: list[int] = []
 
     def hold(self, holder: Held) -> None:
         with PROCESS:
-            kept = _KEPT.setdefault(holder.key, _Kept(holder, holder.state))
-            kept.times += 1
             self._keys.append(holder.key)
+            _KEPT.setdefault(holder.key, _Kept(holder, holder.state, set())).by.add(id(self))
 
-    def mark(self, owner: Any) -> None:
-        """Mark an object that holds a p of this `disabled`, as `is_disabled` tells."""
-        with PROCESS:
-            SWITCHED_OFF.setdefault(id(owner), []).append(owner)
-            self._objects.append(id(owner))
+    def mark(self, owners: list[Any]) -> None:
+        """Mark the objects that hold a p of this `disabled`, as `is_disabled` tells."""
+        SWITCHED_OFF[id(self)] = owners
 
     def release(self) -> None:
-        """Put back what no other `disabled` holds."""
+        """Put back what no other `disabled` holds; a second call does what an interrupt of the first has left."""
         with PROCESS:
-            while self._objects:
-                owners = SWITCHED_OFF[self._objects[-1]]
-                owners.pop()
-                if not owners:
-                    del SWITCHED_OFF[self._objects[-1]]
-                self._objects.pop()
-            while self._keys:
-                kept = _KEPT[self._keys[-1]]
-                kept.times -= 1
-                if not kept.times:
+            SWITCHED_OFF.pop(id(self), None)
+            for key in self._keys:
+                kept = _KEPT.get(key)
+                if kept is None:
+                    continue
+                kept.by.discard(id(self))
+                if not kept.by:
                     kept.holder.state = kept.state
-                    del _KEPT[self._keys[-1]]
-                self._keys.pop()
+                    _KEPT.pop(key, None)
 
 
 def is_held(key: tuple[int, Any]) -> bool:
@@ -75,4 +67,4 @@ def is_held(key: tuple[int, Any]) -> bool:
 
 def is_disabled(holder: Any) -> bool:
     """Whether an object is inside a `disabled` that has not ended, which will put its p back."""
-    return id(holder) in SWITCHED_OFF
+    return any(holder is owner for owners in [*SWITCHED_OFF.values()] for owner in owners)

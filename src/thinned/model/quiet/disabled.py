@@ -82,8 +82,7 @@ def disabled(model: Module, pattern: str = "*", *, example: Any = None, allow: I
             module.training = False
         off = [name for name in names if rate_places.by_name[name].module not in by_mode]
         assign("disabled", model, rate_places, dict.fromkeys(off, 0.0), change)
-        for owner in {id(each): each for name in names for each in _holders(rate_places.by_name[name])}.values():
-            change.off.mark(owner)
+        change.off.mark([each for name in names for each in _holders(rate_places.by_name[name])])
         with silent(model, Silence(model, rate_places, off, pattern, allowed)):
             yield
 

@@ -116,8 +116,8 @@ class ForwardWatch:
         at = max((number for number, other in enumerate(passes.stack) if other is module), default=None)
         if at is not None:
             del passes.stack[at:]
-            if not passes.stack:
-                self.close()
+        if not passes.stack:
+            self.close()  # also where the interrupt came while it was closed
 
     def abandon(self) -> None:
         """Close what is still open in this thread, where the watch ends."""

@@ -141,5 +141,6 @@ def watch_frozen(module: Module, root: Module) -> list[Handle]:
     if fused or (module is not root and is_quiet(module)):
         return []
     vars(module)[ROOT] = root
-    hooks = hook(module, EnterFrozen(), LeaveFrozen(), with_kwargs=True)
-    return [*hooks, OnInterrupt(module, interrupted)]
+    handles: list[Handle] = []
+    hook(handles, module, EnterFrozen(), LeaveFrozen(), with_kwargs=True)
+    return [*handles, OnInterrupt(module, interrupted)]

@@ -21,7 +21,7 @@ from .drawing import Drawing, place_of
 from .forward_watch import ForwardWatch
 from .model_names import ModelNames
 from .noise_left import NoiseLeft, drew
-from .watch_hooks import hooks_of
+from .watch_hooks import Handle, add_hooks, take_off
 from .watch_modes import MODES
 
 Module = torch.nn.Module
@@ -105,7 +105,9 @@ def silent(model: Module, silence: Silence) -> Iterator[None]:
     with ExitStack() as stack:
         stack.callback(silence.abandon)  # in an export torch runs no hook after an error
         stack.enter_context(MODES.none_left())
-        for handle in hooks_of(model, silence):
-            stack.callback(handle.remove)
+        handles: list[Handle] = []
+        stack.callback(take_off, handles)
+        stack.callback(take_off, handles)  # what an interrupt has left
+        add_hooks(handles, model, silence)
         stack.enter_context(eager(everywhere=True))  # in a graph no call of torch can be seen or changed
         yield

@@ -52,18 +52,20 @@ class OnInterrupt:
     def __init__(self, module: Module, undo: Callable[[Module], None]) -> None:
         self._module, self._undo = module, undo
         found = vars(module).get("_compiled_call_impl")
-        if not isinstance(found, CaughtCall):
-            found = vars(module)["_compiled_call_impl"] = CaughtCall(module, found)
-        self._call = found
-        found.undos.append(undo)
+        self._call = found if isinstance(found, CaughtCall) else CaughtCall(module, found)
+        try:
+            self._call.undos.append(undo)
+            vars(module)["_compiled_call_impl"] = self._call
+        except BaseException:
+            self.remove()
+            raise
 
     def __reduce__(self) -> tuple[Any, ...]:
         return OnInterrupt, (self._module, self._undo)  # in a copy, of the copied module
 
     def remove(self) -> None:
-        if self._undo not in self._call.undos:
-            return
-        self._call.undos.remove(self._undo)
+        if self._undo in self._call.undos:
+            self._call.undos.remove(self._undo)
         own = vars(self._module)
         if not self._call.undos and own.get("_compiled_call_impl") is self._call:
             if self._call.before is None:

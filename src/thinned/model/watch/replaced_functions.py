@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ class _ReplacedName:
     there: bool  # whether the table had the name
     before: Any
     now: Any
-    threads: Counter[int]  # how often each thread needs it
+    needed: dict[int, int]  # the threads that need it, by the id of what they hold
 
 
 class Replaced:
@@ -57,41 +56,43 @@ class Replaced:
                     self._put(keys, table, name, now)
             yield
         finally:
-            self._leave(keys)
+            try:
+                self._leave(keys)
+            finally:
+                self._leave(keys)  # what an interrupt has left
 
     def _put(self, keys: list[Key], table: Table, name: str, now: Any) -> None:
         key = id(table), name
         if key not in self._entries:
-            self._entries[key] = _ReplacedName(table, name in table, table.get(name), now, Counter())
-        self._entries[key].threads[threading.get_ident()] += 1
+            self._entries[key] = _ReplacedName(table, name in table, table.get(name), now, {})
         keys.append(key)
+        self._entries[key].needed[id(keys)] = threading.get_ident()
         table[name] = now
 
     def _leave(self, keys: list[Key]) -> None:
         with PROCESS:
-            while keys:
-                entry = self._entries[keys[-1]]
-                entry.threads[threading.get_ident()] -= 1
-                self._put_back(keys.pop())
+            for key in keys:
+                if key in self._entries:
+                    self._entries[key].needed.pop(id(keys), None)
+                    self._put_back(key)
 
     def _put_back(self, key: Key) -> None:
         entry = self._entries[key]
-        if entry.threads.total() > 0:
+        if entry.needed:
             return
+        if entry.table.get(key[1]) is entry.now:  # else it is somebody else's now
+            if entry.there:
+                entry.table[key[1]] = entry.before
+            else:
+                del entry.table[key[1]]
         del self._entries[key]
-        if entry.table.get(key[1]) is not entry.now:
-            return  # somebody else's now
-        if entry.there:
-            entry.table[key[1]] = entry.before
-        else:
-            del entry.table[key[1]]
 
     def alone(self) -> None:
         """Forget all threads but this one."""
         own = threading.get_ident()
         for key in [*self._entries]:
-            threads = self._entries[key].threads
-            self._entries[key].threads = Counter({own: threads[own]})
+            entry = self._entries[key]
+            entry.needed = {held: thread for held, thread in entry.needed.items() if thread == own}
             self._put_back(key)
 
 
