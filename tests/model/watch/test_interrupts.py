@@ -178,9 +178,8 @@ def interrupted(name: str, interrupting: Interrupting, untouched: bool) -> None:
     net = model_of(name)
     modes, states = [module.training for module in net.modules()], States.now()
     before = everything(net)
-    with interrupting:
-        with contextlib.suppress(interrupting.error):
-            TOOLS[name][1](net)
+    with interrupting, contextlib.suppress(interrupting.error):
+        TOOLS[name][1](net)
     after = everything(net)
     left = {key: (before[key], after[key]) for key in before if before[key] != after[key]}
     assert not left, interrupting.where
