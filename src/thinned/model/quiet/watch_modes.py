@@ -10,8 +10,9 @@ from typing import Any, Protocol
 import torch
 from torch.overrides import TorchFunctionMode
 
-from ..._torch import TorchDispatchMode, dispatch_modes, function_modes, pop_function_mode
+from ..._torch import function_modes, pop_function_mode
 from ..watch.callsite import transparent
+from ..watch.draws import PlainThreadMode
 from ..watch.torch_modes import leave_dispatch_mode, leave_function_mode
 
 
@@ -72,24 +73,12 @@ class _Modes(threading.local):
 MODES = _Modes()
 
 
-class _WatchedOperators(TorchDispatchMode):
+class _WatchedOperators(PlainThreadMode):
     """Shows the watches every random operator before it runs."""
 
     def __init__(self, watches: list[Watching]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.watches = watches
-
-    def __enter__(self) -> Any:
-        """As ever. But what torch puts back at the end is what holds in this thread, whatever others have entered.
-
-        torch compiles nothing while it takes a mode for active, and notes this for the process and not for the thread.
-        """
-        entered = super().__enter__()
-        others = dispatch_modes() > 1
-        for name, flags in vars(self).items():
-            if name.startswith("old_") and isinstance(flags, list):
-                flags[-1] = others
-        return entered
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}

@@ -24,7 +24,7 @@ def leave_function_mode(mode: Any) -> None:
 
 def leave_dispatch_mode(mode: Any) -> None:
     """Leave a dispatch mode, as `leave_function_mode`."""
-    _leave(mode, _dispatch_stack(), pop_dispatch_mode, push_dispatch_mode, lambda: mode.__exit__(None, None, None))
+    _leave(mode, dispatch_stack(), pop_dispatch_mode, push_dispatch_mode, lambda: mode.__exit__(None, None, None))
 
 
 def _leave(mode: Any, stack: list[Any], pop: Any, push: Any, leave: Any) -> None:
@@ -49,8 +49,9 @@ def no_mode_left() -> Iterator[None]:
         while len(function_modes()) > functions:
             pop_function_mode()
         while dispatch_modes() > operators:
-            _dispatch_stack()[-1].__exit__(None, None, None)
+            dispatch_stack()[-1].__exit__(None, None, None)
 
 
-def _dispatch_stack() -> list[Any]:
+def dispatch_stack() -> list[Any]:
+    """The dispatch modes of this thread, the innermost last."""
     return [dispatch_mode_at(index) for index in range(dispatch_modes())]
