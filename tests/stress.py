@@ -223,11 +223,11 @@ def main() -> None:
     torch.set_num_threads(1)
     stress = Stress(options.seed)
     stress.run(options.seconds, options.threads)
-    print(f"{stress.done.total():,} calls in {options.threads} threads, {len(stress.wrong)} findings")
+    sys.stdout.write(f"{stress.done.total():,} calls in {options.threads} threads, {len(stress.wrong)} findings\n")
     for name, count in sorted(stress.done.items()):
-        print(f"  {name}: {count:,}")
+        sys.stdout.write(f"  {name}: {count:,}\n")
     for text, count in Counter(stress.wrong).most_common(10):
-        print(f"{count} times {text[:3000]}")
+        sys.stdout.write(f"{count} times {text[:3000]}\n")
     sys.exit(bool(stress.wrong))
 
 

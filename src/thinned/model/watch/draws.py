@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -41,7 +42,7 @@ class PlainThreadMode(TorchDispatchMode):
         entered = super().__enter__()
         plain = any(not mode.is_infra_mode() for mode in below)
         for name, flags in vars(self).items():
-            if name.startswith("old_") and isinstance(flags, list):
+            if name.startswith("old_") and isinstance(flags, list | deque):
                 flags[-1] = plain if "non_infra" in name else bool(below)
         return entered
 
