@@ -19,7 +19,7 @@ from weakref import WeakMethod, WeakSet
 PROCESS = threading.RLock()
 
 _in_child: list[Callable[[], None]] = []
-_begun: dict[object, tuple[int, Callable[[], None]]] = {}  # what is to be undone, and the thread that will do so
+_begun: dict[object, tuple[int, Callable[[], object]]] = {}  # what is to be undone, and the thread that will do so
 _long: WeakSet[LongLock] = WeakSet()
 
 
@@ -30,7 +30,7 @@ def in_child(function: Callable[[], None]) -> Callable[[], None]:
 
 
 @contextmanager
-def undone(undo: Callable[[], None]) -> Iterator[None]:
+def undone(undo: Callable[[], object]) -> Iterator[None]:
     """A context manager that calls a function at its end, and at once in a forked child that lacks this thread.
 
     It is called again where an interrupt has ended it, so it does nothing that is done.

@@ -41,7 +41,7 @@ class _Modes(threading.local):
             self.function.__enter__()  # type: ignore[no-untyped-call]
         if self.dispatch is None:
             self.dispatch = _WatchedOperators(self.watches)
-            self.dispatch.__enter__()  # type: ignore[no-untyped-call]
+            self.dispatch.__enter__()
 
     @contextmanager
     def none_left(self) -> Iterator[None]:

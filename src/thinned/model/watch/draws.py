@@ -39,7 +39,7 @@ class PlainThreadMode(TorchDispatchMode):
 
     def __enter__(self) -> Any:
         below = dispatch_stack()
-        entered = super().__enter__()
+        entered = super().__enter__()  # type: ignore[no-untyped-call]
         plain = any(not mode.is_infra_mode() for mode in below)
         for name, flags in vars(self).items():
             if name.startswith("old_") and isinstance(flags, list | deque):

@@ -40,7 +40,7 @@ class PrivateNoise:
 
     def __init__(self, model: Module, outside: PrivateNoise | None = None, *, own: bool = True) -> None:
         self.own = own
-        self.python = PythonNoise(None if outside is None else outside.python)
+        self.python: PythonNoise = PythonNoise(None if outside is None else outside.python)
         self._outside = outside
         self._tables = tables_of(model)
         self._seed: int | None = None
