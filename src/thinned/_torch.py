@@ -208,24 +208,36 @@ else:
         "torch.utils._python_dispatch.TorchDispatchMode", "inspect, check, eval_guard", "sees every random operator"
     )
     tree_map_only = find("torch.utils._pytree.tree_map_only", "plan", "copies the tensors of an example")
-current_dispatch_mode = find(
-    "torch.utils._python_dispatch._get_current_dispatch_mode", "eval_guard", "whether its mode is the innermost"
+dispatch_mode_at: Callable[[int], Any] = find(
+    "torch._C._get_dispatch_stack_at", "eval_guard", "which dispatch modes lie above its own"
 )
-current_function_mode = find(
-    "torch.overrides._get_current_function_mode", "set_rates", "whether its mode is the innermost"
-)
+pop_dispatch_mode = find("torch.utils._python_dispatch._pop_mode", "eval_guard", "takes off a mode above its own")
+push_dispatch_mode = find("torch.utils._python_dispatch._push_mode", "eval_guard", "puts such a mode back")
 function_modes: Callable[[], list[Any]] = find(
-    "torch.overrides._get_current_function_mode_stack", "disabled", "which modes an error in an export has left"
+    "torch.overrides._get_current_function_mode_stack", "disabled, set_rates", "which modes lie above their own"
 )
-pop_function_mode = find("torch.overrides._pop_mode", "disabled", "takes off a mode that an error has left")
+pop_function_mode = find("torch.overrides._pop_mode", "disabled, set_rates", "takes off a mode above their own")
+push_function_mode = find("torch.overrides._push_mode", "disabled, set_rates", "puts such a mode back")
 WithoutFunctionModes: Any = find(
     "torch._C.DisableTorchFunction", "freeze", "compares generator states unseen by function modes"
 )
+_set_strategy: Any = find(
+    "torch._C._dynamo.eval_frame.set_code_exec_strategy", "eval_guard, set_rates", "code that makes no graph of its own"
+)
+_strategy: Any = find("torch._C._dynamo.eval_frame._FrameExecStrategy", "eval_guard, set_rates", "the same")
+_action: Any = find("torch._C._dynamo.eval_frame._FrameAction", "eval_guard, set_rates", "the same")
+outer_call = find("torch.nn.Module._wrapped_call_impl", "eval_guard, set_rates", "which module is called")
 module_call = find("torch.nn.Module._call_impl", "eval_guard, set_rates", "the frames of modules that are running")
 operators_module: str = find("torch._ops.__name__", "inspect, check", "tells operators from other functions of torch")
 fused_encoder_layer = find(
     "torch.ops.aten._transformer_encoder_layer_fwd", "check", "the operator that leaves dropout out (THN105)"
 )
+
+
+def makes_no_graph(function: _Function) -> _Function:
+    """Mark a function whose own frame torch.compile leaves alone. What it calls is compiled as ever."""
+    _set_strategy(function.__code__, _strategy(_action.SKIP, _action.DEFAULT))
+    return function
 
 
 def compiler_loaded() -> bool:
@@ -282,7 +294,8 @@ ATTRIBUTES: tuple[tuple[str, Callable[[], Collection[str]], tuple[Private, ...]]
             Private("_forward_hooks", "apply, drop_connect", "whether a hook of ours is there, and to take it off"),
             Private("_forward_pre_hooks", "apply, drop_connect, set_rates", "the same, before the forward"),
             Private("_forward_hooks_always_called", "drop_connect", "takes a hook off entirely"),
-            Private("_compiled_call_impl", "apply, convert", "whether `module.compile()` was called"),
+            Private("_call_impl", "eval_guard, set_rates", "how it is called where nothing else is set"),
+            Private("_compiled_call_impl", "apply, convert, eval_guard", "how `module.compile()` has it called"),
             Private("_is_full_backward_hook", "convert", "what `register_full_backward_hook` has noted"),
         ),
     ),

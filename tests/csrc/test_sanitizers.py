@@ -43,6 +43,28 @@ def test_random_jobs_stay_in_their_memory_and_agree(check: Path) -> None:
         assert f"{name}: 400 jobs agree" in done.stdout
 
 
+def test_calls_by_chance_through_the_operators_and_functions(tmp_path: Path) -> None:
+    """The module of the package, built under the sanitizers, in a Python that has their library loaded first."""
+    options = ["-DTHINNED_MODULE=ON", "-DTHINNED_SANITIZE=ON", f"-DPython_EXECUTABLE={sys.executable}"]
+    commands: list[list[str | Path]] = [
+        ["-S", SOURCE, "-B", tmp_path, *options],
+        ["--build", tmp_path, "--target", "_kernel"],
+    ]
+    for command in commands:
+        done = subprocess.run([str(CMAKE), *command], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    (module,) = tmp_path.glob("_kernel*.so")
+    first = []  # the sanitizer sees exceptions only of a C++ library that is loaded with it
+    for name in ("libasan.so", "libstdc++.so"):
+        found = subprocess.run([str(COMPILER), f"-print-file-name={name}"], capture_output=True, text=True, check=True)
+        first.append(found.stdout.strip())
+    environment = {**os.environ, "LD_PRELOAD": " ".join(first), "ASAN_OPTIONS": "detect_leaks=0"}
+    command = [sys.executable, "-m", "tests.csrc.fuzz", "--kernel", str(module), "--calls", "1500"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith("4500 calls")
+
+
 def test_the_sanitizers_are_on(check: Path) -> None:
     symbols = check.read_bytes()
     assert b"__asan_init" in symbols

@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from .._torch import current_graph_task
 from ..noise import Part, Rows, locate
 
 Parts = tuple[Part | Rows, ...]
@@ -50,17 +51,25 @@ class KeySource(Protocol):
     """An object that gives a key to a call on this input: the site of a stream, for instance."""
 
     def draw(self, input: Tensor) -> Placed: ...
+    def repeats(self) -> bool:
+        """Whether what autograd repeats now was made with keys of this source's stream."""
+
+
+class _Entered:
+    """One entry of a source: the same source may be entered several times."""
+
+    def __init__(self, source: KeySource | None) -> None:
+        self.source = source
 
 
 class _Sources:
     """The key sources of the streams that one thread has entered and not left yet."""
 
     def __init__(self) -> None:
-        self.entered: list[KeySource | None] = []
+        self.entered: list[_Entered] = []
         self.innermost: KeySource | None = None  # the last entered. None: keys come from torch's generator
         # Whether the thread was started outside of Python. In such a thread autograd runs the backward pass on a GPU,
-        # and a checkpoint repeats calls there. It is not known which thread made these calls first, so the latest
-        # source of all threads is taken.
+        # and a checkpoint repeats calls there, which another thread has made first.
         self.foreign = isinstance(threading.current_thread(), threading._DummyThread)
 
 
@@ -72,14 +81,15 @@ class _ThisThread(threading.local):
 
 
 _this_thread = _ThisThread()
-_of_all_threads: list[KeySource | None] = []  # of every thread, the latest last
+_of_all_threads: list[_Entered] = []  # of every thread, the latest last
 
 
 def source() -> KeySource | None:
     """The source of keys, in this thread, for calls that are outside of any module and have no key of their own."""
     own = _this_thread.sources
-    if own.foreign and own.innermost is None and _of_all_threads:
-        return _of_all_threads[-1]
+    if own.foreign and own.innermost is None and _of_all_threads and current_graph_task() >= 0:
+        latest = [entered.source for entered in _of_all_threads[::-1]]
+        return next((each for each in latest if each is not None and each.repeats()), latest[0])
     return own.innermost
 
 
@@ -90,14 +100,16 @@ def enter(source: KeySource | None) -> Callable[[], None]:
         A function that undoes this. It may be called from any thread.
     """
     own = _this_thread.sources
-    _of_all_threads.append(source)
-    own.entered.append(source)
-    own.innermost = source
+    entered = _Entered(source)
 
     def leave() -> None:
-        for entered in (_of_all_threads, own.entered):
-            del entered[max(number for number, other in enumerate(entered) if other is source)]
-        own.innermost = own.entered[-1] if own.entered else None
+        for entries in (_of_all_threads, own.entered):
+            entries[:] = [other for other in entries if other is not entered]
+        own.innermost = own.entered[-1].source if own.entered else None
+
+    _of_all_threads.append(entered)
+    own.entered.append(entered)
+    own.innermost = source
 
     return leave
 

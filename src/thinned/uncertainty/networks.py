@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from threading import RLock
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..forked import LongLock
 from ..model.inspect.inspect import glance
 from ..model.inspect.inspection import Inspection
 from ..model.inspect.place import Place
@@ -209,13 +209,13 @@ class OneAtATime:
     """A lock of a network: its calls in several threads wait for one another. A copy of it is another lock."""
 
     def __init__(self) -> None:
-        self._lock = RLock()
+        self._lock = LongLock()
 
     def __enter__(self) -> None:
-        self._lock.acquire()
+        self._lock.__enter__()
 
     def __exit__(self, *_: object) -> None:
-        self._lock.release()
+        self._lock.__exit__(None, None, None)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return OneAtATime, ()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from threading import RLock
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from ..forked import LongLock
 from ..model.inspect.inspect import glance
 from ..model.inspect.inspection import Inspection
 from ..model.watch.recorder import tensors_of
@@ -140,7 +140,11 @@ class Predictor:
         self._looks: dict[Any, Look] = {}
         self._state: list[Any] = []  # the `state` of the model at the time of the looks
         self._copy: StandIn | None = None  # the copy of the model that runs
-        self._lock = RLock()
+        self._lock = LongLock(self._forget)
+
+    def _forget(self) -> None:
+        """Look at the model anew: what is known of it may be half written."""
+        self._looks, self._state, self._copy = {}, [], None
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name not in _NOT_PICKLED}

@@ -16,8 +16,8 @@ from ..._torch import BatchNorm
 from ...nn.names import named_modules
 from ..known.functions import canonical
 from ..watch.callsite import transparent
-from ..watch.generators import seed
 from ..watch.modes import set_mode
+from ..watch.private_noise import seed
 from ..watch.running import Running
 from ..watch.untouched import untouched
 
@@ -49,7 +49,7 @@ def variance_shift(
 
     Returns:
         The shifts, by the name of the module that calls `batch_norm`. The model is left as it was. No other thread may
-        use it, or draw random numbers, meanwhile.
+        use it meanwhile.
 
     Cost: 9 forward passes. If a batch normalisation ran in only 1 to 3 of the first 8 training passes, up to 56 more.
 

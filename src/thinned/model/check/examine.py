@@ -10,7 +10,7 @@ from torch.nn import Module
 
 from ..inspect.inspect import inspect
 from ..watch.example import by_name
-from ..watch.generators import seed
+from ..watch.private_noise import private_noise
 from ..watch.untouched import check_module, untouched
 from .finding import Finding
 from .findings import Findings
@@ -30,7 +30,7 @@ def check_model(
 ) -> Findings:
     """The findings in a model, without those that a `# noqa` on their line of the user's code silences.
 
-    The generators are seeded before the inspection, so that the same model and example give the same findings.
+    The noise of all passes has one seed, so that the same model and example give the same findings.
 
     Raises:
         CheckError: a code is unknown.
@@ -41,8 +41,8 @@ def check_model(
     chosen = prefixes(("THN",) if select is None else select, "`check`: `select`")
     settings = Settings(select=chosen, ignore=prefixes(ignore, "`check`: `ignore`"))
     rules = settings.rules("models")
-    with untouched("check", model):
-        seed(0)
+    with untouched("check", model, generators=False), private_noise(model, own=False) as noise:
+        noise.seed(0)
         training = bool(model.training)
         inspection = inspect(model, *args, **kwargs)
         return findings(Examination(model, inspection, args, dict(kwargs), training), rules)

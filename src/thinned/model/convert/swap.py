@@ -18,7 +18,8 @@ from ... import nn
 from ...nn.variants import VARIANTS
 from ...noise import PROBABILITY, check
 from ..known.modules import rate_attributes
-from ..watch import generators
+from ..watch.interrupted import is_compiled
+from ..watch.private_noise import private_noise
 
 Module = torch.nn.Module
 
@@ -168,8 +169,8 @@ def _drops_paths(module: Module, name: str, mode: str) -> bool:
     calls.
     """
     rows, calls = (256, 1) if mode == "row" else (3, 256)
-    with generators.restored(), torch.no_grad():
-        generators.seed(0)
+    with private_noise(module, own=False) as noise, noise.given(), torch.no_grad():
+        noise.seed(0)
         for shape in ((), (2,), (2, 3, 1)):
             input = torch.arange(1, rows + 1, dtype=torch.float32, device="cpu").view(rows, *[1] * len(shape))
             input = input.expand(rows, *shape).contiguous()
@@ -201,7 +202,7 @@ def replaced_methods(module: Module) -> list[str]:
 
     Such a method is bound to this instance: it would not work for a module that replaces it.
     """
-    compiled = ["its call"] if vars(module).get("_compiled_call_impl") is not None else []
+    compiled = ["its call"] if is_compiled(module) else []
     return compiled + [f"its {name}" for name in vars(module) if callable(getattr(type(module), name, None))]
 
 

@@ -16,11 +16,12 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
-from ..._torch import current_function_mode
 from ...ops.rate import packed
 from ..known.functions import canonical, noisy
 from ..known.where import Where
 from ..watch.callsite import callsite, transparent
+from ..watch.interrupted import OnInterrupt
+from ..watch.torch_modes import leave_function_mode
 from ..watch.underway import callers, left_over, running
 
 Module = torch.nn.Module
@@ -50,6 +51,7 @@ def override(module: Module, where: Where, p: float) -> None:
         hook.handles = [
             module.register_forward_pre_hook(hook),
             module.register_forward_hook(leave, always_call=True),
+            OnInterrupt(module, _interrupted),
         ]
     hook.rates[where] = p
 
@@ -80,7 +82,9 @@ class _Enter:
 
     def __init__(self) -> None:
         self.rates: dict[Where, float] = {}
-        self.handles: list[RemovableHandle] = []  # pickled too, so that torch gives later hooks other numbers
+        self.handles: list[
+            RemovableHandle | OnInterrupt
+        ] = []  # pickled too, so that torch gives later hooks other numbers
 
     def __call__(self, module: Module, inputs: Any) -> None:
         if torch.compiler.is_compiling():
@@ -107,7 +111,19 @@ class _Leave:
     def __call__(self, module: Module, inputs: Any, output: Any) -> None:
         stack = _stack()
         if stack and stack[-1].module is module:
-            stack.pop().leave()
+            stack[-1].leave()
+            stack.pop()
+
+
+def _interrupted(module: Module) -> None:
+    """Leave the modes of a call that an interrupt has ended, and of the calls inside it."""
+    stack = _stack()
+    if any(mode.module is module for mode in stack):
+        ended = False
+        while not ended:
+            ended = stack[-1].module is module
+            stack[-1].leave()
+            stack.pop()
 
 
 def _stack() -> list[_Override]:
@@ -127,10 +143,8 @@ class _Override(TorchFunctionMode):
         self.functions = {where.function for where in rates}
 
     def leave(self) -> None:
-        """Leave the mode; if a KeyboardInterrupt has left other modes above it, it stays there without effect."""
         self.functions = set()
-        if current_function_mode() is self:
-            self.__exit__(None, None, None)
+        leave_function_mode(self)
 
     @transparent
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -1,14 +1,70 @@
-"""Which objects have their p at 0 for a while: `disabled` puts it back, so no one else may change it meanwhile."""
+"""What has its p at 0 for a while: several `disabled`, of any threads, may hold the same p, and the last puts it back.
+
+Nothing else may change such a p meanwhile.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
-# One entry for each `disabled` that has not ended: the objects whose p it puts back. Both dictionaries are keyed by
-# id, because an object that holds a p need not be hashable.
-SWITCHED_OFF: dict[int, dict[int, Any]] = {}
+from ...forked import PROCESS
+
+
+class Held(Protocol):
+    """What holds a p: a `RateHolder`, or a module's mode."""
+
+    state: Any  # the value to put back
+
+    @property
+    def key(self) -> tuple[int, Any]: ...
+
+
+@dataclass(slots=True)
+class _Kept:
+    holder: Held
+    state: Any
+    by: set[int]  # the `SwitchedOff`, by id
+
+
+_KEPT: dict[tuple[int, Any], _Kept] = {}
+SWITCHED_OFF: dict[int, list[Any]] = {}  # by id of a `SwitchedOff`: the objects that hold a p of it
+
+
+class SwitchedOff:
+    """The p that one `disabled` holds. `hold` is called before a p is set to 0, also where it is 0 already."""
+
+    def __init__(self) -> None:
+        self._keys: list[tuple[int, Any]] = []
+
+    def hold(self, holder: Held) -> None:
+        with PROCESS:
+            self._keys.append(holder.key)
+            _KEPT.setdefault(holder.key, _Kept(holder, holder.state, set())).by.add(id(self))
+
+    def mark(self, owners: list[Any]) -> None:
+        """Mark the objects that hold a p of this `disabled`, as `is_disabled` tells."""
+        SWITCHED_OFF[id(self)] = owners
+
+    def release(self) -> None:
+        """Put back what no other `disabled` holds; a second call does what an interrupt of the first has left."""
+        with PROCESS:
+            SWITCHED_OFF.pop(id(self), None)
+            for key in self._keys:
+                kept = _KEPT.get(key)
+                if kept is None:
+                    continue
+                kept.by.discard(id(self))
+                if not kept.by:
+                    kept.holder.state = kept.state
+                    _KEPT.pop(key, None)
+
+
+def is_held(key: tuple[int, Any]) -> bool:
+    """Whether a `disabled` holds this p."""
+    return key in _KEPT
 
 
 def is_disabled(holder: Any) -> bool:
     """Whether an object is inside a `disabled` that has not ended, which will put its p back."""
-    return any(id(holder) in held for held in [*SWITCHED_OFF.values()])
+    return any(holder is owner for owners in [*SWITCHED_OFF.values()] for owner in owners)

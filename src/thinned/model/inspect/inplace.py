@@ -14,8 +14,8 @@ from torch.overrides import TorchFunctionMode
 from ...nn.names import named_modules
 from ..known.functions import FUNCTIONS, canonical
 from ..watch.callsite import caller, callsite, outermost, transparent
-from ..watch.generators import States
 from ..watch.modes import set_mode
+from ..watch.private_noise import private_noise
 from ..watch.recorder import tensors_of
 from ..watch.running import Running
 from ..watch.untouched import untouched
@@ -78,7 +78,6 @@ def _error(model: Module, args: Sequence[Any], kwargs: Mapping[str, Any], copyin
 
     The places in `copying` work on copies.
     """
-    states = States.now()
     copies = _Copies(model, copying)
     changed = [
         module
@@ -89,6 +88,7 @@ def _error(model: Module, args: Sequence[Any], kwargs: Mapping[str, Any], copyin
         module.inplace = False  # type: ignore[assignment]
     try:
         with ExitStack() as stack:
+            stack.enter_context(stack.enter_context(private_noise(model, own=False)).given())  # each time the same
             stack.enter_context(copies.running.followed())
             stack.enter_context(copies)
             result = model(*args, **kwargs)
@@ -103,7 +103,6 @@ def _error(model: Module, args: Sequence[Any], kwargs: Mapping[str, Any], copyin
             return said.splitlines()[0].partition(" Hint:")[0]
         raise
     finally:
-        states.put_back()
         for module in changed:
             module.inplace = True  # type: ignore[assignment]
     return None

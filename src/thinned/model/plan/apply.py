@@ -25,6 +25,7 @@ from ..edit.switched_off import is_disabled
 from ..known.functions import FUNCTIONS
 from ..known.modules import rate_attributes
 from ..rates.rate_places import RatePlaces
+from ..watch.interrupted import is_compiled
 from ..watch.untouched import check_module
 
 if TYPE_CHECKING:
@@ -211,7 +212,7 @@ def apply(model: Module, plan: Plan) -> Applied:
 
 
 def _is_compiled(model: Module) -> bool:
-    return "_orig_mod" in model._modules or model.__dict__.get("_compiled_call_impl") is not None
+    return "_orig_mod" in model._modules or is_compiled(model)
 
 
 def _has_plan(module: Module) -> bool:

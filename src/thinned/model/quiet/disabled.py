@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 
-from ..edit.rate_holder import Assignment
-from ..edit.switched_off import SWITCHED_OFF
+from ...forked import undone
+from ..edit.rate_holder import Assignment, CallRate, RateHolder
+from ..edit.switched_off import SwitchedOff, is_held
 from ..inspect.pattern import named
 from ..rates.assign import assign
 from ..rates.patterns import matching_places
@@ -33,8 +34,9 @@ def disabled(model: Module, pattern: str = "*", *, example: Any = None, allow: I
     torch.distributions, `random` and NumPy. Nothing compiled runs meanwhile: compiled
     models run uncompiled, in the whole process.
 
-    At the end every p is put back, after an exception too. A `disabled` may be nested in another. p belongs to the
-    model, so every thread that runs the model sees p = 0. `convert` and `revert` refuse a layer that is switched off.
+    At the end every p is put back, after an exception too. A `disabled` may be nested in another, and those of several
+    threads may overlap: the last one that ends puts p back. p belongs to the model, so every thread that runs the model
+    sees p = 0. `convert` and `revert` refuse a layer that is switched off.
 
     Arguments:
         model, example: as in `set_rates`.
@@ -70,23 +72,62 @@ def disabled(model: Module, pattern: str = "*", *, example: Any = None, allow: I
     by_mode = [
         module
         for name in names
-        if _is_off_in_evaluation(module := rate_places.by_name[name].module) and module.training
+        if _is_off_in_evaluation(module := rate_places.by_name[name].module)
+        and (module.training or is_held(_Mode(module).key))
     ]
-    held = {id(owner): owner for name in names for owner in _holders(rate_places.by_name[name])}
-    change = Assignment()
-    try:
+    change = _Change()
+    with undone(change.undo):
         for module in by_mode:
+            change.off.hold(_Mode(module))
             module.training = False
         off = [name for name in names if rate_places.by_name[name].module not in by_mode]
         assign("disabled", model, rate_places, dict.fromkeys(off, 0.0), change)
-        SWITCHED_OFF[id(held)] = held
+        change.off.mark([each for name in names for each in _holders(rate_places.by_name[name])])
         with silent(model, Silence(model, rate_places, off, pattern, allowed)):
             yield
-    finally:
-        SWITCHED_OFF.pop(id(held), None)
-        change.undo()
-        for module in by_mode:
-            module.training = True
+
+
+class _Mode:
+    """The mode of a module, as what holds its p."""
+
+    def __init__(self, module: Module) -> None:
+        self.module = module
+
+    @property
+    def key(self) -> tuple[int, str]:
+        return id(self.module), "training"
+
+    @property
+    def state(self) -> bool:
+        return self.module.training
+
+    @state.setter
+    def state(self, value: bool) -> None:
+        self.module.training = value
+
+
+class _Change(Assignment):
+    """Sets rates to 0, each of which others may hold at 0 too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.off = SwitchedOff()
+
+    def assign(self, way: RateHolder, p: float) -> None:
+        if way.p != p or is_held(way.key):
+            self.off.hold(way)
+            self.before.append((way, way.state))
+            way.p = p
+
+    def release(self, call: CallRate) -> None:
+        if call.state is not None or is_held(call.key):
+            self.off.hold(call)
+            self.before.append((call, call.state))
+            call.state = None
+
+    def undo(self) -> None:
+        self.before.clear()
+        self.off.release()
 
 
 def _is_off_in_evaluation(module: Module) -> bool:

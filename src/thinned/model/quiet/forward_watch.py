@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import sys
 import threading
+from contextlib import ExitStack
 from typing import Any
 
 import torch
 
 from ..watch.generators import own_state, python_state
+from ..watch.python_noise import counted, draws_of_this_thread, tables_of
 from ..watch.underway import left_over
 from .drawing import Drawing, drawing_of, in_python
 from .model_names import ModelNames
@@ -30,6 +32,8 @@ class _Passes(threading.local):
     def __init__(self) -> None:
         self.stack: list[Module] = []  # the running modules; the first is the outermost one that is watched
         self.generators: Any = None
+        self.draws = 0  # of `random` and NumPy, made in this thread, where other threads may draw too
+        self.counting: ExitStack | None = None
         self.waiting: NoiseLeft | None = None  # an error of a module of TorchScript that has not returned yet
 
 
@@ -90,11 +94,12 @@ class ForwardWatch:
         passes.stack.append(module)
         if len(passes.stack) == 1:
             self.open()
-            passes.generators = self._state()
+            passes.generators, passes.draws = self._state(), draws_of_this_thread()
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _end(self, module: Module) -> None:
         passes = self._passes
+        waiting, passes.waiting = passes.waiting, None
         try:
             self.look()
         finally:
@@ -102,18 +107,38 @@ class ForwardWatch:
                 pass  # a module whose forward raised, and whose hooks did not run
             if not passes.stack:
                 self.close()
-        waiting, passes.waiting = passes.waiting, None
         if waiting is not None:
             raise waiting
+
+    def interrupted(self, module: Module) -> None:
+        """Close what the hooks have opened for a module whose call was ended by an interrupt."""
+        passes = self._passes
+        at = max((number for number, other in enumerate(passes.stack) if other is module), default=None)
+        if at is not None:
+            del passes.stack[at:]
+        if not passes.stack:
+            self.close()  # also where the interrupt came while it was closed
+
+    def abandon(self) -> None:
+        """Close what is still open in this thread, where the watch ends."""
+        if self._passes.stack:
+            self.close()
 
     def open(self) -> None:
         """Begin to look at a forward pass of this thread."""
         MODES.add(self)
+        if threading.active_count() > 1:
+            self._passes.counting = ExitStack()
+            self._passes.counting.enter_context(counted(tables_of(self.names().model)))
 
     def close(self) -> None:
         """Stop watching the current forward pass of this thread."""
         self._passes.stack.clear()
+        self._passes.waiting = None
         MODES.discard(self)
+        counting, self._passes.counting = self._passes.counting, None
+        if counting is not None:
+            counting.close()
 
     def _state(self) -> Any:
         return python_state(), own_state(self.names().generators)
@@ -121,12 +146,14 @@ class ForwardWatch:
     def look(self) -> None:
         """Refuse a draw from `random` or `numpy.random`: their state has changed since the last call of this method.
 
-        The draw is attributed to the innermost running module.
+        Where there are other threads, this one must have drawn. The draw is attributed to the innermost running module.
         """
         passes = self._passes
-        state = self._state()
-        if state != passes.generators:
-            passes.generators = state
+        before, count = passes.generators, passes.draws
+        passes.generators, passes.draws = state, draws = self._state(), draws_of_this_thread()
+        if state != before:
+            if passes.counting is not None and draws == count and state[1] == before[1]:
+                return  # another thread has drawn
             place = self.names().place(passes.stack[::-1])
             if place is not None:
                 self.refuse(in_python(place[1], place[0]))

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch.utils.hooks import RemovableHandle
 
 from ...nn.names import named_modules
 from ..known.modules import rate_attributes
 from ..watch.unregistered import unregistered
 from .frozen_watch import ROOT, watch_frozen
+from .watch_hooks import Handle
 
 Module = torch.nn.Module
 
@@ -33,7 +33,7 @@ class _FrozenTrain:
         self.training = module.training
         self.trained: list[str] = []
         self.holders: list[str] = []
-        self.watches: list[RemovableHandle] = []  # of the hooks that look for noise; pickled with the module
+        self.watches: list[Handle] = []  # of the hooks that look for noise; pickled with the module
 
     def __call__(self, mode: bool = True) -> Module:
         """Do nothing when `module.train(mode)` is called. The submodules are frozen themselves."""

@@ -13,17 +13,17 @@ import weakref
 from typing import Any
 
 import torch
-from torch.utils.hooks import RemovableHandle
 
 from ..._torch import innermost_transform
 from ..known.modules import rate_attributes
 from ..watch.callsite import is_run_by_tool
 from ..watch.generators import States
+from ..watch.interrupted import OnInterrupt
 from .drawing import Drawing
 from .forward_watch import ForwardWatch
 from .model_names import ModelNames
 from .noise_left import NoiseLeft, drew
-from .watch_hooks import hook, is_quiet
+from .watch_hooks import Handle, hook, is_quiet
 
 Module = torch.nn.Module
 
@@ -130,10 +130,17 @@ class LeaveFrozen:
         WATCH.leave(module, args, kwargs, output)
 
 
-def watch_frozen(module: Module, root: Module) -> list[RemovableHandle]:
+def interrupted(module: Module) -> None:
+    """What is done when an interrupt ends the call of a frozen module."""
+    WATCH.interrupted(module)
+
+
+def watch_frozen(module: Module, root: Module) -> list[Handle]:
     """Register the hooks on a frozen module, if its own code may draw. `root` is what was given to `freeze`."""
     fused = isinstance(module, _FUSED) and is_quiet(module)
     if fused or (module is not root and is_quiet(module)):
         return []
     vars(module)[ROOT] = root
-    return hook(module, EnterFrozen(), LeaveFrozen(), with_kwargs=True)
+    handles: list[Handle] = []
+    hook(handles, module, EnterFrozen(), LeaveFrozen(), with_kwargs=True)
+    return [*handles, OnInterrupt(module, interrupted)]

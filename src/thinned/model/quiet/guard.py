@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
-from torch.utils.hooks import RemovableHandle
 
 from ...nn.names import named_modules
 from ..inspect.pattern import matches_none, named
@@ -16,7 +15,7 @@ from .drawing import Drawing, place_of
 from .forward_watch import ForwardWatch
 from .model_names import ModelNames, in_a_run
 from .noise_left import NoiseLeft, drew
-from .watch_hooks import hooks_of
+from .watch_hooks import Handle, add_hooks, take_off
 
 Module = torch.nn.Module
 
@@ -84,18 +83,26 @@ class Guard(ForwardWatch):
         self._model = model
         self._names = ModelNames(model)
         self._known: dict[Where, str] = {}
-        self._handles: list[RemovableHandle] = hooks_of(model, self)
+        self._handles: list[Handle] = []
+        try:
+            add_hooks(self._handles, model, self)
+        except BaseException:
+            self.remove()
+            raise
 
     def remove(self) -> None:
         """Remove the hooks: the model is no longer watched."""
-        while self._handles:
-            self._handles.pop().remove()
+        self.abandon()
+        take_off(self._handles)
 
     def __enter__(self) -> Guard:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.remove()
+        try:
+            self.remove()
+        finally:
+            self.remove()  # what an interrupt has left
 
     def passes_by(self, module: Module) -> bool:
         # torch.compile makes one graph for each value of `training`, but none for inference mode: so a module in

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -22,7 +21,7 @@ from .drawing import Drawing, place_of
 from .forward_watch import ForwardWatch
 from .model_names import ModelNames
 from .noise_left import NoiseLeft, drew
-from .watch_hooks import hooks_of
+from .watch_hooks import Handle, add_hooks, take_off
 from .watch_modes import MODES
 
 Module = torch.nn.Module
@@ -104,38 +103,11 @@ class Silence(ForwardWatch):
 def silent(model: Module, silence: Silence) -> Iterator[None]:
     """Inside the `with`, the silence watches every forward pass of the model, uncompiled, in every thread."""
     with ExitStack() as stack:
-        stack.callback(silence.close)  # in an export torch runs no hook after an error
+        stack.callback(silence.abandon)  # in an export torch runs no hook after an error
         stack.enter_context(MODES.none_left())
-        for handle in hooks_of(model, silence):
-            stack.callback(handle.remove)
-        stack.enter_context(_uncompiled())
+        handles: list[Handle] = []
+        stack.callback(take_off, handles)
+        stack.callback(take_off, handles)  # what an interrupt has left
+        add_hooks(handles, model, silence)
+        stack.enter_context(eager(everywhere=True))  # in a graph no call of torch can be seen or changed
         yield
-
-
-class _Uncompiled:
-    """How many `disabled` need compiled code to run uncompiled: in a graph no call of torch can be seen or changed."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.count = 0
-        self.stance = ExitStack()
-
-
-_UNCOMPILED = _Uncompiled()
-
-
-@contextmanager
-def _uncompiled() -> Iterator[None]:
-    """Inside the `with`, nothing compiled runs: torch's switch is of the process, so the first sets it for all."""
-    state = _UNCOMPILED
-    with state.lock:
-        state.count += 1
-        if state.count == 1:
-            state.stance.enter_context(eager())
-    try:
-        yield
-    finally:
-        with state.lock:
-            state.count -= 1
-            if state.count == 0:
-                state.stance.close()

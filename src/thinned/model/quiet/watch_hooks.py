@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from torch.utils.hooks import RemovableHandle
 
 from ...nn.names import named_modules
 from ...nn.uncopied_hook import UncopiedHook
 from ..known.modules import rate_attributes
+from ..watch.interrupted import OnInterrupt
 
 Module = torch.nn.Module
 
@@ -17,23 +17,39 @@ Module = torch.nn.Module
 _FUSED = torch.nn.TransformerEncoderLayer
 
 
-def hooks_of(model: Module, watch: Any) -> list[RemovableHandle]:
-    """Register the hooks of a watch on every module of a model that may draw. Copies of the model have none."""
+class Handle(Protocol):
+    """What takes off something of ours."""
+
+    def remove(self) -> None: ...
+
+
+def add_hooks(handles: list[Handle], model: Module, watch: Any) -> None:
+    """Register the hooks of a watch on every module of a model that may draw. Copies of the model have none.
+
+    The handles are there one by one, so that whoever is interrupted can take off what is there.
+    """
     enter, leave = UncopiedHook(watch.enter), UncopiedHook(watch.leave)
     modules = [*dict(named_modules(model)).values()]
     fused = {
         inner for module in modules if isinstance(module, _FUSED) and module is not model for inner in module.modules()
     }
-    watched = [module for module in modules if module is model or not (_is_silent(module) or module in fused)]
-    return [handle for module in watched for handle in hook(module, enter, leave)]
+    for module in modules:
+        if module is model or not (_is_silent(module) or module in fused):
+            hook(handles, module, enter, leave)
+            handles.append(OnInterrupt(module, watch.interrupted))
 
 
-def hook(module: Module, enter: Any, leave: Any, *, with_kwargs: bool = False) -> list[RemovableHandle]:
+def hook(handles: list[Handle], module: Module, enter: Any, leave: Any, *, with_kwargs: bool = False) -> None:
     """Register the two hooks of a watch, also on a module of TorchScript, whose own methods refuse it."""
-    return [
-        Module.register_forward_pre_hook(module, enter, prepend=True),
-        Module.register_forward_hook(module, leave, always_call=True, with_kwargs=with_kwargs),
-    ]
+    handles.append(Module.register_forward_pre_hook(module, enter, prepend=True))
+    handles.append(Module.register_forward_hook(module, leave, always_call=True, with_kwargs=with_kwargs))
+
+
+def take_off(handles: list[Handle]) -> None:
+    """Take off what the handles are of; a second call does what an interrupt of the first has left."""
+    while handles:
+        handles[-1].remove()
+        handles.pop()
 
 
 def last(module: Module, watch: Any) -> None:

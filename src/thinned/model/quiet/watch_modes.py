@@ -10,14 +10,10 @@ from typing import Any, Protocol
 import torch
 from torch.overrides import TorchFunctionMode
 
-from ..._torch import (
-    TorchDispatchMode,
-    current_dispatch_mode,
-    current_function_mode,
-    function_modes,
-    pop_function_mode,
-)
+from ..._torch import function_modes, pop_function_mode
 from ..watch.callsite import transparent
+from ..watch.draws import PlainThreadMode
+from ..watch.torch_modes import leave_dispatch_mode, leave_function_mode
 
 
 class Watching(Protocol):
@@ -45,7 +41,7 @@ class _Modes(threading.local):
             self.function.__enter__()  # type: ignore[no-untyped-call]
         if self.dispatch is None:
             self.dispatch = _WatchedOperators(self.watches)
-            self.dispatch.__enter__()  # type: ignore[no-untyped-call]
+            self.dispatch.__enter__()
 
     @contextmanager
     def none_left(self) -> Iterator[None]:
@@ -63,33 +59,25 @@ class _Modes(threading.local):
                     pop_function_mode()
 
     def discard(self, watch: Watching) -> None:
-        """Take a watch away, and leave the modes that no other watch needs.
-
-        A mode that is not the innermost one stays without effect: a KeyboardInterrupt has left others above it.
-        """
+        """Take a watch away, and leave the modes that no other watch needs."""
         if watch in self.watches:
             self.watches.remove(watch)
         if self.function is not None and not any(other.changes_calls for other in self.watches):
-            function, self.function = self.function, None
-            function.watches = []
-            if current_function_mode() is function:
-                function.__exit__(None, None, None)
+            leave_function_mode(self.function)
+            self.function = None
         if self.dispatch is not None and not self.watches:
-            dispatch, self.dispatch = self.dispatch, None
-            dispatch.watches = []
-            current: Any = current_dispatch_mode()
-            if current is dispatch:
-                dispatch.__exit__(None, None, None)
+            leave_dispatch_mode(self.dispatch)
+            self.dispatch = None
 
 
 MODES = _Modes()
 
 
-class _WatchedOperators(TorchDispatchMode):
+class _WatchedOperators(PlainThreadMode):
     """Shows the watches every random operator before it runs."""
 
     def __init__(self, watches: list[Watching]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.watches = watches
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

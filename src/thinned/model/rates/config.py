@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from ..watch.private_noise import private_noise
 from .rate_places import RatePlaces
 
 Module = torch.nn.Module
@@ -113,13 +114,9 @@ def _readers(model: Module, paths: list[Path]) -> dict[Path, list[str]]:
     trials = {0.25 + number / 1024: path for number, path in enumerate(paths, 1)}
     for p, path in trials.items():
         _write(config, path, {p})
-    state = torch.get_rng_state()
-    try:
-        with torch.device("meta"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            twin = type(model)(config)
-    finally:
-        torch.set_rng_state(state)
+    with private_noise(model, own=False) as noise, noise.given(), torch.device("meta"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        twin = type(model)(config)
     found: dict[Path, list[str]] = {}
     for name, place in RatePlaces("set_rates", twin).by_name.items():
         if place.p in trials:

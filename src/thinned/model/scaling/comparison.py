@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..known.operations import PROPORTIONAL, SCALED_DROPOUTS, SCALES, SHAPES
-from ..watch.generators import seed
+from ..watch.private_noise import seed
 from ..watch.replay import Ref, Replay, Step
 from .factors import LEAST, Scaling, Z
 from .meeting import Meeting

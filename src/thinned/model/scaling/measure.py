@@ -24,7 +24,7 @@ from .meeting import meetings, statuses
 def measure(training: Replay, inference: Replay) -> Iterator[Scaling]:
     """The scaling of each place where noise meets a tensor, and after which both replays have a call in common.
 
-    The noise is drawn from torch's global generator. Places with the same code and the same numbers are measured once.
+    The noise is drawn from that of the run under way. Places with the same code and the same numbers are measured once.
 
     Cost: the calls of each distinct place are run 24 to 512 times.
     """

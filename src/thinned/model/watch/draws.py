@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from ..._torch import TorchDispatchMode
 from .shape import shape_of, stored
+from .torch_modes import dispatch_stack
 
 
 @dataclass(slots=True)
@@ -25,18 +27,32 @@ class Draw:
     dropped: float | None  # the share of zeros in the mask; None where the draw is no mask
 
 
-class ThreadMode(TorchDispatchMode):
-    """A dispatch mode that several threads may enter at once, each one of its own."""
+class PlainThreadMode(TorchDispatchMode):
+    """A dispatch mode that several threads may enter at once, each one of its own.
+
+    torch notes for the process, and not for the thread, whether a mode is active, and compiles nothing meanwhile. What
+    it puts back at the end of this mode is what holds in this thread, whatever others have entered.
+    """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
 
+    def __enter__(self) -> Any:
+        below = dispatch_stack()
+        entered = super().__enter__()  # type: ignore[no-untyped-call]
+        plain = any(not mode.is_infra_mode() for mode in below)
+        for name, flags in vars(self).items():
+            if name.startswith("old_") and isinstance(flags, list | deque):
+                flags[-1] = plain if "non_infra" in name else bool(below)
+        return entered
+
+
+class ThreadMode(PlainThreadMode):
+    """A `PlainThreadMode` beside which torch compiles as ever."""
+
     @classmethod
     def is_infra_mode(cls) -> bool:
-        """Whether torch takes this mode for one of its own: others it believes active in every thread.
-
-        Where threads enter and leave such a mode at once, early versions (2.8) then compile nothing ever after.
-        """
+        """Whether torch takes this mode for one of its own."""
         return True
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,11 +11,7 @@ from typing import Any
 import torch
 
 from ..._torch import compiler_loaded
-
-_lock = threading.Lock()
-_this_thread = threading.local()
-_entered = 0  # how often `eager` is entered, in all threads
-_setter: Any = None  # what sets the stance, and puts the former one back
+from ...forked import PROCESS, in_child
 
 
 class _Stance:
@@ -25,7 +22,7 @@ class _Stance:
 
     @property
     def stance(self) -> str:
-        return "force_eager" if getattr(_this_thread, "depth", 0) else str(self.other.stance)
+        return "force_eager" if _is_eager() else str(self.other.stance)
 
     @property
     def skip_guard_eval_unsafe(self) -> Any:
@@ -33,40 +30,65 @@ class _Stance:
 
     @property
     def backend(self) -> Any:
-        return None if getattr(_this_thread, "depth", 0) else self.other.backend
+        return None if _is_eager() else self.other.backend
+
+
+class _Entered:
+    """How often `eager` is entered, by thread: for that thread, and for all."""
+
+    def __init__(self) -> None:
+        self.alone: Counter[int] = Counter()
+        self.everywhere: Counter[int] = Counter()
+        self.setter: Any = None  # what sets the stance, and puts the former one back
+
+    def settle(self) -> None:
+        """Set the stance, or put it back, as the counts need it."""
+        needed = self.alone.total() or self.everywhere.total()
+        if needed and self.setter is None:
+            setter = torch.compiler.set_stance("default")
+            setter.stance = _Stance(setter.prev)
+            setter.__enter__()
+            self.setter = setter
+        elif not needed and self.setter is not None:
+            self.setter.__exit__(None, None, None)
+            self.setter = None
+
+
+_ENTERED = _Entered()
+
+
+def _is_eager() -> bool:
+    return _ENTERED.alone[threading.get_ident()] > 0 or _ENTERED.everywhere.total() > 0
 
 
 @contextmanager
-def eager() -> Iterator[None]:
-    """A context manager in which compiled models run uncompiled, in this thread alone.
+def eager(*, everywhere: bool = False) -> Iterator[None]:
+    """A context manager in which compiled models run uncompiled, in this thread alone or everywhere.
 
     Where the compiler is not loaded, nothing is compiled, and it is not loaded for this.
     """
     if not compiler_loaded():
         yield
         return
-    _enter()
-    _this_thread.depth = getattr(_this_thread, "depth", 0) + 1
+    thread, counts = threading.get_ident(), _ENTERED.everywhere if everywhere else _ENTERED.alone
+    entered = False
     try:
+        with PROCESS:
+            counts[thread] += 1
+            entered = True
+            _ENTERED.settle()
         yield
     finally:
-        _this_thread.depth -= 1
-        _leave()
+        with PROCESS:
+            counts[thread] -= entered
+            _ENTERED.settle()
 
 
-def _enter() -> None:
-    global _entered, _setter
-    with _lock:
-        if not _entered:
-            _setter = torch.compiler.set_stance("default")
-            _setter.stance = _Stance(_setter.prev)
-            _setter.__enter__()
-        _entered += 1
-
-
-def _leave() -> None:
-    global _entered
-    with _lock:
-        _entered -= 1
-        if not _entered:
-            _setter.__exit__(None, None, None)
+@in_child
+def _own_alone() -> None:
+    own = threading.get_ident()
+    for counts in (_ENTERED.alone, _ENTERED.everywhere):
+        for thread in [*counts]:
+            if thread != own:
+                del counts[thread]
+    _ENTERED.settle()

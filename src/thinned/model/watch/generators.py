@@ -1,11 +1,10 @@
-"""All generators of random numbers that a model may draw from: read their states, put them back, or seed them."""
+"""The states of all generators of random numbers that a model may draw from. They are read, and never set."""
 
 from __future__ import annotations
 
 import pickle
 import random
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,15 +34,6 @@ class States(NamedTuple):
                 one.numpy().tobytes() == two.numpy().tobytes() for one, two in tensors
             )
 
-    def put_back(self) -> None:
-        torch.set_rng_state(self.cpu)
-        module, devices = _accelerator()
-        for device, state in zip(devices, self.devices, strict=False):  # no states, if it came into use after `now`
-            module.set_rng_state(state, *device)
-        plain, words, *place = self.python
-        random.setstate(plain)
-        np.random.set_state(("MT19937", np.frombuffer(words, np.uint32), *place))  # noqa: NPY002
-
 
 def python_state() -> tuple[Any, ...]:
     """The states of `random` and `numpy.random`, in a form to compare with `==`. Cost: 40 microseconds."""
@@ -64,26 +54,6 @@ def own_state(generators: Sequence[Any]) -> tuple[bytes, ...]:
         )
         for generator in generators
     )
-
-
-@contextmanager
-def restored() -> Iterator[None]:
-    """A context manager that puts the states of all generators back at its end."""
-    states = States.now()
-    try:
-        yield
-    finally:
-        states.put_back()
-
-
-def seed(number: int) -> None:
-    """Seed all generators, except those of an accelerator that is not in use yet: `States` would not put them back."""
-    random.seed(number)
-    np.random.seed(number)  # noqa: NPY002
-    torch.default_generator.manual_seed(number)
-    module, devices = _accelerator()
-    if devices:
-        getattr(module, "manual_seed_all", module.manual_seed)(number)
 
 
 def _accelerator() -> tuple[Any, list[Any]]:

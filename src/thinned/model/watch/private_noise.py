@@ -1,12 +1,14 @@
 """Noise for one thread alone: a model's draws come from generators that nothing else uses.
 
 The generators of the process (torch's, on every device, those of `random` and `numpy.random`) are read, and neither
-used nor put back, so that threads that draw meanwhile draw as ever.
+used nor put back: threads that draw meanwhile draw as ever, and no number is drawn twice.
+
+No generator can be given to operators that drop inside of one kernel of a GPU: fused attention, and cuDNN's recurrent
+layers. They run without noise here.
 """
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,7 +21,9 @@ from ...ops import placed
 from .callsite import tool
 from .draws import RATES, ThreadMode
 from .eager import eager
-from .python_noise import PythonNoise
+from .python_noise import PythonNoise, tables_of
+from .torch_modes import no_mode_left
+from .torch_seeds import seeds_of
 
 Module = torch.nn.Module
 
@@ -28,25 +32,43 @@ _aten = torch.ops.aten
 
 
 class PrivateNoise:
-    """Generators that begin as those of the process are now. `draws` counts the draws of `random` and NumPy."""
+    """Generators that begin as those of the process are now; inside other private noise, as those are now.
 
-    def __init__(self, model: Module) -> None:
-        self.python = PythonNoise()
-        self._tables = _tables(model)
+    Arguments:
+        own: whether the model is a copy of ours, which nothing else uses.
+    """
+
+    def __init__(self, model: Module, outside: PrivateNoise | None = None, *, own: bool = True) -> None:
+        self.own = own
+        self.python: PythonNoise = PythonNoise(None if outside is None else outside.python)
+        self._outside = outside
+        self._tables = tables_of(model)
+        self._seed: int | None = None
         self._generators: dict[torch.device, torch.Generator] = {}
         self._starts: dict[torch.device, Tensor] = {}
+        self._given = False
 
     def generator(self, device: torch.device) -> torch.Generator:
         """The generator of a device, a copy of torch's own at the time of the first draw there."""
         if device not in self._generators:
             made = torch.Generator(device)
-            if device.type == "cpu":
-                made.set_state(torch.get_rng_state())
+            if self._seed is not None:
+                made.manual_seed(self._seed)
             else:
-                module = torch.get_device_module(device)
-                made.set_state(module.get_rng_state() if device.type == "mps" else module.get_rng_state(device))
+                made.set_state(_state(device) if self._outside is None else self._outside.generator(device).get_state())
             self._generators[device], self._starts[device] = made, made.get_state()
         return self._generators[device]
+
+    def seed(self, number: int) -> None:
+        """Begin all generators anew, each as its function for seeds would."""
+        self.seed_torch(number)
+        self.python.seed(number)
+
+    def seed_torch(self, number: int) -> None:
+        """As `torch.manual_seed` would."""
+        self._seed = number
+        for generator in self._generators.values():
+            generator.manual_seed(number)
 
     def rewind(self) -> None:
         """Go back to the numbers with which all generators began."""
@@ -57,8 +79,15 @@ class PrivateNoise:
     @contextmanager
     def given(self) -> Iterator[None]:
         """A context manager in which this thread draws from these generators."""
-        with self.python.given(self._tables), _Generators(self):
+        if self._given:
             yield
+            return
+        with self.python.given(self._tables), _Generators(self):
+            self._given = True
+            try:
+                yield
+            finally:
+                self._given = False
 
     def of_torch(self) -> ThreadMode:
         """A context manager in which this thread draws torch's numbers from these generators."""
@@ -78,21 +107,31 @@ def current() -> PrivateNoise | None:
 
 
 @contextmanager
-def private_noise(model: Module) -> Iterator[PrivateNoise]:
-    """A context manager in which `current` is new noise. A draw takes it inside `noise.given()`."""
+def private_noise(model: Module, *, own: bool = True) -> Iterator[PrivateNoise]:
+    """A context manager in which `current` is new noise. Code that seeds, seeds it; draws are in `noise.given()`."""
     before = current()
-    noise = _this_thread.noise = PrivateNoise(model)
     try:
-        yield noise
+        noise = _this_thread.noise = PrivateNoise(model, before, own=own)
+        with seeds_of(noise):
+            yield noise
     finally:
         _this_thread.noise = before
 
 
-def _tables(model: Module) -> list[dict[str, Any]]:
-    """The globals of the modules in which the model's classes are written."""
-    names = {type(module).__module__ for module in model.modules()}
-    ours = {name for name in names if name.partition(".")[0] not in ("torch", "thinned")}
-    return [vars(sys.modules[name]) for name in sorted(ours) if name in sys.modules]
+def seed(number: int) -> None:
+    """Seed the noise of the run under way: the same model then has the same noise."""
+    noise = current()
+    assert noise is not None, "only inside `untouched` or `private_noise`"
+    noise.seed(number)
+
+
+def _state(device: torch.device) -> Tensor:
+    """The state of torch's generator of a device, in whatever noise this thread is."""
+    if device.type == "cpu":
+        return torch.default_generator.get_state()
+    module = torch.get_device_module(device)
+    state: Tensor = module.get_rng_state() if device.type == "mps" else module.get_rng_state(device)
+    return state
 
 
 class _Generators(ThreadMode):
@@ -104,7 +143,7 @@ class _Generators(ThreadMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if torch.Tag.nondeterministic_seeded not in func.tags:
+        if torch.Tag.nondeterministic_seeded not in func.tags or _draws_nowhere(args, kwargs):
             return func(*args, **kwargs)
         arguments = func._schema.arguments
         names = [argument.name for argument in arguments]
@@ -156,6 +195,12 @@ _WITH_GENERATOR: dict[str, Any] = {
 _LIKE = ("rand_like", "randn_like", "randint_like")
 
 
+def _draws_nowhere(args: Any, kwargs: Any) -> bool:
+    """Whether an operator runs on the device "meta", where nothing is drawn and no generator exists."""
+    tensors = [value.is_meta for value in args if isinstance(value, Tensor)]
+    return any(tensors) or (not tensors and str(kwargs.get("device")) == "meta")
+
+
 def _values(made: Tensor) -> Tensor:
     """The tensor to fill: of a nested tensor its values, as random operators do not take it."""
     return made.values() if made.is_nested else made
@@ -176,6 +221,7 @@ def _device(args: Any, kwargs: Any) -> torch.device:
 def unnoticed(model: Module) -> Iterator[PrivateNoise]:
     """A context manager for runs of a model of our own: uncompiled, outside of streams, with private noise at hand."""
     with ExitStack() as stack:
+        stack.enter_context(no_mode_left())
         stack.enter_context(tool())
         stack.enter_context(eager())
         stack.enter_context(placed.outside_streams())

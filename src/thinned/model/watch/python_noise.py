@@ -7,6 +7,7 @@ from copies of them. For this, the functions are replaced by functions that ask 
 from __future__ import annotations
 
 import random
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -14,20 +15,25 @@ from types import BuiltinFunctionType, MethodType
 from typing import Any
 
 import numpy as np
+import torch
+
+from .replaced_functions import Replaced
 
 _INSTANCE: Any = vars(random)["_inst"]  # the generator of the process, and NumPy's
 _LEGACY: Any = vars(np.random.mtrand)["_rand"]
 _PROCESS = {id(_INSTANCE): "plain", id(_LEGACY): "legacy"}
 _this_thread = threading.local()
-_lock = threading.Lock()
-_replaced: dict[tuple[int, str], list[Any]] = {}  # by table and name: the table, the name, what stood there, how often
 
 
 class PythonNoise:
-    """Generators like those of the process at the time of the first draw. `draws` counts what has been drawn."""
+    """Generators like those outside at the time of the first draw. `draws` counts what has been drawn.
 
-    def __init__(self) -> None:
+    Outside are the generators of the process, or other private ones.
+    """
+
+    def __init__(self, outside: PythonNoise | None = None) -> None:
         self.draws = 0
+        self._outside = outside
         self._plain: random.Random | None = None
         self._legacy: Any = None
         self._started: tuple[Any, Any] | None = None
@@ -48,13 +54,21 @@ class PythonNoise:
         """The method of this name of one of the generators."""
         if name not in _NO_DRAWS:
             self.draws += 1
-        if self._plain is None:
-            self.seed(0)
-            assert self._plain is not None
-            self._plain.setstate(_INSTANCE.getstate())
-            self._legacy.set_state(_LEGACY.get_state())
-            self._started = self._plain.getstate(), self._legacy.get_state()
+        self._begin()
         return getattr(self._plain if owner == "plain" else self._legacy, name)
+
+    def _begin(self) -> None:
+        if self._plain is not None:
+            return
+        plain, legacy = _INSTANCE, _LEGACY
+        if self._outside is not None:
+            self._outside._begin()
+            plain, legacy = self._outside._plain, self._outside._legacy
+        self.seed(0)
+        assert self._plain is not None
+        self._plain.setstate(plain.getstate())
+        self._legacy.set_state(legacy.get_state())
+        self._started = self._plain.getstate(), self._legacy.get_state()
 
     @contextmanager
     def given(self, tables: Iterable[dict[str, Any]] = ()) -> Iterator[None]:
@@ -63,13 +77,31 @@ class PythonNoise:
         `tables` are the globals of modules that may have imported the functions by name.
         """
         before = getattr(_this_thread, "noise", None)
-        keys = _replace((vars(random), vars(np.random), *tables))
-        _this_thread.noise = self
         try:
-            yield
+            _this_thread.noise = self
+            with _REPLACED.inside((vars(random), vars(np.random), *tables), _ASKED):
+                yield
         finally:
             _this_thread.noise = before
-            _put_back(keys)
+
+
+def draws_of_this_thread() -> int:
+    """How often this thread has drawn from `random` and NumPy while some thread had `counted` or `given`."""
+    return getattr(_this_thread, "draws", 0)
+
+
+@contextmanager
+def counted(tables: Iterable[dict[str, Any]]) -> Iterator[None]:
+    """A context manager in which `draws_of_this_thread` counts. `tables` are as in `PythonNoise.given`."""
+    with _REPLACED.inside((vars(random), vars(np.random), *tables), _ASKED):
+        yield
+
+
+def tables_of(model: torch.nn.Module) -> list[dict[str, Any]]:
+    """The globals of the modules in which the model's classes are written."""
+    names = {type(module).__module__ for module in model.modules()}
+    ours = {name for name in names if name.partition(".")[0] not in ("torch", "thinned")}
+    return [vars(sys.modules[name]) for name in sorted(ours) if name in sys.modules]
 
 
 def belongs_to_process(generator: Any) -> bool:
@@ -93,6 +125,8 @@ def _dispatcher(owner: str, name: str, original: Callable[..., Any]) -> Callable
 
         def draw(*args: Any, **kwargs: Any) -> Any:
             noise = getattr(_this_thread, "noise", None)
+            if name not in _NO_DRAWS:
+                _this_thread.draws = getattr(_this_thread, "draws", 0) + 1
             return (original if noise is None else noise.method(owner, name))(*args, **kwargs)
 
         draw.__name__ = name
@@ -100,42 +134,8 @@ def _dispatcher(owner: str, name: str, original: Callable[..., Any]) -> Callable
     return _dispatchers[owner, name]
 
 
-def _replace(tables: Iterable[dict[str, Any]]) -> list[tuple[int, str]]:
-    keys = []
-    with _lock:
-        ours = set(map(id, _dispatchers.values()))
-        for table in tables:
-            for name, value in list(table.items()):
-                key = id(table), name
-                if id(value) in ours and key in _replaced:
-                    _replaced[key][3] += 1
-                    keys.append(key)
-                    continue
-                new = dispatcher(value)
-                if new is not None:
-                    table[name] = new
-                    _replaced[key] = [table, name, value, 1]
-                    keys.append(key)
-        for name in ("random", "getrandbits"):  # methods of `random` that were imported by name ask these
-            key = id(_INSTANCE), name
-            if key in _replaced:
-                _replaced[key][3] += 1
-            else:
-                vars(_INSTANCE)[name] = _dispatcher("plain", name, getattr(_INSTANCE, name))
-                _replaced[key] = [vars(_INSTANCE), name, None, 1]
-            keys.append(key)
-    return keys
-
-
-def _put_back(keys: Iterable[tuple[int, str]]) -> None:
-    with _lock:
-        for key in keys:
-            table, name, value, count = _replaced[key]
-            if count > 1:
-                _replaced[key][3] = count - 1
-                continue
-            del _replaced[key]
-            if value is None:
-                table.pop(name, None)
-            else:
-                table[name] = value
+_REPLACED = Replaced(lambda _, value: dispatcher(value))
+# Methods of `random` that were imported by name ask these two of the generator itself.
+_ASKED = [
+    (vars(_INSTANCE), name, _dispatcher("plain", name, getattr(_INSTANCE, name))) for name in ("random", "getrandbits")
+]

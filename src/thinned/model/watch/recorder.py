@@ -56,24 +56,22 @@ class Keeper(Protocol):
     def left(self, name: str, output: Any) -> None: ...  # when a module's forward has ended
 
 
-def followed(
-    model: Module, args: Any, kwargs: Mapping[str, Any], keeper: Keeper, *, generators: bool = False
-) -> tuple[Any, float, Running]:
+def followed(model: Module, args: Any, kwargs: Mapping[str, Any], keeper: Keeper) -> tuple[Any, float, Running]:
     """Run the model once, as it is, and report every call to the keeper.
 
-    The caller puts modes, buffers and generators back (`untouched`), or the model is a copy that nothing else uses
-    (`unnoticed`). `generators` is as in `Running`.
+    The caller has private noise for it, and puts modes and buffers back (`untouched`), or the model is a copy that
+    nothing else uses (`unnoticed`).
 
     Returns: the model's answer, the seconds that the pass took, and which modules ran.
     """
     noise = current()
-    recorder = _Recorder(model, keeper, generators=generators, noise=noise)
+    assert noise is not None, "only inside `private_noise`"
+    recorder = _Recorder(model, keeper, noise)
     with ExitStack() as stack:
-        if noise is None:
+        if not noise.own:
             stack.enter_context(warnings.catch_warnings())
             warnings.filterwarnings("ignore", "Using `torch.compile")  # of hooks that run twice: harmless here
-        else:
-            stack.enter_context(noise.given())
+        stack.enter_context(noise.given())
         stack.enter_context(recorder.running.followed())
         stack.enter_context(DrawMode(recorder.drew))
         stack.enter_context(recorder)
@@ -90,13 +88,10 @@ def _run(model: Module, args: Any, kwargs: Mapping[str, Any]) -> Any:
 class _Recorder(TorchFunctionMode):
     """The function mode that reports the calls of one forward pass to a keeper."""
 
-    def __init__(self, model: Module, keeper: Keeper, *, generators: bool, noise: PrivateNoise | None) -> None:
+    def __init__(self, model: Module, keeper: Keeper, noise: PrivateNoise) -> None:
         super().__init__()
-        if noise is None:
-            self.running = Running(model, generators=generators, left=self.left)
-        else:
-            python = noise.python
-            self.running = Running(model, own=True, draws=lambda: python.draws, left=self.left)
+        python = noise.python
+        self.running = Running(model, own=noise.own, draws=lambda: python.draws, left=self.left)
         self._keeper = keeper
         self._draws: list[Draw] | None = None  # of the call under way; None outside of any call
         self._order = 0

@@ -18,9 +18,9 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.nn.utils.rnn import PackedSequence
 from torch.utils.hooks import RemovableHandle
 
+from ...forked import undone
 from ...nn.names import named_modules
 from .callsite import ends_here
-from .generators import python_state
 from .underway import FILE, NAME
 from .unregistered import unregistered
 
@@ -30,12 +30,10 @@ Module = torch.nn.Module
 class Running:
     """The stack of modules whose forward is under way, in the thread that entered `followed`.
 
-    With `generators=True`, it also finds the modules in whose own code `random` or `numpy.random` draws. That costs 50
-    microseconds a module.
-
     Arguments:
         own: whether the model is a copy of ours, on which hooks may be put.
-        draws: how often `random` or `numpy.random` has drawn in this thread, where that is counted.
+        draws: how often `random` or `numpy.random` has drawn in this thread. With it, modules whose own code draws from
+            them are found.
         left: called with a module and its output when its forward has ended, while it still is the running one.
     """
 
@@ -43,12 +41,11 @@ class Running:
         self,
         model: Module,
         *,
-        generators: bool = False,
         own: bool = False,
         draws: Callable[[], int] | None = None,
         left: Callable[[Module, Any], None] | None = None,
     ) -> None:
-        self._generators, self._own, self._draws, self._left = generators or draws is not None, own, draws, left
+        self._own, self._draws, self._left = own, draws, left
         self.modules = dict(named_modules(model))
         self._name_modules()
         self._stack: list[tuple[str, Module, PackedSequence | None]] = [("", model, None)]
@@ -56,7 +53,7 @@ class Running:
         self.loose: dict[str, Module] = {}  # modules that ran and are no submodules of the model, by name
         self.inside: dict[str, str] = {}  # by such a name: the submodule of the model that was running
         self.python_draws: dict[str, int] = {}  # by module: how often `random` or NumPy drew in its code
-        self._state: Any = None
+        self._count = 0
 
     def _name_modules(self) -> None:
         self._names = {id(module): name for name, module in self.modules.items()}
@@ -103,6 +100,14 @@ class Running:
         """A context manager in which the running modules are followed."""
         self._thread = threading.get_ident()
         handles: list[Any] = []
+        with undone(lambda: [handle.remove() for handle in handles]):
+            self._hook(handles)
+            self._count = 0 if self._draws is None else self._draws()
+            yield
+            self._look(self._stack[-1][0])
+
+    def _hook(self, handles: list[Any]) -> None:
+        """Put hooks on the modules, or torch's global ones."""
         if self._own:
             # Found before our hooks stand among the model's own, and once: a runner enters this for each of its calls.
             for module in (*self.modules.values(), *(other for _, other in self._unregistered().values())):
@@ -113,16 +118,6 @@ class Running:
         else:
             handles.append(register_module_forward_pre_hook(self._enter))
             handles.append(register_module_forward_hook(self._leave, always_call=True))
-        self._state = self._count() if self._generators else None
-        try:
-            yield
-            self._look(self._stack[-1][0])
-        finally:
-            for handle in handles:
-                handle.remove()
-
-    def _count(self) -> Any:
-        return python_state() if self._draws is None else self._draws()
 
     def _enter(self, module: Module, args: Any) -> None:
         if threading.get_ident() != self._thread:
@@ -160,12 +155,12 @@ class Running:
 
     def _look(self, name: str) -> None:
         """Count it for this module if `random` or `numpy.random` has drawn since the last look."""
-        if not self._generators:
+        if self._draws is None:
             return
-        state = self._count()
-        if state != self._state:
+        drawn = self._draws()
+        if drawn != self._count:
             self.python_draws[name] = self.python_draws.get(name, 0) + 1
-            self._state = state
+            self._count = drawn
 
 
 def _packed(args: Any) -> PackedSequence | None:

@@ -14,7 +14,6 @@ from collections import OrderedDict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from threading import RLock
 from types import BuiltinFunctionType, CellType, FunctionType, MethodType, ModuleType, SimpleNamespace
 from typing import Any
 
@@ -22,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...forked import LongLock
 from ...nn.site import stream_attributes
 from .private_noise import PrivateNoise, unnoticed
 from .python_noise import belongs_to_process, dispatcher
@@ -68,7 +68,7 @@ def _managed(module: Module) -> bool:
     return any(base.__name__ in ("FSDPModule", "FullyShardedDataParallel") for base in type(module).__mro__)
 
 
-_one_at_a_time = RLock()  # for models that run themselves
+_one_at_a_time = LongLock()  # for models that run themselves
 
 
 @contextmanager

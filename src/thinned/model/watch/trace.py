@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,9 +14,8 @@ from torch.utils.weak import WeakIdKeyDictionary
 from ..known.functions import noisy
 from ..known.where import Where
 from .draws import Draw
-from .generators import States, python_state
 from .masks import Masks
-from .private_noise import current
+from .private_noise import current, private_noise
 from .recorder import Event, followed, named_tensors, tensors_of
 from .running import Running
 from .shape import shape_of
@@ -102,26 +102,15 @@ def trace(model: Module, *args: Any, **kwargs: Any) -> Trace:
     Call it inside `untouched`: that runs a compiled model uncompiled, and puts modes, buffers and generators back. Or
     on a copy of the model, inside `unnoticed`.
 
-    Cost: the forward pass, and about 50 microseconds for each call of torch. Twice that where `random` or
-    `numpy.random` draws in the pass: a second pass with the same random numbers then finds the modules where they draw.
+    Cost: the forward pass, and about 50 microseconds for each call of torch.
 
     >>> net = torch.nn.Sequential(torch.nn.Linear(4, 2), torch.nn.ReLU())
     >>> [call.function for call in trace(net, torch.ones(1, 4)).calls]
     ['linear', 'relu']
     """
-    if current() is not None:
-        return _traced(model, args, kwargs, generators=False)
-    before = States.now()
-    found = _traced(model, args, kwargs, generators=False)
-    if python_state() == before.python:
-        return found
-    before.put_back()
-    return _traced(model, args, kwargs, generators=True)
-
-
-def _traced(model: Module, args: Any, kwargs: Any, *, generators: bool) -> Trace:
     keeper = _Calls(model, (args, kwargs))
-    result, seconds, running = followed(model, args, kwargs, keeper, generators=generators)
+    with nullcontext() if current() is not None else private_noise(model, own=False):
+        result, seconds, running = followed(model, args, kwargs, keeper)
     outputs = dict.fromkeys(made for tensor in tensors_of(result) if (made := keeper.made_by(tensor)) is not None)
     return Trace(keeper.calls, tuple(outputs), keeper.firsts, running, seconds)
 

@@ -1,4 +1,4 @@
-"""`untouched`: a context manager that puts a model's modes, its buffers and all generators back at its end."""
+"""`untouched`: a context manager that puts a model's modes and buffers back at its end, with noise of its own."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from torch import Tensor
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from ..._torch import is_wrapped
+from ...forked import undone
 from ...nn.names import named_modules
 from ...nn.site import stream_attributes
 from ...ops import placed
 from .callsite import tool
 from .eager import eager
-from .generators import restored
+from .private_noise import private_noise
+from .torch_modes import no_mode_left
 
 Module = torch.nn.Module
 
@@ -50,13 +52,13 @@ def check_ready(owner: str, model: Any) -> None:
 def untouched(owner: str, model: Module, *, generators: bool = True) -> Iterator[None]:
     """Run the body of the `with` uncompiled, then put everything back, bit for bit, after an exception too.
 
-    Put back are every module's `training`, every buffer (the same tensors with the same values), the states of torch's
-    CPU and GPU generators, of `random` and of `numpy.random`, and the connection of sites to an active stream. Other
-    values that a forward pass writes into plain attributes stay, with one exception: a tensor of a `torch.func`
-    transform is of no use after the transform. So an attribute that holds such a tensor, directly or in a list, tuple
-    or dictionary, gets its former value back. Without `generators`, their states are left alone.
+    Put back are every module's `training`, every buffer (the same tensors with the same values), and the connection of
+    sites to an active stream. Other values that a forward pass writes into plain attributes stay, with one exception: a
+    tensor of a `torch.func` transform is of no use after the transform. So an attribute that holds such a tensor,
+    directly or in a list, tuple or dictionary, gets its former value back.
 
-    Another thread sees the changes while they last, and what it draws meanwhile it draws again. `stood_in` spares it.
+    With `generators`, this thread draws from private noise, so that no generator of the process is moved or put back.
+    Another thread sees the model's changes while they last; `stood_in` spares it them.
 
     Raises:
         TypeError: `model` is no module.
@@ -70,26 +72,29 @@ def untouched(owner: str, model: Module, *, generators: bool = True) -> Iterator
     values = {
         id(tensor): tensor.detach().clone() for _, own in buffers for tensor in own.values() if tensor is not None
     }
+
+    def put_back() -> None:
+        for module, mode in zip(modules, modes, strict=True):
+            if module.training != mode:
+                module.training = mode
+        for module, own in buffers:
+            module._buffers.clear()
+            module._buffers.update(own)
+            for kept in own.values():
+                if kept is not None:
+                    _put_back(kept, values[id(kept)])
+        for module, attribute in zip(modules, attributes, strict=True):
+            _without_dead(module, attribute)
+
     with ExitStack() as stack:
+        stack.enter_context(undone(put_back))
+        stack.enter_context(no_mode_left())
         stack.enter_context(tool())
         stack.enter_context(eager())
         if generators:
-            stack.enter_context(restored())
+            stack.enter_context(stack.enter_context(private_noise(model, own=False)).given())
         stack.enter_context(_outside_streams(modules))
-        try:
-            yield
-        finally:
-            for module, mode in zip(modules, modes, strict=True):
-                if module.training != mode:
-                    module.training = mode
-            for module, own in buffers:
-                module._buffers.clear()
-                module._buffers.update(own)
-                for kept in own.values():
-                    if kept is not None:
-                        _put_back(kept, values[id(kept)])
-            for module, attribute in zip(modules, attributes, strict=True):
-                _without_dead(module, attribute)
+        yield
 
 
 def _attributes(module: Module) -> dict[str, tuple[Any, Any]]:
@@ -149,12 +154,13 @@ def _put_back(tensor: Tensor, value: Tensor) -> None:
 def _outside_streams(modules: list[Module]) -> Iterator[None]:
     """Let the layers draw outside of an active stream, which would count their calls."""
     streams = [(module, stream_attributes(module)) for module in modules]
-    with placed.outside_streams():
+
+    def put_back() -> None:
+        for module, own in streams:
+            module.__dict__.update(own)
+
+    with placed.outside_streams(), undone(put_back):
         for module, own in streams:
             for name in own:
                 del module.__dict__[name]
-        try:
-            yield
-        finally:
-            for module, own in streams:
-                module.__dict__.update(own)
+        yield

@@ -64,8 +64,9 @@ class Division:
         try:
             yield
         finally:
-            self._leave()
-            self._arrive(outside)
+            if self._sites:  # else the stream has been left meanwhile
+                self._leave()
+                self._arrive(outside)
 
     def _leave(self) -> None:
         reached = [site.index for site in self._sites]

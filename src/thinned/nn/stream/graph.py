@@ -36,10 +36,11 @@ def add(number: int, site: CountedSite) -> None:
 
 
 def remove(number: int, site: CountedSite) -> None:
-    same = _sites[number]
-    same.remove(site)
-    if not same:
-        del _sites[number]
+    same = [other for other in _sites.get(number, []) if other is not site]
+    if same:
+        _sites[number] = same
+    else:
+        _sites.pop(number, None)
 
 
 def ask(key: Tensor, count: Tensor) -> Tensor:

@@ -70,6 +70,10 @@ class Ledger:
         """Whether a segment is alive that has not been repeated yet."""
         return any(calls.run is None for sites in self._segments.values() for calls in sites.values())
 
+    def knows(self, segment: Any) -> bool:
+        """Whether calls were made in a segment."""
+        return segment is not None and segment in self._segments
+
     def record(self, segments: Iterable[Any], site: RepeatedSite, call: SiteCall) -> None:
         for segment in segments:
             known = self._segments.setdefault(segment, {}).setdefault(site, SegmentCalls())

@@ -79,6 +79,10 @@ class SiteKeys:
         self._count(ticket + 1, index if repeated else index + 1)
         return Placed(call.key, call.parts)
 
+    def repeats(self) -> bool:
+        """Whether what autograd repeats now was made with keys of this site's stream."""
+        return self._ledger.knows(segment.surroundings().repeated)
+
     def keyed(self, index: int) -> int:
         """The key of call number `index` of this step."""
         return fold_number(self._number, index) if index else self._number

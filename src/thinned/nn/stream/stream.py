@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
@@ -13,6 +14,7 @@ from torch import Tensor
 from torch.nn.parallel import DataParallel
 from torch.utils.hooks import RemovableHandle
 
+from ...forked import in_child
 from ...noise import UINT64, VERSION, check, fold_in
 from ...ops import placed
 from ...ops.fold import fold_number, fold_numbers
@@ -48,6 +50,7 @@ class Stream:
         self._sites: list[SiteKeys] = []
         self._taken: list[tuple[Module, str]] = []
         self._hooks: list[RemovableHandle] = []
+        self._leave: Callable[[], None] = _nothing
 
     @property
     def seed(self) -> int:
@@ -137,24 +140,45 @@ class Stream:
         segment.require()
         found = list(sites(self.model))
         self._refuse(found)
+        try:
+            self._begin(found)
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def _begin(self, found: list[tuple[str, Module, str]]) -> None:
         names = list(dict.fromkeys(("", *(name for name, _, _ in found))))
         self._roots = _roots(self._seed, names)
         self._sites = [SiteKeys(name, self._ledger, *key) for name, key in zip(names, self._keys(), strict=True)]
         by_name = dict(zip(names, self._sites, strict=True))
+        self._taken = [(layer, stream_attribute(noise)) for _, layer, noise in found]
         for name, layer, noise in found:
             layer.__dict__[stream_attribute(noise)] = by_name[name]
-        self._taken = [(layer, stream_attribute(noise)) for _, layer, noise in found]
         self._division.begin(self._sites)
         if self._in_state_dict:
             self._hooks = put_in_state_dict(unwrapped(self.model), self)
+        self._thread = threading.get_ident()
         _active.append(self)
         self._leave = placed.enter(self._sites[0])
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        _active.remove(self)
+        try:
+            self._end()
+        finally:
+            self._end()  # what an interrupt has left
+        if kind is None and self._ledger.pending:
+            warnings.warn(
+                "`stream`: a checkpointed forward pass must have its backward pass inside the `with`. One has not had "
+                "it: it would be recomputed with other masks. Call backward() before the stream is left.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+    def _end(self) -> None:
+        """Leave the model and the thread as they were; a second call does what an interrupt of the first has left."""
         self._leave()
         for layer, attribute in self._taken:
             layer.__dict__.pop(attribute, None)
@@ -164,13 +188,7 @@ class Stream:
             hook.remove()
         self._taken, self._sites, self._hooks = [], [], []
         self._division.begin([])
-        if kind is None and self._ledger.pending:
-            warnings.warn(
-                "`stream`: a checkpointed forward pass must have its backward pass inside the `with`. One has not had "
-                "it: it would be recomputed with other masks. Call backward() before the stream is left.",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+        _active[:] = [other for other in _active if other is not self]
 
     def _refuse(self, found: list[tuple[str, Module, str]]) -> None:
         """Look for what would not work, or not as meant."""
@@ -217,6 +235,18 @@ class Stream:
             for site, key in zip(self._sites, self._keys(), strict=True):
                 site.begin(*key)
             self._division.begin(self._sites)
+
+
+@in_child
+def _own_alone() -> None:
+    """A forked child leaves the streams of threads that it does not have."""
+    for other in [*_active]:
+        if other._thread != threading.get_ident():
+            other._end()
+
+
+def _nothing() -> None:
+    pass
 
 
 def _roots(seed: int, names: Iterable[str]) -> list[int]:

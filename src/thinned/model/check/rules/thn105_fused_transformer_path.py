@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import nn
 
-from ...._torch import TorchDispatchMode, fused_encoder_layer
+from ...._torch import fused_encoder_layer
+from ...watch.draws import ThreadMode
 from ...watch.running import Running
 from ...watch.untouched import untouched
 from ..finding import Finding
@@ -51,13 +52,13 @@ def _fused(examination: Examination) -> set[str]:
     running = Running(examination.model)
     found: set[str] = set()
 
-    class FusedMode(TorchDispatchMode):
+    class FusedMode(ThreadMode):
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             if func.overloadpacket == fused_encoder_layer:
                 found.add(running.name)
             return func(*args, **(kwargs or {}))
 
-    with untouched("check", examination.model), torch.no_grad(), running.followed(), FusedMode():  # type: ignore[no-untyped-call]
+    with untouched("check", examination.model), torch.no_grad(), running.followed(), FusedMode():
         examination.model(*examination.example, **examination.keywords)
     return found
 

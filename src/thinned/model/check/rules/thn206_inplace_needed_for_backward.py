@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ...inspect.inplace import destructive
-from ...watch.generators import seed
+from ...watch.private_noise import seed
 from ...watch.untouched import untouched
 from ..finding import Finding
 from ..lens.examination import Examination

@@ -1,0 +1,80 @@
+"""What an interrupt leaves open is closed at once: KeyboardInterrupt, SystemExit, or the end of a generator.
+
+Hooks open something before a module's forward and close it afterwards, also after an error. But torch runs no hook
+after an exception that is no `Exception`. So the module's call is caught as well, by the attribute in which
+`module.compile()` puts another way to call it. Copies and pickles of a module don't have it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from ..._torch import makes_no_graph, outer_call
+
+Module = torch.nn.Module
+
+
+class CaughtCall:
+    """The call of a module, with what is to be done if an interrupt ends it."""
+
+    def __init__(self, module: Module, before: Any) -> None:
+        self.module, self.before = module, before  # the call that `module.compile()` has put there, or None
+        self.undos: list[Callable[[Module], None]] = []
+
+    @makes_no_graph
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if torch.compiler.is_compiling():
+            return (self.before or self.module._call_impl)(*args, **kwargs)
+        module = self._called(sys._getframe(1))
+        call = self.before if self.before is not None and module is self.module else module._call_impl
+        try:
+            return call(*args, **kwargs)
+        except Exception:
+            raise
+        except BaseException:
+            for undo in [*self.undos]:
+                undo(module)
+            raise
+
+    def _called(self, frame: Any) -> Module:
+        """The module that is called: of a replica, which has its module's attributes, the replica."""
+        found: Module = frame.f_locals["self"] if frame.f_code is outer_call.__code__ else self.module
+        return found
+
+
+class OnInterrupt:
+    """`undo(module)` is called when an interrupt ends a call of the module, until `remove()`."""
+
+    def __init__(self, module: Module, undo: Callable[[Module], None]) -> None:
+        self._module, self._undo = module, undo
+        found = vars(module).get("_compiled_call_impl")
+        self._call = found if isinstance(found, CaughtCall) else CaughtCall(module, found)
+        try:
+            self._call.undos.append(undo)
+            vars(module)["_compiled_call_impl"] = self._call
+        except BaseException:
+            self.remove()
+            raise
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return OnInterrupt, (self._module, self._undo)  # in a copy, of the copied module
+
+    def remove(self) -> None:
+        if self._undo in self._call.undos:
+            self._call.undos.remove(self._undo)
+        own = vars(self._module)
+        if not self._call.undos and own.get("_compiled_call_impl") is self._call:
+            if self._call.before is None:
+                del own["_compiled_call_impl"]
+            else:
+                own["_compiled_call_impl"] = self._call.before
+
+
+def is_compiled(module: Module) -> bool:
+    """Whether `module.compile()` has put another way to call the module."""
+    found = vars(module).get("_compiled_call_impl")
+    return found is not None and not (isinstance(found, CaughtCall) and found.before is None)
