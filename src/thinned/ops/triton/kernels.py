@@ -24,8 +24,8 @@ def philox(block, k0, k1, DOMAIN: tl.constexpr):  # noqa: N803
     """
     c0 = block.to(tl.uint32)
     c1 = (block >> 32).to(tl.uint32)
-    c2 = tl.zeros_like(c0)
-    c3 = tl.zeros_like(c0) + DOMAIN
+    c2 = c0 ^ c0
+    c3 = c2 + DOMAIN
     for _ in tl.static_range(10):
         even = c0.to(tl.uint64) * 0xD2511F53
         odd = c2.to(tl.uint64) * 0xCD9E8D57
