@@ -113,7 +113,7 @@ def able(
 
 
 def _plain(x: Tensor) -> bool:
-    """Whether `x` is an ordinary tensor on a GPU of a type that the kernels support, outside of forward-mode autograd."""
+    """Whether `x` is an ordinary tensor on a GPU, of a type that the kernels support, and without a tangent."""
     kind = type(x)
     if not (kind is Tensor or kind is torch.nn.Parameter) or x.device.type not in trust.DEVICES:
         return False

@@ -36,7 +36,13 @@ def first_of_each(cases: Sequence[Any]) -> list[object]:
     seen, marked = set(), []
     for case in cases:
         whole, start = case.block["global_shape"], case.block["offset"]
-        kind = (len(case.shape), 0 in case.shape, case.block["broadcast_dims"], whole != case.shape, max(start, default=0) > 2**31)
+        kind = (
+            len(case.shape),
+            0 in case.shape,
+            case.block["broadcast_dims"],
+            whole != case.shape,
+            max(start, default=0) > 2**31,
+        )
         marked.append(pytest.param(case, id=str(case), marks=[pytest.mark.long] if kind in seen else []))
         seen.add(kind)
     return marked

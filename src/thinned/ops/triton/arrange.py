@@ -86,9 +86,7 @@ def merged(
     axes = sorted((axis for axis in axes if axis.size > 1), key=lambda axis: (-axis.y, -axis.x))
     found: list[Axis] = []
     for axis in axes:
-        if found and all(
-            outer == inner * axis.size for outer, inner in zip(found[-1][1:], axis[1:], strict=True)
-        ):
+        if found and all(outer == inner * axis.size for outer, inner in zip(found[-1][1:], axis[1:], strict=True)):
             axis = axis._replace(size=axis.size * found.pop().size)
         found.append(axis)
     return found

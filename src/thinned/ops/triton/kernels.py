@@ -17,7 +17,7 @@ import triton.language as tl
 
 
 @triton.jit
-def philox(block, k0, k1, DOMAIN: tl.constexpr):  # noqa: N803
+def philox(block, k0, k1, DOMAIN: tl.constexpr):
     """The four words of each block, as `thinned.noise.philox.blocks`.
 
     Both halves of a product of 64 bits are one instruction. `tl.philox` gives the same words, and multiplies twice.
@@ -39,7 +39,7 @@ def philox(block, k0, k1, DOMAIN: tl.constexpr):  # noqa: N803
 
 
 @triton.jit
-def key_words(key_ptr, k0, k1, LOADED: tl.constexpr):  # noqa: N803
+def key_words(key_ptr, k0, k1, LOADED: tl.constexpr):
     """The key's words: arguments, or read from the device's memory."""
     if LOADED:
         k0 = tl.load(key_ptr)
@@ -54,7 +54,7 @@ def halves(words):
 
 
 @triton.jit
-def one_of(a, b, c, d, NUMBER: tl.constexpr):  # noqa: N803
+def one_of(a, b, c, d, NUMBER: tl.constexpr):
     """The argument of this number."""
     if NUMBER < 2:
         return a if NUMBER == 0 else b
@@ -63,7 +63,7 @@ def one_of(a, b, c, d, NUMBER: tl.constexpr):  # noqa: N803
 
 
 @triton.jit
-def drop_lanes(w0, w1, w2, w3, PART: tl.constexpr, WIDTH: tl.constexpr, B: tl.constexpr):  # noqa: N803
+def drop_lanes(w0, w1, w2, w3, PART: tl.constexpr, WIDTH: tl.constexpr, B: tl.constexpr):
     """16-bit lanes `PART * WIDTH` and following of each block, in the upper bits of words."""
     if WIDTH == 8:
         return tl.reshape(halves(tl.join(tl.join(w0, w2), tl.join(w1, w3))), (B, 8))
@@ -92,7 +92,11 @@ def cosine_sine(word):
     rest = tl.sub(word, quarter << 30, sanitize_overflow=False).to(tl.int32, bitcast=True)
     a = (rest.to(tl.float64) + 0.5) * 1.4629180792671596e-09
     z = a * a
-    s = z * 2.7557319223985893e-06 - 0.0001984126984126984 + z * z * (z * 1.6059043836821613e-10 - 2.505210838544172e-08)
+    s = (
+        z * 2.7557319223985893e-06
+        - 0.0001984126984126984
+        + z * z * (z * 1.6059043836821613e-10 - 2.505210838544172e-08)
+    )
     s = a + a * z * (z * (z * s + 0.008333333333333333) - 0.16666666666666666)
     c = z * 2.48015873015873e-05 - 0.001388888888888889 + z * z * (z * 2.08767569878681e-09 - 2.755731922398589e-07)
     c = 1.0 + z * (z * (z * c + 0.041666666666666664) - 0.5)
@@ -112,7 +116,7 @@ def normals(u, v):
 
 
 @triton.jit
-def four_lanes(a, b, c, d, PART: tl.constexpr, WIDTH: tl.constexpr, B: tl.constexpr):  # noqa: N803
+def four_lanes(a, b, c, d, PART: tl.constexpr, WIDTH: tl.constexpr, B: tl.constexpr):
     """Lanes `PART * WIDTH` and following of each block, of which the arguments hold lane 0, 1, 2 and 3."""
     if WIDTH == 4:
         return tl.reshape(tl.join(tl.join(a, c), tl.join(b, d)), (B, 4))
@@ -123,9 +127,9 @@ def four_lanes(a, b, c, d, PART: tl.constexpr, WIDTH: tl.constexpr, B: tl.conste
 
 
 @triton.jit
-def dropped(x, r, lane, level, gain, shift, fill, ADD: tl.constexpr, SHIFT: tl.constexpr, TYPE: tl.constexpr):  # noqa: N803
+def dropped(x, r, lane, level, gain, shift, fill, ADD: tl.constexpr, SHIFT: tl.constexpr, TYPE: tl.constexpr):
     """`gain * x + shift` where the lane is not below the level, `fill` elsewhere, rounded once; then the residual."""
-    WIDE: tl.constexpr = tl.float64 if TYPE == tl.float64 else tl.float32  # noqa: N806
+    WIDE: tl.constexpr = tl.float64 if tl.float64 == TYPE else tl.float32
     y = x.to(WIDE) * tl.full((), gain, WIDE)
     if SHIFT:
         y = y + tl.full((), shift, WIDE)
@@ -136,9 +140,9 @@ def dropped(x, r, lane, level, gain, shift, fill, ADD: tl.constexpr, SHIFT: tl.c
 
 
 @triton.jit
-def multiplied(x, number, sigma, LAW: tl.constexpr, TYPE: tl.constexpr):  # noqa: N803
+def multiplied(x, number, sigma, LAW: tl.constexpr, TYPE: tl.constexpr):
     """`x * (1 + sigma * number)` of a normal number, `x * number` of a uniform one, rounded once."""
-    WIDE: tl.constexpr = tl.float64 if TYPE == tl.float64 else tl.float32  # noqa: N806
+    WIDE: tl.constexpr = tl.float64 if tl.float64 == TYPE else tl.float32
     if LAW == 1:
         factor = (number * tl.full((), sigma, tl.float64) + 1.0).to(WIDE)
     else:
@@ -147,7 +151,7 @@ def multiplied(x, number, sigma, LAW: tl.constexpr, TYPE: tl.constexpr):  # noqa
 
 
 @triton.jit
-def lane_numbers(block, k0, k1, LAW: tl.constexpr):  # noqa: N803
+def lane_numbers(block, k0, k1, LAW: tl.constexpr):
     """Words of two 16-bit lanes each for `drop`; the numbers of four lanes for the other laws."""
     if LAW == 0:
         a, b, c, d = philox(block, k0, k1, 0)
@@ -166,7 +170,7 @@ def part_of(
     x, r, a, b, c, d, level, gain, shift, fill,
     LAW: tl.constexpr, ADD: tl.constexpr, SHIFT: tl.constexpr, TYPE: tl.constexpr,
     PART: tl.constexpr, WIDTH: tl.constexpr, B: tl.constexpr,
-):  # noqa: N803  # fmt: skip
+):  # fmt: skip
     """The values of one access: lanes `PART * WIDTH` and following of each block."""
     if LAW == 0:
         return dropped(x, r, drop_lanes(a, b, c, d, PART, WIDTH, B), level, gain, shift, fill, ADD, SHIFT, TYPE)
@@ -178,17 +182,15 @@ def part_of(
 def tile(
     y_ptr, x_ptr, r_ptr, left, a, b, c, d, level, gain, shift, fill, LAW: tl.constexpr, ADD: tl.constexpr,
     SHIFT: tl.constexpr, WIDTH: tl.constexpr, B: tl.constexpr, WHOLE: tl.constexpr,
-):  # noqa: N803  # fmt: skip
+):  # fmt: skip
     """The values of B blocks, or the `left` first of them."""
-    LANES: tl.constexpr = 8 if LAW == 0 else 4  # noqa: N806
+    LANES: tl.constexpr = 8 if LAW == 0 else 4
     for part in tl.static_range(LANES // WIDTH):
         at = tl.arange(0, B)[:, None] * LANES + (part * WIDTH + tl.arange(0, WIDTH))[None, :]
         inside = None if WHOLE else at < left
         x = tl.load(x_ptr + at, inside)
         r = tl.load(r_ptr + at, inside) if ADD else x
-        y = part_of(
-            x, r, a, b, c, d, level, gain, shift, fill, LAW, ADD, SHIFT, y_ptr.dtype.element_ty, part, WIDTH, B
-        )
+        y = part_of(x, r, a, b, c, d, level, gain, shift, fill, LAW, ADD, SHIFT, y_ptr.dtype.element_ty, part, WIDTH, B)
         tl.store(y_ptr + at, y, inside)
 
 
@@ -198,9 +200,9 @@ def run(
     level: tl.int32, gain: tl.float64, shift: tl.float64, fill: tl.float64,
     LAW: tl.constexpr, LOADED: tl.constexpr, ADD: tl.constexpr, SHIFT: tl.constexpr,
     WIDTH: tl.constexpr, B: tl.constexpr,
-):  # noqa: N803  # fmt: skip
+):  # fmt: skip
     """Noise on n values that are contiguous in memory, from block `first` on."""
-    LANES: tl.constexpr = 8 if LAW == 0 else 4  # noqa: N806
+    LANES: tl.constexpr = 8 if LAW == 0 else 4
     program = tl.program_id(0).to(tl.int64)
     k0, k1 = key_words(key_ptr, k0, k1, LOADED)
     level = level.to(tl.uint32, bitcast=True)
@@ -217,7 +219,7 @@ def run(
 
 
 @triton.jit
-def offset(c0, c1, c2, c3, a0, a1, a2, a3, AXES: tl.constexpr):  # noqa: N803
+def offset(c0, c1, c2, c3, a0, a1, a2, a3, AXES: tl.constexpr):
     """Where an element lies, of its coordinates and the strides of the last `AXES` axes."""
     at = c3 * a3
     if AXES > 1:
@@ -246,7 +248,7 @@ def axes(
     LAW: tl.constexpr, LOADED: tl.constexpr, ADD: tl.constexpr, SHIFT: tl.constexpr, WIDTH: tl.constexpr,
     B: tl.constexpr, AXES: tl.constexpr, AXIS: tl.constexpr, WHOLE: tl.constexpr, ALIKE: tl.constexpr,
     LONG: tl.constexpr,
-):  # noqa: N803  # fmt: skip
+):  # fmt: skip
     """Noise on values of four axes, the last one fastest; along axis `AXIS` positions are neighbours, and it has n.
 
     Along it values are taken in groups of one Philox block. `groups` is the number of groups in all, and `s1` to `s3`
@@ -257,10 +259,10 @@ def axes(
     groups or offsets. With WIDTH above 1 groups are whole, and their values contiguous: then strides in memory count
     groups, of which each begins at a multiple of 128 bits.
     """
-    LANES: tl.constexpr = 8 if LAW == 0 else 4  # noqa: N806
-    TYPE: tl.constexpr = y_ptr.dtype.element_ty  # noqa: N806
-    INDEX: tl.constexpr = tl.int64 if LONG else tl.int32  # noqa: N806
-    COUNT: tl.constexpr = tl.int64 if LONG else tl.uint32  # noqa: N806
+    LANES: tl.constexpr = 8 if LAW == 0 else 4
+    TYPE: tl.constexpr = y_ptr.dtype.element_ty
+    INDEX: tl.constexpr = tl.int64 if LONG else tl.int32
+    COUNT: tl.constexpr = tl.int64 if LONG else tl.uint32
     k0, k1 = key_words(key_ptr, k0, k1, LOADED)
     level = level.to(tl.uint32, bitcast=True)
     group = tl.program_id(0).to(tl.int64) * B + tl.arange(0, B)
