@@ -102,7 +102,7 @@ def compiled(kernel: Kernel, dtype: str, target: str) -> Code:
         if parameter.is_constexpr:
             signature[name], constants[(number,)] = "constexpr", values[name]
         elif name.endswith("_ptr"):
-            signature[name] = "*i32" if name == "key_ptr" and given["LOADED"] else f"*{short}"
+            signature[name] = "*i64" if name == "key_ptr" and given["LOADED"] else f"*{short}"
             attributes[(number,)] = [["tt.divisibility", 16]]
         else:
             signature[name] = parameter.annotation_type

@@ -75,12 +75,15 @@ def here(loader: Any) -> Iterator[Fact]:
 
 def triton() -> Fact:
     """Triton, and what has to do with it: the kernels for a GPU."""
-    from ..ops.triton.trust import OFF, VARIABLE
+    from .._torch import LackingName
 
     try:
         found = version("triton")
+        from ..ops.triton.trust import OFF, VARIABLE
     except PackageNotFoundError:
         return Fact("Triton", "none", "torch's builds for GPUs on Linux bring it along")
+    except LackingName:  # the last table has it
+        return Fact("Triton", found, "")
     chosen = os.environ.get(VARIABLE)
     return Fact("Triton", found, f"{VARIABLE}={chosen}" if chosen else f"for GPUs; {VARIABLE}={OFF} switches it off")
 
@@ -115,7 +118,13 @@ def served(loader: Any) -> Iterator[Fact]:
 
 def served_on_gpus() -> Iterator[Fact]:
     """Who does dropout on each GPU. `thinned.ops.gpu` decides by the same facts."""
-    found = gpus()
+    from .._torch import LackingName
+
+    try:
+        found = gpus()
+    except LackingName as error:
+        yield Fact("any type on a GPU", "failed", str(error))
+        return
     if not found:
         yield Fact("any type on a GPU", "not tried", "this torch finds no GPU; there it is Triton's kernels, or eager")
     for device, reason in found.items():

@@ -60,7 +60,9 @@ def kernels_interpreted() -> Iterator[None]:
         patch.object(interpreter.InterpreterBuilder, "cast_impl", _rounded),
         patch.object(trust, "DEVICES", {"cpu"}),
         patch.object(trust, "_reasons", {CPU: ""}),
-        patch.object(gpu, "_plain_keys", {}),
+        patch.object(gpu, "_plain_keys", set()),
+        patch.object(gpu, "_learnt", set()),
+        patch.object(gpu, "_ready", {}),
         np.errstate(all="ignore"),
     ):
         yield

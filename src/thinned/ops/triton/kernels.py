@@ -39,12 +39,12 @@ def philox(block, k0, k1, DOMAIN: tl.constexpr):
 
 
 @triton.jit
-def key_words(key_ptr, k0, k1, LOADED: tl.constexpr):
-    """The key's words: arguments, or read from the device's memory."""
+def key_words(key_ptr, key, LOADED: tl.constexpr):
+    """The key's words: of an argument, or read from the device's memory."""
     if LOADED:
-        k0 = tl.load(key_ptr)
-        k1 = tl.load(key_ptr + 1)
-    return k0.to(tl.uint32, bitcast=True), k1.to(tl.uint32, bitcast=True)
+        key = tl.load(key_ptr)
+    key = tl.full((), key, tl.int64)
+    return key.to(tl.uint32), (key >> 32).to(tl.uint32)
 
 
 @triton.jit
@@ -194,9 +194,9 @@ def tile(
         tl.store(y_ptr + at, y, inside)
 
 
-@triton.jit(do_not_specialize=["n", "first", "k0", "k1", "level"])
+@triton.jit(do_not_specialize=["n", "first", "key", "level"])
 def run(
-    y_ptr, x_ptr, r_ptr, key_ptr, n: tl.int64, first: tl.int64, k0: tl.int32, k1: tl.int32,
+    y_ptr, x_ptr, r_ptr, key_ptr, n: tl.int64, first: tl.int64, key: tl.int64,
     level: tl.int32, gain: tl.float64, shift: tl.float64, fill: tl.float64,
     LAW: tl.constexpr, LOADED: tl.constexpr, ADD: tl.constexpr, SHIFT: tl.constexpr,
     WIDTH: tl.constexpr, B: tl.constexpr,
@@ -204,7 +204,7 @@ def run(
     """Noise on n values that are contiguous in memory, from block `first` on."""
     LANES: tl.constexpr = 8 if LAW == 0 else 4
     program = tl.program_id(0).to(tl.int64)
-    k0, k1 = key_words(key_ptr, k0, k1, LOADED)
+    k0, k1 = key_words(key_ptr, key, LOADED)
     level = level.to(tl.uint32, bitcast=True)
     a, b, c, d = lane_numbers((first + program * B + tl.arange(0, B)).to(tl.uint64), k0, k1, LAW)
     start = program * (LANES * B)
@@ -233,12 +233,12 @@ def offset(c0, c1, c2, c3, a0, a1, a2, a3, AXES: tl.constexpr):
 
 @triton.jit(
     do_not_specialize=[
-        "groups", "base", "n", "k0", "k1", "level", "s1", "s2", "s3",
+        "groups", "base", "n", "key", "level", "s1", "s2", "s3",
         "y0", "y1", "y2", "y3", "x0", "x1", "x2", "x3", "r0", "r1", "r2", "r3", "p0", "p1", "p2", "p3",
     ]
 )  # fmt: skip
 def axes(
-    y_ptr, x_ptr, r_ptr, key_ptr, groups: tl.int64, base: tl.int64, n: tl.int64, k0: tl.int32, k1: tl.int32,
+    y_ptr, x_ptr, r_ptr, key_ptr, groups: tl.int64, base: tl.int64, n: tl.int64, key: tl.int64,
     level: tl.int32, gain: tl.float64, shift: tl.float64, fill: tl.float64,
     s1: tl.int64, s2: tl.int64, s3: tl.int64,
     y0: tl.int64, y1: tl.int64, y2: tl.int64, y3: tl.int64,
@@ -263,7 +263,7 @@ def axes(
     TYPE: tl.constexpr = y_ptr.dtype.element_ty
     INDEX: tl.constexpr = tl.int64 if LONG else tl.int32
     COUNT: tl.constexpr = tl.int64 if LONG else tl.uint32
-    k0, k1 = key_words(key_ptr, k0, k1, LOADED)
+    k0, k1 = key_words(key_ptr, key, LOADED)
     level = level.to(tl.uint32, bitcast=True)
     group = tl.program_id(0).to(tl.int64) * B + tl.arange(0, B)
     there = group < groups

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from ..philox import signed
 from . import kernels
 from .arrange import DROP, Launch, arranged
 
@@ -40,25 +42,20 @@ def noise_into(
     launches = arranged(
         law, x.shape, y.stride(), x.stride(), r.stride(), positions, base, x.element_size(), not addresses % 16
     )
-    loaded = isinstance(key, Tensor)
     level, gain, shift, fill = numbers
-    if loaded:
-        words = key.reshape(1).view(torch.int32)  # type: ignore[union-attr]
-        low = high = 0
-    else:
-        words = y
-        low, high = _signed(key & 0xFFFFFFFF), _signed(key >> 32 & 0xFFFFFFFF)  # type: ignore[operator]
-    law_numbers = (low, high, _signed(level << 16), gain, shift, fill)
-    choices = (law, loaded, residual is not None, bool(shift))
+    # A key that is a number needs no memory: in the place of its address there is another.
+    where, number = (key, 0) if isinstance(key, Tensor) else (y, signed(key))
+    law_numbers = (number, _high(level), gain, shift, fill)
+    choices = (law, where is not y, residual is not None, bool(shift))
     for launch in launches:
-        tensors = (y, x, r, words) if launch.starts == (0, 0, 0) else (*map(_from, (y, x, r), launch.starts), words)
+        tensors = (y, x, r, where) if launch.starts == (0, 0, 0) else (*map(_from, (y, x, r), launch.starts), where)
         _launch(launch, tensors, (*launch.counts, *law_numbers, *launch.geometry), (*choices, *launch.constants))
 
 
 def _launch(launch: Launch, tensors: tuple[Tensor, ...], numbers: tuple[Any, ...], constants: tuple[Any, ...]) -> None:
-    y, words = tensors[0], tensors[3]
+    y, where = tensors[0], tensors[3]
     # What Triton compiles for: types, constants, and which addresses are multiples of 16.
-    kind = (launch.form, y.dtype, y.device, words.dtype, constants, *[each.data_ptr() % 16 == 0 for each in tensors])
+    kind = (launch.form, y.dtype, y.device, where.dtype, constants, *[each.data_ptr() % 16 == 0 for each in tensors])
     compiled = _compiled.get(kind)
     if compiled is not None:
         compiled[(launch.programs, 1, 1)](*tensors, *numbers, *constants)
@@ -68,14 +65,40 @@ def _launch(launch: Launch, tensors: tuple[Tensor, ...], numbers: tuple[Any, ...
         _compiled[kind] = compiled
 
 
+class Ready(NamedTuple):
+    """A drop that was launched once: `call(y, x, x, y, *counts, key, *rest)` does it again, on tensors of the same shape,
+    strides, type and device, at multiples of 16 bytes."""
+
+    call: Callable[..., object]
+    counts: tuple[int, ...]
+    rest: tuple[Any, ...]
+
+
+def ready(
+    y: Tensor, x: Tensor, numbers: tuple[int, float, float, float], positions: tuple[int, ...], base: int
+) -> Ready | None:
+    """The drop of `noise_into` in a form for many calls; None where it is not one launch of a compiled kernel, or where
+    an address is no multiple of 16 bytes."""
+    if (y.data_ptr() | x.data_ptr()) % 16:
+        return None
+    strides = (y.stride(), x.stride(), x.stride())
+    launches = arranged(DROP, x.shape, *strides, positions, base, x.element_size(), True)
+    if len(launches) != 1:
+        return None
+    launch, (level, gain, shift, fill) = launches[0], numbers
+    constants = (DROP, False, False, bool(shift), *launch.constants)
+    compiled = _compiled.get((launch.form, y.dtype, y.device, y.dtype, constants, *[True] * 4))
+    if compiled is None:
+        return None
+    rest = (_high(level), gain, shift, fill, *launch.geometry, *constants)
+    return Ready(compiled[(launch.programs, 1, 1)], launch.counts, rest)
+
+
 def _from(tensor: Tensor, start: int) -> Tensor:
     """One element of a tensor's memory, `start` elements behind its first."""
     return tensor.as_strided((1,), (1,), tensor.storage_offset() + start)
 
 
-def _signed(word: int) -> int:
-    """The signed 32-bit number that has the bits of an unsigned one."""
-    return (word + 2**31) % 2**32 - 2**31
-
-
-__all__ = ["DROP", "OPTIONS", "TYPES", "Key", "noise_into"]
+def _high(level: int) -> int:
+    """The signed 32-bit number whose upper half is the level."""
+    return (level if level < 2**15 else level - 2**16) << 16

@@ -45,6 +45,11 @@ def trusted(device: torch.device) -> bool:
     return not reason
 
 
+def known(device: torch.device) -> bool:
+    """Whether it was found out that the kernels are used on this device."""
+    return _reasons.get(device) == ""
+
+
 def reason_against(device: torch.device) -> str:
     """Why the kernels can't be used on this device, or nothing."""
     if os.environ.get(VARIABLE) == OFF:
@@ -75,7 +80,7 @@ def _wrong(device: torch.device, dtype: torch.dtype) -> int:
 
 def capturing(device: torch.device) -> bool:
     """Whether a CUDA graph is recorded on the current stream of this device."""
-    return device.type == "cuda" and torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
+    return device.type == "cuda" and torch.cuda.is_current_stream_capturing()
 
 
 def on(device: torch.device) -> AbstractContextManager[object]:
