@@ -60,7 +60,7 @@ def uniform(x: Tensor, key: Tensor, strides: Sequence[int], base: int) -> Tensor
 
 
 def _served(x: Tensor) -> bool:
-    """Whether the kernels do this. The first such call on a device opens the shorter path of `thin` to the next ones."""
+    """Whether the kernels do this. The first such call on a device opens the shorter path, `thin`, to later ones."""
     served = x.dtype in _TYPES and trust.trusted(x.device)
     if served and x.device not in _learnt:
         _learn(x.device)

@@ -66,8 +66,10 @@ def _launch(launch: Launch, tensors: tuple[Tensor, ...], numbers: tuple[Any, ...
 
 
 class Ready(NamedTuple):
-    """A drop that was launched once: `call(y, x, x, y, *counts, key, *rest)` does it again, on tensors of the same shape,
-    strides, type and device, at multiples of 16 bytes."""
+    """A drop that was launched once: `call(y, x, x, y, *counts, key, *rest)` does it again.
+
+    It serves tensors of the same shape, strides, type and device, at multiples of 16 bytes.
+    """
 
     call: Callable[..., object]
     counts: tuple[int, ...]
