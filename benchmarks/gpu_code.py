@@ -213,6 +213,8 @@ KINDS = ("integer", "float", "memory", "barrier", "exchange", "spill", "control"
 
 def counted(kernel: Kernel, dtype: str, target: str) -> Row:
     """A row of the file."""
+    import triton
+
     from thinned.ops.triton.arrange import BLOCKS
 
     code = compiled(kernel, dtype, target)
@@ -221,6 +223,7 @@ def counted(kernel: Kernel, dtype: str, target: str) -> Row:
     kinds = Counter(kind(step.name) for step in path)
     accesses = sorted({_bits(step.name) for step in path if kind(step.name) == "memory"})
     return {
+        "triton": triton.__version__,
         "what": kernel.what,
         "dtype": dtype,
         "target": target,
@@ -284,7 +287,8 @@ def page_blocks(rows: Sequence[Row]) -> dict[str, str]:
         [row["what"], row["dtype"], row["target"], *(row[name] for name in (*names, "shared_bytes"))] for row in rows
     ]
     first = ["card", "type", "memory allows", "instructions allow", "used"]
-    return {"code": table(head, lines), "roofline": table(first, estimates(rows))}
+    made = f"Compiled by Triton {rows[0]['triton']}."
+    return {"code": f"{made}\n\n{table(head, lines)}", "roofline": table(first, estimates(rows))}
 
 
 def recorded() -> list[Row]:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 
-if sys.platform != "linux":
-    pytest.skip("Triton's compiler and disassembler are for Linux", allow_module_level=True)
+triton = pytest.importorskip("triton", "3.7", reason="needs Triton 3.7 or newer, which is for Linux")
 
 from benchmarks.gpu_code import Code, Instruction, compiled, counted, full_tile
 from benchmarks.page import PAGE
@@ -20,15 +17,25 @@ KERNELS = {kernel.what: kernel for kernel in gpu_code.KERNELS}
 MOST = {"bfloat16": 19.0, "float32": 20.0, "float64": 20.0}  # instructions a value
 
 
+recorded_by_this_triton = pytest.mark.skipif(
+    {row["triton"] for row in gpu_code.recorded()} != {triton.__version__},
+    reason="the rows on record are of another version of Triton",
+)
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
 @pytest.mark.parametrize("target", ["sm_80", "sm_90", "sm_100"])
-def test_the_plain_drop_is_within_its_limits_and_as_recorded(dtype: str, target: str) -> None:
+def test_the_plain_drop_is_within_its_limits(dtype: str, target: str) -> None:
     row = counted(KERNELS["drop"], dtype, target)
     assert float(row["instructions"]) <= MOST[dtype]
     assert row["access_bits"] == "128"
     assert row["spilled_bytes"] == row["shared_bytes"] == "0"
     assert row["barrier"] == row["exchange"] == row["spill"] == "0"
-    assert row in gpu_code.recorded()
+
+
+@recorded_by_this_triton
+def test_a_row_is_as_recorded() -> None:
+    assert counted(KERNELS["drop"], "bfloat16", "sm_90") in gpu_code.recorded()
 
 
 def test_no_recorded_kernel_spills_or_exchanges() -> None:
@@ -56,6 +63,7 @@ def test_the_page_has_the_recorded_tables() -> None:
 
 
 @pytest.mark.long
+@recorded_by_this_triton
 def test_every_row_is_as_recorded() -> None:
     run("gpu_code", "--check")
 

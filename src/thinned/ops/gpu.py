@@ -175,7 +175,7 @@ def thin(x: Tensor, residual: Tensor | None, out: Tensor | None, key: int, const
     return out
 
 
-class _Thin(torch.autograd.Function):
+class _ThinOnGpu(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, residual: Tensor | None, out: Tensor | None, key: int, constants: Constants
@@ -195,7 +195,7 @@ class _Thin(torch.autograd.Function):
 
 
 # `Function.apply` without its checks for torch.func, which `able` has made already.
-_apply: Callable[..., Any] = super(torch.autograd.Function, _Thin).apply
+_apply: Callable[..., Any] = super(torch.autograd.Function, _ThinOnGpu).apply
 
 
 def _linear(x: Tensor, key: int, constants: Constants) -> Tensor:

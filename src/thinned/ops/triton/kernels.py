@@ -12,6 +12,9 @@ compiled code:
 - WIDTH: how many values one access to memory has. B: how many blocks a program makes.
 """
 
+# mypy: ignore-errors
+# Types here are Triton's.
+
 import triton
 import triton.language as tl
 
