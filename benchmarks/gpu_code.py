@@ -124,7 +124,8 @@ def _nvidia(binary: bytes) -> Code:
             ).stdout
             for command in (("nvdisasm", "-c"), ("cuobjdump", "-res-usage"))
         )
-    instructions, labels = [], {}
+    instructions: list[Instruction] = []
+    labels: dict[str, int] = {}
     for line in text.splitlines():
         if found := re.match(r"(\.L_x_\d+):", line.strip()):
             labels[found[1]] = len(instructions)
@@ -135,7 +136,8 @@ def _nvidia(binary: bytes) -> Code:
 
 
 def _amd(text: str) -> Code:
-    instructions, labels = [], {}
+    instructions: list[Instruction] = []
+    labels: dict[str, int] = {}
     for line in text.splitlines():
         if found := re.match(r"(\.LBB\d+_\d+):", line):
             labels[found[1]] = len(instructions)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-triton = pytest.importorskip("triton", "3.7", reason="needs Triton 3.7 or newer, which is for Linux")
+pytest.importorskip("triton", "3.7", reason="needs Triton 3.7 or newer, which is for Linux")
 
+import triton
 from benchmarks.gpu_code import Code, Instruction, compiled, counted, full_tile
-from benchmarks.page import PAGE
+from benchmarks.page import PAGE, filled
 
 from benchmarks import gpu_code
 
@@ -59,7 +60,7 @@ def test_product_and_sum_are_not_fused() -> None:
 
 def test_the_page_has_the_recorded_tables() -> None:
     text = PAGE.read_text(encoding="utf-8")
-    assert gpu_code.filled(text, gpu_code.page_blocks(gpu_code.recorded()), "benchmarks.gpu_code") == text
+    assert filled(text, gpu_code.page_blocks(gpu_code.recorded()), "benchmarks.gpu_code") == text
 
 
 @pytest.mark.long

@@ -141,7 +141,7 @@ def gpus() -> dict[Any, str]:
 
     from ..ops.triton.trust import DEVICES, reason_against
 
-    found = {}
+    found: dict[Any, str] = {}
     for kind in sorted(DEVICES):
         module = getattr(torch, kind)
         if module.is_available():

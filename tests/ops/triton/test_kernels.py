@@ -29,7 +29,7 @@ def interpreted() -> Iterator[None]:
 
 def first_of_each(cases: Sequence[Any]) -> list[object]:
     """One case of each kind of block; a run of `make test-rest` has all."""
-    seen, marked = set(), []
+    seen, marked = set(), list[object]()
     for case in cases:
         whole, start = case.block["global_shape"], case.block["offset"]
         kind = (

@@ -44,8 +44,14 @@ def said() -> str:
 
 
 def test_right_bits_are_trusted_and_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    looked, check = [], trust.reason_against
-    monkeypatch.setattr(trust, "reason_against", lambda device: looked.append(device) or check(device))
+    looked: list[torch.device] = []
+    check = trust.reason_against
+
+    def noted(device: torch.device) -> str:
+        looked.append(device)
+        return check(device)
+
+    monkeypatch.setattr(trust, "reason_against", noted)
     for _ in range(3):
         assert right(drop())
     assert looked == [CPU]

@@ -101,11 +101,12 @@ def _launches(axes: list[Axis], base: int, lanes: int, width: int) -> list[Launc
     if len(axes) > MOST_AXES:
         outer = 0 if beside else 1
         axis = axes.pop(outer)
-        return [
-            launch._replace(starts=tuple(at + index * step for at, step in zip(launch.starts, axis[1:4], strict=True)))
-            for index in range(axis.size)
-            for launch in _launches(list(axes), (base + index * axis.p) % 2**64, lanes, width)
-        ]
+        found = []
+        for index in range(axis.size):
+            for launch in _launches(list(axes), (base + index * axis.p) % 2**64, lanes, width):
+                y, x, r = (at + index * step for at, step in zip(launch.starts, axis[1:4], strict=True))
+                found.append(launch._replace(starts=(y, x, r)))
+        return found
     along = axes[beside]
     others = [axis for number, axis in enumerate(axes) if number != beside]
     whole = along.size % lanes == 0 and not (base % lanes or any(axis.p % lanes for axis in others))
