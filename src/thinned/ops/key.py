@@ -91,7 +91,8 @@ def key_for(input: Tensor, key: int | Tensor | None, generator: torch.Generator 
     While a CUDA graph is recorded, a key is drawn on the device, from torch's generator there: its draw is a part of
     the graph, so every replay has another key. A key from the CPU would be a constant of the graph.
     """
-    in_graph = key is None and generator is None and capturing(input.device)
+    drawn = key is None and generator is None and not torch.compiler.is_compiling()
+    in_graph = drawn and capturing(input.device)
     chosen = _recorded_key(input.device) if in_graph else as_key(key, generator)
     if type(input) is Tensor or type(input) is torch.nn.Parameter or not _DISTRIBUTED:
         return chosen

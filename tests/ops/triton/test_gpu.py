@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import torch
 from tests.ops.triton.interpreted import kernels_interpreted
+from torch._subclasses import FakeTensorMode
 
 import thinned.nn
 from thinned.noise import kernel as loader
-from thinned.ops import cpu, drop, eager, gpu, key
+from thinned.ops import cpu, drop, eager, gaussian, gpu, key
 from thinned.ops.triton import launch, trust
 
 P = 0.25
@@ -170,3 +171,12 @@ def test_a_compiled_kernel_is_called_past_triton_s_look_at_its_arguments(monkeyp
     drop(torch.ones(65)[1:], 0.1, key=1)  # another address
     drop(torch.ones(8, 8), 0.1, key=1, broadcast_dims=(1,))
     assert [each[0] for each in made[5:]] == ["compile"] * 3
+
+
+def test_a_fake_tensor_of_a_gpu_needs_none() -> None:
+    """As a tracer without a GPU has it."""
+    with FakeTensorMode():
+        x = torch.empty(8, device="cuda")
+        for y in (drop(x, P), drop(x, P, key=7), gaussian(x, P)):
+            assert y.device.type == "cuda"
+            assert y.shape == x.shape

@@ -80,7 +80,7 @@ def _wrong(device: torch.device, dtype: torch.dtype) -> int:
 
 def capturing(device: torch.device) -> bool:
     """Whether a CUDA graph is recorded on the current stream of this device."""
-    return device.type == "cuda" and torch.cuda.is_current_stream_capturing()
+    return device.type == "cuda" and torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing()
 
 
 def on(device: torch.device) -> AbstractContextManager[object]:
