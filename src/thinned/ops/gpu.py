@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -30,7 +31,7 @@ Numbers = tuple[int, float, float, float]
 _TYPES = {torch.float32, torch.float64, torch.bfloat16, torch.float16}
 _plain_keys: set[str] = set()  # of ordinary tensors on the devices in `_learnt`
 _learnt: set[torch.device] = set()
-# Launches of `thin`, by all that decides them but the key.
+# Launches of `thin`, by all that decides them but the key; each holds its constants, so their id is theirs alone.
 _ready: dict[tuple[Any, ...], Ready] = {}
 MOST_READY = 1024
 
@@ -200,14 +201,20 @@ _apply: Callable[..., Any] = super(torch.autograd.Function, _ThinOnGpu).apply
 
 def _linear(x: Tensor, key: int, constants: Constants) -> Tensor:
     """The linear part of the map, for a gradient. The gradient may be a batch of vmap, or itself need a gradient."""
-    threshold, scale, _, _, strides, base = constants
+    threshold, scale, shift, fill, strides, base = constants
     if _plain(x):
-        return thin(x, None, None, key, (threshold, scale, 0.0, 0.0, strides, base))
+        return thin(x, None, None, key, _without_sums(constants) if shift or fill else constants)
     law = torch.tensor((threshold, scale, 0.0, 0.0), dtype=torch.float64, device="cpu")
     result: Tensor = torch.ops.thinned.drop(
         x, torch.tensor(signed(key), device="cpu"), law, True, [signed(step) for step in strides], signed(base)
     )
     return result
+
+
+@lru_cache(maxsize=1024)
+def _without_sums(constants: Constants) -> Constants:
+    threshold, scale, _, _, strides, base = constants
+    return threshold, scale, 0.0, 0.0, strides, base
 
 
 def _new(x: Tensor, residual: Tensor | None, key: int, constants: Constants) -> Tensor:
@@ -217,7 +224,7 @@ def _new(x: Tensor, residual: Tensor | None, key: int, constants: Constants) -> 
     """
     if residual is None:
         device = x.device
-        alike = (constants, x.shape, x.stride(), x.dtype, device)
+        alike = (id(constants), x.shape, x.stride(), x.dtype, device)
         known = _ready.get(alike)
         if known is not None and not x.data_ptr() % 16 and _here(device):
             y = torch.empty_like(x)
@@ -229,7 +236,7 @@ def _new(x: Tensor, residual: Tensor | None, key: int, constants: Constants) -> 
     if residual is None and known is None and y.stride() == x.stride() and constants[0] < LEVELS:
         from .triton.launch import ready  # needs Triton
 
-        if (found := ready(y, x, constants[:4], *constants[4:])) is not None:
+        if (found := ready(y, x, constants)) is not None:
             if len(_ready) >= MOST_READY:
                 _ready.clear()
             _ready[alike] = found

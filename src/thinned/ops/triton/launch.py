@@ -17,6 +17,8 @@ OPTIONS = {"num_warps": 4, "enable_fp_fusion": False}  # a fused product and sum
 _FORMS: dict[str, Any] = {"run": kernels.run, "axes": kernels.axes}
 _compiled: dict[tuple[Any, ...], Any] = {}
 
+# Level, gain, shift, fill, the positions' strides, and their base.
+Constants = tuple[int, float, float, float, tuple[int, ...], int]
 Key = int | Tensor  # a number, or one int64 on the device of the data
 
 
@@ -74,26 +76,26 @@ class Ready(NamedTuple):
     call: Callable[..., object]
     counts: tuple[int, ...]
     rest: tuple[Any, ...]
+    constants: Constants
 
 
-def ready(
-    y: Tensor, x: Tensor, numbers: tuple[int, float, float, float], positions: tuple[int, ...], base: int
-) -> Ready | None:
+def ready(y: Tensor, x: Tensor, constants: Constants) -> Ready | None:
     """The drop of `noise_into` in a form for many calls; None where it is not one launch of a compiled kernel, or where
     an address is no multiple of 16 bytes."""
     if (y.data_ptr() | x.data_ptr()) % 16:
         return None
+    level, gain, shift, fill, positions, base = constants
     strides = (y.stride(), x.stride(), x.stride())
     launches = arranged(DROP, x.shape, *strides, positions, base, x.element_size(), True)
     if len(launches) != 1:
         return None
-    launch, (level, gain, shift, fill) = launches[0], numbers
-    constants = (DROP, False, False, bool(shift), *launch.constants)
-    compiled = _compiled.get((launch.form, y.dtype, y.device, y.dtype, constants, *[True] * 4))
+    launch = launches[0]
+    choices = (DROP, False, False, bool(shift), *launch.constants)
+    compiled = _compiled.get((launch.form, y.dtype, y.device, y.dtype, choices, *[True] * 4))
     if compiled is None:
         return None
-    rest = (_high(level), gain, shift, fill, *launch.geometry, *constants)
-    return Ready(compiled[(launch.programs, 1, 1)], launch.counts, rest)
+    rest = (_high(level), gain, shift, fill, *launch.geometry, *choices)
+    return Ready(compiled[(launch.programs, 1, 1)], launch.counts, rest, constants)
 
 
 def _from(tensor: Tensor, start: int) -> Tensor:
