@@ -26,6 +26,7 @@ from .harness import RESULTS, Call, machine, medians, record
 FILE = RESULTS / "gpu_launch.csv"
 MOST = 12.0  # microseconds of a forward call, meant for a machine that does nothing else
 FORWARD = "thinned.nn.Dropout, forward"
+ON_CPU = "thinned.nn.Dropout, forward, by the CPU's kernel"
 
 
 class Nothing:
@@ -74,12 +75,14 @@ def main() -> None:
     parser.add_argument("--csv", type=Path, default=FILE)
     options = parser.parse_args()
     torch.set_num_threads(1)
+    # The whole call of 1,024 values on the CPU, for comparison: it tells how busy the machine is.
+    found = medians({ON_CPU: calls()[FORWARD]}, seconds=options.seconds / 5)
     with launching_nothing():
-        found = medians(calls(), seconds=options.seconds)
+        found |= medians(calls(), seconds=options.seconds)
     start = machine()
     record(options.csv, [start | {"what": name, "us_per_call": f"{1e6 * each:.3g}"} for name, each in found.items()])
     for name, each in found.items():
-        print(f"{name:40s}{1e6 * each:8.3g} us")
+        print(f"{name:50s}{1e6 * each:8.3g} us")
     print(f"goal: {FORWARD}, at most {MOST:g} us: {'met' if found[FORWARD] * 1e6 <= MOST else 'NOT met'}")
 
 

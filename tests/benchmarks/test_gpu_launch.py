@@ -33,6 +33,6 @@ def test_every_call_launches(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_run(tmp_path: Path) -> None:
     printed = run("gpu_launch", "--seconds", 0, "--csv", tmp_path / "launch.csv")
     rows = read(tmp_path / "launch.csv")
-    assert [row["what"] for row in rows] == list(gpu_launch.calls())
+    assert [row["what"] for row in rows] == [gpu_launch.ON_CPU, *gpu_launch.calls()]
     assert all(float(row["us_per_call"]) > 0 for row in rows)
     assert "goal: thinned.nn.Dropout, forward, at most 12 us: " in printed

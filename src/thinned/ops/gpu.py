@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 Numbers = tuple[int, float, float, float]
 
 _TYPES = {torch.float32, torch.float64, torch.bfloat16, torch.float16}
-_plain_keys: set[str] = set()  # of ordinary tensors on the devices in `_learnt`
-_learnt: set[torch.device] = set()
+_plain_keys: set[str] = set()  # the dispatch keys of ordinary tensors on the devices below
+_learnt: set[torch.device] = set()  # the devices that are trusted, once a call has come by the dispatcher
 # Launches of `thin`, by all that decides them but the key; each holds its constants, so their id is theirs alone.
 _ready: dict[tuple[Any, ...], Ready] = {}
 MOST_READY = 1024
@@ -134,7 +134,7 @@ def _plain(x: Tensor) -> bool:
         and dispatch_keys(x).raw_repr() in _plain_keys
         and x.dtype in _TYPES
         and forward_mode["_current_level"] < 0
-        and trust.known(x.device)
+        and x.device in _learnt
     )
 
 

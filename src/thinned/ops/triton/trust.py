@@ -45,11 +45,6 @@ def trusted(device: torch.device) -> bool:
     return not reason
 
 
-def known(device: torch.device) -> bool:
-    """Whether it was found out that the kernels are used on this device."""
-    return _reasons.get(device) == ""
-
-
 def reason_against(device: torch.device) -> str:
     """Why the kernels can't be used on this device, or nothing."""
     if os.environ.get(VARIABLE) == OFF:
