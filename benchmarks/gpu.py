@@ -3,8 +3,8 @@
     python -m benchmarks.gpu           # about 3 minutes; appends its rows to benchmarks/results/gpu.csv
     python -m benchmarks.gpu --quick   # a first look in a few seconds, not kept
 
-Ours is the eager backend, torch's integer arithmetic: there is no kernel for a GPU yet, and these are the rows that one
-will be held to. `python -m benchmarks.page` brings docs/design/performance.md up to date.
+The rows on record are the eager backend's, torch's integer arithmetic, from before there were kernels for a GPU: those
+will be held to them, and to torch's. `python -m benchmarks.page` brings docs/design/performance.md up to date.
 """
 
 from __future__ import annotations

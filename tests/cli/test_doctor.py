@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ import torch
 from typer.testing import Result
 
 from thinned import _torch
+from thinned.cli import doctor
 from thinned.noise import kernel as loader
 from thinned.noise.kernel import VARIABLE, instruction_sets
 
@@ -25,6 +26,13 @@ needs_kernel = pytest.mark.skipif(loader.module is None, reason=f"no compiled ke
 @pytest.fixture(autouse=True)
 def wide(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
+
+
+def triton_version() -> str:
+    try:
+        return version("triton")
+    except PackageNotFoundError:
+        return "none"
 
 
 def row(output: str, start: str) -> str:
@@ -41,7 +49,9 @@ def test_says_what_is_here(thinned: Thinned) -> None:
     assert torch.__version__ in row(result.output, "NumPy, torch")
     assert row(result.output, "torch's private").startswith(f"torch's private names all {_torch.COUNT} there ")
     assert row(result.output, "CPU threads").startswith(f"CPU threads {torch.get_num_threads()} ")
-    assert row(result.output, "any type on a GPU") == "any type on a GPU eager there is no CUDA kernel yet"
+    if not torch.cuda.is_available():
+        assert row(result.output, "any type on a GPU").startswith("any type on a GPU not tried this torch finds no GPU")
+    assert row(result.output, "Triton").startswith(f"Triton {triton_version()} ")
     assert row(result.output, "eager, cpu") == "eager, cpu ok"
     for name in instruction_sets:
         assert row(result.output, f"kernel, {name}") == f"kernel, {name} ok"
@@ -107,6 +117,16 @@ def test_not_built(thinned: Thinned, monkeypatch: pytest.MonkeyPatch) -> None:
     assert row(result.output, "instruction sets").startswith("instruction sets none ")
     assert row(result.output, "eager, cpu") == "eager, cpu ok"
     assert "kernel, " not in result.output
+
+
+def test_gpus_with_and_without_right_kernels(thinned: Thinned, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two devices that stand in for GPUs: the kernels have the CPU's bits on one, and not on the other."""
+    wrong = "1 of 8198 values are not the CPU's"
+    monkeypatch.setattr(doctor, "gpus", lambda: {"cuda:0": "", "cuda:1": wrong})
+    output = thinned("doctor").output
+    assert row(output, "float types on cuda:0").endswith("cuda:0 Triton a block of noise there has the CPU's bits")
+    assert row(output, "complex types on cuda:0").endswith("cuda:0 eager the kernels have no complex numbers")
+    assert row(output, "any type on cuda:1") == f"any type on cuda:1 eager {wrong}"
 
 
 @needs_kernel

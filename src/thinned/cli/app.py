@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from .bench import EPILOG as BENCH_EPILOG
+from .bench import bench
 from .check import EPILOG as CHECK_EPILOG
 from .check import check
 from .doctor import doctor
@@ -32,6 +34,7 @@ app.command(epilog=EPILOG)(study)
 app.command(epilog=PREDICT_EPILOG)(predict)
 app.command()(variants)
 app.command()(doctor)
+app.command(epilog=BENCH_EPILOG)(bench)
 app.command(epilog=INSPECT_EPILOG)(inspect)
 app.command(epilog=CHECK_EPILOG)(check)
 app.command(epilog=PLAN_EPILOG)(plan)

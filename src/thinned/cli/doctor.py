@@ -70,10 +70,22 @@ def here(loader: Any) -> Iterator[Fact]:
         yield Fact("CUDA", torch.version.cuda or "yes", torch.cuda.get_device_name())
     else:
         yield Fact("CUDA", "none", "this torch finds no CUDA device")
+    yield triton()
+
+
+def triton() -> Fact:
+    """Triton, and what has to do with it: the kernels for a GPU."""
+    from .._torch import LackingName
+
     try:
-        yield Fact("Triton", version("triton"), "not used yet")
+        found = version("triton")
+        from ..ops.triton.trust import OFF, VARIABLE
     except PackageNotFoundError:
-        yield Fact("Triton", "none", "not used yet")
+        return Fact("Triton", "none", "torch's builds for GPUs on Linux bring it along")
+    except LackingName:  # the last table has it
+        return Fact("Triton", found, "")
+    chosen = os.environ.get(VARIABLE)
+    return Fact("Triton", found, f"{VARIABLE}={chosen}" if chosen else f"for GPUs; {VARIABLE}={OFF} switches it off")
 
 
 def private_names() -> Fact:
@@ -98,10 +110,44 @@ def served(loader: Any) -> Iterator[Fact]:
             yield Fact(f"{name} on the CPU", f"kernel, {kernel.instruction_set}", kernel.reason)
         else:
             yield Fact(f"{name} on the CPU", "eager", "the kernel has no complex numbers")
-    yield Fact("any type on a GPU", "eager", "there is no CUDA kernel yet")
-    yield Fact("Gaussian noise, anywhere", "eager", "the kernel drops units only")
+    yield from served_on_gpus()
+    yield Fact("Gaussian noise on the CPU", "eager", "the kernel drops units only")
     plain = "plain NumPy" if kernel.run is None else f"kernel, {kernel.instruction_set}"
     yield Fact("NumPy arrays", plain, "thinned.noise.drop")
+
+
+def served_on_gpus() -> Iterator[Fact]:
+    """Who does dropout on each GPU. `thinned.ops.gpu` decides by the same facts."""
+    from .._torch import LackingName
+
+    try:
+        found = gpus()
+    except LackingName as error:
+        yield Fact("any type on a GPU", "failed", str(error))
+        return
+    if not found:
+        yield Fact("any type on a GPU", "not tried", "this torch finds no GPU; there it is Triton's kernels, or eager")
+    for device, reason in found.items():
+        if reason:
+            yield Fact(f"any type on {device}", "eager", reason)
+        else:
+            yield Fact(f"float types on {device}", "Triton", "a block of noise there has the CPU's bits")
+            yield Fact(f"complex types on {device}", "eager", "the kernels have no complex numbers")
+
+
+def gpus() -> dict[Any, str]:
+    """Every device that the kernels are for, and why they can't be used there, or nothing."""
+    import torch
+
+    from ..ops.triton.trust import DEVICES, reason_against
+
+    found: dict[Any, str] = {}
+    for kind in sorted(DEVICES):
+        module = getattr(torch, kind)
+        if module.is_available():
+            devices = [torch.device(kind, number) for number in range(module.device_count())]
+            found |= {device: reason_against(device) for device in devices}
+    return found
 
 
 POSITIONS, KEY, P = 4000, 0x5EED, 0.3

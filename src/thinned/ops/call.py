@@ -11,7 +11,7 @@ from torch import Tensor
 from .._torch import tracing_state
 from ..noise import AXES, DEVIATION, PROBABILITY, check, place
 from ..noise.formulas import LAW, numbers
-from . import cpu, operator, placed, sparse  # noqa: F401  operator and sparse define torch.ops.thinned
+from . import cpu, gpu, operator, placed, sparse  # noqa: F401  operator and sparse define torch.ops.thinned
 from .input import check_floating, check_tensor
 from .key import as_number, key_for
 from .nested import through_padded
@@ -89,14 +89,19 @@ def drop(
         else:
             key, offset, step, global_shape = key.located(input.shape, batch_dim, offset, step, global_shape)
     # A shorter path for the usual call in training. The conditions are in the order of their cost.
-    if type(p) is float and 0.0 < p <= 1.0 and not torch.compiler.is_compiling() and cpu.able(input, residual, out):
-        if broadcast_dims or type(broadcast_dims) is not tuple:
-            check(AXES, owner, "broadcast_dims", broadcast_dims)  # the cache below takes 1.0 and True for 1
-        elsewhere = (
-            () if offset is step is global_shape is None else tuple(map(_hashable, (offset, step, global_shape)))
-        )
-        constants = law_constants(owner, law, p, input.shape, tuple(broadcast_dims), *elsewhere)
-        return cpu.thin(input, residual, out, (as_number(key, generator), *constants))
+    if type(p) is float and 0.0 < p <= 1.0 and not torch.compiler.is_compiling():
+        on_cpu = cpu.able(input, residual, out)
+        if on_cpu or gpu.able(input, residual, out, key, generator):
+            if broadcast_dims or type(broadcast_dims) is not tuple:
+                check(AXES, owner, "broadcast_dims", broadcast_dims)  # the cache below takes 1.0 and True for 1
+            elsewhere = (
+                () if offset is step is global_shape is None else tuple(map(_hashable, (offset, step, global_shape)))
+            )
+            constants = law_constants(owner, law, p, input.shape, tuple(broadcast_dims), *elsewhere)
+            number = as_number(key, generator)
+            if on_cpu:
+                return cpu.thin(input, residual, out, (number, *constants))
+            return gpu.thin(input, residual, out, number if number < 2**63 else number - 2**64, constants)
     p = as_rate(PROBABILITY, owner, "p", p)
     check(LAW, owner, "law", law)
     check_tensor(owner, input)

@@ -87,7 +87,7 @@ def _field(
     """
     rows = key.ndim
     where = Placement(tuple(x.shape[rows:]), tuple(strides[rows:]), base % 2**64)
-    key = key.to(x.device).unsqueeze(-1)
+    key = key.to(x.device, non_blocking=x.is_cuda).unsqueeze(-1)  # other devices need not know such copies
     count = math.prod(where.noise_shape)
     if where.dense:
         first, skipped = divmod(where.base, per_block)

@@ -13,6 +13,7 @@ from ..noise import UINT64, check
 from .fold import fold_in, fold_number
 from .philox import signed
 from .rate import tracing
+from .triton.trust import capturing
 
 _DISTRIBUTED = torch.distributed.is_available()  # torch can be built without
 
@@ -43,6 +44,13 @@ def draw_key(generator: torch.Generator | None = None) -> Tensor:
 def _draw(generator: torch.Generator | None) -> Tensor:
     device = torch.device("cpu") if generator is None else generator.device
     return torch.randint(-(2**63), 2**63 - 1, (), dtype=torch.int64, device=device, generator=generator)
+
+
+def _recorded_key(device: torch.device) -> Tensor:
+    """A key that is drawn when a CUDA graph is replayed. The rank is mixed in by one operation on the device."""
+    key = torch.randint(-(2**63), 2**63 - 1, (), dtype=torch.int64, device=device)
+    rank = _rank()
+    return key if rank is None else key ^ signed(fold_number(0, rank))
 
 
 def _rank() -> int | None:
@@ -78,8 +86,14 @@ def as_key(key: int | Tensor | None, generator: torch.Generator | None = None) -
 
 
 def key_for(input: Tensor, key: int | Tensor | None, generator: torch.Generator | None) -> Tensor:
-    """`as_key` for noise on `input`. If `input` is a DTensor, all ranks of its mesh get the same key."""
-    chosen = as_key(key, generator)
+    """`as_key` for noise on `input`. If `input` is a DTensor, all ranks of its mesh get the same key.
+
+    While a CUDA graph is recorded, a key is drawn on the device, from torch's generator there: its draw is a part of
+    the graph, so every replay has another key. A key from the CPU would be a constant of the graph.
+    """
+    drawn = key is None and generator is None and not torch.compiler.is_compiling()
+    in_graph = drawn and capturing(input.device)
+    chosen = _recorded_key(input.device) if in_graph else as_key(key, generator)
     if type(input) is Tensor or type(input) is torch.nn.Parameter or not _DISTRIBUTED:
         return chosen
     from . import dtensor  # half a second the first time; registers the operators for DTensors

@@ -26,7 +26,7 @@ from .._torch import (
     set_forward_grad,
     single_level_allowed,
 )
-from . import cpu, eager
+from . import cpu, eager, gpu
 from .argument import check_call
 from .rate import unpacked
 
@@ -117,27 +117,33 @@ def _register(name: str, kernel: Callable[..., Tensor]) -> None:
     torch.library.register_vmap(f"thinned::{name}", vmap, lib=_library)
 
 
-def _drop_cpu(x: Tensor, key: Tensor, law: Tensor, linear: bool, strides: Sequence[int], base: int) -> Tensor:
-    check_call("drop", x, key, law, strides)
-    return cpu.drop(x, key, *unpacked(law, linear), strides, base)
+Kernel = Callable[[Tensor, Tensor, Tensor, bool, Sequence[int], int], Tensor]
 
 
-def _drop(x: Tensor, key: Tensor, law: Tensor, linear: bool, strides: Sequence[int], base: int) -> Tensor:
-    check_call("drop", x, key, law, strides)
-    return eager.drop(x, key, *unpacked(law, linear), strides, base)
+def _of(backend: Any) -> dict[str, Kernel]:
+    """The kernels of the operators, by a backend's functions of the same names."""
+
+    def drop(x: Tensor, key: Tensor, law: Tensor, linear: bool, strides: Sequence[int], base: int) -> Tensor:
+        check_call("drop", x, key, law, strides)
+        result: Tensor = backend.drop(x, key, *unpacked(law, linear), strides, base)
+        return result
+
+    def gaussian(x: Tensor, key: Tensor, law: Tensor, linear: bool, strides: Sequence[int], base: int) -> Tensor:
+        check_call("gaussian", x, key, law, strides)
+        result: Tensor = backend.gaussian(x, key, eager.checked_deviation(law), strides, base)
+        return result
+
+    def uniform(x: Tensor, key: Tensor, law: Tensor, linear: bool, strides: Sequence[int], base: int) -> Tensor:
+        check_call("uniform", x, key, law, strides)
+        result: Tensor = backend.uniform(x, key, strides, base)
+        return result
+
+    return {"drop": drop, "gaussian": gaussian, "uniform": uniform}
 
 
-def _gaussian(x: Tensor, key: Tensor, law: Tensor, linear: bool, strides: Sequence[int], base: int) -> Tensor:
-    check_call("gaussian", x, key, law, strides)
-    return eager.gaussian(x, key, eager.checked_deviation(law), strides, base)
-
-
-def _uniform(x: Tensor, key: Tensor, law: Tensor, linear: bool, strides: Sequence[int], base: int) -> Tensor:
-    check_call("uniform", x, key, law, strides)
-    return eager.uniform(x, key, strides, base)
-
-
-_register("drop", _drop)
-_library.impl("drop", _drop_cpu, "CPU")
-_register("gaussian", _gaussian)
-_register("uniform", _uniform)
+for _name, _kernel in _of(eager).items():
+    _register(_name, _kernel)
+_library.impl("drop", _of(cpu)["drop"], "CPU")
+for _device in ("CUDA", "XPU"):
+    for _name, _kernel in _of(gpu).items():
+        _library.impl(_name, _kernel, _device)
