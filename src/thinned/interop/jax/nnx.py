@@ -9,7 +9,7 @@ from ..extra import needed
 from .functions import dropout
 from .words import Array
 
-nnx = needed("flax.nnx", "thinned.interop.jax.nnx", "jax", "Flax")
+nnx = needed("flax.nnx", "thinned.interop.jax.nnx", "Flax", "flax")
 
 
 class Dropout(nnx.Dropout):  # type: ignore[misc]

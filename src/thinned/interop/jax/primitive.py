@@ -40,10 +40,10 @@ def plain(x: Array, key: Array, base: Array, threshold: Array, law: Array, *, st
     lane = noise(BERNOULLI, key, None if origin else base, shape, strides)
     ones = (1,) * rank
     kept = lane.astype(jnp.uint32) >= threshold.reshape(*threshold.shape, *ones)
-    real = np.finfo(x.dtype).dtype
-    wide = x.dtype if real == np.float64 or x.dtype.kind == "c" else jnp.float32
+    wide = x.dtype if x.dtype == np.float64 or x.dtype.kind == "c" else np.dtype(np.float32)
+    real = jnp.finfo(wide).dtype
     scale, shift, fill = (law[..., number].reshape(*law.shape[:-1], *ones) for number in range(3))
-    scaled = x.astype(wide) * scale.astype(np.finfo(wide).dtype) + shift.astype(np.finfo(wide).dtype)
+    scaled = x.astype(wide) * scale.astype(real) + shift.astype(real)
     return jnp.where(kept, scaled.astype(x.dtype), fill.astype(x.dtype))
 
 

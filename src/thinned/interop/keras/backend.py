@@ -6,7 +6,7 @@ from types import ModuleType
 
 from ..extra import needed
 
-keras = needed("keras", "thinned.interop.keras", "keras", "Keras 3")
+keras = needed("keras", "thinned.interop.keras", "Keras 3", "thinned[keras]")
 
 
 def _chosen() -> ModuleType:

@@ -25,8 +25,8 @@ class DropConnect(SavedSeed, keras.layers.Wrapper):  # type: ignore[misc]
     Source: Wan et al. 2013, with one mask for each sample.
 
     >>> import keras
-    >>> DropConnect(keras.layers.Dense(4), 0.5, seed=0)(keras.ops.ones((2, 3)), training=True).shape
-    TensorShape([2, 4])
+    >>> tuple(DropConnect(keras.layers.Dense(4), 0.5, seed=0)(keras.ops.ones((2, 3)), training=True).shape)
+    (2, 4)
     """
 
     def __init__(self, layer: Any, rate: float = 0.5, seed: int | None = None, **kwargs: Any) -> None:

@@ -13,7 +13,7 @@ from ...noise.philox import FOLD_IN_DOMAIN
 from ...noise.place import Placement
 from ..extra import needed
 
-tf = needed("tensorflow", "thinned.interop.keras", "keras", "TensorFlow, Keras's backend,")
+tf = needed("tensorflow", "thinned.interop.keras", "TensorFlow, Keras's backend,", "tensorflow")
 _PHILOX = 1  # the operator's `alg`
 Tensor = Any
 
