@@ -39,7 +39,9 @@ CALLS = [linen_call, nnx_call, equinox_call]
 @pytest.mark.parametrize("call", CALLS)
 def test_the_mask_of_the_contract(call: Any) -> None:
     assert (np.asarray(call(0.3)) == noise.drop(np.asarray(X), 0.3, key=7)).all()
-    assert (np.asarray(call(0.3, broadcast_dims=(0,))) == noise.drop(np.asarray(X), 0.3, key=7, broadcast_dims=(0,))).all()
+    assert (
+        np.asarray(call(0.3, broadcast_dims=(0,))) == noise.drop(np.asarray(X), 0.3, key=7, broadcast_dims=(0,))
+    ).all()
 
 
 @pytest.mark.parametrize("call", CALLS)

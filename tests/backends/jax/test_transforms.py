@@ -86,7 +86,10 @@ def test_shards_in_other_ways() -> None:
     """The gradient in `shard_map`, an offset by hand, and axes that are explicit in types."""
     mesh, spec = jax.make_mesh((2, 2), ("a", "b"), axis_types=(AxisType.Auto,) * 2), P("a", "b")
     slope = jax.shard_map(
-        jax.grad(lambda x: (tj.dropout(x, P_DROP, 7, spec=spec) * x).sum() / 2), mesh=mesh, in_specs=spec, out_specs=spec
+        jax.grad(lambda x: (tj.dropout(x, P_DROP, 7, spec=spec) * x).sum() / 2),
+        mesh=mesh,
+        in_specs=spec,
+        out_specs=spec,
     )
     assert (jax.jit(slope)(X) == Y).all()
 

@@ -61,7 +61,9 @@ def test_masks_go_on_after_loading(trained: Any, digits: Any, tmp_path: Path) ->
     loaded = keras.models.load_model(tmp_path / "net.keras")
     x = digits[0][:50]
     for _ in range(2):
-        assert (numbers(loaded.layers[2](x[:, :64], training=True)) == numbers(trained.layers[2](x[:, :64], training=True))).all()
+        assert (
+            numbers(loaded.layers[2](x[:, :64], training=True)) == numbers(trained.layers[2](x[:, :64], training=True))
+        ).all()
     np.testing.assert_allclose(numbers(loaded(x)), numbers(trained(x)), rtol=1e-5)
     assert [type(layer).__name__ for layer in loaded.layers] == [type(layer).__name__ for layer in trained.layers]
 

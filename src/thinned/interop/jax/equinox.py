@@ -37,5 +37,7 @@ class Dropout(equinox.nn.Dropout):  # type: ignore[misc]
         if still or (isinstance(self.p, int | float) and self.p == 0):
             return x
         if key is None:
-            raise RuntimeError("`Dropout`: `key` must be given outside of inference mode. Pass key=jax.random.key(seed).")
+            raise RuntimeError(
+                "`Dropout`: `key` must be given outside of inference mode. Pass key=jax.random.key(seed)."
+            )
         return dropout(x, self.p, key, broadcast_dims=self.broadcast_dims)

@@ -81,7 +81,9 @@ def _blocks(law: Law, key: Array, first: Pair, shape: tuple[int, ...]) -> Array:
     """The values of a run of blocks, side by side on the last axis: `(*K, *shape[:-1], shape[-1] * each)`."""
     strides = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
     values = law.block(philox(positions(first, shape, strides), _pair(key, len(shape)), law.domain))
-    values = jnp.broadcast_to(values, (*key.shape[:-1], *shape, law.each))  # a run of one block has broadcast nothing yet
+    values = jnp.broadcast_to(
+        values, (*key.shape[:-1], *shape, law.each)
+    )  # a run of one block has broadcast nothing yet
     return values.reshape(*key.shape[:-1], *shape[:-1], shape[-1] * law.each)
 
 

@@ -77,7 +77,9 @@ def _box_muller(x: Array, y: Array, dtype: Any) -> tuple[Array, Array]:
     # nearest quarter turn, in integers.
     below = (np.uint32(0) - x).astype(dtype) - np.float32(0.5)  # 2**32 - x - 1/2, of x above 0
     near = x >= np.uint32(1 << 31)
-    log = jnp.where(near, jnp.log1p(-jnp.where(near, below, np.float32(1)) * np.float32(2.0**-32)), jnp.log(_unit(x, dtype)))
+    log = jnp.where(
+        near, jnp.log1p(-jnp.where(near, below, np.float32(1)) * np.float32(2.0**-32)), jnp.log(_unit(x, dtype))
+    )
     quarter = (y + np.uint32(1 << 29)) >> np.uint32(30)
     rest = lax.bitcast_convert_type(y - (quarter << np.uint32(30)), jnp.int32).astype(dtype) + np.float32(0.5)
     angle = rest * np.float32(2.0 * np.pi * 2.0**-32)

@@ -33,7 +33,9 @@ from .words import Array
 drop_p = Primitive("thinned_drop")
 
 
-def plain(x: Array, key: Array, base: Array, threshold: Array, law: Array, *, strides: tuple[int, ...], origin: bool) -> Array:
+def plain(
+    x: Array, key: Array, base: Array, threshold: Array, law: Array, *, strides: tuple[int, ...], origin: bool
+) -> Array:
     """The primitive in operations of jnp."""
     rank = len(strides)
     shape = tuple(size if stride else 1 for size, stride in zip(x.shape[x.ndim - rank :], strides, strict=True))

@@ -116,9 +116,7 @@ class _SpatialLayer(NoiseLayer):
 
     axes = 1  # of space
 
-    def __init__(
-        self, rate: float, data_format: str | None = None, seed: int | None = None, **kwargs: Any
-    ) -> None:
+    def __init__(self, rate: float, data_format: str | None = None, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(rate, seed, **kwargs)
         self.data_format = keras.config.image_data_format() if data_format is None else data_format
         if self.data_format not in ("channels_first", "channels_last"):
@@ -189,7 +187,9 @@ class LockedDropout(NoiseLayer):
 
     def shared_axes(self, rank: int) -> Sequence[int]:
         if rank < 3:
-            raise ValueError(f"`LockedDropout`: `inputs` must be (B, T, ...). Got {rank} axes. Keep time an axis of its own.")
+            raise ValueError(
+                f"`LockedDropout`: `inputs` must be (B, T, ...). Got {rank} axes. Keep time an axis of its own."
+            )
         return (1,)
 
 
