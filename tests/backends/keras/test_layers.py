@@ -38,8 +38,6 @@ def test_a_layer(kind: Any, shape: tuple[int, ...]) -> None:
     assert (numbers(again(x, training=True, key=3)) == numbers(layer(x, training=True, key=3))).all()
     inputs = keras.Input(shape[1:])
     assert layer(inputs, training=True).shape == (None, *shape[1:])
-    restored = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
-    assert type(restored) is kind
 
 
 @pytest.mark.parametrize(("kind", "shape"), ALL)

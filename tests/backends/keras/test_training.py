@@ -45,15 +45,15 @@ def digits() -> Any:
 def trained(digits: Any) -> Any:
     keras.utils.set_random_seed(0)
     model = compiled(text_network(), jit_compile=False)
-    model.fit(digits[0][:4000], digits[1][:4000], epochs=3, batch_size=100, verbose=0)
+    model.fit(digits[0][:4000], digits[1][:4000], epochs=4, batch_size=100, verbose=0)
     return model
 
 
 def test_the_texts_example(trained: Any, digits: Any) -> None:
-    """Three passes over 4000 digits: right for nine of ten of 1000 others."""
+    """Four passes over 4000 digits: right for nine of ten of 1000 others."""
     _, accuracy = trained.evaluate(digits[0][4000:], digits[1][4000:], verbose=0)
     assert accuracy > 0.9
-    assert numbers(trained.layers[2].seed_generator.state).tolist() == [1, 120]  # a key each step
+    assert numbers(trained.layers[2].seed_generator.state).tolist() == [1, 160]  # a key each step
 
 
 def test_masks_go_on_after_loading(trained: Any, digits: Any, tmp_path: Path) -> None:

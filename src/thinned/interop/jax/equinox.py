@@ -18,8 +18,8 @@ class Dropout(equinox.nn.Dropout):  # type: ignore[misc]
     `y = x * m / q`, m ~ Bernoulli(q); with `inference`, `y = x`. `equinox.nn.inference_mode` sets it as it sets
     Equinox's, whose subclass it is.
 
-    Arguments: `p`, the probability that a unit is dropped, an array too; `inference`; `broadcast_dims`, axes along which
-    one draw is shared. The call takes `key` and `inference`.
+    Arguments: `p`, the probability that a unit is dropped, an array too; `inference`; `broadcast_dims`, axes along
+    which one draw is shared. The call takes `key` and `inference`.
 
     >>> import jax
     >>> Dropout(0.5)(jax.numpy.ones(8), key=7).tolist()

@@ -49,8 +49,8 @@ def dropout(
     Raises:
         TypeError, ValueError: a bad `p` or `key`, an x of integers, or a place outside the whole.
 
-    Cost: on the CPU that of the kernel, elsewhere 10 rounds of 32-bit integer arithmetic for 8 elements. Where the draws
-    are not one run of positions, as for a shard of columns, the latter for each element.
+    Cost: on the CPU that of the kernel, elsewhere 10 rounds of 32-bit integer arithmetic for 8 elements. Where the
+    draws are not one run of positions, as for a shard of columns, the latter for each element.
 
     Source: Srivastava et al. 2014.
 

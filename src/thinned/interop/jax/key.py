@@ -30,7 +30,7 @@ def key_words(owner: str, key: Any) -> Array:
         got = f"{key.dtype} of shape {key.shape}" if hasattr(key, "dtype") else repr(key)
         raise TypeError(
             f"`{owner}`: `key` must be an int in [0, 2**64), or one key of 64 bits of jax.random. Got {got}. Pass "
-            "jax.random.key(seed), under jax.vmap one key a row, and of longer keys jax.random.bits(key, (2,), 'uint32')."
+            "jax.random.key(seed), under jax.vmap one key a row; of longer ones jax.random.bits(key, (2,), 'uint32')."
         )
     return jnp.asarray(words)
 

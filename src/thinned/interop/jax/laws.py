@@ -73,8 +73,8 @@ def _box_muller(x: Array, y: Array, dtype: Any) -> tuple[Array, Array]:
     if dtype == np.float64:
         radius, angle = jnp.sqrt(-2.0 * jnp.log(_unit(x, dtype))), 2.0 * np.pi * _unit(y, dtype)
         return radius * jnp.cos(angle), radius * jnp.sin(angle)
-    # In float32 u is too coarse near 1, and 2 pi v everywhere: ln u = log1p(u - 1) there, and the angle is taken from the
-    # nearest quarter turn, in integers.
+    # In float32 u is too coarse near 1, and 2 pi v everywhere: ln u = log1p(u - 1) there, and the angle is taken from
+    # the nearest quarter turn, in integers.
     below = (np.uint32(0) - x).astype(dtype) - np.float32(0.5)  # 2**32 - x - 1/2, of x above 0
     near = x >= np.uint32(1 << 31)
     log = jnp.where(

@@ -15,8 +15,8 @@ linen = needed("flax.linen", "thinned.interop.jax.linen", "Flax", "flax")
 class Dropout(linen.Module):  # type: ignore[misc]
     """`flax.linen.Dropout` with our mask: zero each unit with probability p, and scale the units that are kept.
 
-    `y = x * m / q`, m ~ Bernoulli(q); with `deterministic`, `y = x`. The key of a call is `make_rng(rng_collection)`, and
-    the mask that of `thinned.interop.jax.dropout`.
+    `y = x * m / q`, m ~ Bernoulli(q); with `deterministic`, `y = x`. The key of a call is `make_rng(rng_collection)`,
+    and the mask that of `thinned.interop.jax.dropout`.
 
     Arguments: `p`, the probability that a unit is dropped; `broadcast_dims`, axes along which one draw is shared;
     `deterministic`, here or in the call; `rng_collection`, of the stream of keys. The call takes a key, `rng`, too.

@@ -15,8 +15,8 @@ nnx = needed("flax.nnx", "thinned.interop.jax.nnx", "Flax", "flax")
 class Dropout(nnx.Dropout):  # type: ignore[misc]
     """`flax.nnx.Dropout` with our mask: zero each unit with probability p, and scale the units that are kept.
 
-    `y = x * m / q`, m ~ Bernoulli(q); with `deterministic`, `y = x`. The key of a call is the next one of the stream, and
-    the mask that of `thinned.interop.jax.dropout`.
+    `y = x * m / q`, m ~ Bernoulli(q); with `deterministic`, `y = x`. The key of a call is the next one of the stream,
+    and the mask that of `thinned.interop.jax.dropout`.
 
     Arguments: `p`, the probability that a unit is dropped; `broadcast_dims`, axes along which one draw is shared;
     `deterministic`, `rng_collection`, `rngs` as Flax's. The call takes `deterministic` and `rngs` too.

@@ -33,7 +33,7 @@ class _ShapedLayer(NoiseLayer):
         if not fits:
             raise ValueError(
                 f"`{owner}`: `noise_shape` must have 1, None or the input's size on each axis of the input. Got "
-                f"{wanted} and an input of shape {tuple(inputs.shape)}. Name every axis, the batch too: None is its size."
+                f"{wanted} and an input of shape {tuple(inputs.shape)}. Name every axis; None is its size."
             )
         return [size if draws is None else draws for size, draws in zip(sizes, wanted, strict=True)]
 
@@ -48,7 +48,7 @@ def _checked_shape(owner: str, shape: Any) -> tuple[int | None, ...] | None:
     whole = all(size is None or (isinstance(size, int) and not isinstance(size, bool) and size > 0) for size in sizes)
     if not sizes or not whole:
         raise ValueError(
-            f"`{owner}`: `noise_shape` must be a sequence of positive integers and None. Got {shape!r}. Pass for example "
+            f"`{owner}`: `noise_shape` must be a sequence of positive integers and None. Got {shape!r}. Pass "
             "(None, 1, 64)."
         )
     return tuple(sizes)

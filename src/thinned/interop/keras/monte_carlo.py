@@ -119,7 +119,7 @@ def predict(
     samples: bool = False,
     levels: Sequence[float] = _LEVELS,
 ) -> Prediction:
-    """`MonteCarlo(model, n, seed, ...).predict(x, ...)`: mean, standard deviation and quantiles over thinned networks."""
+    """`MonteCarlo(model, n, seed, ...).predict(x, ...)`: mean, deviation and quantiles over thinned networks."""
     return MonteCarlo(model, n, seed, task=task, levels=levels).predict(x, batch_size, samples)
 
 
@@ -156,13 +156,13 @@ def _noisy(model: Any) -> list[Any]:
                 found.append(layer)
         elif layer._seed_generators and not _is_known_quiet(layer):
             raise TypeError(
-                f"`MonteCarlo`: every layer that draws noise must be one that can be switched on. Got {layer.name!r}, a "
-                f"{type(layer).__name__} with a seed of its own. Let it use thinned.interop.keras.Dropout."
+                f"`MonteCarlo`: every layer that draws noise must be one that can be switched on. Got {layer.name!r}, "
+                f"a {type(layer).__name__} with a seed of its own. Let it use thinned.interop.keras.Dropout."
             )
     if not found:
         raise ValueError(
-            "`MonteCarlo`: the model must have dropout with a rate above 0. Got none. Add thinned.interop.keras.Dropout "
-            "before its last layers, and train it so."
+            "`MonteCarlo`: the model must have dropout with a rate above 0. Got none. Add thinned.interop.keras.Dropout"
+            " before its last layers, and train it so."
         )
     return found
 

@@ -1,4 +1,4 @@
-"""Which Keras layer follows which, as source code says it: lists of `Sequential`, `add`, and calls of layers on results."""
+"""Which Keras layer follows which in source code: in `Sequential`, by `add`, and where layers are called."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import pairwise
 
 from .calls import argument, literal, number
 from .source_file import Function, SourceFile, dotted
@@ -84,7 +85,7 @@ def trained(file: SourceFile, network: Network) -> bool:
 
 
 def _linked(layers: list[Applied | None]) -> tuple[Applied | None, ...]:
-    for first, second in zip(layers, layers[1:], strict=False):
+    for first, second in pairwise(layers):
         if first is not None and second is not None:
             second.before = first
             first.after.append(second)
@@ -147,10 +148,7 @@ def _functional(file: SourceFile) -> Iterator[Network]:
                             by_name.update(dict.fromkeys(_names(target)))
                             if isinstance(target, ast.Name):
                                 by_name[target.id] = result
-        for layer in found:
-            if layer.before is None:
-                continue
-            yield Network((layer.before, layer), None) if not layer.after else Network((layer,), None)
+        yield from (Network((layer,), None) for layer in found)
 
 
 def _statements(scope: ast.AST) -> Iterator[ast.stmt]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from ..finding import Finding
 from ..lens.calls import DELIBERATE, argument, literal, number
-from ..lens.keras_layers import DROPOUTS, applied, layer_name
+from ..lens.keras_layers import Applied, applied, layer_name
 from ..lens.source_file import Function, SourceFile, dotted
 from ..rule import Rule
 
@@ -28,16 +28,15 @@ def source(file: SourceFile) -> Iterator[Finding]:
 
 def _constant(file: SourceFile, call: ast.Call) -> ast.AST | None:
     """What says that the dropout is always on."""
-    for layer in applied(file):
-        if layer.use is call and layer.name in DROPOUTS and layer.draws:
-            given = argument(call, 1, ("training",))
-            return given if literal(given, True) else None
-    built = call.func if isinstance(call.func, ast.Call) else None
-    if built is not None and layer_name(file, built) in DROPOUTS:
+    layer = next((layer for layer in applied(file) if layer.use is call), None)
+    if layer is None and isinstance(call.func, ast.Call) and (built := layer_name(file, call.func)):
+        layer = Applied(call.func, built)  # in an expression whose layers are not followed
+    if layer is not None:
         given = argument(call, 1, ("training",))
-        return given if literal(given, True) else None
+        return given if layer.draws and literal(given, True) else None
+    maker = file.resolve(call.func.func) if isinstance(call.func, ast.Call) else None
     name = file.resolve(call.func) or ""
-    if name in _FLAX or (built is not None and file.resolve(built.func) in _FLAX):
+    if name in _FLAX or maker in _FLAX:
         given = argument(call, None, ("deterministic",))
         return given if literal(given, False) else None
     if name in _FUNCTIONS and number(argument(call, _FUNCTIONS[name], ("rate",))) != 0:

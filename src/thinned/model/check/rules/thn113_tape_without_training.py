@@ -64,8 +64,8 @@ RULE = Rule(
     name="tape-without-training",
     summary="A loop with GradientTape calls a model with dropout and leaves `training` out.",
     what="""\
-Looks for calls under `tf.GradientTape()` of a Keras model of the same file that has dropout or batch normalisation, with
-no `training`.""",
+Looks for calls under `tf.GradientTape()` of a Keras model of the same file that has dropout or batch normalisation,
+with no `training`.""",
     why="""\
 In `fit` Keras passes `training=True`. In a loop of one's own nobody does, and the default is inference: dropout never
 drops and batch normalisation never learns its statistics.""",

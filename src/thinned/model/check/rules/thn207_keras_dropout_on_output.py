@@ -17,7 +17,7 @@ def source(file: SourceFile) -> Iterator[Finding]:
         last = network.layers[-1] if network.layers else None
         while last is not None and last.name in LINKS:
             last = last.before
-        if last is None or not last.draws or last.after and any(layer.name not in LINKS for layer in last.after):
+        if last is None or not last.draws or (last.after and any(layer.name not in LINKS for layer in last.after)):
             continue
         before = last.behind(LINKS)
         if before is None or before.name not in _LAST:
@@ -51,14 +51,18 @@ A dropped output is 0 and the others grow by 1/(1 - rate): the loss punishes the
 import keras
 from keras import layers
 
-model = keras.Sequential([keras.Input((16,)), layers.Dense(64, "relu"), layers.Dense(10), layers.Dropout(0.2)])
+model = keras.Sequential(
+    [keras.Input((16,)), layers.Dense(64, "relu"), layers.Dense(10), layers.Dropout(0.2)]
+)
 model.compile("adam", "mse")
 """,
     good="""\
 import keras
 from keras import layers
 
-model = keras.Sequential([keras.Input((16,)), layers.Dense(64, "relu"), layers.Dropout(0.2), layers.Dense(10)])
+model = keras.Sequential(
+    [keras.Input((16,)), layers.Dense(64, "relu"), layers.Dropout(0.2), layers.Dense(10)]
+)
 model.compile("adam", "mse")
 """,
     instead="""\

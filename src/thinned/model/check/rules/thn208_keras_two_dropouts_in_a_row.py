@@ -29,22 +29,26 @@ RULE = Rule(
     name="keras-two-dropouts-in-a-row",
     summary="One Keras dropout's output goes straight into another.",
     what="""\
-Looks for two dropouts of one kind, in a `Sequential` or in calls of layers, with nothing or only changes of shape between
-them.""",
+Looks for two dropouts of one kind, in a `Sequential` or in calls of layers, with nothing or only changes
+of shape between them.""",
     why="""\
 Two dropouts of p and p' are one of 1 - (1 - p)(1 - p'): 0.5 twice is 0.75, which nobody chose.""",
     bad="""\
 import keras
 from keras import layers
 
-model = keras.Sequential([keras.Input((16,)), layers.Dense(64), layers.Dropout(0.3), layers.Dropout(0.2), layers.Dense(4)])
+model = keras.Sequential(
+    [keras.Input((16,)), layers.Dense(64), layers.Dropout(0.3), layers.Dropout(0.2), layers.Dense(4)]
+)
 model.compile("adam", "mse")
 """,
     good="""\
 import keras
 from keras import layers
 
-model = keras.Sequential([keras.Input((16,)), layers.Dense(64), layers.Dropout(0.3), layers.Dense(4)])
+model = keras.Sequential(
+    [keras.Input((16,)), layers.Dense(64), layers.Dropout(0.3), layers.Dense(4)]
+)
 model.compile("adam", "mse")
 """,
     instead="""\

@@ -40,14 +40,18 @@ activations' mean and variance: 0.73 for 0.2 behind a ReLU.""",
 import keras
 from keras import layers
 
-model = keras.Sequential([keras.Input((16,)), layers.Dense(64, "relu"), layers.Dropout(0.5), layers.BatchNormalization(), layers.Dense(4)])
+model = keras.Sequential(
+    [keras.Input((16,)), layers.Dense(64, "relu"), layers.Dropout(0.5), layers.BatchNormalization(), layers.Dense(4)]
+)
 model.compile("adam", "mse")
 """,
     good="""\
 import keras
 from keras import layers
 
-model = keras.Sequential([keras.Input((16,)), layers.Dense(64, "relu"), layers.BatchNormalization(), layers.Dropout(0.5), layers.Dense(4)])
+model = keras.Sequential(
+    [keras.Input((16,)), layers.Dense(64, "relu"), layers.BatchNormalization(), layers.Dropout(0.5), layers.Dense(4)]
+)
 model.compile("adam", "mse")
 """,
     instead="""\

@@ -68,13 +68,10 @@ def _draws(file: SourceFile, nodes: list[ast.AST], uses: Uses, said: set[ast.Cal
         if not isinstance(key, ast.Name):
             continue
         first = uses.setdefault(key.id, call)
-        again = first is call and call in said
-        if first is not call or call in uses.values() and _looped(file, call, key.id):
-            if not again and call not in said:
-                said.add(call)
-                yield RULE.on(
-                    file, key, f"key `{key.id}` has drawn before: the same key gives the same noise. Split it"
-                )
+        if call not in said and (first is not call or _looped(file, call, key.id)):
+            said.add(call)
+            message = f"key `{key.id}` has drawn before: the same key gives the same noise. Split it"
+            yield RULE.on(file, key, message)
 
 
 def _looped(file: SourceFile, call: ast.Call, name: str) -> bool:
@@ -105,8 +102,9 @@ RULE = Rule(
     name="jax-key-used-twice",
     summary="Two draws of JAX have one key, and so the same noise.",
     what="""\
-Looks for a name that serves as the key of two draws of `jax.random`, or of `thinned.interop.jax`, in one function, with
-no new value between them; in a loop, of one draw that the loop repeats. Branches that exclude each other are not two.""",
+Looks for a name that serves as the key of two draws of `jax.random`, or of `thinned.interop.jax`, in one function,
+with no new value between them; in a loop, of one draw that the loop repeats. Branches that exclude each other are not
+two.""",
     why="""\
 A key is no generator: nothing moves on when it is used. Two draws of one shape are equal, and others depend on each
 other.""",
