@@ -16,7 +16,7 @@ from ...noise.philox import FOLD_IN_DOMAIN
 from .key import key_words, typed
 from .lanes import Law, noise
 from .laws import BERNOULLI, normal_law, uniform_law
-from .place import Place, place
+from .place import BlockPlace, place
 from .primitive import drop_p
 from .rate import rate
 from .words import Array, constant, philox
@@ -70,7 +70,7 @@ def dropout(
     return drop(x, key_words("dropout", key), low, law, where)
 
 
-def drop(x: Array, key: Array, threshold: Any, law: Array, where: Place) -> Array:
+def drop(x: Array, key: Array, threshold: Any, law: Array, where: BlockPlace) -> Array:
     """The primitive: `law[0] * x + law[1]` where a unit is kept, `law[2]` where it is dropped."""
     base = jnp.zeros(2, jnp.uint32) if where.base is None else where.base
     operands = x, key, base, jnp.asarray(threshold, jnp.uint32), law
@@ -182,7 +182,7 @@ def _child(words: Array, number: Array) -> Array:
     return jnp.stack([high, low])
 
 
-def _field(owner: str, law: Law, key: Any, where: Place) -> Array:
+def _field(owner: str, law: Law, key: Any, where: BlockPlace) -> Array:
     return _compiled_noise(law, key_words(owner, key), where.base, where.noise_shape, where.strides)
 
 

@@ -14,7 +14,7 @@ from ...noise import place as exact_place
 from .words import Array, Pair, add, constant, multiply
 
 
-class Place(NamedTuple):
+class BlockPlace(NamedTuple):
     """A block's draws: position = base + sum of index * stride."""
 
     shape: tuple[int, ...]
@@ -30,7 +30,7 @@ def place(
     offset: Sequence[Any] | None,
     global_shape: Sequence[int] | None,
     spec: Any,
-) -> Place:
+) -> BlockPlace:
     """Compile the arguments of `dropout` into strides and a base.
 
     Raises:
@@ -60,7 +60,7 @@ def place(
         base = jnp.stack(jnp.broadcast_arrays(total[1], total[0]))
     elif where.base:
         base = jnp.asarray(np.array([where.base >> 32, where.base & 0xFFFFFFFF], np.uint32))
-    return Place(sizes, where.noise_shape, tuple(step % 2**64 for step in where.strides), base)
+    return BlockPlace(sizes, where.noise_shape, tuple(step % 2**64 for step in where.strides), base)
 
 
 def _from_spec(owner: str, sizes: tuple[int, ...], spec: Any) -> tuple[list[Any], list[int]]:

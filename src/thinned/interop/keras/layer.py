@@ -63,7 +63,7 @@ class NoiseLayer(SavedSeed, keras.Layer):  # type: ignore[misc]
         self.live = False
         self.seed_generator = seed_generator(type(self).__name__, seed)
         self.supports_masking = True
-        self._build_at_init()
+        self.built = True  # there are no weights
 
     @property
     def rate(self) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from operator import attrgetter, methodcaller
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,9 @@ _RECURRENT = ("SimpleRNNCell", "GRUCell", "LSTMCell", "ConvLSTMCell")
 _OUTER = ("RNN", "SimpleRNN", "GRU", "LSTM", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")
 # What draws for other reasons: augmentation and noise, which stay as at inference.
 _QUIET = "keras.src.layers.preprocessing"
+# Keras has no public names for these.
+_flattened = methodcaller("_flatten_layers", include_self=True, recursive=True)
+_own_seeds = attrgetter("_seed_generators")
 
 
 class MonteCarlo:
@@ -135,7 +139,7 @@ def _part(x: Any, rows: slice) -> Any:
 
 def _layers(model: Any) -> list[Any]:
     """The model and all layers in it, each once."""
-    found = {id(layer): layer for layer in model._flatten_layers(include_self=True, recursive=True)}
+    found = {id(layer): layer for layer in _flattened(model)}
     return list(found.values())
 
 
@@ -154,7 +158,7 @@ def _noisy(model: Any) -> list[Any]:
         if isinstance(layer, NoiseLayer | DropConnect) or _is(layer, (*_THEIRS, *_RECURRENT)):
             if any(_rates(layer)):
                 found.append(layer)
-        elif layer._seed_generators and not _is_known_quiet(layer):
+        elif _own_seeds(layer) and not _is_known_quiet(layer):
             raise TypeError(
                 f"`MonteCarlo`: every layer that draws noise must be one that can be switched on. Got {layer.name!r}, "
                 f"a {type(layer).__name__} with a seed of its own. Let it use thinned.interop.keras.Dropout."

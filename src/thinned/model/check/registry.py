@@ -39,7 +39,7 @@ ENTRIES = (
     Entry("THN110", "eval-never-undone", SOURCE),
     Entry("THN111", "keras-mode-not-seen", MODELS),
     Entry("THN112", "keras-flax-always-on", SOURCE),
-    Entry("THN113", "tape-without-training", SOURCE),
+    Entry("THN113", "keras-loop-without-training", SOURCE),
     Entry("THN201", "dropout-on-output", MODELS),
     Entry("THN202", "dropout-on-input", MODELS, advice=True),
     Entry("THN203", "two-dropouts-in-a-row", MODELS),

@@ -23,16 +23,16 @@ LINKS = {*SHAPES, "Activation", "Softmax"}
 
 
 @dataclass
-class Applied:
+class LayerUse:
     """A layer at one place of a network."""
 
     made: ast.Call  # the call of the constructor
     name: str  # "Dense"
-    before: Applied | None = None  # None at the start, and where the source does not say
-    after: list[Applied] = field(default_factory=list)
+    before: LayerUse | None = None  # None at the start, and where the source does not say
+    after: list[LayerUse] = field(default_factory=list)
     use: ast.AST | None = None  # the call on an input, if there is one
 
-    def behind(self, through: set[str]) -> Applied | None:
+    def behind(self, through: set[str]) -> LayerUse | None:
         """The layer before it, behind layers of these names."""
         layer = self.before
         while layer is not None and layer.name in through:
@@ -46,10 +46,10 @@ class Applied:
 
 
 @dataclass(frozen=True)
-class Network:
+class LayerChain:
     """Layers in a row, and the names by which the file calls the model."""
 
-    layers: tuple[Applied | None, ...]  # None is one that is not known
+    layers: tuple[LayerUse | None, ...]  # None is one that is not known
     called: str | None
 
 
@@ -63,18 +63,18 @@ def layer_name(file: SourceFile, call: ast.expr) -> str | None:
 
 
 @lru_cache(maxsize=1)
-def networks(file: SourceFile) -> tuple[Network, ...]:
+def networks(file: SourceFile) -> tuple[LayerChain, ...]:
     """Every `Sequential`, and every chain of layers that are called on each other's results."""
     return (*_sequential(file), *_functional(file)) if "keras" in file.text else ()
 
 
-def applied(file: SourceFile) -> Iterator[Applied]:
+def applied(file: SourceFile) -> Iterator[LayerUse]:
     """Every layer of every network."""
     for network in networks(file):
         yield from (layer for layer in network.layers if layer is not None)
 
 
-def trained(file: SourceFile, network: Network) -> bool:
+def trained(file: SourceFile, network: LayerChain) -> bool:
     """Whether the file compiles or fits the network by its name: then it is a model, not a part of one."""
     return network.called is not None and any(
         isinstance(call.func, ast.Attribute)
@@ -84,7 +84,7 @@ def trained(file: SourceFile, network: Network) -> bool:
     )
 
 
-def _linked(layers: list[Applied | None]) -> tuple[Applied | None, ...]:
+def _linked(layers: list[LayerUse | None]) -> tuple[LayerUse | None, ...]:
     for first, second in pairwise(layers):
         if first is not None and second is not None:
             second.before = first
@@ -92,12 +92,12 @@ def _linked(layers: list[Applied | None]) -> tuple[Applied | None, ...]:
     return tuple(layers)
 
 
-def _known(file: SourceFile, value: ast.expr) -> Applied | None:
+def _known(file: SourceFile, value: ast.expr) -> LayerUse | None:
     name = layer_name(file, value)
-    return Applied(value, name) if name and isinstance(value, ast.Call) else None
+    return LayerUse(value, name) if name and isinstance(value, ast.Call) else None
 
 
-def _sequential(file: SourceFile) -> Iterator[Network]:
+def _sequential(file: SourceFile) -> Iterator[LayerChain]:
     for call, name in file.calls:
         if not _SEQUENTIAL.match(name):
             continue
@@ -106,7 +106,7 @@ def _sequential(file: SourceFile) -> Iterator[Network]:
             continue
         layers = [_known(file, value) for value in (given.elts if given is not None else [])]
         called = _target(file, call)
-        yield Network(_linked(layers + (_added(file, call, called) if called else [])), called)
+        yield LayerChain(_linked(layers + (_added(file, call, called) if called else [])), called)
 
 
 def _target(file: SourceFile, call: ast.Call) -> str | None:
@@ -116,10 +116,10 @@ def _target(file: SourceFile, call: ast.Call) -> str | None:
     return None
 
 
-def _added(file: SourceFile, call: ast.Call, called: str) -> list[Applied | None]:
+def _added(file: SourceFile, call: ast.Call, called: str) -> list[LayerUse | None]:
     """What `add` puts behind, in the block of the constructor; in a loop or a branch it is not known."""
     scope: ast.AST = file.function(call) or file.tree
-    found: list[Applied | None] = []
+    found: list[LayerUse | None] = []
     for node in ast.walk(scope):
         if (
             isinstance(node, ast.Call)
@@ -135,10 +135,10 @@ def _added(file: SourceFile, call: ast.Call, called: str) -> list[Applied | None
     return found
 
 
-def _functional(file: SourceFile) -> Iterator[Network]:
+def _functional(file: SourceFile) -> Iterator[LayerChain]:
     for scope in (file.tree, *file.nodes(ast.FunctionDef)):
-        by_name: dict[str, Applied | None] = {}
-        found: list[Applied] = []
+        by_name: dict[str, LayerUse | None] = {}
+        found: list[LayerUse] = []
         for statement in _statements(scope):
             for value in (node for node in ast.iter_child_nodes(statement) if isinstance(node, ast.expr)):
                 if not isinstance(statement, ast.Assign) or value is statement.value:
@@ -148,7 +148,7 @@ def _functional(file: SourceFile) -> Iterator[Network]:
                             by_name.update(dict.fromkeys(_names(target)))
                             if isinstance(target, ast.Name):
                                 by_name[target.id] = result
-        yield from (Network((layer,), None) for layer in found)
+        yield from (LayerChain((layer,), None) for layer in found)
 
 
 def _statements(scope: ast.AST) -> Iterator[ast.stmt]:
@@ -163,8 +163,8 @@ def _names(target: ast.expr) -> Iterator[str]:
 
 
 def _result(
-    file: SourceFile, value: ast.expr, by_name: dict[str, Applied | None], found: list[Applied]
-) -> Applied | None:
+    file: SourceFile, value: ast.expr, by_name: dict[str, LayerUse | None], found: list[LayerUse]
+) -> LayerUse | None:
     """The layer whose result a value is."""
     if isinstance(value, ast.Name):
         return by_name.get(value.id)
@@ -175,7 +175,7 @@ def _result(
     name = layer_name(file, made) if made is not None else None
     if made is None or name is None:
         return None
-    layer = Applied(made, name, before, use=value)
+    layer = LayerUse(made, name, before, use=value)
     if before is not None:
         before.after.append(layer)
     found.append(layer)
@@ -197,7 +197,7 @@ def _constructor(file: SourceFile, function: ast.expr) -> ast.Call | None:
     return given[0] if len(given) == 1 and isinstance(given[0], ast.Call) else None
 
 
-def says_output(layer: Applied) -> bool:
+def says_output(layer: LayerUse) -> bool:
     """Whether a layer makes probabilities: its own activation, or one behind it, is softmax or sigmoid."""
     given = argument(layer.made, None, ("activation",))
     return isinstance(given, ast.Constant) and given.value in ("softmax", "sigmoid")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from ..finding import Finding
 from ..lens.calls import DELIBERATE, argument, literal, number
-from ..lens.keras_layers import Applied, applied, layer_name
+from ..lens.keras_layers import LayerUse, applied, layer_name
 from ..lens.source_file import Function, SourceFile, dotted
 from ..rule import Rule
 
@@ -30,7 +30,7 @@ def _constant(file: SourceFile, call: ast.Call) -> ast.AST | None:
     """What says that the dropout is always on."""
     layer = next((layer for layer in applied(file) if layer.use is call), None)
     if layer is None and isinstance(call.func, ast.Call) and (built := layer_name(file, call.func)):
-        layer = Applied(call.func, built)  # in an expression whose layers are not followed
+        layer = LayerUse(call.func, built)  # in an expression whose layers are not followed
     if layer is not None:
         given = argument(call, 1, ("training",))
         return given if layer.draws and literal(given, True) else None

@@ -61,7 +61,7 @@ def _is_own(file: SourceFile, name: str) -> bool:
 
 RULE = Rule(
     code="THN113",
-    name="tape-without-training",
+    name="keras-loop-without-training",
     summary="A loop with GradientTape calls a model with dropout and leaves `training` out.",
     what="""\
 Looks for calls under `tf.GradientTape()` of a Keras model of the same file that has dropout or batch normalisation,
