@@ -9,6 +9,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from ...noise.philox import MULTIPLIERS, ROUNDS, WEYL
 
@@ -49,16 +50,24 @@ def shift_right(number: Pair, bits: int) -> Pair:
 
 
 def philox(block: Pair, key: Pair, domain: int) -> tuple[Array, Array, Array, Array]:
-    """The four output words of each block: `philox((block_low, block_high, 0, domain), key)`."""
+    """The four output words of each block: `philox((block_low, block_high, 0, domain), key)`.
+
+    The rounds are a loop. Written out, XLA computes early ones again for every later use: 28 times as long on a CPU.
+    """
     first, second = (np.uint32(multiplier) for multiplier in MULTIPLIERS)
-    c0, c1 = (jnp.asarray(word) for word in block)  # NumPy would warn that a product wraps
-    c2, c3 = jnp.zeros_like(c0), jnp.full_like(c0, domain)
-    for number in range(ROUNDS):
-        k0, k1 = (word + np.uint32(number * weyl & 0xFFFFFFFF) for word, weyl in zip(key, WEYL, strict=True))
-        c0, c1, c2, c3 = (
-            high_product(second, c2) ^ c1 ^ k0,
+    low, high, k0, k1 = (jnp.asarray(word) for word in (*block, *key))
+    nothing = (low & 0) | (high & 0) | (k0 & 0)  # of the whole shape, and different on devices where any of them is
+
+    def turn(number: Array, words: tuple[Array, ...]) -> tuple[Array, ...]:
+        c0, c1, c2, c3 = words
+        step = number.astype(jnp.uint32)
+        return (
+            high_product(second, c2) ^ c1 ^ (k0 + step * np.uint32(WEYL[0])),
             second * c2,
-            high_product(first, c0) ^ c3 ^ k1,
+            high_product(first, c0) ^ c3 ^ (k1 + step * np.uint32(WEYL[1])),
             first * c0,
         )
+
+    start = low | nothing, high | nothing, nothing, nothing | np.uint32(domain)
+    c0, c1, c2, c3 = lax.fori_loop(0, ROUNDS, turn, start)
     return c0, c1, c2, c3
