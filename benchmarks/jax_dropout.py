@@ -1,14 +1,15 @@
 """Dropout in JAX on the CPU: ours, jnp alone, `jax.random.bernoulli` with a select, and the torch kernel beside them.
 
-    python -m benchmarks.jax_dropout           # in .venv-backends; writes benchmarks/results/jax.csv
+    taskset -c 0 python -m benchmarks.jax_dropout   # in .venv-backends; writes benchmarks/results/jax.csv
 
-Then docs/guides/jax.md has its table by hand. Leave the machine alone meanwhile.
+On one core: on a machine that does other things too, threads wait for each other. docs/guides/jax.md has the figures.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -77,6 +78,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=3.0, help="for each size")
     budget = parser.parse_args().seconds
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
     with FILE.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["elements", "pass", "what", "microseconds", "ratio_to_torch_kernel", "ratio_to_jax_random"])
