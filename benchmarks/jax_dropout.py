@@ -12,6 +12,7 @@ import csv
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,14 @@ def seconds(calls: dict[str, Callable[[], object]], budget: float) -> dict[str, 
     return {name: min(times) for name, times in found.items()}
 
 
+def _finished(call: Callable[[Any], Any], x: Any) -> object:
+    return call(x).block_until_ready()
+
+
+def _total(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda x: function(x).sum()
+
+
 def calls(size: int, which: str) -> dict[str, Callable[[], object]]:
     """Each contender over one float32 array."""
     x, tensor, key = jnp.ones(size), torch.ones(size), jax.random.key(7)
@@ -67,8 +76,8 @@ def calls(size: int, which: str) -> dict[str, Callable[[], object]]:
     }
     timed: dict[str, Callable[[], object]] = {}
     for name, function in functions.items():
-        whole = jax.jit(function if which == "forward" else jax.grad(lambda x, f=function: f(x).sum()))
-        timed[name] = lambda whole=whole: whole(x).block_until_ready()
+        whole = jax.jit(function if which == "forward" else jax.grad(_total(function)))
+        timed[name] = partial(_finished, whole, x)
     if which == "forward":
         timed["torch kernel"] = lambda: F.dropout(tensor, P, key=7)
     return timed

@@ -120,7 +120,7 @@ def test_shared_axes_and_odd_shapes() -> None:
     shared = np.asarray(tj.dropout(X, P_DROP, 7, broadcast_dims=(-1,)))
     assert (shared == noise.drop(np.asarray(X), P_DROP, key=7, broadcast_dims=(1,))).all()
     assert tj.dropout(jnp.zeros((0, 3)), 0.5, 7).shape == (0, 3)
-    assert tj.dropout(jnp.float32(2), 0.5, 7) == noise.drop(np.float32([2]), 0.5, key=7)[0]
+    assert tj.dropout(jnp.float32(2), 0.5, 7) == noise.drop(np.full(1, 2, np.float32), 0.5, key=7)[0]
     assert tj.dropout(jnp.ones(4, jnp.complex64), 0.5, 7).tolist() == [0, 2, 2, 2]
     large = jnp.ones(1 << 18)  # several threads
     assert (np.asarray(thin(large)) == noise.drop(np.ones(1 << 18, np.float32), P_DROP, key=7)).all()

@@ -93,7 +93,7 @@ def test_jit_compile_changes_no_mask(digits: Any) -> None:
         model = keras.Sequential([keras.Input((16,)), tk.Dropout(0.5, seed=1), keras.layers.Dense(10, "softmax")])
         model = compiled(model, jit_compile=jit_compile)
         losses.append([float(model.train_on_batch(x, y, return_dict=True)["loss"]) for _ in range(2)])
-    np.testing.assert_allclose(*losses, rtol=1e-4)
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)
 
 
 def test_functional_and_subclassed_models() -> None:

@@ -9,7 +9,9 @@ from ..extra import needed
 from .functions import dropout
 from .words import Array
 
-equinox = needed("equinox", "thinned.interop.jax.equinox", "Equinox", "equinox")
+needed("equinox", "thinned.interop.jax.equinox", "Equinox", "equinox")
+
+import equinox  # noqa: E402
 
 
 class Dropout(equinox.nn.Dropout):  # type: ignore[misc]

@@ -9,7 +9,9 @@ from ..extra import needed
 from .functions import dropout
 from .words import Array
 
-linen = needed("flax.linen", "thinned.interop.jax.linen", "Flax", "flax")
+needed("flax.linen", "thinned.interop.jax.linen", "Flax", "flax")
+
+from flax import linen  # noqa: E402
 
 
 class Dropout(linen.Module):  # type: ignore[misc]

@@ -9,7 +9,9 @@ from ..extra import needed
 from .functions import dropout
 from .words import Array
 
-nnx = needed("flax.nnx", "thinned.interop.jax.nnx", "Flax", "flax")
+needed("flax.nnx", "thinned.interop.jax.nnx", "Flax", "flax")
+
+from flax import nnx  # noqa: E402
 
 
 class Dropout(nnx.Dropout):  # type: ignore[misc]

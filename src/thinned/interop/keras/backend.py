@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from types import ModuleType
+from typing import Any
 
 from ..extra import needed
 
-keras = needed("keras", "thinned.interop.keras", "Keras 3", "thinned[keras]")
+needed("keras", "thinned.interop.keras", "Keras 3", "thinned[keras]")
+
+import keras as keras  # noqa: E402 - for the files beside this one
 
 
 def _chosen() -> ModuleType:
@@ -29,4 +32,4 @@ def _chosen() -> ModuleType:
     )
 
 
-noise = _chosen()
+noise: Any = _chosen()

@@ -24,7 +24,7 @@ class _ShapedLayer(NoiseLayer):
     def draws(self, inputs: Tensor) -> Sequence[Any]:
         sizes, wanted = noise.shape_of(inputs), self.noise_shape
         if wanted is None:
-            return sizes
+            return list(sizes)
         owner = type(self).__name__
         fits = len(wanted) == len(sizes) and all(
             draws in (None, 1) or not isinstance(size, int) or draws == size

@@ -51,7 +51,7 @@ def fold_in(key: int | Tensor, n: int) -> Tensor:
 
 def as_number(key: Tensor) -> int:
     """A key of the backend as an int in [0, 2**64)."""
-    return noise.number(key)
+    return int(noise.number(key))
 
 
 def _key(owner: str, key: Any) -> Tensor:

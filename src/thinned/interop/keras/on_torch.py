@@ -30,7 +30,8 @@ def key_of(state: Tensor) -> Tensor:
         return key(fold_number(seed, count))
     words = state.to(torch.int64) & _LOW  # no wait for the device, and no number in a compiled graph
     low, high, *_ = philox_words(words[1:], words[:1], FOLD_IN_DOMAIN)
-    return (low | high << 32)[0]
+    child: Tensor = (low | high << 32)[0]
+    return child
 
 
 def fold_in(parent: Tensor, n: int) -> Tensor:

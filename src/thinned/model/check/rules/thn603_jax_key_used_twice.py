@@ -21,8 +21,9 @@ Uses = dict[str, ast.Call]
 def source(file: SourceFile) -> Iterator[Finding]:
     if "jax" not in file.text:
         return
-    for scope in (file.tree, *file.nodes(ast.FunctionDef), *file.nodes(ast.AsyncFunctionDef)):
-        yield from _block(file, scope.body, {}, set())
+    functions: tuple[Function, ...] = (*file.nodes(ast.FunctionDef), *file.nodes(ast.AsyncFunctionDef))
+    for body in (file.tree.body, *(function.body for function in functions)):
+        yield from _block(file, body, {}, set())
 
 
 def _block(file: SourceFile, statements: list[ast.stmt], uses: Uses, said: set[ast.Call]) -> Iterator[Finding]:
