@@ -74,9 +74,11 @@ void spread(const CallFrame* frame, const Job& job, Kernel kernel) {
     parts->parts = (count + parts->part - 1) / parts->part;
     for (int64_t other = 1; other < useful; ++other) {
         auto held = std::make_unique<std::shared_ptr<Parts>>(parts);
-        Schedule arguments = {sizeof arguments, nullptr, frame->context, task, held.get()};
-        if (frame->api->schedule(&arguments)) break;  // no pool: the caller does all parts
-        held.release();
+        Schedule arguments = {sizeof arguments, nullptr, frame->context, task, held.release()};
+        if (frame->api->schedule(&arguments)) {  // no pool: the caller does all parts
+            held.reset(static_cast<std::shared_ptr<Parts>*>(arguments.data));
+            break;
+        }
     }
     parts->work();
     while (parts->done.load(std::memory_order_acquire) < parts->parts) std::this_thread::yield();
@@ -98,7 +100,7 @@ int64_t row(const Buffer& x, const Buffer& operand, int64_t batch, int64_t index
 
 }  // namespace
 
-extern "C" Error* drop(CallFrame* frame) {
+extern "C" Error* drop(const CallFrame* frame) {
     for (Extension* extension = frame->extension_start; extension; extension = extension->next)
         if (extension->type == 1) {
             // Only what every version has is used, the threads apart: so the runtime's own version is the answer.

@@ -123,6 +123,6 @@ struct CallFrame {
 };
 
 // Drop units of a tensor: XLA's custom call `thinned_drop` on the CPU.
-extern "C" Error* drop(CallFrame* frame);
+extern "C" Error* drop(const CallFrame* frame);
 
 }  // namespace thinned::xla
