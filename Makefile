@@ -28,10 +28,14 @@ NO_COMPILER = CC=/bin/false CXX=/bin/false PATH=$(CURDIR)/$(CLEAN)/bin
 OLDEST := .venv-oldest
 TORCH_OLDEST := $(shell sed -n 's/^dependencies = .*"torch>=\([0-9.]*\)".*/\1/p' pyproject.toml)
 TESTS_OLDEST := tests/noise tests/ops tests/contract tests/nn tests/stream tests/model tests/uncertainty
+# Where Keras on its three backends, JAX, Flax and Equinox are, and the tests that meet them.
+BACKENDS := .venv-backends
+TESTS_JAX := tests/backends/jax src/thinned/interop/jax
+TESTS_KERAS := tests/backends/keras $(addprefix src/thinned/interop/keras/,dropout.py drop_connect.py functions.py)
 # More interpreters to try the wheel's kernel on: make dist OTHER_PYTHONS="python3.12 python3.13"
 OTHER_PYTHONS ?=
 
-.PHONY: study test test-rest test-rounding test-oldest test-all lint tidy style types sanitize docs check dist oldest format clean
+.PHONY: study test test-rest test-rounding test-oldest test-backends test-all lint tidy style types sanitize docs check dist oldest backends format clean
 
 study: $(VENV)/study.stamp ## the main job: which dropout rate, on real digits
 	$(BIN)/thinned study
@@ -52,7 +56,19 @@ oldest: $(OLDEST)/torch.stamp ## an environment with the oldest torch that the p
 test-oldest: oldest $(VENV)/dev.stamp ## the tests of `make test` that meet torch, on the oldest one and with AVX2 alone
 	ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 $(OLDEST)/bin/python -m pytest -n auto -m "not ($(APART))" $(TESTS_OLDEST)
 
-test-all: test test-rest test-rounding test-oldest ## every test
+backends: $(BACKENDS)/backends.stamp ## an environment with Keras, TensorFlow, JAX, Flax and Equinox
+
+# Keras has one backend a process: four runs, two at a time.
+test-backends: backends ## JAX, Flax, Equinox, and Keras on TensorFlow, JAX and torch
+	$(MAKE) --jobs=2 --output-sync=target $(addprefix test-backend-,flax tensorflow jax torch)
+
+test-backend-flax:
+	$(BACKENDS)/bin/python -m pytest $(TESTS_JAX)
+
+test-backend-%:
+	KERAS_BACKEND=$* TF_CPP_MIN_LOG_LEVEL=2 $(BACKENDS)/bin/python -m pytest $(TESTS_KERAS)
+
+test-all: test test-rest test-rounding test-oldest test-backends ## every test
 
 lint: tidy style types ## format, lint, types
 
@@ -108,7 +124,7 @@ format: $(VENV)/dev.stamp
 	$(BIN)/clang-format -i $(CPP)
 
 clean:
-	rm -rf $(VENV) $(OLDEST) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(OLDEST) $(BACKENDS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # torch first and by the constraints file, so that no other package can pull in a build of its own choice. Python compiles
 # the files that it uses when it uses them: compiling all of them here would take a minute.
@@ -139,4 +155,14 @@ $(OLDEST)/torch.stamp: constraints.txt pyproject.toml $(VENV)/torch.stamp
 	$(OLDEST)/bin/pip install --quiet --no-compile --constraint $(OLDEST)/constraints.txt torch
 	echo "import site; site.addsitedir('$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')')" \
 		>$$($(OLDEST)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/as-in-venv.pth
+	@touch $@
+
+# Keras, TensorFlow and the family of JAX, 2 GB of them, and all else as the tests have it. In an environment of their own:
+# what imports them must do without them for everybody else.
+$(BACKENDS)/backends.stamp: constraints.txt pyproject.toml $(VENV)/dev.stamp
+	rm -rf $(BACKENDS)
+	$(PYTHON) -m venv $(BACKENDS)
+	$(BACKENDS)/bin/pip install --quiet --no-compile --constraint constraints.txt equinox flax jax keras tensorflow-cpu
+	echo "import site; site.addsitedir('$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')')" \
+		>$$($(BACKENDS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/as-in-venv.pth
 	@touch $@

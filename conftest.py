@@ -3,6 +3,7 @@
 import re
 from contextlib import ExitStack
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,15 @@ APART = {
 }
 
 
+# What needs an environment of its own, by the package that it has (`make test-backends`). Elsewhere it is not imported.
+BACKENDS = {
+    "tests/backends/jax": "jax",
+    "src/thinned/interop/jax": "jax",
+    "tests/backends/keras": "keras",
+    "src/thinned/interop/keras": "keras",
+}
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("numbers")
     group.addoption("--rounding", action="store_true", help="round products by their shapes: see tests/rounding.py")
@@ -42,7 +52,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """A place that `-m "not (...)"` leaves out whole is not even imported."""
+    """A place that `-m "not (...)"` leaves out whole is not even imported, nor one whose package is not installed."""
+    if _backend_missing(collection_path):
+        return True
     left_out = re.fullmatch(r"not \((.*)\)", config.getoption("markexpr"))
     return True if left_out and _mark(collection_path) in left_out[1].split(" or ") else None
 
@@ -52,6 +64,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if mark := _mark(item.path):
             item.add_marker(mark)
+
+
+def _backend_missing(path: Path) -> bool:
+    places = (path, *path.parents)
+    return any(ROOT / place in places and find_spec(package) is None for place, package in BACKENDS.items())
 
 
 @cache

@@ -13,7 +13,16 @@ FILES = sorted(SOURCE.rglob("*.py"))
 # What each of them meant was known only to those who had read the file.
 FORBIDDEN = {"spot", "seat", "reach", "tape", "knob", "drawn", "frames", "kept"}
 # The same class for two frameworks: one adapter a framework, under the name that users of either look for.
-TWICE = {"ScheduleCallback": {"interop/lightning.py", "interop/transformers.py"}}
+KERAS = "interop/keras/dropout.py"
+TWICE = {
+    "ScheduleCallback": {"interop/lightning.py", "interop/transformers.py"},
+    "Dropout": {"nn/activation.py", KERAS, *(f"interop/jax/{name}.py" for name in ("nnx", "linen", "equinox"))},
+    "AlphaDropout": {"nn/selu.py", KERAS},
+    "GaussianDropout": {"nn/activation.py", KERAS},
+    "LockedDropout": {"nn/recurrent.py", KERAS},
+    "StochasticDepth": {"nn/residual.py", KERAS},
+    "DropConnect": {"nn/weight.py", "interop/keras/drop_connect.py"},
+}
 
 
 def definitions(text: str) -> Iterator[ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef]:

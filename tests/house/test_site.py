@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import logging
 import re
@@ -33,6 +34,9 @@ MODULES = [
     *("thinned", "thinned.nn", "thinned.nn.functional", "thinned.noise", "thinned.ops", "thinned.schedules"),
     *("thinned.study", "thinned.interop.sklearn"),
 ]
+# What is read and not imported: the frameworks are in an environment of their own.
+READ = ["thinned.interop.jax", "thinned.interop.keras"]
+READ_FILES = ["thinned.interop.jax.nnx", "thinned.interop.jax.linen", "thinned.interop.jax.equinox"]
 WITHOUT_ALL = [  # their public names are what pages show of them
     *("thinned.uncertainty.scores", "thinned.uncertainty.selective"),
     *("thinned.interop.lightning", "thinned.interop.transformers"),
@@ -63,6 +67,22 @@ def test_every_public_name_has_an_entry(name: str) -> None:
     assert public - {"thinned.__version__"} <= set(ENTRIES)
 
 
+def names_in(module: str) -> list[str]:
+    """What `__all__` of a package has, or the classes of a file, as their text says."""
+    path = ROOT.joinpath("src", *module.split("."))
+    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return list(ast.literal_eval(node.value))
+    return [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
+
+
+def test_every_name_for_another_framework_has_an_entry() -> None:
+    public = {f"{module}.{name}" for module in (*READ, *READ_FILES) for name in names_in(module)}
+    assert public == {entry for entry in ENTRIES if entry.startswith(tuple(READ))}
+
+
 def test_every_public_module_has_a_page() -> None:
     import thinned
 
@@ -74,6 +94,8 @@ def test_every_entry_is_one_of_a_name_that_is_there() -> None:
     assert len(set(ENTRIES)) == len(ENTRIES)
     for entry in ENTRIES:
         module, _, name = entry.rpartition(".")
+        if module in (*READ, *READ_FILES):
+            continue
         assert module in (*MODULES, *WITHOUT_ALL), entry
         found = getattr(importlib.import_module(module), name)
         assert module in WITHOUT_ALL or name in importlib.import_module(module).__all__, entry
@@ -81,7 +103,9 @@ def test_every_entry_is_one_of_a_name_that_is_there() -> None:
 
 
 def test_what_pages_import_has_an_entry() -> None:
-    imports = re.findall(r"^ *from (thinned[\w.]*) import ([\w, ]+)$", "\n".join(PAGES.values()), re.MULTILINE)
+    imports = re.findall(
+        r"^ *from (thinned[\w.]*) import ([\w, ]+?)(?: as \w+)?$", "\n".join(PAGES.values()), re.MULTILINE
+    )
     assert len(imports) > 5
     for module, names in imports:
         for name in names.split(", "):

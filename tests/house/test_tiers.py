@@ -6,7 +6,7 @@ import re
 import tomllib
 from pathlib import Path
 
-from conftest import APART
+from conftest import APART, BACKENDS
 
 ROOT = Path(__file__).parents[2]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
@@ -33,7 +33,7 @@ def test_what_one_leaves_out_the_other_runs() -> None:
 
 
 def test_all_of_them_run() -> None:
-    assert {"test", "test-rest", "test-rounding", "test-oldest"} <= {*rule("test-all")[0]}
+    assert {"test", "test-rest", "test-rounding", "test-oldest", "test-backends"} <= {*rule("test-all")[0]}
     steps = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     called = {target for line in re.findall(r"^make (.*)$", steps, re.MULTILINE) for target in line.split()}
     assert {"lint", "docs", "test", "test-all", "dist"} <= called
@@ -64,3 +64,10 @@ def test_the_oldest_torch_runs_what_meets_torch() -> None:
         '$(OLDEST)/bin/python -m pytest -n auto -m "not ($(APART))" $(TESTS_OLDEST)\n'
     )
     assert all((ROOT / folder).is_dir() for folder in variable("TESTS_OLDEST").split())
+
+
+def test_what_needs_other_frameworks_runs_where_they_are() -> None:
+    """Each folder that is ignored without its package is one of those that the environment's tests name."""
+    named = f"{variable('TESTS_JAX')} {variable('TESTS_KERAS')}"
+    assert all((ROOT / place).exists() and place in named for place in BACKENDS)
+    assert "test-backend-,flax tensorflow jax torch)" in rule("test-backends")[1]

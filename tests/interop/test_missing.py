@@ -18,3 +18,13 @@ def test_the_error_names_the_package(name: str, packages: list[str], monkeypatch
         monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ModuleNotFoundError, match=rf"`thinned.interop.{name}` needs .*. Run pip install '?{name}"):
         importlib.import_module(f"thinned.interop.{name}")
+
+
+@pytest.mark.parametrize(("name", "package"), [("jax", "jax"), ("keras", "keras")])
+def test_the_error_names_the_extra(name: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in [*sys.modules]:
+        if module.startswith(f"thinned.interop.{name}"):
+            monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ModuleNotFoundError, match=rf"`thinned.interop.{name}` needs .* 'thinned\[{name}\]'"):
+        importlib.import_module(f"thinned.interop.{name}")

@@ -9,6 +9,7 @@
 #include <initializer_list>
 
 #include "job.hpp"
+#include "xla.hpp"
 
 namespace {
 
@@ -115,6 +116,11 @@ PyObject* instruction_sets(PyObject*, PyObject*) {
 // pool() -> whose threads large calls use: "openmp", the process's own, or "none"
 PyObject* pool(PyObject*, PyObject*) { return PyUnicode_FromString(thinned::pool()); }
 
+// xla_drop() -> the address of XLA's custom call (xla.cpp), in a capsule as JAX takes it
+PyObject* xla_drop(PyObject*, PyObject*) {
+    return PyCapsule_New(reinterpret_cast<void*>(thinned::xla::drop), nullptr, nullptr);
+}
+
 template <class F>
 PyCFunction fast(F function) {
     return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
@@ -129,6 +135,7 @@ PyMethodDef methods[] = {
     {"fold_in", fast(fold_in), METH_FASTCALL, nullptr},
     {"instruction_sets", instruction_sets, METH_NOARGS, nullptr},
     {"pool", pool, METH_NOARGS, nullptr},
+    {"xla_drop", xla_drop, METH_NOARGS, nullptr},
     {nullptr, nullptr, 0, nullptr},
 };
 

@@ -870,6 +870,196 @@ class Net(nn.Module):
 
 torch.manual_seed(0)
 """,
+    "THN112": """
+import keras
+import tensorflow as tf
+from flax import linen
+from keras.layers import Dropout
+
+
+class Block(keras.layers.Layer):
+    def __init__(self):
+        super().__init__()
+        self.drop = keras.layers.Dropout(0.2)
+
+    def call(self, x, training=False):
+        x = self.drop(x, training=True)  #!
+        x = tf.nn.dropout(x, rate=0.5)  #!
+        x = keras.random.dropout(x, 0.5, seed=self.seed)  #!
+        return self.drop(x, training=training)
+
+    def other(self, x):
+        return tf.nn.dropout(x, rate=0.5)
+
+
+class Asks(keras.layers.Layer):
+    def call(self, x, training=False):
+        if training:
+            x = tf.nn.dropout(x, rate=0.5)
+        return tf.nn.dropout(x, rate=0.5 if training else 0.0)
+
+
+class MCDropout(keras.layers.Dropout):
+    def call(self, x, training=False):
+        return tf.nn.dropout(x, self.rate)
+
+
+class Linen(linen.Module):
+    @linen.compact
+    def __call__(self, x, train):
+        x = linen.Dropout(0.5, deterministic=False)(x)  #!
+        x = linen.Dropout(0.5)(x, deterministic=False)  #!
+        return linen.Dropout(0.5, deterministic=not train)(x)
+
+
+def build(inputs):
+    x = Dropout(0.5)(inputs, training=True)  #!
+    x = Dropout(0.0)(x, training=True)
+    return Dropout(0.5)(x, training=None)
+
+
+def build_mc(inputs):
+    return Dropout(0.5)(inputs, training=True)
+""",
+    "THN113": """
+import keras
+import tensorflow as tf
+
+model = keras.Sequential([keras.layers.Dense(4), keras.layers.Dropout(0.5)])
+plain = keras.Sequential([keras.layers.Dense(4)])
+
+
+class Own(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.drop = keras.layers.Dropout(0.5)
+
+
+own = Own()
+with tf.GradientTape() as tape:
+    a = model(x)  #!
+    b = own(x)  #!
+    a = model(x, training=True)
+    a = model(x, True)
+    c = plain(x)
+    d = model(x, **settings)
+model(x)
+""",
+    "THN207": """
+import keras
+from tensorflow.keras.layers import Dense, Dropout, Softmax
+
+net = keras.Sequential()
+net.add(Dense(64, activation="relu"))
+net.add(Dense(10))
+net.add(Dropout(0.5))  #!
+net.compile("adam")
+keras.Sequential([Dense(10, activation="softmax"), Dropout(0.1)])  #!
+keras.Sequential([Dense(10), Dropout(0.1), Softmax()])  #!
+part = keras.Sequential([Dense(10), Dropout(0.1)])
+hidden = keras.Sequential([Dense(10), keras.layers.ReLU(), Dropout(0.1)])
+hidden.compile("adam")
+off = keras.Sequential([Dense(10, activation="softmax"), Dropout(0.0)])
+branch = keras.Sequential([Dense(10), Dropout(0.1)])
+for _ in range(3):
+    branch.add(Dense(3))
+branch.compile("adam")
+""",
+    "THN208": """
+import keras
+from keras import layers
+from thinned.interop.keras import Dropout
+
+keras.Sequential([layers.Dense(4), layers.Dropout(0.5), layers.Flatten(), Dropout(0.5)])  #!
+keras.Sequential([layers.Dropout(0.5), layers.ReLU(), layers.Dropout(0.5)])
+keras.Sequential([layers.Dropout(0.5), layers.SpatialDropout1D(0.5)])
+
+
+def build(x):
+    x = layers.Dropout(0.1)(x)
+    y = layers.GaussianDropout(0.1)(x)  #!
+    x = layers.Dense(4)(x)
+    x = unknown(x)
+    return layers.Dropout(0.1)(x), y
+""",
+    "THN308": """
+from flax import linen as nn, nnx
+
+nn.MultiHeadDotProductAttention(num_heads=4, dropout_rate=0.1)  #!
+nn.SelfAttention(num_heads=4, dropout_rate=rate, broadcast_dropout=True)  #!
+nnx.MultiHeadAttention(4, 8, dropout_rate=0.1, rngs=rngs)  #!
+nnx.MultiHeadAttention(4, 8, dropout_rate=0.1, broadcast_dropout=False, rngs=rngs)
+nnx.MultiHeadAttention(4, 8, rngs=rngs)
+nn.MultiHeadDotProductAttention(num_heads=4, dropout_rate=0.0)
+nn.MultiHeadDotProductAttention(num_heads=4, dropout_rate=0.1, **settings)
+""",
+    "THN406": """
+import tensorflow as tf
+from tensorflow.keras.layers import GRU, LSTM, LSTMCell
+
+LSTM(8, recurrent_dropout=1.0)  #!
+GRU(8, dropout=1)  #!
+LSTMCell(8, dropout=50)  #!
+tf.keras.layers.SimpleRNN(8, dropout=2.0)  #!
+LSTM(8, dropout=0.5, recurrent_dropout=rate)
+nn.LSTM(8, 8, dropout=1.0)
+""",
+    "THN504": """
+import keras
+from keras.layers import Activation, BatchNormalization, Conv2D, Dense, Dropout
+
+keras.Sequential([Dense(4), Dropout(0.5), BatchNormalization()])  #!
+keras.Sequential([Dense(4), BatchNormalization(), Dropout(0.5), Dense(4), BatchNormalization()])
+net = keras.models.Sequential()
+net.add(Conv2D(4, 3))
+net.add(Dropout(0.5))  #!
+net.add(Activation("relu"))
+net.add(BatchNormalization())
+
+
+def build(x):
+    x = Dropout(0.5)(Dense(4)(x))  #!
+    return BatchNormalization()(x)
+""",
+    "THN603": """
+import jax
+from jax import random
+from thinned.interop.jax import dropout
+
+
+def twice(key, x):
+    x = x + random.normal(key, x.shape)
+    y = dropout(x, 0.5, key)  #!
+    key, sub = random.split(key)
+    return y + random.normal(key, x.shape) + random.normal(sub, x.shape)
+
+
+def branches(key, x, flag):
+    if flag:
+        return random.normal(key, x.shape)
+    elif x is None:
+        y = random.normal(key, (3,))
+    else:
+        y = random.uniform(key, (3,))
+    return y
+
+
+def loop(key, x, n):
+    for step in range(n):
+        x = x + random.normal(key, x.shape)  #!
+    for step in range(n):
+        sub = random.fold_in(key, step)
+        x = x + random.normal(sub, x.shape)
+    for sub in random.split(random.key(0), n):
+        x = x + random.normal(sub, x.shape)
+    return [random.normal(sub, x.shape) for sub in random.split(key, n)]
+
+
+def keyword(key):
+    a = jax.random.normal(key=key, shape=(3,))
+    b = jax.random.bernoulli(shape=(3,), key=key)  #!
+    return a, b
+""",
 }
 
 

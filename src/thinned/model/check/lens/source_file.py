@@ -33,7 +33,7 @@ _LIBRARIES = ("torch.nn.", "timm.", "torchvision.ops.", "flash_attn.", "xformers
 # Packages of the world of torch.
 _WORLD = re.compile(
     r"(torch\w*|thinned|timm|transformers|lightning\w*|pytorch_\w+|flash_attn|xformers|peft|diffusers|fastai|accelerate"
-    r"|monai|skorch|ignite|mm(cv|engine|det|seg|pretrain)|detectron2|sentence_transformers|keras|functorch)(\.|$)"
+    r"|monai|skorch|ignite|mm(cv|engine|det|seg|pretrain)|detectron2|sentence_transformers|keras|tf_keras|tensorflow|jax|flax|equinox|functorch)(\.|$)"
 )
 _NOQA = re.compile(r"#\s*noqa(?P<some>\s*:\s*(?P<codes>[A-Z]+\d+(?:[,\s]+[A-Z]+\d+)*))?", re.IGNORECASE)
 

@@ -1,0 +1,78 @@
+"""DropConnect: dropout of the weights of a Keras layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...noise import check
+from .backend import keras, noise
+from .layer import PACKAGE, SEED, SavedSeed, Tensor, checked_rate, seed_generator
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class DropConnect(SavedSeed, keras.layers.Wrapper):  # type: ignore[misc]
+    """Drop each weight of a layer with probability `rate` in training: `W' = W * m / q`; at inference `W' = W`.
+
+    One mask serves the whole batch. The weight itself stays as it is, and its gradient has the same mask.
+
+    Arguments:
+        layer: a layer with a `kernel`: Dense, EinsumDense, the convolutions.
+        rate, seed: as in `Dropout`. The key of call number c is `fold_in(seed, c)`.
+
+    Raises:
+        TypeError, ValueError: a bad rate or seed, or a layer that has no kernel once it is built.
+
+    Source: Wan et al. 2013, with one mask for each sample.
+
+    >>> import keras
+    >>> tuple(DropConnect(keras.layers.Dense(4), 0.5, seed=0)(keras.ops.ones((2, 3)), training=True).shape)
+    (2, 4)
+    """
+
+    def __init__(self, layer: Any, rate: float = 0.5, seed: int | None = None, **kwargs: Any) -> None:
+        super().__init__(layer, **kwargs)
+        self.rate = rate
+        self.seed = seed if seed is None else int(check(SEED, "DropConnect", "seed", seed))
+        self.live = False
+        self.seed_generator = seed_generator("DropConnect", seed)
+        self.supports_masking = bool(getattr(layer, "supports_masking", False))
+
+    @property
+    def rate(self) -> float:
+        """The probability that a weight is dropped."""
+        return self._rate
+
+    @rate.setter
+    def rate(self, value: float) -> None:
+        self._rate = checked_rate("DropConnect", value)
+
+    def build(self, input_shape: Any = None) -> None:
+        super().build(input_shape)
+        self._weight()
+        self.built = True
+
+    def _weight(self) -> Any:
+        kernel = getattr(self.layer, "_kernel", None)
+        if not isinstance(kernel, keras.Variable) or not keras.backend.is_float_dtype(kernel.dtype):
+            raise TypeError(
+                f"`DropConnect`: `layer` must have a floating-point kernel, as Dense and Conv2D have. Got "
+                f"{type(self.layer).__name__} {self.layer.name!r}. Wrap the layers inside it."
+            )
+        return kernel
+
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
+        if not (training or self.live) or self.rate == 0:
+            return self.layer(inputs)
+        kernel = self._weight()
+        held = {id(variable): (variable, variable.value) for variable in self.layer.variables}
+        weight = keras.ops.convert_to_tensor(kernel.value)
+        key = noise.key_of(self.seed_generator.next())
+        held[id(kernel)] = kernel, noise.drop(weight, key, self.rate, "inverted", noise.shape_of(weight))
+        with keras.StatelessScope(state_mapping=list(held.values())):
+            return self.layer(inputs)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return self.layer.compute_output_shape(input_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "rate": self.rate, "seed": self.seed}

@@ -1,0 +1,113 @@
+"""What all layers share: a rate, a seed whose state Keras saves, and a key for every call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ...noise import PROBABILITY, Integer, check
+from .backend import keras, noise
+
+Tensor = Any
+SEED = Integer(0, 2**32 - 1, "[0, 2**32)")
+_STATE = "seed_and_calls"
+PACKAGE = "thinned"  # of the names under which Keras saves our layers
+
+
+def checked_rate(owner: str, rate: Any) -> float:
+    """A rate, or the error that names it."""
+    return float(check(PROBABILITY, owner, "rate", rate))
+
+
+def seed_generator(owner: str, seed: int | None) -> Any:
+    """Keras's own generator: a variable `[seed, calls so far]`, which Keras saves, loads and threads through JAX."""
+    if seed is None:
+        return keras.random.SeedGenerator()
+    number = int(check(SEED, owner, "seed", seed))
+    kind = keras.random.SeedGenerator(0).state.dtype
+    return keras.random.SeedGenerator(number - 2**32 if kind == "int32" and number >= 2**31 else number)
+
+
+class SavedSeed:
+    """A layer whose seed and count of calls are saved with its weights: Keras itself saves neither."""
+
+    seed_generator: Any
+
+    def save_own_variables(self, store: Any) -> None:
+        super().save_own_variables(store)  # type: ignore[misc]
+        state = np.asarray(keras.ops.convert_to_numpy(self.seed_generator.state)).astype(np.int64)
+        store[_STATE] = state & 0xFFFFFFFF
+
+    def load_own_variables(self, store: Any) -> None:
+        kept = {name: store[name] for name in store.keys() if name != _STATE}  # noqa: SIM118 - no mapping
+        super().load_own_variables(kept)  # type: ignore[misc]
+        if _STATE in store.keys():  # noqa: SIM118 - weights of Keras's own layer have none
+            state = np.asarray(store[_STATE]).astype(np.int64).astype(np.uint32)
+            kind = self.seed_generator.state.dtype
+            self.seed_generator.state.assign(state.view(np.int32) if kind == "int32" else state.astype(kind))
+
+
+class NoiseLayer(SavedSeed, keras.Layer):  # type: ignore[misc]
+    """A layer that draws noise in training.
+
+    The key of its call number c, from 0 on, is `thinned.noise.fold_in(seed, c)`. `live` makes it draw at inference too,
+    as `MonteCarlo` does for a while.
+    """
+
+    def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.rate = rate
+        self.seed = seed
+        self.live = False
+        self.seed_generator = seed_generator(type(self).__name__, seed)
+        self.supports_masking = True
+        self.built = True  # there are no weights
+
+    @property
+    def rate(self) -> float:
+        """The probability that a unit is dropped. It may be set between calls; a compiled function keeps its own."""
+        return self._rate
+
+    @rate.setter
+    def rate(self, value: float) -> None:
+        self._rate = checked_rate(type(self).__name__, value)
+
+    def call(self, inputs: Tensor, training: bool = False, key: Any = None) -> Tensor:
+        if not (training or self.live) or self._rate == 0:
+            return inputs
+        if not keras.backend.is_float_dtype(keras.backend.standardize_dtype(inputs.dtype)):
+            raise TypeError(
+                f"`{type(self).__name__}`: `inputs` must be floating-point. Got {inputs.dtype}. Convert them: "
+                "keras.ops.cast(inputs, 'float32')."
+            )
+        return self.thin(inputs, self.next_key() if key is None else key_on_backend(key))
+
+    def next_key(self) -> Any:
+        """The key of the next call, on the backend."""
+        return noise.key_of(self.seed_generator.next())
+
+    def thin(self, inputs: Tensor, key: Any) -> Tensor:
+        """What a call in training gives."""
+        return noise.drop(inputs, key, self._rate, "inverted", self.draws(inputs))
+
+    def draws(self, inputs: Tensor) -> Sequence[Any]:
+        """The noise shape: the sizes of `inputs`, 1 on every axis along which one draw is shared."""
+        shared = self.shared_axes(len(inputs.shape))
+        return [1 if axis in shared else size for axis, size in enumerate(noise.shape_of(inputs))]
+
+    def shared_axes(self, rank: int) -> Sequence[int]:
+        """The axes along which one draw is shared."""
+        return ()
+
+    def compute_output_shape(self, input_shape: Any, *_: Any, **__: Any) -> Any:
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "rate": self.rate, "seed": self.seed}
+
+
+def key_on_backend(key: Any) -> Any:
+    """A key that is an int, on the backend; a key of the backend as it is."""
+    return noise.key(int(key)) if isinstance(key, int) else key

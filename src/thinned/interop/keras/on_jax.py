@@ -1,0 +1,68 @@
+"""The noise on JAX: `thinned.interop.jax`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from ...noise.formulas import numbers
+from ...noise.place import Placement
+from ..jax import fold_in, normal
+from ..jax.functions import drop as drop_by_law
+from ..jax.key import key_words
+from ..jax.lanes import noise
+from ..jax.laws import BERNOULLI
+from ..jax.place import place
+
+Tensor = Any
+
+
+def key(number: int) -> Tensor:
+    """A key: uint32 of shape `(2,)`, the high word first."""
+    return key_words("key", number)
+
+
+def key_of(state: Tensor) -> Tensor:
+    """The key of a call: `fold_in(seed, count)`, of a state of Keras's seed generators."""
+    seed, count = (jnp.asarray(word).astype(jnp.uint32) for word in state)
+    return fold_in(jnp.stack([jnp.zeros_like(seed), seed]), count)
+
+
+def number(given: Tensor) -> int:
+    """A key as an int."""
+    return int(given[0]) << 32 | int(given[1])
+
+
+def drop(x: Tensor, given: Tensor, p: float, law: str, noise_shape: Sequence[Any]) -> Tensor:
+    """What a unit becomes by a law of `noise.formulas`."""
+    threshold, *affine = numbers(law, p)
+    where = place("drop", x.shape, _shared(x, noise_shape), None, None, None)
+    return drop_by_law(x, given, int(threshold), jnp.asarray(affine, jnp.float32), where)
+
+
+def gaussian(x: Tensor, given: Tensor, deviation: float, noise_shape: Sequence[Any]) -> Tensor:
+    """`x * (1 + deviation * n)`, n standard normal."""
+    if deviation == float("inf"):
+        return jnp.zeros_like(x)
+    wide = x.dtype if x.dtype in (np.float64, np.complex64, np.complex128) else jnp.float32
+    factor = 1.0 + deviation * normal(given, tuple(noise_shape))
+    return (x.astype(wide) * factor.astype(wide)).astype(x.dtype)
+
+
+def _shared(x: Tensor, noise_shape: Sequence[Any]) -> tuple[int, ...]:
+    return tuple(axis for axis, (size, draws) in enumerate(zip(x.shape, noise_shape, strict=True)) if size != draws)
+
+
+def mask(given: Tensor, p: float, where: Placement) -> Tensor:
+    """True where a unit is kept, at any place of a whole."""
+    base = jnp.asarray(np.array([where.base >> 32, where.base & 0xFFFFFFFF], np.uint32)) if where.base else None
+    lane = noise(BERNOULLI, given, base, where.noise_shape, where.strides)
+    return jnp.broadcast_to(lane.astype(jnp.uint32) >= np.uint32(numbers("inverted", p)[0]), where.shape)
+
+
+def shape_of(x: Tensor) -> list[Any]:
+    """The sizes."""
+    return list(x.shape)

@@ -1,0 +1,58 @@
+"""THN208: two dropouts of Keras with nothing between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..finding import Finding
+from ..lens.calls import argument, number
+from ..lens.keras_layers import ELEMENTWISE, SHAPES, applied
+from ..lens.source_file import SourceFile
+from ..rule import Rule
+
+
+def source(file: SourceFile) -> Iterator[Finding]:
+    said = set[int]()
+    for second in applied(file):
+        first = second.behind(SHAPES)
+        if first is None or id(second.made) in said or not (first.draws and second.draws):
+            continue
+        if first.name == second.name or {first.name, second.name} <= ELEMENTWISE:
+            said.add(id(second.made))
+            p, q = (number(argument(layer.made, 0, ("rate",))) for layer in (first, second))
+            both = f" of {p:g} and {q:g} are one of {1 - (1 - p) * (1 - q):.3g}" if p and q else " are one of more"
+            yield RULE.on(file, second.made, f"dropout behind dropout: the two{both}. Keep one")
+
+
+RULE = Rule(
+    code="THN208",
+    name="keras-two-dropouts-in-a-row",
+    summary="One Keras dropout's output goes straight into another.",
+    what="""\
+Looks for two dropouts of one kind, in a `Sequential` or in calls of layers, with nothing or only changes
+of shape between them.""",
+    why="""\
+Two dropouts of p and p' are one of 1 - (1 - p)(1 - p'): 0.5 twice is 0.75, which nobody chose.""",
+    bad="""\
+import keras
+from keras import layers
+
+model = keras.Sequential(
+    [keras.Input((16,)), layers.Dense(64), layers.Dropout(0.3), layers.Dropout(0.2), layers.Dense(4)]
+)
+model.compile("adam", "mse")
+""",
+    good="""\
+import keras
+from keras import layers
+
+model = keras.Sequential(
+    [keras.Input((16,)), layers.Dense(64), layers.Dropout(0.3), layers.Dense(4)]
+)
+model.compile("adam", "mse")
+""",
+    instead="""\
+Keep one of the two, at the rate that the two were meant to come to.""",
+    reference="`docs/design/theory.md`.",
+    source=source,
+)

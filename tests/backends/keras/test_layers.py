@@ -1,0 +1,141 @@
+"""What Keras's own tests of its regularisation layers ask holds for ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+import thinned.interop.keras as tk
+
+numbers = keras.ops.convert_to_numpy
+ALL: list[tuple[type, tuple[int, ...]]] = [
+    (tk.Dropout, (2, 3)),
+    (tk.AlphaDropout, (2, 3, 4)),
+    (tk.GaussianDropout, (2, 3, 4)),
+    (tk.SpatialDropout1D, (2, 3, 4)),
+    (tk.SpatialDropout2D, (2, 3, 4, 5)),
+    (tk.SpatialDropout3D, (2, 3, 4, 4, 5)),
+    (tk.LockedDropout, (2, 3, 4)),
+    (tk.StochasticDepth, (2, 3)),
+]
+
+
+@pytest.mark.parametrize(("kind", "shape"), ALL)
+def test_a_layer(kind: Any, shape: tuple[int, ...]) -> None:
+    """Shapes, no weights, masking, a state of its own, a configuration that builds it again, and symbols."""
+    layer = kind(0.5, seed=1337)
+    x = np.ones(shape, np.float32)
+    assert layer(x, training=True).shape == layer(x).shape == layer.compute_output_shape(shape) == shape
+    assert not layer.weights
+    assert layer.supports_masking
+    assert len(layer.variables) == 1  # the seed's state
+    again = kind.from_config(layer.get_config())
+    assert again.get_config() == layer.get_config()
+    assert (numbers(again(x, training=True, key=3)) == numbers(layer(x, training=True, key=3))).all()
+    inputs = keras.Input(shape[1:])
+    assert layer(inputs, training=True).shape == (None, *shape[1:])
+
+
+@pytest.mark.parametrize(("kind", "shape"), ALL)
+def test_rates_at_the_ends(kind: Any, shape: tuple[int, ...]) -> None:
+    x = np.full(shape, 3.0, np.float32)
+    assert (numbers(kind(0.0)(x, training=True)) == x).all()
+    all_dropped = numbers(kind(1.0)(x, training=True))
+    assert (all_dropped == 0).all()
+    for rate, error in ((-0.1, ValueError), (1.5, ValueError), (50, ValueError), (None, TypeError), ("0.5", TypeError)):
+        with pytest.raises(error, match=f"`{kind.__name__}`: `rate` must be a number in"):
+            kind(rate)
+    layer = kind(0.0)
+    layer.rate = 0.5  # from 0 on, later
+    assert (numbers(layer(x, training=True)) != x).any()
+    with pytest.raises(ValueError, match="If 20 % was meant"):
+        layer.rate = 20
+
+
+def test_the_realised_rate_and_the_mean() -> None:
+    """Within six deviations of the binomial law, at a fixed seed."""
+    y = numbers(tk.Dropout(0.3, seed=0)(np.ones((256, 256), np.float32), training=True))
+    q, n = 1 - 19661 / 65536, 256 * 256
+    kept = (y != 0).sum()
+    assert abs(kept - n * q) < 6 * (n * q * (1 - q)) ** 0.5
+    assert np.unique(y).tolist() == [0.0, np.float32(1 / q)]
+
+
+@pytest.mark.parametrize("shape", ["abc", (), (0, 1), (1.5, 2), 3])
+def test_a_noise_shape_that_is_none(shape: Any) -> None:
+    with pytest.raises(ValueError, match="`noise_shape` must be a sequence of positive integers and None"):
+        tk.Dropout(0.5, noise_shape=shape)
+
+
+def test_a_noise_shape_that_does_not_fit() -> None:
+    for shape in ((2, 1), (None, 1, 3, 1), (None, 2, 3)):
+        with pytest.raises(ValueError, match="`noise_shape` must have 1, None or the input's size"):
+            tk.Dropout(0.5, noise_shape=shape)(np.ones((2, 4, 3), np.float32), training=True)
+
+
+def test_arguments() -> None:
+    with pytest.raises(TypeError, match="`seed` must be an integer"):
+        tk.Dropout(0.5, seed="x")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"`seed` must be an integer in \[0, 2\*\*32\)"):
+        tk.Dropout(0.5, seed=-1)
+    with pytest.raises(ValueError, match="`data_format` must be"):
+        tk.SpatialDropout2D(0.5, data_format="last")
+    with pytest.raises(ValueError, match="ndim"):
+        tk.SpatialDropout1D(0.5)(np.ones((2, 3), np.float32))
+    with pytest.raises(TypeError, match="floating-point"):
+        tk.Dropout(0.5)(np.ones((2, 3), np.int32), training=True)
+    with pytest.raises(ValueError, match=r"must be \(B, T, ...\)"):
+        tk.LockedDropout(0.5)(np.ones((2, 3), np.float32), training=True)
+
+
+def test_seeds() -> None:
+    x = np.ones((8, 64), np.float32)
+
+    def two(seed: int | None) -> Any:
+        layer = tk.Dropout(0.5, seed=seed)
+        return numbers(layer(x, training=True)), numbers(layer(x, training=True))
+
+    assert (two(3)[0] == two(3)[0]).all()
+    assert (two(3)[0] != two(4)[0]).any()
+    assert (two(3)[0] != two(3)[1]).any()
+    assert (two(2**32 - 1)[0] != two(2**31 - 1)[0]).any()
+    keras.utils.set_random_seed(1)
+    first = two(None)[0]
+    assert (two(None)[0] != first).any()
+    keras.utils.set_random_seed(1)
+    assert (two(None)[0] == first).all()
+
+
+def test_drop_connect() -> None:
+    x = np.ones((4, 6), np.float32)
+    layer = tk.DropConnect(keras.layers.Dense(5, use_bias=False, kernel_initializer="ones"), 0.5, seed=2)
+    still, live = numbers(layer(x)), numbers(layer(x, training=True))
+    assert (still == 6).all()
+    assert (live[0] == live).all()  # one mask for the batch
+    assert (live[0] != still[0]).any()
+    assert (numbers(layer.layer.kernel) == 1).all()
+    convolution = tk.DropConnect(keras.layers.Conv2D(3, 2), 0.5, seed=2)
+    assert convolution(np.ones((2, 4, 4, 1), np.float32), training=True).shape == (2, 3, 3, 3)
+    with pytest.raises(TypeError, match="`layer` must have a floating-point kernel"):
+        tk.DropConnect(keras.layers.ReLU(), 0.5)(x)
+    again = tk.DropConnect.from_config(layer.get_config())
+    assert again.rate == 0.5
+    assert isinstance(again.layer, keras.layers.Dense)
+
+
+def test_weights_of_keras_own_layers(tmp_path: Path) -> None:
+    """A network that was trained with Keras's dropout loads into one with ours, and back."""
+
+    def network(dropout: Any) -> Any:
+        return keras.Sequential([keras.Input((3,)), keras.layers.Dense(4), dropout(0.5), keras.layers.Dense(2)])
+
+    path = tmp_path / "net.weights.h5"
+    theirs, ours = network(keras.layers.Dropout), network(tk.Dropout)
+    theirs.save_weights(path)
+    ours.load_weights(path)
+    x = np.ones((2, 3), np.float32)
+    assert (numbers(ours(x)) == numbers(theirs(x))).all()
