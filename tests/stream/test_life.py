@@ -165,14 +165,19 @@ def test_a_checkpoint_without_its_backward_pass_is_told() -> None:
         checkpoint(model, batch(0), use_reentrant=False).sum().backward()
 
 
-def test_a_thread_draws_from_its_own_stream_and_a_foreign_thread_from_the_latest() -> None:
-    """Autograd repeats a GPU's checkpoints in threads that Python did not start."""
+def test_a_thread_draws_from_its_own_stream_and_a_thread_of_autograd_from_the_latest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Autograd repeats a GPU's checkpoints in threads that Python did not start. Other such threads have no stream."""
     model, x = torch.nn.Linear(1, 1), torch.ones(100)
     drawn: dict[str, torch.Tensor] = {}
     done = threading.Event()
 
     def foreign() -> None:
         drawn["foreign"] = F.dropout(x)
+        with monkeypatch.context() as patch:
+            patch.setattr(placed, "current_graph_task", lambda: 0)
+            drawn["autograd's"] = F.dropout(x)
         done.set()
 
     def beside() -> None:
@@ -189,8 +194,9 @@ def test_a_thread_draws_from_its_own_stream_and_a_foreign_thread_from_the_latest
         thread.join()
         _thread.start_new_thread(foreign, ())
         assert done.wait(60)
-        assert torch.equal(drawn["foreign"], F.dropout(x, key=stream.key("")))
+        assert torch.equal(drawn["autograd's"], F.dropout(x, key=stream.key("")))
         assert torch.equal(F.dropout(x), F.dropout(x, key=stream.key("", 1)))
     assert torch.equal(drawn["without"], expected)
     assert torch.equal(drawn["other"], drawn["other's"])
-    assert not torch.equal(drawn["other"], drawn["foreign"])
+    assert not torch.equal(drawn["other"], drawn["autograd's"])
+    assert not torch.equal(drawn["foreign"], drawn["autograd's"])

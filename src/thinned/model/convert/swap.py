@@ -215,7 +215,7 @@ def _hindrance(module: Module, swap: Swap) -> str:
     replaced = replaced_methods(module)
     if replaced:
         return f"{replaced[0]} was replaced on the instance, as freeze and compile do: convert it before that"
-    plain = {*vars(Module()), *swap.settings, "drop_prob"}
+    plain = {*vars(Module()), *swap.settings, "drop_prob", "_compiled_call_impl"}  # the last: a watch's, see above
     for name in vars(module):
         if name not in plain and hasattr(swap.kind, name):
             return f"its attribute {name!r} means something else in {swap.kind.__name__}"

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from ...forked import PROCESS
 
 
-class Held(Protocol):
+class Holder(Protocol):
     """What holds a p: a `RateHolder`, or a module's mode."""
 
     state: Any  # the value to put back
@@ -21,13 +21,13 @@ class Held(Protocol):
 
 
 @dataclass(slots=True)
-class _Kept:
-    holder: Held
+class _HeldRate:
+    holder: Holder
     state: Any
     by: set[int]  # the `SwitchedOff`, by id
 
 
-_KEPT: dict[tuple[int, Any], _Kept] = {}
+_HELD: dict[tuple[int, Any], _HeldRate] = {}
 SWITCHED_OFF: dict[int, list[Any]] = {}  # by id of a `SwitchedOff`: the objects that hold a p of it
 
 
@@ -37,10 +37,10 @@ class SwitchedOff:
     def __init__(self) -> None:
         self._keys: list[tuple[int, Any]] = []
 
-    def hold(self, holder: Held) -> None:
+    def hold(self, holder: Holder) -> None:
         with PROCESS:
             self._keys.append(holder.key)
-            _KEPT.setdefault(holder.key, _Kept(holder, holder.state, set())).by.add(id(self))
+            _HELD.setdefault(holder.key, _HeldRate(holder, holder.state, set())).by.add(id(self))
 
     def mark(self, owners: list[Any]) -> None:
         """Mark the objects that hold a p of this `disabled`, as `is_disabled` tells."""
@@ -51,18 +51,18 @@ class SwitchedOff:
         with PROCESS:
             SWITCHED_OFF.pop(id(self), None)
             for key in self._keys:
-                kept = _KEPT.get(key)
-                if kept is None:
+                held = _HELD.get(key)
+                if held is None:
                     continue
-                kept.by.discard(id(self))
-                if not kept.by:
-                    kept.holder.state = kept.state
-                    _KEPT.pop(key, None)
+                held.by.discard(id(self))
+                if not held.by:
+                    held.holder.state = held.state
+                    _HELD.pop(key, None)
 
 
 def is_held(key: tuple[int, Any]) -> bool:
     """Whether a `disabled` holds this p."""
-    return key in _KEPT
+    return key in _HELD
 
 
 def is_disabled(holder: Any) -> bool:

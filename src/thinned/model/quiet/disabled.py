@@ -75,7 +75,7 @@ def disabled(model: Module, pattern: str = "*", *, example: Any = None, allow: I
         if _is_off_in_evaluation(module := rate_places.by_name[name].module)
         and (module.training or is_held(_Mode(module).key))
     ]
-    change = _Change()
+    change = _RatesOff()
     with undone(change.undo):
         for module in by_mode:
             change.off.hold(_Mode(module))
@@ -106,7 +106,7 @@ class _Mode:
         self.module.training = value
 
 
-class _Change(Assignment):
+class _RatesOff(Assignment):
     """Sets rates to 0, each of which others may hold at 0 too."""
 
     def __init__(self) -> None:

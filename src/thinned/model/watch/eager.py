@@ -33,7 +33,7 @@ class _Stance:
         return None if _is_eager() else self.other.backend
 
 
-class _Entered:
+class _Uncompiled:
     """How often `eager` is entered, by thread: for that thread, and for all."""
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class _Entered:
             self.setter = None
 
 
-_ENTERED = _Entered()
+_ENTERED = _Uncompiled()
 
 
 def _is_eager() -> bool:

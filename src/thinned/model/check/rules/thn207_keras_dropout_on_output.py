@@ -51,18 +51,14 @@ A dropped output is 0 and the others grow by 1/(1 - rate): the loss punishes the
 import keras
 from keras import layers
 
-model = keras.Sequential(
-    [keras.Input((16,)), layers.Dense(64, "relu"), layers.Dense(10), layers.Dropout(0.2)]
-)
+model = keras.Sequential([keras.Input((16,)), layers.Dense(64, "relu"), layers.Dense(10), layers.Dropout(0.2)])
 model.compile("adam", "mse")
 """,
     good="""\
 import keras
 from keras import layers
 
-model = keras.Sequential(
-    [keras.Input((16,)), layers.Dense(64, "relu"), layers.Dropout(0.2), layers.Dense(10)]
-)
+model = keras.Sequential([keras.Input((16,)), layers.Dense(64, "relu"), layers.Dropout(0.2), layers.Dense(10)])
 model.compile("adam", "mse")
 """,
     instead="""\
