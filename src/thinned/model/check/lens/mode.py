@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 
+from .calls import number
 from .classes import family, is_fixed, is_module
 from .source_file import Function, SourceFile, arguments, dotted
 
@@ -191,14 +192,20 @@ def depends(file: SourceFile, node: ast.expr, seen: frozenset[str] = frozenset()
     """
     if isinstance(node, ast.Constant):
         return CONSTANT
+    if isinstance(node, ast.IfExp):
+        return _choice(file, node, seen)
     if asks(file, node):
         return MODE
     if isinstance(node, ast.Name):
         return _name(file, node, seen)
     if isinstance(node, ast.Attribute):
         return _attribute(file, node)
-    if isinstance(node, ast.IfExp):
-        return _together(depends(file, part, seen) for part in (node.body, node.orelse))
+    if isinstance(node, ast.NamedExpr):
+        return depends(file, node.value, seen)
+    if isinstance(node, ast.BoolOp):
+        return _together(depends(file, part, seen) for part in node.values)
+    if isinstance(node, ast.Compare):
+        return _together(depends(file, part, seen) for part in (node.left, *node.comparators))
     if isinstance(node, ast.BinOp):
         return _together(depends(file, part, seen) for part in (node.left, node.right))
     if isinstance(node, ast.UnaryOp):
@@ -206,6 +213,22 @@ def depends(file: SourceFile, node: ast.expr, seen: frozenset[str] = frozenset()
     if isinstance(node, ast.Call) and dotted(node.func) in ("float", "max", "min") and node.args and not node.keywords:
         return _together(depends(file, part, seen) for part in node.args)
     return UNKNOWN
+
+
+def _choice(file: SourceFile, node: ast.IfExp, seen: frozenset[str]) -> str:
+    """The answer for a choice by `if`. A choice that leaves a constant rate in both modes is CONSTANT.
+
+    In `0.5 if deep else 0.2 if self.training else 0.0`, the first rate does not depend on the mode.
+    """
+    test = depends(file, node.test, seen)
+    if test == MODE:
+        return MODE
+    parts = {part: depends(file, part, seen) for part in (node.body, node.orelse)}
+    if MODE in parts.values():
+        return CONSTANT if any(kind == CONSTANT and number(part) != 0 for part, kind in parts.items()) else MODE
+    if UNKNOWN in parts.values() or (test == UNKNOWN and any(number(part) == 0 for part in parts)):
+        return UNKNOWN
+    return CONSTANT
 
 
 def _name(file: SourceFile, node: ast.Name, seen: frozenset[str]) -> str:
@@ -227,7 +250,7 @@ def _attribute(file: SourceFile, node: ast.Attribute) -> str:
     found = file.method(node)
     if name is None or found is None or not name.startswith("self."):
         return UNKNOWN
-    return CONSTANT if is_fixed(file, found[0], name.split(".")[1]) else UNKNOWN
+    return CONSTANT if is_mode_method(file, node) or is_fixed(file, found[0], name.split(".")[1]) else UNKNOWN
 
 
 def _together(parts: Iterator[str]) -> str:

@@ -92,10 +92,6 @@ class SourceFile:
         """The line and the column of a node, counted from 1, in characters."""
         return self._point(node.lineno, node.col_offset)  # type: ignore[attr-defined]
 
-    def replace(self, node: ast.expr, text: str) -> Edit:
-        """The edit that replaces the expression by `text`."""
-        return Edit(*self.position(node), *self.end(node), text)
-
     def insert(self, line: int, column: int, text: str) -> Edit:
         """The edit that inserts `text` at a position."""
         return Edit(line, column, line, column, text)

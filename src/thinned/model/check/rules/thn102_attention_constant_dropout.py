@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from ..lens.mode import CONSTANT, depends
 from ..lens.mode_methods import ask_training, mode_methods
 from ..lens.noisy_calls import noisy_calls
 from ..lens.reached import one_mode
+from ..lens.rewrite import rewritten
 from ..lens.source_file import SourceFile, dotted
 from ..rule import Rule
 
@@ -34,8 +34,9 @@ def source(file: SourceFile) -> Iterator[Finding]:
             yield RULE.on(file, at, message, ask_training(file, found[0], method))
             continue
         fix = None
-        if whole is call and not isinstance(p, ast.IfExp | ast.Lambda) and can_ask_mode(file, found[0], call):
-            fix = Fix(f"Make `{said}` 0 in evaluation", (file.replace(p, f"{text} if self.training else 0.0"),))
+        if whole is call and can_ask_mode(file, found[0], call):
+            edit = rewritten(file, p, "_ if self.training else 0.0")
+            fix = Fix(f"Make `{said}` 0 in evaluation", (edit,))
         yield RULE.on(file, at, f"`{short}` drops in evaluation too: `{said}` is `{text}` in both modes", fix)
 
 
