@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from .calls import number
 from .classes import family, is_fixed, is_module
@@ -154,14 +155,18 @@ def _means_training(file: SourceFile, test: ast.expr, holds: bool) -> bool:
 def _leaving_before(file: SourceFile, function: Function, node: ast.AST) -> Iterator[ast.If | ast.Assert]:
     """The `if`s on the mode before a node that contain a `return`, `raise` or `continue`, and the `assert`s on it."""
     line = node.lineno  # type: ignore[attr-defined]
-    for branch in ast.walk(function):
-        if (
-            isinstance(branch, ast.If | ast.Assert)
-            and branch.lineno < line
-            and _asks_or_holds(file, function, branch.test)
-            and (isinstance(branch, ast.Assert) or any(isinstance(leaf, _LEAVES) for leaf in ast.walk(branch)))
-        ):
-            yield branch
+    return (branch for branch in _leaving(file, function) if branch.lineno < line)
+
+
+@lru_cache(maxsize=256)
+def _leaving(file: SourceFile, function: Function) -> tuple[ast.If | ast.Assert, ...]:
+    return tuple(
+        branch
+        for branch in ast.walk(function)
+        if isinstance(branch, ast.If | ast.Assert)
+        and (isinstance(branch, ast.Assert) or any(isinstance(leaf, _LEAVES) for leaf in ast.walk(branch)))
+        and _asks_or_holds(file, function, branch.test)
+    )
 
 
 def _asks_or_holds(file: SourceFile, function: Function, test: ast.expr) -> bool:
@@ -215,6 +220,20 @@ def depends(file: SourceFile, node: ast.expr, seen: frozenset[str] = frozenset()
     return UNKNOWN
 
 
+def builds(function: Function) -> bool:
+    """Whether a function is a constructor, whose arguments are fixed when the module is built."""
+    return function.name in ("__init__", "__post_init__")
+
+
+def told_at_construction(file: SourceFile, call: ast.Call, value: ast.expr) -> bool:
+    """Whether an argument of a call asks for the mode in the constructor, and so has the mode of that moment for ever.
+
+    The value may stand in `functools.partial` there: `self.drop = partial(F.dropout, training=self.training)`.
+    """
+    where = file.function(value)
+    return where is not None and builds(where) and where is not file.function(call) and asks(file, value)
+
+
 def _choice(file: SourceFile, node: ast.IfExp, seen: frozenset[str]) -> str:
     """The answer for a choice by `if`. A choice that leaves a constant rate in both modes is CONSTANT.
 
@@ -236,7 +255,7 @@ def _name(file: SourceFile, node: ast.Name, seen: frozenset[str]) -> str:
         return UNKNOWN
     for function in (above for above in file.above(node) if isinstance(above, Function)):
         if node.id in {argument.arg for argument in arguments(function)}:
-            return UNKNOWN
+            return CONSTANT if builds(function) else UNKNOWN
         found = list(values(function, node.id))
         if found:
             if any(value is None or guarded(file, value) for value in found):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 
-from .classes import family, is_forward, is_module
+from .calls import DELIBERATE
+from .classes import family, is_forward, is_module, module_method
 from .mode import guarded
 from .source_file import Function, SourceFile, dotted
 
@@ -25,6 +26,38 @@ def one_mode(file: SourceFile, node: ast.AST, seen: frozenset[ast.AST] = frozens
             if uses and all(one_mode(file, use, seen | {above}) for use in uses):
                 return True
     return False
+
+
+def running_method(file: SourceFile, node: ast.AST) -> tuple[ast.ClassDef, Function] | None:
+    """The module class and the method that run a node: those around it, or those that use the helper around it.
+
+    A helper is a function outside classes, or a lambda that an assignment there or in a class names. None as for
+    `module_method`, or where this file has no such use.
+    """
+    found = module_method(file, node)
+    if found is not None or file.method(node) is not None:
+        return found
+    names = _helpers(file, node)
+    if any(map(DELIBERATE.search, names)):
+        return None
+    for use in (*file.nodes(ast.Name), *file.nodes(ast.Attribute)):
+        if (use.id if isinstance(use, ast.Name) else use.attr) in names and isinstance(use.ctx, ast.Load):
+            found = module_method(file, use)
+            if found is not None and not one_mode(file, use):
+                return found
+    return None
+
+
+def _helpers(file: SourceFile, node: ast.AST) -> list[str]:
+    """The names of the functions around a node, and of the lambda around it that the file gives a name."""
+    found, inside = [], False
+    for above in file.above(node):
+        if isinstance(above, Function):
+            found.append(above.name)
+        elif isinstance(above, ast.Assign) and inside:
+            found += [target.id for target in above.targets if isinstance(target, ast.Name)]
+        inside = inside or isinstance(above, ast.Lambda)
+    return found
 
 
 def _uses(file: SourceFile, function: Function) -> list[ast.AST]:

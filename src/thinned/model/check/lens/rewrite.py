@@ -23,7 +23,7 @@ def rewritten(file: SourceFile, node: ast.expr, template: str) -> Edit:
     >>> rewritten(file, next(file.nodes(ast.IfExp)), "_ if d else 0").text
     '(a if b else c) if d else 0'
     """
-    meant = _Filled(node).visit(_expression(template))
+    meant = _InPlaceOf(node).visit(_expression(template))
     old = file.segment(node)
     new = next(
         text
@@ -47,7 +47,7 @@ def _stands(file: SourceFile, node: ast.expr, meant: ast.expr, text: str) -> boo
         return False
 
 
-class _Filled(ast.NodeTransformer):
+class _InPlaceOf(ast.NodeTransformer):
     """Puts an expression in the place of the name `_`."""
 
     def __init__(self, node: ast.expr) -> None:

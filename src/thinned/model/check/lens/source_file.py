@@ -74,6 +74,10 @@ class SourceFile:
             yield parent
             node = parent
 
+    def put(self, node: ast.AST, place: ast.AST) -> None:
+        """Let a new node stand in the place of a node of the file, so that its names mean what they do there."""
+        self._parents[node] = place
+
     def function(self, node: ast.AST) -> Function | None:
         """The innermost `def` around the node."""
         return next((above for above in self.above(node) if isinstance(above, Function)), None)
@@ -138,13 +142,13 @@ class SourceFile:
             for alias in origin.names:
                 found[alias.asname or alias.name] = f"{start}.{alias.name}"
         for statement in self.tree.body:
-            if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Attribute):
+            if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Attribute | ast.Name):
                 name = dotted(statement.value)
                 first, _, rest = (name or "").partition(".")
                 if first in found:
                     for target in statement.targets:
                         if isinstance(target, ast.Name):
-                            found[target.id] = f"{found[first]}.{rest}"
+                            found[target.id] = f"{found[first]}.{rest}".rstrip(".")
         return found
 
     def resolve(self, node: ast.expr) -> str | None:
@@ -179,11 +183,11 @@ class SourceFile:
             for node in ast.walk(scope):
                 if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                     stored.append(node.id)
-                elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Attribute):
+                elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Attribute | ast.Name):
                     first, _, rest = (dotted(node.value) or "").partition(".")
                     if first in self.aliases:
                         local |= {
-                            target.id: f"{self.aliases[first]}.{rest}"
+                            target.id: f"{self.aliases[first]}.{rest}".rstrip(".")
                             for target in node.targets
                             if isinstance(target, ast.Name)
                         }
