@@ -14,9 +14,10 @@ from ...noise import realised
 from ..edit.switched_off import is_disabled
 from ..inspect.pattern import matching_names
 from ..known.modules import rate_of
+from ..watch.unregistered import unregistered
 from ..watch.untouched import check_module
 from .conversion import Change, Conversion, Left
-from .parents import held, unregistered
+from .parents import held
 from .swap import ORIGINAL, RECURRENT, Swap, build, original, replaced_methods, swap
 
 Module = torch.nn.Module
@@ -157,9 +158,9 @@ def _dropouts(model: Module, recurrent: bool) -> Iterator[_StockDropout]:
             found = "FSDP holds its weights: convert it before wrapping"
         if found is not None:
             yield _StockDropout(names, module, slots, found)
-    for name, module in unregistered(model):
+    for name, module in unregistered(model, shared=True).items():
         if swap(module, recurrent) is not None:
-            yield _StockDropout([name], module, [], "in a plain attribute or list, where torch sees no submodule")
+            yield _StockDropout([name], module, [], "in a list or an object, where torch sees no submodule")
 
 
 def _named(patterns: Iterable[str], names: Sequence[str]) -> set[str]:

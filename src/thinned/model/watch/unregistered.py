@@ -35,14 +35,18 @@ _CLOSED = {
 }
 
 
-def unregistered(model: Module) -> dict[str, Module]:
+def unregistered(model: Module, *, shared: bool = False) -> dict[str, Module]:
     """The modules that a model holds in no registered place, by path, with the modules inside them.
 
     Searched are plain attributes of modules and of their classes, lists, tuples, sets, mappings, dataclasses and other
     objects, `functools.partial`, functions (their closures, defaults, and the modules among the globals that they
     name), hooks and the forwards themselves. A module that several paths lead to has the first one.
+
+    Arguments:
+        shared: whether the modules count that are registered too, and stand in such a place as well.
     """
-    known = {id(module) for _, module in named_modules(model)}
+    registered = {id(module) for _, module in named_modules(model)}
+    known = set() if shared else set(registered)
     found: dict[str, Module] = {}
     for name, owner in named_modules(model):
         for path, module in _values(owner):
@@ -51,7 +55,7 @@ def unregistered(model: Module) -> dict[str, Module]:
             if any(part is model for _, part in named_modules(module)):
                 continue  # a way back to a model that holds this one
             whole = f"{name}.{path}" if name else path
-            for below, part in named_modules(module):
+            for below, part in [("", module)] if id(module) in registered else named_modules(module):
                 if id(part) not in known:
                     known.add(id(part))
                     found[f"{whole}.{below}" if below else whole] = part
