@@ -13,6 +13,7 @@ from ...nn.site import stream_attributes
 from ...noise import realised
 from ..edit.switched_off import is_disabled
 from ..inspect.pattern import matching_names
+from ..known.keras import warn_of_keras
 from ..known.modules import rate_of
 from ..watch.unregistered import unregistered
 from ..watch.untouched import check_module
@@ -60,6 +61,7 @@ def convert(model: Module, *, only: str | Sequence[str] | None = None, recurrent
     <Conversion: 0 changed, 0 left, 1 thinned's already>
     """
     _check_model("convert", model)
+    warn_of_keras("convert", model)
     places = list(_dropouts(model, recurrent))
     already = list(dict.fromkeys(name for name, module in named_modules(model) if hasattr(module, "_noises")))
     if only is not None:
