@@ -84,7 +84,7 @@ def private_generators(model: Module) -> list[Any]:
     found = _held_generators(model)
     seen: set[int] = set()
     for kind in {kind for _, module in named_modules(model) for kind in type(module).__mro__}:
-        if not kind.__module__.startswith(("torch.", "thinned.", "builtins")):
+        if not str(kind.__module__).startswith(("torch.", "thinned.", "builtins")):
             for value in vars(kind).values():
                 function = getattr(value, "__func__", value)
                 if isinstance(function, types.FunctionType):
@@ -105,7 +105,7 @@ def _held_generators(model: Module) -> list[Any]:
 
 def _named_generators(function: types.FunctionType, seen: set[int], deep: int) -> list[Any]:
     """The generators in a function's closure and among the globals that it names, and those of functions there."""
-    if id(function) in seen or not deep:
+    if id(function) in seen or not deep or str(function.__module__).startswith(("torch.", "thinned.", "numpy.")):
         return []
     seen.add(id(function))
     names, todo = set[str](), [function.__code__]
@@ -116,7 +116,9 @@ def _named_generators(function: types.FunctionType, seen: set[int], deep: int) -
     values += [inner for _, inner in _inside(function)]
     found = []
     for value in values:
-        if isinstance(value, types.FunctionType) and not value.__module__.startswith(("torch.", "thinned.", "numpy.")):
+        if isinstance(value, types.FunctionType) and not str(value.__module__).startswith(
+            ("torch.", "thinned.", "numpy.")
+        ):
             found += _named_generators(value, seen, deep - 1)
         elif isinstance(value, _GENERATORS):
             found.append(value)
