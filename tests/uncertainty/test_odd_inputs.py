@@ -115,13 +115,14 @@ class Dequantized(nn.Module):
 
 
 def test_models_without_numbers() -> None:
-    part = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.5), nn.Linear(8, 2, device="meta"))
+    last = nn.Linear(8, 2, device="meta")
+    part = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.5), last)
     batch_norm = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8, affine=False).to("meta"), nn.Dropout(0.5))
     for model, name in ((network().to("meta"), "0.weight"), (part, "2.weight"), (batch_norm, "1.running_mean")):
         with pytest.raises(ValueError, match=f"`model` must have its parameters. Got '{name}' on the device meta"):
             thinned.predict(model, torch.ones(3, 4), n=2)
     ask = thinned.Predictor(part, n=2)  # they may come later
-    part[2].to_empty(device="cpu").reset_parameters()
+    last.to_empty(device="cpu").reset_parameters()
     assert ask(torch.ones(3, 4)).mean.shape == (3, 2)
 
 
@@ -157,5 +158,6 @@ def test_settings(settings: dict[str, Any], kind: type[Exception], message: str)
 def test_settings_that_are_numbers_of_other_kinds() -> None:
     net, x = network(), torch.ones(3, 4)
     plain = thinned.predict(net, x, n=3).mean
-    for memory in (1e9, float(2**28), torch.tensor(2**20).item()):
+    numbers: list[Any] = [1e9, float(2**28), torch.tensor(2**20).item()]
+    for memory in numbers:
         assert torch.equal(thinned.predict(net, x, n=3, memory=memory).mean, plain)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -30,4 +32,5 @@ def stored(tensor: Tensor) -> Tensor:
 
 def _is_empty_form(tensor: Tensor) -> bool:
     """Whether a nested tensor has no rows at all: the one that torch itself passes about while it makes another."""
-    return tensor.layout == torch.jagged and tensor.offsets().is_meta
+    jagged: Any = tensor
+    return tensor.layout == torch.jagged and bool(jagged.offsets().is_meta)

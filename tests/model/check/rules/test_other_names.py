@@ -54,6 +54,9 @@ LOOPS = {
     "chained": net("for f in itertools.chain([F.relu], [F.dropout]):\n    x = f(x)"),
     "next": net("x = next(iter([F.dropout]))(x)"),
     "map": net("(x,) = map(F.dropout, [x])"),
+    "one told and one not": net(
+        "for f in (partial(F.dropout, training=self.training), F.dropout, F.dropout):\n    x = f(x)"
+    ),
     "a list of itself": net("fs = [F.dropout]\nfs = fs + fs\nfor f in fs:\n    x = f(x)"),
 }
 NAMES = {

@@ -57,16 +57,20 @@ class Bindings:
         for node in file.nodes(ast.Assign):
             for target in node.targets:
                 self._bind(target, node.value)
-        for bound in (*file.nodes(ast.AnnAssign), *file.nodes(ast.NamedExpr)):
-            if bound.value is not None:
-                self._bind(bound.target, bound.value)
-        for loop in (*file.nodes(ast.For), *file.nodes(ast.AsyncFor), *file.nodes(ast.comprehension)):
+        for declared in file.nodes(ast.AnnAssign):
+            if declared.value is not None:
+                self._bind(declared.target, declared.value)
+        for named in file.nodes(ast.NamedExpr):
+            self._bind(named.target, named.value)
+        loops: list[ast.For | ast.AsyncFor | ast.comprehension] = [*file.nodes(ast.For), *file.nodes(ast.AsyncFor)]
+        for loop in (*loops, *file.nodes(ast.comprehension)):
             self._bind(loop.target, loop.iter, (EACH,))
         for grown in file.nodes(ast.AugAssign):
             self._enter(grown.target, AddedEntry(None, grown.value, True))
         for call in file.nodes(ast.Call):
             self._grow(call)
-        for stored in (*file.nodes(ast.Name), *file.nodes(ast.Attribute)):
+        targets: list[ast.Name | ast.Attribute] = [*file.nodes(ast.Name), *file.nodes(ast.Attribute)]
+        for stored in targets:
             if isinstance(stored.ctx, ast.Store) and id(stored) not in self._shown:
                 self._note(stored, None)
         for function in (*file.functions, *file.nodes(ast.ClassDef)):

@@ -64,9 +64,9 @@ def _given(file: SourceFile, node: ast.expr) -> Iterator[str]:
             case ast.Call() if not _gives(file, above, below):
                 return
             case ast.arguments():
-                function = next(file.above(above))
-                if isinstance(function, Function | ast.Lambda):
-                    yield from (argument.arg for argument in arguments(function))
+                scope = next(file.above(above))
+                if isinstance(scope, Function | ast.Lambda):
+                    yield from (argument.arg for argument in arguments(scope))
             case ast.Return():
                 function = file.function(above)
                 if function is not None:

@@ -85,8 +85,8 @@ def _by_another_name(file: SourceFile, call: ast.Call, table: Mapping[str, Noisy
     called: list[tuple[ast.expr, Sequence[ast.expr], Sequence[ast.keyword]]] = []
     if file.resolve(call.func) in _CALLERS and call.args:
         plain = False
-        words = [word for word in call.keywords if word.arg not in ("use_reentrant", "preserve_rng_state")]
-        called = [(call.args[0], call.args[1:], words)]
+        own = ("use_reentrant", "preserve_rng_state")
+        called = [(call.args[0], call.args[1:], [word for word in call.keywords if word.arg not in own])]
     else:
         for maker in meanings(file, call.func):
             if isinstance(maker, ast.Call) and file.resolve(maker.func) == "operator.methodcaller":
@@ -98,10 +98,9 @@ def _by_another_name(file: SourceFile, call: ast.Call, table: Mapping[str, Noisy
         called = called or [(call.func, call.args, call.keywords)]
     for function, args, words in called:
         standing = list(_functions(file, function, table))
-        found = [item for item in standing if item is not None]
-        for item in found[:1]:
-            given = {word.arg for word in words}
-            bound = [word for word in item.words if word.arg not in given]
+        for item in filter(None, standing):
+            told = {word.arg for word in words}
+            bound = [word for word in item.words if word.arg not in told]
             whole = _with_splats(file, call, call.func, [*item.args, *args], [*bound, *words])
             yield NoisyCall(call, item.name, table[item.name], whole, plain and len(standing) == 1)
 
@@ -126,7 +125,7 @@ def _named(file: SourceFile, node: ast.expr, table: Mapping[str, Noisy]) -> str 
     if name is None and isinstance(node, ast.Attribute) and isinstance(node.value, ast.Call):
         imported = node.value
         if file.resolve(imported.func) == "importlib.import_module" and isinstance(imported.args[0], ast.Constant):
-            name = f"{imported.args[0].value}.{node.attr}"
+            name = f"{imported.args[0].value!s}.{node.attr}"
     if name is None or name in table:
         return name
     home, _, last = name.rpartition("functional.") if ".*" in name else ("", "", "")
@@ -171,7 +170,8 @@ def _sources(file: SourceFile, table: Mapping[str, Noisy]) -> Iterator[ast.expr]
     spaces |= {part for name in spaces for part in (name.partition(".")[0], name.rpartition(".")[0]) if part}
     last = {name.rpartition(".")[2] for name in spaces}
     known = {name for name, whole in file.aliases.items() if whole.rpartition(".")[2] in short | last}
-    for node in (*file.nodes(ast.Name), *file.nodes(ast.Attribute)):
+    nodes: list[ast.Name | ast.Attribute] = [*file.nodes(ast.Name), *file.nodes(ast.Attribute)]
+    for node in nodes:
         text = node.id if isinstance(node, ast.Name) else node.attr
         if text not in short and text not in last and text not in known and text != "import_module":
             continue

@@ -40,7 +40,8 @@ def running_method(file: SourceFile, node: ast.AST) -> tuple[ast.ClassDef, Funct
     names = _helpers(file, node)
     if any(map(DELIBERATE.search, names)):
         return None
-    for use in (*file.nodes(ast.Name), *file.nodes(ast.Attribute)):
+    uses: list[ast.Name | ast.Attribute] = [*file.nodes(ast.Name), *file.nodes(ast.Attribute)]
+    for use in uses:
         if (use.id if isinstance(use, ast.Name) else use.attr) in names and isinstance(use.ctx, ast.Load):
             found = module_method(file, use)
             if found is not None and not one_mode(file, use):
