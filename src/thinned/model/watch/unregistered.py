@@ -129,7 +129,7 @@ def _values(module: Module) -> Iterator[tuple[str, Any]]:
     """The values that the attributes, the hooks and the forward of a module lead to, by path."""
     seen: set[int] = set()
     # Of a wrapper of torch.compile only what it wraps is the model's.
-    if isinstance(module, torch.jit.ScriptModule) or type(module).__module__.startswith("torch._dynamo"):
+    if isinstance(module, torch.jit.ScriptModule) or "_orig_mod" in module._modules:
         return
     forward = type(module).forward
     mine: list[tuple[str, Any]] = [("forward", forward)] if isinstance(forward, types.FunctionType) else []
