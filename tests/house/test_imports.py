@@ -44,7 +44,7 @@ FOLDERS = closed(
     ]
 )
 # Files of the root that import nothing of ours, and that every folder may import.
-BELOW_ALL = {"_torch", "replaced_file"}
+BELOW_ALL = {"_torch", "replaced_file", "regular_file", "plain_text"}
 # Each room of `model/`, and the rooms below it.
 ROOMS = closed(
     [

@@ -16,6 +16,9 @@ from typing import Any, NamedTuple
 
 import typer
 
+from .terminal import say
+from .terminal import told as sentence
+
 
 class TargetError(ValueError):
     """A name on the command line that leads to nothing that can be used."""
@@ -115,6 +118,6 @@ def stop(verb: str, error: Exception, *, verbose: bool) -> typer.Exit:
         cause: BaseException = error
         while cause.__cause__ is not None:
             cause = cause.__cause__
-        typer.echo("".join(traceback.format_exception(cause, chain=True)), err=True, nl=False)
-    typer.echo(f"thinned {verb}: {error}", err=True)
+        say("".join(traceback.format_exception(cause, chain=True)), err=True, nl=False)
+    say(f"thinned {verb}: {sentence(error)}", err=True)
     return typer.Exit(2)

@@ -11,6 +11,7 @@ from rich.console import Console
 from .factory import TargetError, stop
 from .target import INPUT_HELP, MODEL_HELP, VERBOSE_HELP, example, failure
 from .target import model as load
+from .terminal import give
 
 EPILOG = """
 Examples:
@@ -52,10 +53,10 @@ def inspect(
         told.__cause__ = error
         raise stop("inspect", told, verbose=verbose) from error
     if output_format is InspectFormat.json:
-        typer.echo(found.to_json())
+        give(found.to_json())
         return
     console = Console()
     if console.is_terminal:
         console.print(found)
     else:
-        typer.echo(str(found))
+        give(str(found))

@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from ..replaced_file import check_place
 from .factory import TargetError, stop
 from .target import INPUT_HELP, MODEL_HELP, VERBOSE_HELP, example, failure
 from .target import model as load
+from .terminal import give, say
 
 FAILED = 2
 
@@ -43,23 +45,28 @@ def plan(
         network, (args, kwargs) = load(model), example(input or [])
     except TargetError as error:
         raise stop("plan", error, verbose=verbose) from None
-    if output is not None and output.exists() and not force:
-        raise _failed(f"{output} is there, and may have been edited. Pass --force to overwrite it.")
+    if output is not None:
+        try:
+            check_place(output)
+        except OSError as error:
+            raise _failed(f"{output} cannot be written: {error.strerror}.") from None
+        if output.is_file() and not force:
+            raise _failed(f"{output} is there, and may have been edited. Pass --force to overwrite it.")
     try:
         found = make(network, *args, **kwargs)
     except Exception as error:
         told = TargetError(failure(model, input or [], error))
         told.__cause__ = error
         raise stop("plan", told, verbose=verbose) from error
-    typer.echo(str(found))
+    give(str(found))
     if output is not None:
         try:
             found.save(output)
         except OSError as error:
             raise _failed(f"{output} cannot be written: {error.strerror}.") from None
-        typer.echo(f"\nWritten to {output}: edit it, then thinned.apply(model, thinned.Plan.load({str(output)!r})).")
+        say(f"\nWritten to {output}: edit it, then thinned.apply(model, thinned.Plan.load({str(output)!r})).")
 
 
 def _failed(message: str) -> typer.Exit:
-    typer.echo(f"thinned plan: {message}", err=True)
+    say(f"thinned plan: {message}", err=True)
     return typer.Exit(FAILED)

@@ -10,7 +10,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ..plain_text import plain_text
+from ..replaced_file import check_place, replace_file
 from .study import ENCODING, SEP
+from .terminal import cell, give, say, told
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,10 +92,12 @@ def predict(
         form = TextForm(sep, encoding, decimal)
         if not data.exists():
             raise StudyError(f"{data}: there is no such file or folder. Pass a table or a folder of IDX images.")
+        if out is not None:
+            check_place(out)
         found = predicted(model, data, n=n, seed=seed, p=p, form=form)
         _give(found, out, format)
     except (StudyError, OSError) as error:
-        typer.echo(f"thinned predict: {error}", err=True)
+        say(f"thinned predict: {told(error)}", err=True)
         raise typer.Exit(FAILED) from None
 
 
@@ -112,7 +117,7 @@ def predicted(
         raise StudyError(f"{data}: there must be rows to predict. Got none.")
     drops = p is not None or any(network.drops for network in loaded.networks)
     if not drops and len(loaded.networks) == 1:
-        typer.echo(
+        say(
             "thinned predict: one network without dropout can't differ from others: what networks disagree about is 0.",
             err=True,
         )
@@ -140,7 +145,7 @@ def _rows(loaded: StudyModel, data: Path, form: TextForm | None) -> StudyRows:
         return loaded.rows(open_data(data, form=form).features)
     file = read_table(data, form, loaded.columns)
     for note in (*([] if file.usual else [f"{file.said}."]), *file.notes):
-        typer.echo(f"thinned predict: {data}: {note}", err=True)
+        say(f"thinned predict: {data}: {note}", err=True)
     try:
         return loaded.rows(file.frame, file.place, form.decimal if form is not None else None)
     except StudyError as error:
@@ -179,7 +184,7 @@ def _classes(loaded: StudyModel, frame: StudyRows, networks: Prediction) -> pd.D
 
 
 def _give(found: pd.DataFrame, out: Path | None, format: PredictFormat | None) -> None:  # noqa: A002
-    """To a file in one step, so that it is whole or not there; to stdout otherwise."""
+    """To a file, whole or not at all; to stdout otherwise."""
     console = Console()
     if format is None:
         by_name = PredictFormat.json if out is not None and out.suffix == ".json" else PredictFormat.csv
@@ -188,25 +193,23 @@ def _give(found: pd.DataFrame, out: Path | None, format: PredictFormat | None) -
         console.print(_shown(found))
         return
     if format is PredictFormat.text:
-        text = found.to_string(index=False) + "\n"
+        text = plain_text(found.to_string(index=False)) + "\n"
     elif format is PredictFormat.json:
         text = found.to_json(orient="records", indent=2, double_precision=15) + "\n"
     else:
         text = found.to_csv(index=False)
     if out is None:
-        typer.echo(text, nl=False)
+        give(text, nl=False)
         return
-    from ..replaced_file import replace_file
-
     replace_file(out, text.encode())
-    typer.echo(f"{len(found):,} rows are in {out}.", err=True)
+    say(f"{len(found):,} rows are in {out}.", err=True)
 
 
 def _shown(found: pd.DataFrame) -> Table:
     rest = len(found) - SHOWN
     table = Table(caption=f"and {rest:,} rows more: --out FILE takes all" if rest > 0 else None)
     for name in found.columns:
-        table.add_column(str(name).replace("_", " "), justify="right")
+        table.add_column(cell(str(name).replace("_", " ")), justify="right")
     for row in found.head(SHOWN).itertuples(index=False):
-        table.add_row(*(f"{value:.4g}" if isinstance(value, float) else str(value) for value in row))
+        table.add_row(*(cell(f"{value:.4g}" if isinstance(value, float) else value) for value in row))
     return table

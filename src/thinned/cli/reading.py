@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
+
+from .terminal import cell, show
 
 if TYPE_CHECKING:
     from ..study.underway import TableReading
@@ -19,14 +20,14 @@ def show_reading(console: Console, reading: TableReading) -> None:
     if not reading.columns:
         return
     for warning in reading.warnings:
-        console.print(f"Note first: {warning}", style="yellow", markup=False, highlight=False)
+        show(console, f"Note first: {warning}", "yellow")
     for note in reading.notes:
-        console.print(note, markup=False, highlight=False)
+        show(console, note)
     plain = [column for column in reading.columns if column.read_as == "number" and column.why in PLAIN]
     hidden = {column.name for column in plain} if len(reading.columns) > SHOWN else set()
     rest = f" Beside these, {len(hidden):,} columns of numbers." if hidden else ""
     table = Table(
-        title=Text(f"{reading.title}: how its columns were read"),
+        title=cell(f"{reading.title}: how its columns were read"),
         caption=f"--column NAME=KIND overrules.{rest}",
         title_justify="left",
     )
@@ -35,7 +36,7 @@ def show_reading(console: Console, reading: TableReading) -> None:
     for column in reading.columns:
         if column.name not in hidden:
             style = "dim" if column.read_as == "left out" else None
-            table.add_row(Text(column.name), column.read_as, Text(column.why), style=style)
+            table.add_row(cell(column.name), column.read_as, cell(column.why), style=style)
     console.print(table)
 
 

@@ -8,7 +8,7 @@ import sys
 import time as clock
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -17,6 +17,7 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 
 from .reading import show_reading
+from .terminal import cell, say, show
 
 if TYPE_CHECKING:
     from ..study.answer.speech import Speech
@@ -150,10 +151,10 @@ def study(
 
             found = run(data, options, progress.watch, lambda reading: show_reading(console, reading))
     except StudyError as error:
-        complaints.print(f"thinned study: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        show(complaints, f"thinned study: {error}", "red", soft_wrap=True)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
-        complaints.print(_stopped(progress, out), markup=False, highlight=False, soft_wrap=True)
+        show(complaints, _stopped(progress, out), soft_wrap=True)
         raise typer.Exit(INTERRUPTED) from None
     _print(console, found, out)
 
@@ -170,12 +171,12 @@ class _Shown:
         self.done = self.total = 0
         self._console = console
         self._bar = Bar(
-            TextColumn("[progress.description]{task.description}"),
+            TextColumn("{task.description}", "progress.description", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("runs"),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[left]}"),
+            TextColumn("{task.fields[left]}", markup=False),
             console=console,
             transient=True,
             disable=not console.is_terminal,
@@ -201,7 +202,7 @@ class _Shown:
             return
         self._said, self._doing = now, step.doing
         parts = [f"{step.done:,} of about {step.total:,} runs", step.doing, left]
-        typer.echo(f"[{_duration(now)}] " + ", ".join(part for part in parts if part), err=True)
+        say(f"[{_duration(now)}] " + ", ".join(part for part in parts if part), err=True)
 
 
 def _duration(seconds: float) -> str:
@@ -220,22 +221,21 @@ def _stopped(progress: _Shown, out: Path) -> str:
 def _print(console: Console, found: Study, out: Path) -> None:
     from ..study.answer.speech import Speech, name
 
-    def say(line: str, **style: Any) -> None:
-        console.print(line, markup=False, highlight=False, **style)
-
     for warning in found.warnings:
-        say(f"Note first: {warning}", style="yellow")
-    say(found.headline, style="bold")
+        show(console, f"Note first: {warning}", "yellow")
+    show(console, found.headline, "bold")
     for sentence in found.words:
-        say(sentence)
+        show(console, sentence)
     speech = Speech.of(found)
     table = Table(
-        title=f"{found.title}: {found.rows_train:,} training and {found.rows_test:,} test rows, {found.seeds} seeds",
+        title=cell(
+            f"{found.title}: {found.rows_train:,} training and {found.rows_test:,} test rows, {found.seeds} seeds"
+        ),
         caption="In brackets: 95 % intervals. T: with one temperature a network, fitted on validation rows.",
     )
     nll = ("NLL", "NLL, T") if found.task == "classification" else ("NLL",)
     for heading in ("", found.metric_title, "against p = 0", *nll, "learning rate", "steps"):
-        table.add_column(heading, justify="right")
+        table.add_column(cell(heading), justify="right")
 
     def figures(level: LevelResult) -> list[str]:
         against = level.against_plain
@@ -249,17 +249,17 @@ def _print(console: Console, found: Study, out: Path) -> None:
         ]  # fmt: skip
 
     for level in found.levels:
-        table.add_row(name(level), *figures(level), style="bold" if level == found.chosen else None)
+        table.add_row(*map(cell, (name(level), *figures(level))), style="bold" if level == found.chosen else None)
     for other in found.baselines:
         table.add_row(
-            other.title,
+            cell(other.title),
             _interval(speech, other.metric),
             "",
             *([f"{other.nll:.3f}"] if len(nll) == 1 else [f"{other.nll:.3f}", ""]),
         )
     console.print(table)
     for note in (*found.notes, *found.failures):
-        say(note)
+        show(console, note)
     for line in (
         f"Report: {out / 'report.html'}   every run: {out / 'runs.csv'}",
         f"The network to take away ({found.features} columns in):",
@@ -270,7 +270,7 @@ def _print(console: Console, found: Study, out: Path) -> None:
         "    model.predict(X)  # a DataFrame with these columns, or an array in their order",
         "",
     ):
-        say(line, soft_wrap=True)
+        show(console, line, soft_wrap=True)
 
 
 def _interval(speech: Speech, found: Estimate) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -132,9 +133,9 @@ def write_activations(
     """Write `activations.npz`: the first hidden layer on some test rows, without dropout and with it."""
     whole, _, _ = _activations(plain, weights[plain], fold, recipe)
     full, thinned, mask = _activations(noisy, weights[noisy], fold, recipe)
-    np.savez(
-        folder / "activations.npz", plain=whole, whole=full, thinned=thinned, kept=mask, p=np.float64(noisy.level.p)
-    )
+    content = io.BytesIO()
+    np.savez(content, plain=whole, whole=full, thinned=thinned, kept=mask, p=np.float64(noisy.level.p))
+    replace_file(folder / "activations.npz", content.getvalue())
 
 
 def _activations(

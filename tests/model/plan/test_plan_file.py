@@ -84,3 +84,39 @@ def test_what_cannot_be_meant_is_refused_by_file_and_line(name: str, tmp_path: P
     with pytest.raises((ValueError, TypeError), match=message) as caught:
         thinned.Plan.load(path)
     assert str(path) in str(caught.value)
+
+
+def test_a_file_nested_too_deeply_is_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "plan.toml"
+    path.write_text("notes = " + "[" * 5_000)
+    with pytest.raises(ValueError, match="a plan must be TOML of a few levels"):
+        thinned.Plan.load(path)
+    with pytest.raises(ValueError, match="a file of rates must be TOML of a few levels"):
+        thinned.load_rates(torch.nn.Dropout(), path)
+
+
+def test_what_is_no_file_of_text_is_refused_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "plan.toml"
+    path.symlink_to("/dev/zero")
+    with pytest.raises(OSError, match="is a device"):
+        thinned.Plan.load(path)
+    path.unlink()
+    path.write_bytes(b"model = '\xff'")
+    with pytest.raises(ValueError, match=r"must be UTF-8\. Byte 9 is not"):
+        thinned.Plan.load(path)
+
+
+def test_a_plan_is_written_where_a_link_leads(tmp_path: Path) -> None:
+    target, link = tmp_path / "far.toml", tmp_path / "plan.toml"
+    target.write_text("before")
+    target.chmod(0o600)
+    link.symlink_to("far.toml")
+    thinned.Plan((LINE,)).save(link)
+    assert link.is_symlink()
+    assert thinned.Plan.load(target).lines == (LINE,)
+    assert target.stat().st_mode & 0o777 == 0o600
+    target.chmod(0o400)
+    for write in (thinned.Plan(()).save, lambda path: thinned.save_rates(torch.nn.Dropout(), path)):
+        with pytest.raises(OSError, match="it is read-only"):
+            write(link)
+    assert {path.name for path in tmp_path.iterdir()} == {"far.toml", "plan.toml"}

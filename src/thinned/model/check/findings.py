@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import overload
 
+from ...plain_text import plain_line
 from . import formats
 from .finding import Finding
 
@@ -54,7 +55,7 @@ class Findings(Sequence[Finding]):
     def summary(self) -> str:
         """One line: the number of findings, and how many of them `--fix` can fix."""
         if self.nothing:
-            return f"Nothing to check: {self.nothing}."
+            return plain_line(f"Nothing to check: {self.nothing}.")
         if not self._found and not self.errors:
             return "All checks passed."
         advice = sum(map(formats.is_advice, self._found))

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from ...plain_text import plain_line
 from .finding import Finding
 from .registry import BY_CODE, rule
 
 ERROR = "error"  # in place of a rule's code: the file could not be read
+_HALVES = re.compile("[\ud800-\udfff]")
 _SARIF = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
@@ -41,11 +45,17 @@ def text(findings: Iterable[Finding]) -> Iterator[str]:
     """A line for each finding, in the form of ruff: `net.py:3:5: THN101 message`."""
     for finding in findings:
         mark = " [*]" if finding.fix is not None else " (advice)" if is_advice(finding) else ""
-        yield f"{where(finding)}: {finding.code}{mark} {finding.message}"
+        yield plain_line(f"{where(finding)}: {finding.code}{mark} {finding.message}")
 
 
 def to_json(findings: Iterable[Finding]) -> str:
-    return json.dumps([_as_dict(finding) for finding in findings], indent=2, ensure_ascii=False)
+    return _json([_as_dict(finding) for finding in findings])
+
+
+def _json(value: Any) -> str:
+    """JSON in plain UTF-8; the bytes of a name that is no UTF-8 as escapes."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    return _HALVES.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _as_dict(finding: Finding) -> dict[str, Any]:
@@ -136,7 +146,7 @@ def to_sarif(findings: Sequence[Finding]) -> str:
             }
         ],
     }
-    return json.dumps(log, indent=2, ensure_ascii=False)
+    return _json(log)
 
 
 def _result(finding: Finding, rules: list[str]) -> dict[str, Any]:
@@ -185,7 +195,7 @@ def _location(finding: Finding) -> dict[str, Any]:
 
 def _uri(path: str) -> str:
     seen = Path(shown(path))
-    return seen.as_uri() if seen.is_absolute() else quote(seen.as_posix())
+    return seen.as_uri() if seen.is_absolute() else quote(os.fsencode(seen.as_posix()))
 
 
 def _name(code: str) -> str | None:

@@ -12,6 +12,7 @@ from .finding import Finding
 from .lens.source_file import parsed
 
 SUFFIX = ".ipynb"
+LIMIT = 100_000_000  # bytes: a notebook holds the pictures of its output
 # Cell magics whose cell is Python: `%%time`. The cell of any other, as `%%bash`, is passed over.
 _PYTHON = {"capture", "debug", "prun", "pypy", "python", "python3", "time", "timeit"}
 _CELL_MAGIC = re.compile(r"\s*%%(\w+)")
@@ -30,9 +31,14 @@ class Notebook:
     (2, 2). Cells are counted from 1, those of text among them, as ruff counts.
     """
 
-    text: str = ""
+    parts: list[str] = field(default_factory=list)  # the text of each cell
     lines: list[tuple[int, int]] = field(default_factory=list)  # the cell and its line, for each line of the text
     errors: list[Finding] = field(default_factory=list)  # the cells that are no valid Python
+
+    @property
+    def text(self) -> str:
+        """The code of all cells."""
+        return "".join(self.parts)
 
     def place(self, finding: Finding) -> Finding:
         """A finding in the text as one in the notebook. It has no fix: notebooks are not rewritten."""
@@ -82,7 +88,7 @@ def _add(found: Notebook, path: str, number: int, source: str, error: str) -> No
             Finding(error, message, path, min(problem.lineno or 1, len(lines)), problem.offset or 1, cell=number)
         )
         return
-    found.text += text
+    found.parts.append(text)
     found.lines += [(number, line) for line in range(1, len(lines) + 1)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ...regular_file import read_regular
 from .registry import BY_CODE, ENTRIES, rule
 from .rule import Rule
 
@@ -92,14 +94,24 @@ def settings_for(folder: Path) -> Settings:
     """
     for above in (folder, *folder.parents):
         path = above / "pyproject.toml"
-        if path.is_file():
-            try:
-                table = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {}).get("thinned")
-            except (OSError, ValueError) as error:
-                raise CheckError(f"{path} can't be read: {error}") from None
+        if os.path.lexists(path):
+            table = _table(path)
             if table is not None:
                 return _settings(path, table)
     return Settings(folder)
+
+
+def _table(path: Path) -> Any:
+    """[tool.thinned] of a file; None if it has none."""
+    try:
+        tools = tomllib.loads(read_regular(path).decode()).get("tool")
+    except OSError as error:
+        raise CheckError(f"{path} can't be read: {error.strerror}.") from None
+    except ValueError as error:
+        raise CheckError(f"{path} can't be read: {error}") from None
+    except RecursionError:
+        raise CheckError(f"{path} can't be read: it is nested too deeply.") from None
+    return tools.get("thinned") if isinstance(tools, dict) else None
 
 
 def _settings(path: Path, table: Any) -> Settings:

@@ -8,13 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, TypedDict, Unpack
 
+from ...regular_file import read_regular
 from .finding import Finding
 from .findings import Findings
 from .formats import ERROR
 from .lens.source_file import SourceFile, read
-from .notebook import SUFFIX, notebook
+from .notebook import LIMIT, SUFFIX, notebook
 from .rule import Rule
 from .settings import SKIPPED, CheckError, Settings, prefixes, settings_for
+
+_WHOLE = ("no valid ", "can't be ")  # how a message of ours begins, beside Python's own
 
 
 class Options(TypedDict, total=False):
@@ -42,18 +45,20 @@ def check_paths(paths: Iterable[str | os.PathLike[str]], **options: Unpack[Optio
     found: list[Finding] = []
     errors: list[Finding] = []
     paths, count, concerned = list(paths), 0, False
-    for path, settings in files(paths, **options):
+    for path, settings in files(paths, errors, **options):
         count += 1
         try:
             source = _source(path)
             errors += source.errors
             concerned = concerned or source.file.uses_torch
-            found += map(source.place, check_source(source.file, settings.rules("source", path.resolve())))
+            found += map(source.place, check_source(source.file, settings.rules("source", real(path))))
         except SyntaxError as error:
-            message = error.msg if error.msg.startswith("no valid") else f"no valid Python: {error.msg}"
+            message = error.msg if error.msg.startswith(_WHOLE) else f"no valid Python: {error.msg}"
             errors.append(Finding(ERROR, message, str(path), error.lineno or 1, error.offset or 1))
         except OSError as error:
             errors.append(Finding(ERROR, f"can't be read: {error.strerror}", str(path)))
+        except (RecursionError, MemoryError):
+            errors.append(Finding(ERROR, "can't be checked: it is nested too deeply", str(path)))
     nothing = "" if concerned or errors else _nothing(paths, count)
     return Findings(found, errors, nothing)
 
@@ -74,9 +79,9 @@ def _source(path: Path) -> _Source:
         OSError: it can't be read.
     """
     if path.suffix == SUFFIX:
-        cells = notebook(str(path), path.read_bytes(), ERROR)
+        cells = notebook(str(path), read_regular(path, LIMIT), ERROR)
         return _Source(SourceFile(str(path), cells.text), cells.place, cells.errors)
-    return _Source(SourceFile(str(path), read(path)[0]), lambda finding: finding, [])
+    return _Source(SourceFile(str(path), read(path).text), lambda finding: finding, [])
 
 
 def _nothing(paths: list[str | os.PathLike[str]], count: int) -> str:
@@ -106,14 +111,25 @@ def check_source(file: SourceFile, chosen: Iterable[Rule]) -> list[Finding]:
     )
 
 
-def files(paths: Iterable[str | os.PathLike[str]], **options: Unpack[Options]) -> Iterator[tuple[Path, Settings]]:
-    """Every file to check, once, with its settings."""
+def real(path: Path) -> Path:
+    """The path without links. A loop of links stays as it is, and is no error here."""
+    return Path(os.path.realpath(path))
+
+
+def files(
+    paths: Iterable[str | os.PathLike[str]], errors: list[Finding], **options: Unpack[Options]
+) -> Iterator[tuple[Path, Settings]]:
+    """Every file to check, once, with its settings. Folders below that can't be entered are added to `errors`.
+
+    Raises:
+        CheckError: a path does not exist, an option is wrong, or the settings of a path that is given are.
+    """
     select = options.get("select")
     chosen = None if select is None else prefixes(select, "`--select`")
     ignored, excluded = prefixes(options.get("ignore", ()), "`--ignore`"), tuple(options.get("exclude", ()))
 
     def settings(folder: Path) -> Settings:
-        own = settings_for(folder.resolve())
+        own = settings_for(real(folder))
         kept = own.ignore if chosen is None else ()
         return replace(
             own,
@@ -124,26 +140,37 @@ def files(paths: Iterable[str | os.PathLike[str]], **options: Unpack[Options]) -
 
     seen: set[Path] = set()
     for given in map(Path, paths):
-        if not given.exists():
+        if not os.path.lexists(given):
             raise CheckError(f"`check`: a path must name a file or a folder. Got {str(given)!r}, which is not there.")
-        found = _below(given, settings) if given.is_dir() else iter([given])
+        found = _below(given, settings, errors) if given.is_dir() else iter([given])
         for path in found:
             own = settings(path.parent)
-            resolved = path.resolve()
+            resolved = real(path)
             if resolved in seen or (options.get("force_exclude") and own.excludes(resolved)):
                 continue
             seen.add(resolved)
             yield path, own
 
 
-def _below(folder: Path, settings: Callable[[Path], Settings]) -> Iterator[Path]:
+def _below(folder: Path, settings: Callable[[Path], Settings], errors: list[Finding]) -> Iterator[Path]:
     """Every Python file and notebook below a folder that is not excluded, in the order of names."""
-    for where, folders, names in os.walk(folder):
-        own = settings(Path(where))
+
+    def closed(error: OSError) -> None:
+        errors.append(Finding(ERROR, f"can't be read: {error.strerror}", str(Path(error.filename))))
+
+    for where, folders, names in os.walk(folder, onerror=closed):
+        try:
+            own = settings(Path(where))
+        except CheckError as error:
+            if Path(where) == folder:
+                raise
+            errors.append(Finding(ERROR, f"can't be checked: {error}", str(Path(where))))
+            folders.clear()
+            continue
         folders[:] = sorted(
-            name for name in folders if name not in SKIPPED and not own.excludes((Path(where) / name).resolve())
+            name for name in folders if name not in SKIPPED and not own.excludes(real(Path(where) / name))
         )
         for name in sorted(names):
             path = Path(where) / name
-            if name.endswith((".py", SUFFIX)) and not own.excludes(path.resolve()):
+            if name.endswith((".py", SUFFIX)) and not own.excludes(real(path)):
                 yield path

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ...plain_text import plain_line
 from ..text_table import text_table
 from .place import Place
 
@@ -15,12 +16,12 @@ HEAD = ("place", "kind", "called at", "p", "measured", "shape", "calls", "active
 
 
 def cells(place: Place) -> tuple[str, ...]:
-    """The row of a place."""
+    """The row of a place, without commands to a terminal."""
     shape = "x".join(str(size) for size in place.shape)
     if place.shared:
         shape += f" (one draw along {', '.join(map(str, place.shared))})"
     calls = f"{place.train_calls}" if place.train_calls == place.eval_calls or not place.eval_calls else ""
-    return (
+    row = (
         place.name or "(the model)",
         place.kind,
         f"{Path(place.file).name}:{place.line}" if place.file else "",
@@ -33,17 +34,18 @@ def cells(place: Place) -> tuple[str, ...]:
         "" if place.share is None else f"{100 * place.share:.1f} %",
         place.remark,
     )
+    return tuple(map(plain_line, row))
 
 
 def summary(model: str, places: Sequence[Place], seconds: float, unseen: Sequence[str] = ()) -> str:
     """One line below the table."""
     active = sum(place.train_calls > 0 for place in places)
-    remarks = [place.remark for place in places if place.remark]
+    remarks = [plain_line(place.remark) for place in places if place.remark]
     noted = "; ".join(f"{remarks.count(remark)} {remark}" for remark in dict.fromkeys(remarks))
-    keras = "; ".join(unseen)
+    keras = "; ".join(map(plain_line, unseen))
     share = 100 * sum(place.share or 0.0 for place in places)
     return (
-        f"{model}: {len(places)} places, {active} draw noise in training, in {share:.1f} % of a forward"
+        f"{plain_line(model)}: {len(places)} places, {active} draw noise in training, in {share:.1f} % of a forward"
         f" pass of {1e3 * seconds:.3g} ms. "
         + (f"Look at: {noted}." if noted else "None draws in eval mode.")
         + (f" Not seen: dropout of Keras in {keras}, which follows the call's `training=`." if keras else "")
@@ -65,14 +67,10 @@ def rich_table(model: str, places: Sequence[Place], seconds: float, width: int, 
     """
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        padding=0,
-        pad_edge=False,
-        caption=summary(model, places, seconds, unseen),
-        caption_justify="left",
-    )
+    caption = Text(summary(model, places, seconds, unseen))
+    table = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False, caption=caption, caption_justify="left")
     shown = [name for name in HEAD[:-1] if name != FOUND or width >= WIDE]
     for name in shown:
         folds = name in ("place", "kind", "called at", "shape")
@@ -85,5 +83,5 @@ def rich_table(model: str, places: Sequence[Place], seconds: float, width: int, 
         mode = f"found in {place.mode} mode" if place.mode and len(modes) > 1 and width < WIDE else ""
         remark = "; ".join(filter(None, (row[""], mode)))
         row["place"] += f"\n! {remark}" if remark else ""
-        table.add_row(*(row[name] for name in shown), style=style if row[""] or place.p == 0 else None)
+        table.add_row(*(Text(row[name]) for name in shown), style=style if row[""] or place.p == 0 else None)
     return table

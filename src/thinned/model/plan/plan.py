@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ...replaced_file import replace_file
 from ..edit.anchor import Anchor
 from .line import PlanLine
 from .table import table
-from .toml import read, write
+from .toml import read, toml_text, write
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,12 @@ class Plan:
         return replace(self, lines=lines)
 
     def save(self, path: str | Path) -> None:
-        """Write the plan as a TOML file, which can be edited by hand."""
-        Path(path).write_text(write(self.model, self.lines, self.there, self.notes), encoding="utf-8")
+        """Write the plan as a TOML file, which can be edited by hand.
+
+        Raises:
+            OSError: the file can't be written. One that is there stays as it was.
+        """
+        replace_file(Path(path), write(self.model, self.lines, self.there, self.notes).encode())
 
     @classmethod
     def load(cls, path: str | Path) -> Plan:
@@ -67,11 +72,11 @@ class Plan:
         Raises:
             ValueError: the text is no TOML, a key is unknown or missing, or a value is not allowed.
             TypeError: a value has the wrong type.
-            OSError: the file cannot be read.
+            OSError: the file cannot be read, is no regular file, or has more than 10 MB.
 
         The message of an error in one place has the file and the line.
         """
-        return cls.parse(Path(path).read_text(encoding="utf-8"), str(path))
+        return cls.parse(toml_text(Path(path)), str(path))
 
     @classmethod
     def parse(cls, text: str, path: str) -> Plan:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ...noise import PROBABILITY, check
+from ...replaced_file import replace_file
 from ..rates.assign import assign
 from ..rates.config import keep_in_step
 from ..rates.rate_places import RatePlace, RatePlaces
 from ..watch.untouched import check_module
 from .apply import Applied, apply
 from .plan import Plan
-from .toml import text, write
+from .toml import text, toml, toml_text, write
 
 Module = torch.nn.Module
 
@@ -58,7 +58,7 @@ def save_rates(model: Module, path: str | Path) -> None:
     plan = None if applied is None else applied.plan
     planned = "" if plan is None else "\n" + write(plan.model, plan.lines, plan.there, plan.notes)
     # Tables come after the top-level keys of the plan, so the plan's places stand between.
-    Path(path).write_text(_HEAD + planned + ("\n" if planned else "") + section + "\n", encoding="utf-8")
+    replace_file(Path(path), (_HEAD + planned + ("\n" if planned else "") + section + "\n").encode())
 
 
 def load_rates(model: Module, path: str | Path) -> dict[str, float]:
@@ -90,7 +90,7 @@ def load_rates(model: Module, path: str | Path) -> dict[str, float]:
     """
     check_module("load_rates", model)
     path = Path(path)
-    content = path.read_text(encoding="utf-8")
+    content = toml_text(path)
     wanted = _rates(content, path)
     plan = _plan(content, path)
     before = RatePlaces("load_rates", model).by_name
@@ -124,10 +124,7 @@ def _can_be_set(place: RatePlace) -> bool:
 
 
 def _rates(content: str, path: Path) -> dict[str, float]:
-    try:
-        data = tomllib.loads(content)
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{path}: a file of rates must be TOML. {error}.") from None
+    data = toml(content, str(path), "a file of rates")
     section = data.get(_SECTION)
     if not isinstance(section, dict):
         raise ValueError(
@@ -141,7 +138,7 @@ def _rates(content: str, path: Path) -> dict[str, float]:
 
 def _plan(content: str, path: Path) -> Plan | None:
     """The plan in the text of a file of rates, or None."""
-    return Plan.parse(content, str(path)) if "place" in tomllib.loads(content) else None
+    return Plan.parse(content, str(path)) if "place" in toml(content, str(path), "a file of rates") else None
 
 
 def _positions(plan: Plan) -> list[tuple[str, Any]]:

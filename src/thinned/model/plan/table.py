@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ...plain_text import plain_line
 from ..text_table import text_table
 from .line import PlanLine
 
@@ -31,7 +32,7 @@ def table(lines: Sequence[PlanLine], there: Sequence[str], notes: Sequence[str])
     ]
     text = text_table(_HEADINGS, rows) if rows else ["No place for dropout was found."]
     if there:
-        text += ["", "Already there, and left as it is:", *(f"  {item}" for item in there)]
+        text += ["", "Already there, and left as it is:", *(f"  {plain_line(item)}" for item in there)]
     if notes:
-        text += ["", *(f"Note: {note}" for note in notes)]
+        text += ["", *(f"Note: {plain_line(note)}" for note in notes)]
     return "\n".join(text)

@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
+from ...regular_file import read_regular
 from .line import LAYERS, SET, PlanLine
 
 _VARIANTS = "\n#                ".join(
@@ -58,6 +60,33 @@ def write(model: str, lines: Sequence[PlanLine], there: Sequence[str], notes: Se
     return "\n".join(written) + "\n"
 
 
+def toml_text(path: Path) -> str:
+    """The text of a TOML file.
+
+    Raises:
+        OSError: it can't be read, is no regular file, or has more than 10 MB.
+        ValueError: it is no UTF-8.
+    """
+    try:
+        return read_regular(path).decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: a TOML file must be UTF-8. Byte {error.start} is not. Save it as UTF-8.") from None
+
+
+def toml(text: str, file: str, what: str) -> dict[str, Any]:
+    """The content of a TOML file.
+
+    Raises:
+        ValueError: it is no TOML, or nested too deeply.
+    """
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{file}: {what} must be TOML. {error}.") from None
+    except RecursionError:
+        raise ValueError(f"{file}: {what} must be TOML of a few levels. It is nested too deeply.") from None
+
+
 def read(text: str, file: str) -> tuple[str, tuple[str, ...], tuple[str, ...], list[tuple[str, dict[str, Any]]]]:
     """Read the text of a plan.
 
@@ -69,10 +98,7 @@ def read(text: str, file: str) -> tuple[str, tuple[str, ...], tuple[str, ...], l
         ValueError: as in `Plan.load`.
         TypeError: as in `Plan.load`.
     """
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{file}: a plan must be TOML. {error}.") from None
+    data = toml(text, file, "a plan")
     for key, value in data.items():
         if key not in _TOP:
             raise ValueError(f"{file}: unknown key {key!r}. A plan has {', '.join(_OWN)}.")

@@ -21,8 +21,6 @@ from thinned.study.report.picture import Missing, Picture, png
 from thinned.study.report.records import Records, read
 from thinned.study.report.units import Units
 
-_READABLE = 0o644  # a report is for others to read, whatever else is in the folder
-
 
 def write(folder: Path) -> Path:
     """Turn the study in `folder` into pages: `report.html`, which is returned, and `figures/*.png` beside it.
@@ -42,10 +40,10 @@ def write(folder: Path) -> Path:
     for figure in [*shown, overview]:
         path = folder / "figures" / f"{figure.name}.png"
         if isinstance(figure, Picture):
-            replace_file(path, png(figure), _READABLE)
+            replace_file(path, png(figure))
         else:
             path.unlink(missing_ok=True)  # an earlier report's figure would contradict this page
-    replace_file(folder / "report.html", html.encode(), _READABLE)
+    replace_file(folder / "report.html", html.encode())
     return folder / "report.html"
 
 

@@ -6,9 +6,9 @@ import ast
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import NamedTuple
 
+from .remembered import remembered
 from .source_file import Function, SourceFile, dotted
 
 Comprehension = ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp
@@ -40,6 +40,9 @@ class Followed(dict[ast.expr, tuple[ast.expr, ...]]):
     def __init__(self) -> None:
         super().__init__()
         self.open: list[ast.expr] = []
+        self.cut = 0  # how often a chain of names was too long to be followed
+        self.held: dict[tuple[ast.AST, str], tuple[ast.expr, ...]] = {}  # what a name of a scope, or of a class, is
+        self.held_open: set[tuple[ast.AST, str]] = set()
 
 
 class Bindings:
@@ -75,6 +78,9 @@ class Bindings:
                 self._note(stored, None)
         for function in (*file.functions, *file.nodes(ast.ClassDef)):
             self._names[self.scope(next(file.above(function))), function.name].append(None)
+        for scope in (*file.functions, *file.nodes(ast.Lambda)):
+            for name, default in _arguments(scope).items():
+                self._names[scope, name].append(None if default is None else Binding(default))
 
     @contextmanager
     def once(self, question: str, node: ast.expr) -> Iterator[bool]:
@@ -89,15 +95,17 @@ class Bindings:
 
     def of_name(self, node: ast.Name) -> list[Binding | None] | None:
         """The bindings of a name in the innermost scope that has some. None where no scope of this file has one."""
-        for scope in self._around(node):
-            arguments = _arguments(scope)
-            found = self._names.get((scope, node.id), [])
-            if node.id in arguments:
-                default = arguments[node.id]
-                return [*found, None if default is None else Binding(default)]
-            if found:
-                return found
-        return None
+        place = self.place_of_name(node)
+        return None if place is None else self.of_place(place)
+
+    def of_place(self, place: tuple[ast.AST, str]) -> list[Binding | None]:
+        """The bindings of a name in a scope."""
+        return self._names[place]
+
+    def place_of_name(self, node: ast.Name) -> tuple[ast.AST, str] | None:
+        """The innermost scope that has bindings of a name, and the name."""
+        places = ((scope, node.id) for scope in self._around(node))
+        return next((place for place in places if place in self._names), None)
 
     def of_attribute(self, cls: ast.ClassDef, name: str) -> list[Binding | None]:
         """The bindings of an attribute: by `self.name = ...` in the methods of a class, and in its body."""
@@ -195,7 +203,7 @@ def _arguments(scope: ast.AST) -> dict[str, ast.expr | None]:
     return found | {argument.arg: None for argument in (declared.vararg, declared.kwarg) if argument is not None}
 
 
-@lru_cache(maxsize=1)
+@remembered
 def bindings(file: SourceFile) -> Bindings:
     """The bindings of a file."""
     return Bindings(file)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from functools import lru_cache
 
 from .calls import argument, number
 from .classes import family, is_module
 from .holders import HeldModel, held
 from .mode_uses import pairs, peeled
+from .remembered import remembered
 from .source_file import Function, SourceFile, dotted
 from .training_loops import called
 
@@ -22,7 +22,7 @@ _USED = re.compile(r"no_grad|inference_mode|set_grad_enabled|export|trace")
 _READERS = re.compile(r"weights|get_|list_")
 
 
-@lru_cache(maxsize=1)
+@remembered
 def built(file: SourceFile) -> tuple[HeldModel, ...]:
     """The models that a file builds, gives to a name or an attribute, and whose mode is never set.
 
@@ -48,9 +48,14 @@ def _is_loaded(file: SourceFile, call: ast.Call, depth: int = 3) -> bool:
     function = called(file, call)
     if function is None or not depth:
         return False
-    returns = [
-        node.value for node in ast.walk(function) if isinstance(node, ast.Return) and file.function(node) is function
-    ]
+    return _returns_loaded(file, function, depth)
+
+
+@remembered
+def _returns_loaded(file: SourceFile, function: Function, depth: int) -> bool:
+    """Whether a function builds a model and returns it as it was built."""
+    returned = file.index.within(function, ast.Return)
+    returns = [node.value for node in returned if file.function(node) is function]
     return bool(returns) and all(value is not None and _is_new(file, function, value, depth - 1) for value in returns)
 
 
@@ -59,7 +64,7 @@ def _is_new(file: SourceFile, function: Function, value: ast.expr, depth: int) -
     core = peeled(file, value)
     if isinstance(core, ast.Call):
         return _sensitive(file, core) or _is_loaded(file, core, depth)
-    for node in ast.walk(function):
+    for node in _assigning(file, function):
         for target, given in pairs(node):
             made = peeled(file, given)
             if dotted(target) == dotted(core) and isinstance(target, ast.Name) and isinstance(made, ast.Call):
@@ -68,11 +73,19 @@ def _is_new(file: SourceFile, function: Function, value: ast.expr, depth: int) -
     return False
 
 
+@remembered
+def _assigning(file: SourceFile, function: Function) -> list[ast.AST]:
+    """The assignments in a function, from the outermost inwards."""
+    depth = {node: number for number, node in enumerate(ast.walk(function))}
+    kinds = (ast.Assign, ast.AnnAssign, ast.NamedExpr)
+    return sorted((node for kind in kinds for node in file.index.within(function, kind)), key=depth.__getitem__)
+
+
 def _sensitive(file: SourceFile, call: ast.Call) -> bool:
     """Whether the call builds a model, in training mode, whose output depends on the mode."""
     name = file.resolve(call.func) or ""
     if name in file.classes and name not in file.aliases:
-        return is_module(file, file.classes[name]) and _class_is_sensitive(file, name, ())
+        return is_module(file, file.classes[name]) and _class_is_sensitive(file, name)
     if name in _TRANSFORMERS:
         return number(argument(call, None, ("dropout",))) != 0
     if name == "torch.nn.Sequential":
@@ -83,16 +96,36 @@ def _sensitive(file: SourceFile, call: ast.Call) -> bool:
     return bool(_FACTORIES.match(name)) and not _READERS.search(name.rpartition(".")[2])
 
 
-def _class_is_sensitive(file: SourceFile, name: str, seen: tuple[str, ...]) -> bool:
+@remembered
+def _class_is_sensitive(file: SourceFile, name: str) -> bool:
     """Whether a class of this file, or a class that it uses, has a layer whose output depends on the mode."""
-    nodes = [node for cls in family(file, file.classes[name]) for node in ast.walk(cls)]
-    if any(
-        getattr(node, "attr", getattr(node, "name", "")) in ("eval", "train") or "Lazy" in getattr(node, "attr", "")
-        for node in nodes
-    ):
-        return False  # it sets its own mode, or a first run without gradients makes its parameters
-    names = [dotted(node) for node in nodes if isinstance(node, ast.Name | ast.Attribute)]
+    seen, todo = set(), [name]
+    while todo:
+        name = todo.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        found = _own_layers(file, name)
+        if found is True:
+            return True
+        todo += found or ()
+    return False
+
+
+@remembered
+def _own_layers(file: SourceFile, name: str) -> bool | set[str]:
+    """Whether a class has a layer whose output depends on the mode; if it has none, the classes that it uses.
+
+    False also for a class that sets its own mode, or whose parameters are made by a first run without gradients.
+    """
+    classes = family(file, file.classes[name])
+    attributes = [node for cls in classes for node in file.index.within(cls, ast.Attribute)]
+    methods = [node.name for cls in classes for node in file.functions_in(cls)]
+    if any(node.attr in ("eval", "train") or "Lazy" in node.attr for node in attributes) or {"eval", "train"} & {
+        *methods
+    }:
+        return False
+    names = [node.id for cls in classes for node in file.index.within(cls, ast.Name)] + [*map(dotted, attributes)]
     if any(path is not None and _SENSITIVE.search(path.rpartition(".")[2]) for path in names):
         return True
-    inner = {path for path in names if path in file.classes and path not in (*seen, name)}
-    return any(_class_is_sensitive(file, path, (*seen, name)) for path in inner if path is not None)
+    return {path for path in names if path is not None and path in file.classes}

@@ -9,6 +9,7 @@ import ast
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
+from .remembered import remembered
 from .source_file import Function, SourceFile, arguments
 
 # Functions that give back the elements that they get.
@@ -86,10 +87,14 @@ def _gives(file: SourceFile, call: ast.Call, part: ast.AST) -> bool:
     name = file.resolve(call.func) or ""
     if part is call.func:
         kept = isinstance(call.func, ast.Attribute) and call.func.attr in KEEPING_METHODS
-        return (
-            kept or isinstance(call.func, ast.Call) or any(name in (f.name, f"self.{f.name}") for f in file.functions)
-        )
+        return kept or isinstance(call.func, ast.Call) or name.removeprefix("self.") in _own(file)
     return name in KEEPING
+
+
+@remembered
+def _own(file: SourceFile) -> frozenset[str]:
+    """The names of the functions and methods of a file."""
+    return frozenset(function.name for function in file.functions)
 
 
 def _stored(target: ast.expr) -> Iterator[str]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
 
 from .calls import DELIBERATE, number
+from .remembered import remembered
 from .source_file import Function, SourceFile, arguments, dotted
 
 _MODULE = re.compile(r"(Module|PreTrainedModel)$")
@@ -17,17 +17,37 @@ _LAYER = re.compile(r"torch\.nn\.[A-Z]")
 _FORWARD = re.compile(r"^(_*forward(_\w+)?|__call__|_\w+_forward)$")
 
 
-def is_module(file: SourceFile, node: ast.ClassDef, seen: tuple[str, ...] = ()) -> bool:
+def is_module(file: SourceFile, node: ast.ClassDef) -> bool:
     """Whether the class derives from `torch.nn.Module`, by the names of its bases and the classes of this file."""
-    for name in _bases(file, node):
-        if name in file.classes and name not in file.aliases:
-            if name not in seen and is_module(file, file.classes[name], (*seen, node.name)):
-                return True
-        elif name.startswith("torch.nn.") or _MODULE.search(name):
-            return True
-    return False
+    return node in _modules(file)
 
 
+@remembered
+def _modules(file: SourceFile) -> set[ast.ClassDef]:
+    """The classes that do."""
+    derived: dict[ast.ClassDef, list[ast.ClassDef]] = {}
+    todo = []
+    for node in file.nodes(ast.ClassDef):
+        for name in _bases(file, node):
+            if _is_own(file, name):
+                derived.setdefault(file.classes[name], []).append(node)
+            elif name.startswith("torch.nn.") or _MODULE.search(name):
+                todo.append(node)
+    found: set[ast.ClassDef] = set()
+    while todo:
+        node = todo.pop()
+        if node not in found:
+            found.add(node)
+            todo += derived.get(node, ())
+    return found
+
+
+def _is_own(file: SourceFile, name: str) -> bool:
+    """Whether a name is that of a class of this file."""
+    return name in file.classes and name not in file.aliases
+
+
+@remembered
 def acts_as_module(file: SourceFile, node: ast.ClassDef) -> bool:
     """Whether the class is a module, or probably is one: it has a `forward`, and an imported base that is not known."""
     if is_module(file, node):
@@ -39,6 +59,7 @@ def acts_as_module(file: SourceFile, node: ast.ClassDef) -> bool:
     return foreign and any(isinstance(member, Function) and member.name == "forward" for member in node.body)
 
 
+@remembered
 def _bases(file: SourceFile, node: ast.ClassDef) -> list[str]:
     """The qualified names of the class's bases."""
     names = (file.resolve(base.value if isinstance(base, ast.Subscript) else base) for base in node.bases)
@@ -57,7 +78,7 @@ def module_method(file: SourceFile, node: ast.AST) -> tuple[ast.ClassDef, Functi
     cls, method = found
     if not acts_as_module(file, cls) or own_name(method) is None:
         return None
-    names = (cls.name, method.name, *(above.name for above in file.above(node) if isinstance(above, Function)))
+    names = (cls.name, method.name, *(above.name for above in file.functions_around(node)))
     return None if any(DELIBERATE.search(name) for name in names) else found
 
 
@@ -66,26 +87,22 @@ def can_ask_mode(file: SourceFile, cls: ast.ClassDef, node: ast.expr) -> bool:
     return (is_module(file, cls) or _lives_as_module(file, cls)) and file.can_edit(node)
 
 
+@remembered
 def _lives_as_module(file: SourceFile, cls: ast.ClassDef) -> bool:
     """Whether a class with an unknown base is surely a module.
 
     It uses `self.training`, or it calls `super().__init__` and assigns layers of torch to attributes.
     """
-    parts = list(ast.walk(cls))
-    if any(isinstance(node, ast.Attribute) and dotted(node) == "self.training" for node in parts):
+    if any(dotted(node) == "self.training" for node in file.index.within(cls, (ast.Attribute, "training"))):
         return True
     starts = any(
-        isinstance(node, ast.Attribute)
-        and node.attr == "__init__"
-        and isinstance(node.value, ast.Call)
-        and dotted(node.value.func) == "super"
-        for node in parts
+        isinstance(node.value, ast.Call) and dotted(node.value.func) == "super"
+        for node in file.index.within(cls, (ast.Attribute, "__init__"))
     )
     layers = (
         node.value.func
-        for node in parts
-        if isinstance(node, ast.Assign)
-        and isinstance(node.value, ast.Call)
+        for node in file.index.within(cls, ast.Assign)
+        if isinstance(node.value, ast.Call)
         and any((dotted(target) or "").startswith("self.") for target in node.targets)
     )
     return starts and acts_as_module(file, cls) and any(_LAYER.match(file.resolve(layer) or "") for layer in layers)
@@ -104,35 +121,49 @@ def own_name(method: Function) -> str | None:
     return declared[0].arg if declared and declared[0].arg == "self" else None
 
 
+@remembered
 def family(file: SourceFile, cls: ast.ClassDef) -> list[ast.ClassDef]:
-    """The class, and all its ancestors that are defined in this file."""
-    found, todo = [], [cls]
+    """The class, and all its ancestors that are defined in this file. The list is not to be changed."""
+    found: dict[ast.ClassDef, None] = {}
+    todo = [cls]
     while todo:
         node = todo.pop()
         if node not in found:
-            found.append(node)
-            todo += [
-                file.classes[name] for name in _bases(file, node) if name in file.classes and name not in file.aliases
-            ]
+            found[node] = None
+            todo += [file.classes[name] for name in _bases(file, node) if _is_own(file, name)]
+    return list(found)
+
+
+def assignments(file: SourceFile, cls: ast.ClassDef, attribute: str) -> list[tuple[Function, ast.expr | None]]:
+    """Every assignment to `self.attribute` in the class: its method, and its value; None if the value is not known."""
+    return _assignments(file, cls).get(f"self.{attribute}", [])
+
+
+@remembered
+def _assignments(file: SourceFile, cls: ast.ClassDef) -> dict[str, list[tuple[Function, ast.expr | None]]]:
+    """The assignments in the methods of a class, by the name of what they assign to."""
+    found: dict[str, list[tuple[Function, ast.expr | None]]] = {}
+    for method in (node for node in cls.body if isinstance(node, Function)):
+        for node in file.index.within(method, ast.Assign):
+            for target in node.targets:
+                whole = dotted(target)
+                if whole is not None:
+                    found.setdefault(whole, []).append((method, node.value))
+                parts = {dotted(part) for part in ast.walk(target) if isinstance(part, ast.expr)}
+                for name in sorted(name for name in parts if name is not None and name != whole):
+                    found.setdefault(name, []).append((method, None))
+        single = [
+            *((node.target, node.value) for node in file.index.within(method, ast.AnnAssign)),
+            *((node.target, None) for node in file.index.within(method, ast.AugAssign)),
+        ]
+        for target, value in single:
+            whole = dotted(target)
+            if whole is not None:
+                found.setdefault(whole, []).append((method, value))
     return found
 
 
-def assignments(file: SourceFile, cls: ast.ClassDef, attribute: str) -> Iterator[tuple[Function, ast.expr | None]]:
-    """Every assignment to `self.attribute` in the class: its method, and its value; None if the value is not known."""
-    for method in (node for node in cls.body if isinstance(node, Function)):
-        for node in ast.walk(method):
-            if isinstance(node, ast.Assign):
-                for target in node.targets:
-                    if dotted(target) == f"self.{attribute}":
-                        yield method, node.value
-                    elif any(
-                        dotted(part) == f"self.{attribute}" for part in ast.walk(target) if isinstance(part, ast.expr)
-                    ):
-                        yield method, None
-            elif isinstance(node, ast.AnnAssign | ast.AugAssign) and dotted(node.target) == f"self.{attribute}":
-                yield method, node.value if isinstance(node, ast.AnnAssign) else None
-
-
+@remembered
 def is_fixed(file: SourceFile, cls: ast.ClassDef, attribute: str) -> bool:
     """Whether `self.attribute` is set in `__init__` only, as far as this file shows, and not only to 0."""
     classes = family(file, cls)

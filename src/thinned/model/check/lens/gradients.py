@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+from bisect import bisect_left
+from itertools import accumulate
 
 from .calls import literal
+from .remembered import remembered
 from .source_file import Function, SourceFile
 
 _OFF = {
@@ -52,10 +55,25 @@ def _kind(file: SourceFile, node: ast.expr) -> bool | None:
 
 def _switched(file: SourceFile, scope: ast.AST, node: ast.AST) -> bool | None:
     """What the last `torch.set_grad_enabled(...)` in a scope before a node sets; None without one."""
-    last: bool | None = None
-    for call, name in file.calls:
-        if name in _SET and call.args and call.lineno < node.lineno:  # type: ignore[attr-defined]
-            statement = next(file.above(call))
-            if isinstance(statement, ast.Expr) and (file.function(call) or file.tree) is scope:
-                last = literal(call.args[0], False)
-    return last
+    set_here = _set_by_scope(file).get(scope)
+    if set_here is None:
+        return None
+    lines, last = set_here
+    before = bisect_left(lines, node.lineno)  # type: ignore[attr-defined]
+    return last[before - 1] if before else None
+
+
+@remembered
+def _set_by_scope(file: SourceFile) -> dict[ast.AST, tuple[list[int], list[bool]]]:
+    """For each scope with a `torch.set_grad_enabled(...)`: their lines, and what has been set last after each line."""
+    found: dict[ast.AST, list[tuple[int, int, bool]]] = {}
+    for order, (call, name) in enumerate(file.calls):
+        if name in _SET and call.args and isinstance(next(file.above(call)), ast.Expr):
+            scope: ast.AST = file.function(call) or file.tree
+            found.setdefault(scope, []).append((call.lineno, order, literal(call.args[0], False)))
+    answer: dict[ast.AST, tuple[list[int], list[bool]]] = {}
+    for where, each in found.items():
+        each.sort()
+        latest = accumulate(((order, off) for _, order, off in each), max)
+        answer[where] = [line for line, _, _ in each], [off for _, off in latest]
+    return answer

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from .classes import acts_as_module, family
 from .mode_uses import leaves_mode, pairs, peeled, targets_of, whole
+from .remembered import remembered
 from .source_file import Function, SourceFile, arguments, dotted
 
 _PLAIN_BASES = {"object", "abc.ABC", "typing.Protocol", "typing.Generic", "ABC", "Protocol", "Generic"}
@@ -65,20 +66,18 @@ def _scope(file: SourceFile, holder: ast.expr) -> ast.AST | None:
         inner = next((above for above in file.above(holder) if isinstance(above, Function | ast.ClassDef)), None)
         if isinstance(inner, ast.ClassDef):
             return None
-        wide = inner is None or any(
-            isinstance(node, ast.Global | ast.Nonlocal) and holder.id in node.names for node in ast.walk(inner)
-        )
-        return file.tree if wide else inner
+        return file.tree if inner is None or holder.id in _shared(file, inner) else inner
     found = file.method(holder)
     own = isinstance(holder, ast.Attribute) and dotted(holder) == f"self.{holder.attr}"
     return found[0] if own and found is not None and _is_service(file, found[0]) else None
 
 
+@remembered
 def _is_service(file: SourceFile, cls: ast.ClassDef) -> bool:
     """Whether a class is no module, has only plain ancestors, and trains nothing: it holds models to use them."""
     for node in family(file, cls):
-        if acts_as_module(file, node) or any(
-            isinstance(part, ast.Attribute) and part.attr in ("backward", "optimizer") for part in ast.walk(node)
+        if acts_as_module(file, node) or file.index.has(
+            node, (ast.Attribute, "backward"), (ast.Attribute, "optimizer")
         ):
             return False
         for base in node.bases:
@@ -91,14 +90,12 @@ def _is_service(file: SourceFile, cls: ast.ClassDef) -> bool:
 def _nodes(file: SourceFile, scope: ast.AST, name: str, context: type[ast.expr_context]) -> Iterator[ast.expr]:
     """The uses of a name in a scope. An attribute of a class is used everywhere, but not by `self` of other classes."""
     if not isinstance(scope, ast.ClassDef):
-        for node in ast.walk(scope):
-            if not isinstance(node, ast.Name) or node.id != name or not isinstance(node.ctx, context):
-                continue
-            if not _is_another(file, node, scope):
+        for node in file.index.within(scope, (ast.Name, name)):
+            if isinstance(node.ctx, context) and not _is_another(file, node, scope):
                 yield node
         return
-    for attribute in file.nodes(ast.Attribute):
-        if f"self.{attribute.attr}" == name and isinstance(attribute.ctx, context):
+    for attribute in file.index.within(file.tree, (ast.Attribute, name.removeprefix("self."))):
+        if isinstance(attribute.ctx, context):
             found = file.method(attribute)
             others = dotted(attribute) == name and found is not None and not _related(file, scope, found[0])
             if not others:
@@ -112,19 +109,24 @@ def _is_another(file: SourceFile, node: ast.Name, scope: ast.AST) -> bool:
             return False
         if isinstance(above, Function | ast.Lambda) and (
             node.id in {argument.arg for argument in arguments(above)}
-            or (isinstance(above, Function) and _binds(above, node.id))
+            or (isinstance(above, Function) and _binds(file, above, node.id))
         ):
             return True
     return False
 
 
-def _binds(function: Function, name: str) -> bool:
+@remembered
+def _binds(file: SourceFile, function: Function, name: str) -> bool:
     """Whether a function assigns a local variable of this name."""
-    nodes = list(ast.walk(function))
-    shared = any(isinstance(node, ast.Global | ast.Nonlocal) and name in node.names for node in nodes)
-    return not shared and any(
-        isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store) for node in nodes
-    )
+    named = file.index.within(function, (ast.Name, name))
+    return name not in _shared(file, function) and any(isinstance(node.ctx, ast.Store) for node in named)
+
+
+@remembered
+def _shared(file: SourceFile, function: Function) -> set[str]:
+    """The names that a function says are those of the file, or of a function around it."""
+    everywhere = {name for node in file.index.within(function, ast.Global) for name in node.names}
+    return everywhere.union(*(node.names for node in file.index.within(function, ast.Nonlocal)))
 
 
 def _related(file: SourceFile, one: ast.ClassDef, other: ast.ClassDef) -> bool:

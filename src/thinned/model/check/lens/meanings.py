@@ -14,7 +14,8 @@ from .bindings import EACH, Binding, bindings
 from .carriers import SAME, WRAPPERS
 from .classes import family
 from .mode import asks, guarded
-from .source_file import SourceFile, dotted
+from .remembered import remembered
+from .source_file import Function, SourceFile, dotted
 from .training_loops import called
 
 _DEPTH = 32  # how many names deep an expression is followed
@@ -29,7 +30,9 @@ def meanings(file: SourceFile, node: ast.expr) -> Sequence[ast.expr]:
     ['relu', 'drop']
     """
     found = bindings(file).followed
-    if node not in found and len(found.open) < _DEPTH:
+    if node not in found and len(found.open) >= _DEPTH:
+        found.cut += 1
+    elif node not in found:
         found.open.append(node)
         found[node] = ()  # for a name that stands for itself in turn
         try:
@@ -226,20 +229,18 @@ def _bound(file: SourceFile, binding: Binding) -> Iterator[ast.expr]:
 
 
 def _name(file: SourceFile, node: ast.Name) -> Iterator[ast.expr]:
-    found = bindings(file).of_name(node)
-    if found is None or None in found or node.id in file.aliases:
+    place = bindings(file).place_of_name(node)
+    if place is None or _is_hidden(file, place) or node.id in file.aliases:
         yield node
-    for binding in found or ():
-        if binding is not None and not _guarded(file, binding.value):
-            yield from _bound(file, binding)
+    if place is not None:
+        yield from _held(file, place, bindings(file).of_place(place))
 
 
 def _attribute(file: SourceFile, node: ast.Attribute) -> Iterator[ast.expr]:
-    found = _of_attribute(file, node)
-    for binding in found:
-        if binding is not None and not _guarded(file, binding.value):
-            yield from _bound(file, binding)
-    if found:
+    cls = _class(file, node)
+    found = _of_class(file, cls, node.attr) if cls is not None else ()
+    if cls is not None and found:
+        yield from _held(file, (cls, f".{node.attr}"), found)
         return
     yield node
     for base in meanings(file, node.value):
@@ -251,18 +252,54 @@ def _attribute(file: SourceFile, node: ast.Attribute) -> Iterator[ast.expr]:
             yield _member(file, base, node.attr, node)
 
 
-def _of_attribute(file: SourceFile, node: ast.Attribute) -> list[Binding | None]:
-    """The bindings of an attribute of a class of this file: `self.f`, `Net.f`, `type(self).f`."""
+@remembered
+def _is_hidden(file: SourceFile, place: tuple[ast.AST, str]) -> bool:
+    """Whether a name has a value that the source does not show."""
+    return None in bindings(file).of_place(place)
+
+
+def _held(file: SourceFile, place: tuple[ast.AST, str], found: Sequence[Binding | None]) -> Sequence[ast.expr]:
+    """What the values of a name or attribute stand for; of several with one qualified name the first."""
+    known = bindings(file).followed
+    if place in known.held:
+        return known.held[place]
+    inner, cut = place in known.held_open, known.cut  # a name may be given what it was: `drop = compile(drop)`
+    known.held_open.add(place)
+    try:
+        answer: dict[object, ast.expr] = {}
+        for binding in found:
+            if binding is not None and not _guarded(file, binding.value):
+                for value in _bound(file, binding):
+                    answer.setdefault(file.resolve(value) or value, value)
+    finally:
+        if not inner:
+            known.held_open.discard(place)
+    if not inner and cut == known.cut:
+        known.held[place] = tuple(answer.values())
+    return tuple(answer.values())
+
+
+@remembered
+def _of_class(file: SourceFile, cls: ast.ClassDef, name: str) -> Sequence[Binding | None]:
+    """The bindings of an attribute of a class, and of its ancestors and heirs in this file."""
+    return [binding for part in family(file, cls) for binding in bindings(file).of_attribute(part, name)]
+
+
+def _of_attribute(file: SourceFile, node: ast.Attribute) -> Sequence[Binding | None]:
+    """The bindings of an attribute of a class of this file."""
+    cls = _class(file, node)
+    return () if cls is None else _of_class(file, cls, node.attr)
+
+
+def _class(file: SourceFile, node: ast.Attribute) -> ast.ClassDef | None:
+    """The class of this file of which an expression is an attribute: `self.f`, `Net.f`, `type(self).f`."""
     name, method = dotted(node.value), file.method(node)
     own = name in ("self", "cls", "self.__class__") or (
         isinstance(node.value, ast.Call) and dotted(node.value.func) == "type"
     )
-    cls = (
-        method[0] if own and method is not None else file.classes.get(name or "") if name not in file.aliases else None
-    )
-    if cls is None:
-        return []
-    return [binding for part in family(file, cls) for binding in bindings(file).of_attribute(part, node.attr)]
+    if own and method is not None:
+        return method[0]
+    return file.classes.get(name or "") if name not in file.aliases else None
 
 
 def _call(file: SourceFile, node: ast.Call) -> Iterator[ast.expr]:
@@ -286,19 +323,18 @@ def _call(file: SourceFile, node: ast.Call) -> Iterator[ast.expr]:
         yield from found or [node]
     else:
         function = called(file, node)
-        returned = (
-            ()
-            if function is None
-            else tuple(
-                part.value
-                for part in ast.walk(function)
-                if isinstance(part, ast.Return) and part.value is not None and file.function(part) is function
-            )
-        )
+        returned = () if function is None else _returned(file, function)
         for value in returned:
             yield from _followed(file, value)
         if not returned:
             yield node
+
+
+@remembered
+def _returned(file: SourceFile, function: Function) -> tuple[ast.expr, ...]:
+    """The values that a function returns, without those of functions inside it."""
+    returns = file.index.within(function, ast.Return)
+    return tuple(part.value for part in returns if part.value is not None and file.function(part) is function)
 
 
 def _texts(file: SourceFile, node: ast.expr) -> Iterator[str]:

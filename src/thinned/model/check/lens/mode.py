@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import math
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
-from functools import lru_cache
 
 from .calls import number
 from .classes import family, is_fixed, is_module
+from .remembered import remembered
 from .source_file import Function, SourceFile, arguments, dotted
 
 # Names that may stand for the mode. The pattern matches many names, because code that asks for the mode by an unusual
@@ -32,6 +34,7 @@ _LEAVES = (ast.Return, ast.Raise, ast.Continue)
 CONSTANT, MODE, UNKNOWN = "constant", "mode", "unknown"
 
 
+@remembered
 def asks(file: SourceFile, node: ast.AST) -> bool:
     """Whether an expression contains a name for the mode, or compares something with a word for the mode.
 
@@ -68,16 +71,19 @@ def is_mode_method(file: SourceFile, node: ast.Attribute) -> bool:
     call = next(file.above(node), None)
     if found is None or not is_module(file, found[0]) or (isinstance(call, ast.Call) and call.func is node):
         return False
-    return not any(_has_own(cls, node.attr) for cls in family(file, found[0]))
+    return not any(_has_own(file, cls, node.attr) for cls in family(file, found[0]))
 
 
-def _has_own(cls: ast.ClassDef, name: str) -> bool:
+@remembered
+def _has_own(file: SourceFile, cls: ast.ClassDef, name: str) -> bool:
     """Whether a class has an attribute of its own of this name, which is no plain method."""
-    for part in ast.walk(cls):
-        if isinstance(part, ast.Attribute) and isinstance(part.ctx, ast.Store) and dotted(part) == f"self.{name}":
-            return True
-        if isinstance(part, Function) and part.name == name and part.decorator_list:
-            return True
+    if any(
+        isinstance(part.ctx, ast.Store) and dotted(part) == f"self.{name}"
+        for part in file.index.within(cls, (ast.Attribute, name))
+    ):
+        return True
+    if any(part.name == name and part.decorator_list for part in file.functions_in(cls)):
+        return True
     return any(
         isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store)
         for member in cls.body
@@ -91,14 +97,20 @@ def guarded(file: SourceFile, node: ast.AST) -> bool:
 
     A function whose name says that it trains runs in training only.
     """
-    for above in file.above(node):
-        if any(asks(file, test) for test in _tests(above)):
+    for above in file.above(node):  # none for an expression that is made, and has no line
+        if _asked(file, above):
             return True
         if isinstance(above, Function) and (
-            _TRAINS_BY_NAME.search(above.name) or any(True for _ in _leaving_before(file, above, node))
+            _TRAINS_BY_NAME.search(above.name) or file.position(node)[0] > _first_leaving(file, above)
         ):
             return True
     return False
+
+
+@remembered
+def _asked(file: SourceFile, above: ast.AST) -> bool:
+    """Whether the mode decides whether what a node contains is run."""
+    return any(asks(file, test) for test in _tests(above))
 
 
 def _tests(node: ast.AST) -> list[ast.expr]:
@@ -116,6 +128,7 @@ def _tests(node: ast.AST) -> list[ast.expr]:
 def in_training(file: SourceFile, node: ast.AST) -> bool:
     """Whether the node runs in training: it is in no branch on the mode, or in branches for training only."""
     below, around = node, set(file.above(node))
+    line = node.lineno  # type: ignore[attr-defined]
     for above in file.above(node):
         if isinstance(above, ast.If | ast.IfExp | ast.While) and asks(file, above.test):
             body = above.body if isinstance(above.body, list) else [above.body]
@@ -124,12 +137,18 @@ def in_training(file: SourceFile, node: ast.AST) -> bool:
         if isinstance(above, ast.BoolOp) and any(asks(file, value) for value in above.values):
             return False
         if isinstance(above, Function):
-            leaving = [
-                branch
-                for branch in _leaving_before(file, above, node)
-                if branch not in around or not asks(file, branch.test)
-            ]
-            if any(not _leaves_training(file, branch) for branch in leaving):
+            # Of the branches before the node: all but those around it, of which the test is looked at by itself.
+            lines = _leaving_evaluation(file, above)
+            before = bisect_left(lines, line)
+            before -= sum(
+                isinstance(branch, ast.If | ast.Assert)
+                and branch.lineno < line
+                and asks(file, branch.test)
+                and branch in _leaving(file, above).get(branch.lineno, ())
+                and not _leaves_training(file, branch)
+                for branch in around
+            )
+            if before:
                 return False
         below = above
     return True
@@ -152,42 +171,62 @@ def _means_training(file: SourceFile, test: ast.expr, holds: bool) -> bool:
     return bool((_TRAINS if holds else _EVALUATES).fullmatch(name))
 
 
-def _leaving_before(file: SourceFile, function: Function, node: ast.AST) -> Iterator[ast.If | ast.Assert]:
-    """The `if`s on the mode before a node that contain a `return`, `raise` or `continue`, and the `assert`s on it."""
-    line = node.lineno  # type: ignore[attr-defined]
-    return (branch for branch in _leaving(file, function) if branch.lineno < line)
+@remembered
+def _leaving(file: SourceFile, function: Function) -> dict[int, list[ast.If | ast.Assert]]:
+    """By line: the `if`s on the mode that contain a `return`, `raise` or `continue`, and the `assert`s on it."""
+    found: dict[int, list[ast.If | ast.Assert]] = {}
+    branches: list[ast.If | ast.Assert] = [
+        *(branch for branch in file.index.within(function, ast.If) if file.index.has(branch, *_LEAVES)),
+        *file.index.within(function, ast.Assert),
+    ]
+    for branch in branches:
+        if _asks_or_holds(file, function, branch.test):
+            found.setdefault(branch.lineno, []).append(branch)
+    return found
 
 
-@lru_cache(maxsize=256)
-def _leaving(file: SourceFile, function: Function) -> tuple[ast.If | ast.Assert, ...]:
-    return tuple(
-        branch
-        for branch in ast.walk(function)
-        if isinstance(branch, ast.If | ast.Assert)
-        and (isinstance(branch, ast.Assert) or any(isinstance(leaf, _LEAVES) for leaf in ast.walk(branch)))
-        and _asks_or_holds(file, function, branch.test)
-    )
+@remembered
+def _first_leaving(file: SourceFile, function: Function) -> float:
+    """The line of the first of them; infinity if there is none."""
+    return min(_leaving(file, function), default=math.inf)
+
+
+@remembered
+def _leaving_evaluation(file: SourceFile, function: Function) -> list[int]:
+    """The lines of those of them after which it is not known that the function trains, in order."""
+    branches = (branch for found in _leaving(file, function).values() for branch in found)
+    return sorted(branch.lineno for branch in branches if not _leaves_training(file, branch))
 
 
 def _asks_or_holds(file: SourceFile, function: Function, test: ast.expr) -> bool:
     """Whether a test contains a name for the mode, or a local name that was computed from one."""
-    if asks(file, test):
-        return True
-    names = {name.id for name in ast.walk(test) if isinstance(name, ast.Name)}
-    return any(asks(file, value) for name in names for value in values(function, name) if value is not None)
+    names = {name.id for name in file.index.within(test, ast.Name)}
+    return asks(file, test) or any(_holds(file, function, name) for name in names)
 
 
-def values(function: Function, name: str) -> Iterator[ast.expr | None]:
+@remembered
+def _holds(file: SourceFile, function: Function, name: str) -> bool:
+    """Whether a value of a local name contains a name for the mode."""
+    return any(asks(file, value) for value in values(file, function, name) if value is not None)
+
+
+@remembered
+def values(file: SourceFile, function: Function, name: str) -> list[ast.expr | None]:
     """The expressions that a function assigns to a local name; None for assignments of other kinds, as by a loop."""
-    given: dict[ast.AST, ast.expr | None] = {}
-    for node in ast.walk(function):
-        if isinstance(node, ast.Assign):
-            given.update((target, node.value) for target in node.targets)
-        elif isinstance(node, ast.AnnAssign | ast.NamedExpr):
-            given[node.target] = node.value
-    for node in ast.walk(function):
-        if isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store):
-            yield given.get(node)
+    given = _given(file, function)
+    names = file.index.within(function, (ast.Name, name))
+    return [given.get(node) for node in names if isinstance(node.ctx, ast.Store)]
+
+
+@remembered
+def _given(file: SourceFile, function: Function) -> dict[ast.AST, ast.expr | None]:
+    """The value of each target of an assignment in a function."""
+    found: dict[ast.AST, ast.expr | None] = {}
+    for node in file.index.within(function, ast.Assign):
+        found.update((target, node.value) for target in node.targets)
+    found.update((node.target, node.value) for node in file.index.within(function, ast.AnnAssign))
+    found.update((node.target, node.value) for node in file.index.within(function, ast.NamedExpr))
+    return found
 
 
 def depends(file: SourceFile, node: ast.expr, seen: frozenset[str] = frozenset()) -> str:
@@ -253,14 +292,21 @@ def _choice(file: SourceFile, node: ast.IfExp, seen: frozenset[str]) -> str:
 def _name(file: SourceFile, node: ast.Name, seen: frozenset[str]) -> str:
     if node.id in seen:
         return UNKNOWN
-    for function in (above for above in file.above(node) if isinstance(above, Function)):
-        if node.id in {argument.arg for argument in arguments(function)}:
+    function = file.function(node)
+    return UNKNOWN if function is None else _local(file, function, node.id, seen)
+
+
+@remembered
+def _local(file: SourceFile, inner: Function, name: str, seen: frozenset[str]) -> str:
+    """The answer for a name in a function, or in a function around it."""
+    for function in (inner, *file.functions_around(inner)):
+        if name in {argument.arg for argument in arguments(function)}:
             return CONSTANT if builds(function) else UNKNOWN
-        found = list(values(function, node.id))
+        found = values(file, function, name)
         if found:
             if any(value is None or guarded(file, value) for value in found):
                 return MODE if any(value is not None and guarded(file, value) for value in found) else UNKNOWN
-            return _together(depends(file, value, seen | {node.id}) for value in found if value is not None)
+            return _together(depends(file, value, seen | {name}) for value in found if value is not None)
     return UNKNOWN
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Container, Iterator
 
+from .remembered import remembered
 from .source_file import SourceFile, dotted
 
 # Methods and functions whose result is the model that they get.
@@ -137,23 +138,29 @@ def _leaves_part(file: SourceFile, part: ast.Attribute) -> bool:
         return _only_looks(file, node)
     targets = targets_of(file, node)
     scope = file.function(node) or file.tree
-    return not any(_sets_mode(scope, dotted(target)) for target in targets)
+    return not any(_sets_mode(file, scope, dotted(target)) for target in targets)
 
 
 def _only_looks(file: SourceFile, walked: ast.AST) -> bool:
     """Whether a loop over modules sets no mode. False where something else gets the modules."""
     parent = next(file.above(walked))
     if isinstance(parent, ast.comprehension):
-        return not _sets_mode(next(file.above(parent)), None)
-    return isinstance(parent, ast.For) and parent.iter is walked and not _sets_mode(parent, None)
+        return not _sets_mode(file, next(file.above(parent)), None)
+    return isinstance(parent, ast.For) and parent.iter is walked and not _sets_mode(file, parent, None)
 
 
-def _sets_mode(scope: ast.AST, name: str | None) -> bool:
+def _sets_mode(file: SourceFile, scope: ast.AST, name: str | None) -> bool:
     """Whether code sets the mode of a module, or of the module that a name holds."""
-    return any(
-        isinstance(node, ast.Attribute)
-        and node.attr in _MODES
-        and (node.attr != "training" or isinstance(node.ctx, ast.Store))
-        and (name is None or dotted(node.value) == name)
-        for node in ast.walk(scope)
-    )
+    found = _modes_set(file, scope)
+    return bool(found) if name is None else name in found
+
+
+@remembered
+def _modes_set(file: SourceFile, scope: ast.AST) -> set[str | None]:
+    """The names of the modules whose mode code sets; None for modules without a name."""
+    return {
+        dotted(node.value)
+        for attribute in _MODES
+        for node in file.index.within(scope, (ast.Attribute, attribute))
+        if attribute != "training" or isinstance(node.ctx, ast.Store)
+    }

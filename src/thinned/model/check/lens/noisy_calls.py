@@ -11,6 +11,7 @@ from ...known.functions import Noisy
 from .calls import EVERYTHING, given
 from .carriers import carriers
 from .meanings import elements, guarded_value, meanings, whole_dict
+from .remembered import remembered
 from .source_file import SourceFile
 
 # Functions that call the function that they get, with the arguments behind it.
@@ -59,14 +60,15 @@ def noisy_calls(file: SourceFile, table: Mapping[str, Noisy]) -> Iterator[NoisyC
             yield from _by_another_name(file, call, table)
 
 
-def rates(file: SourceFile) -> Iterator[tuple[str, ast.expr]]:
+@remembered
+def rates(file: SourceFile) -> list[tuple[str, ast.expr]]:
     """Every p in the file: the qualified name of the function or layer that is called, and the expression for p."""
-    told: set[ast.expr] = set()
+    told: dict[ast.expr, str] = {}
     for _, name, entry, whole, _ in noisy_calls(file, EVERYTHING):
         p = given(whole, entry.p)
-        if p is not None and p not in told:
-            told.add(p)
-            yield name, p
+        if p is not None:
+            told.setdefault(p, name)
+    return [(name, p) for p, name in told.items()]
 
 
 def _has(node: ast.expr, sources: set[ast.expr], names: set[str]) -> bool:
@@ -169,14 +171,22 @@ def _sources(file: SourceFile, table: Mapping[str, Noisy]) -> Iterator[ast.expr]
     spaces = {name.rpartition(".")[0] for name in table}
     spaces |= {part for name in spaces for part in (name.partition(".")[0], name.rpartition(".")[0]) if part}
     last = {name.rpartition(".")[2] for name in spaces}
-    known = {name for name, whole in file.aliases.items() if whole.rpartition(".")[2] in short | last}
-    nodes: list[ast.Name | ast.Attribute] = [*file.nodes(ast.Name), *file.nodes(ast.Attribute)]
-    for node in nodes:
-        text = node.id if isinstance(node, ast.Name) else node.attr
-        if text not in short and text not in last and text not in known and text != "import_module":
-            continue
-        name, above = file.resolve(node), next(file.above(node))
-        called = isinstance(above, ast.Call) and above.func is node
-        inside = isinstance(above, ast.Attribute) and above.attr != "__dict__"
-        if (name in table and not called) or (name in spaces and not inside) or text == "import_module":
-            yield node
+    direct = short | {name for name, whole in file.aliases.items() if whole.rpartition(".")[2] in short}
+    others = last | {name for name, whole in file.aliases.items() if whole.rpartition(".")[2] in last}
+    for text in sorted(direct | others | {"import_module"}):
+        for node in _written(file, text):
+            above = next(file.above(node))
+            called = isinstance(above, ast.Call) and above.func is node
+            inside = isinstance(above, ast.Attribute) and above.attr != "__dict__"
+            if text == "import_module":
+                yield node
+            elif (not called and text in direct) or (not inside and not called):
+                name = file.resolve(node)  # most nodes need no such question
+                if name in table or (name in spaces and not inside):
+                    yield node
+
+
+def _written(file: SourceFile, text: str) -> Iterator[ast.Name | ast.Attribute]:
+    """The names and the attributes of a file that are called so."""
+    yield from file.index.within(file.tree, (ast.Name, text))
+    yield from file.index.within(file.tree, (ast.Attribute, text))

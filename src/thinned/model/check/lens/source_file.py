@@ -7,12 +7,15 @@ import io
 import re
 import tokenize
 import warnings
+from collections import Counter
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
+from ....regular_file import read_regular
 from ..finding import Edit
+from .tree import SyntaxTree
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 Scope = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
@@ -26,12 +29,15 @@ _PRIVATE = [
     (re.compile(r"^flash_attn\.flash_attn_interface\."), "flash_attn."),
     (re.compile(r"^xformers\.ops\.fmha\."), "xformers.ops."),
 ]
+_LIBRARIES = ("torch.nn.", "timm.", "torchvision.ops.", "flash_attn.", "xformers.")  # which these are of
 # Packages of the world of torch.
 _WORLD = re.compile(
     r"(torch\w*|thinned|timm|transformers|lightning\w*|pytorch_\w+|flash_attn|xformers|peft|diffusers|fastai|accelerate"
     r"|monai|skorch|ignite|mm(cv|engine|det|seg|pretrain)|detectron2|sentence_transformers|keras|functorch)(\.|$)"
 )
 _NOQA = re.compile(r"#\s*noqa(?P<some>\s*:\s*(?P<codes>[A-Z]+\d+(?:[,\s]+[A-Z]+\d+)*))?", re.IGNORECASE)
+
+_OF_NAMES = {"idna", "punycode"}  # of hosts; their time grows faster than the text
 
 
 class SourceFile:
@@ -50,42 +56,40 @@ class SourceFile:
         self.path = path
         self.text = text
         self.tree = parsed(text, path)
-        self.lines = re.split(r"(?<=\n)|(?<=\r)(?!\n)", text)  # with their line ends; lines are counted as in Python
-        self._parents: dict[ast.AST, ast.AST] = {}
-        self._by_kind: dict[type, list[ast.AST]] = {}
-        todo: list[ast.AST] = [self.tree]
-        for node in todo:  # the list grows during the loop
-            self._by_kind.setdefault(type(node), []).append(node)
-            for child in ast.iter_child_nodes(node):
-                self._parents[child] = node
-                todo.append(child)
+        # With their line ends; lines are counted as in Python. Behind the last line end is a line too.
+        self.lines = [*io.StringIO(text, newline=""), *([""] if text.endswith(("\n", "\r")) or not text else [])]
+        self.index = SyntaxTree(self.tree)
+        self.answers: dict[object, dict[tuple[object, ...], Any]] = {}  # of questions that are `remembered`
         self._bound: dict[ast.AST, set[str]] = {}
         self._local: dict[ast.AST, dict[str, str]] = {}
+        self._columns: dict[int, list[int]] = {}
 
     # Positions
 
     def nodes(self, kind: type[Node]) -> Iterator[Node]:
         """All nodes of one type."""
-        yield from self._by_kind.get(kind, [])  # type: ignore[misc]
+        yield from self.index.within(self.tree, kind)
 
     def above(self, node: ast.AST) -> Iterator[ast.AST]:
         """The nodes that contain this node, from the innermost to the outermost."""
-        while (parent := self._parents.get(node)) is not None:
-            yield parent
-            node = parent
+        return self.index.above(node)
 
     def put(self, node: ast.AST, place: ast.AST) -> None:
         """Let a new node stand in the place of a node of the file, so that its names mean what they do there."""
-        self._parents[node] = place
+        self.index.put(node, place)
 
     def function(self, node: ast.AST) -> Function | None:
         """The innermost `def` around the node."""
-        return next((above for above in self.above(node) if isinstance(above, Function)), None)
+        return next(self.functions_around(node), None)
+
+    def functions_around(self, node: ast.AST) -> Iterator[Function]:
+        """Every `def` around the node, from the innermost to the outermost."""
+        return (above for above in self.index.scopes(node) if isinstance(above, Function))
 
     def method(self, node: ast.AST) -> tuple[ast.ClassDef, Function] | None:
         """The class and the method that contain the node. A function inside a method counts as the method."""
         outer: Function | None = None
-        for above in self.above(node):
+        for above in self.index.scopes(node):
             if isinstance(above, Function):
                 outer = above
             elif isinstance(above, ast.ClassDef):
@@ -113,7 +117,13 @@ class SourceFile:
 
     def _point(self, line: int, offset: int) -> tuple[int, int]:
         text = self.lines[line - 1]
-        return line, 1 + (offset if text.isascii() else len(text.encode()[:offset].decode(errors="ignore")))
+        if text.isascii():
+            return line, 1 + offset
+        if line not in self._columns:  # for each byte of the line the column of its character
+            sizes = (len(sign.encode()) for sign in text)
+            self._columns[line] = [column for column, size in enumerate(sizes, 1) for _ in range(size)]
+        columns = self._columns[line]
+        return line, columns[offset] if offset < len(columns) else len(text) + 1
 
     def segment(self, node: ast.expr) -> str:
         """The text of the expression."""
@@ -162,7 +172,7 @@ class SourceFile:
             return None
         first, dot, rest = name.partition(".")
         whole = self.aliases.get(first, first)
-        for scope in self.above(node):
+        for scope in self.index.scopes(node):
             if isinstance(scope, Scope):
                 if first in self.bound(scope):
                     return None
@@ -170,20 +180,19 @@ class SourceFile:
                     whole = self._local[scope][first]
                     break
         name = whole + dot + rest
-        for pattern, public in _PRIVATE:
-            name = pattern.sub(public, name, count=1)
+        if name.startswith(_LIBRARIES):
+            for pattern, public in _PRIVATE:
+                name = pattern.sub(public, name, count=1)
         return name
 
     def bound(self, scope: Scope) -> set[str]:
         """The arguments and local variables of a function, without its names for what is imported: `f = F.dropout`."""
         if scope not in self._bound:
             names = {argument.arg for argument in arguments(scope)}
-            stored: list[str] = []
+            stored = Counter(node.id for node in self.index.within(scope, ast.Name) if isinstance(node.ctx, ast.Store))
             local: dict[str, str] = {}
-            for node in ast.walk(scope):
-                if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                    stored.append(node.id)
-                elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Attribute | ast.Name):
+            for node in self.index.within(scope, ast.Assign):
+                if isinstance(node.value, ast.Attribute | ast.Name):
                     first, _, rest = (dotted(node.value) or "").partition(".")
                     if first in self.aliases:
                         local |= {
@@ -191,7 +200,7 @@ class SourceFile:
                             for target in node.targets
                             if isinstance(target, ast.Name)
                         }
-            local = {name: whole for name, whole in local.items() if stored.count(name) == 1 and name not in names}
+            local = {name: whole for name, whole in local.items() if stored[name] == 1 and name not in names}
             self._local[scope] = local
             self._bound[scope] = names.union(stored) - local.keys()
         return self._bound[scope]
@@ -217,23 +226,27 @@ class SourceFile:
     @cached_property
     def functions(self) -> list[Function]:
         """Every function and method of this file."""
-        return [*self.nodes(ast.FunctionDef), *self.nodes(ast.AsyncFunctionDef)]
+        return self.functions_in(self.tree)
+
+    def functions_in(self, scope: ast.AST) -> list[Function]:
+        """Every function and method in a scope, itself included."""
+        return [*self.index.within(scope, ast.FunctionDef), *self.index.within(scope, ast.AsyncFunctionDef)]
 
     # Comments
 
     @cached_property
     def _silenced(self) -> dict[int, set[str] | None]:
         """For each line with a `# noqa`: the codes that it names, or None if it silences all codes."""
-        if "noqa" not in self.text.lower():
-            return {}
         found = {}
-        for token in tokenize.generate_tokens(io.StringIO(self.text).readline):
+        for token in tokenize.generate_tokens(io.StringIO(self.text, newline=None).readline):
             if token.type == tokenize.COMMENT and (match := _NOQA.search(token.string)):
                 found[token.start[0]] = _codes(match)
         return found
 
     def silences(self, line: int, code: str) -> bool:
         """Whether a `# noqa` comment on this line silences this code."""
+        if not _NOQA.search(self.lines[line - 1]):  # most lines: no need to know where comments are
+            return False
         codes = self._silenced.get(line, set())
         return codes is None or code in codes
 
@@ -265,23 +278,55 @@ def parsed(text: str, path: str = "<source>") -> ast.Module:
         warnings.simplefilter("ignore")
         try:
             return ast.parse(text, path)
-        except (RecursionError, MemoryError, ValueError) as error:
+        except (RecursionError, MemoryError):
+            raise SyntaxError("can't be checked: it is nested too deeply", (path, 1, 1, "")) from None
+        except ValueError as error:
             raise SyntaxError(f"can't be read: {error}", (path, 1, 1, "")) from None
 
 
-def read(path: Path) -> tuple[str, str]:
-    """The text of a file, with its line ends unchanged, and its encoding.
+class Written(NamedTuple):
+    """A file of source as it is written: its bytes, its text with line ends unchanged, and its encoding."""
+
+    content: bytes
+    text: str
+    encoding: str
+
+
+# What each encoding of source has as ASCII (PEP 263), with beginnings of what other encodings take for their own signs.
+_ASCII = bytes(range(32, 127)) + b"\t\n\f\r \\n \\x41 \\u0041 +AGE- ~~ ~{ "
+
+
+def read(path: Path) -> Written:
+    """A file of source. This is the one place that opens any.
 
     Raises:
-        OSError: the file cannot be read.
+        OSError: it can't be read, is no regular file, or is too large.
         SyntaxError: the bytes are no text in the encoding that the file declares.
     """
-    content = path.read_bytes()
+    content = read_regular(path)
     try:
-        encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
-        return content.decode(encoding), encoding
-    except (UnicodeDecodeError, LookupError) as error:
+        lines = iter(re.split(rb"(?<=\n)|(?<=\r)(?!\n)", content, maxsplit=2))  # the encoding is said in the first two
+        encoding, _ = tokenize.detect_encoding(lambda: next(lines, b""))
+        if not _is_for_source(encoding):
+            raise LookupError(f"{encoding} is no encoding for source, as ASCII is not itself in it")
+        return Written(content, content.decode(encoding), encoding)
+    except (UnicodeError, LookupError) as error:
         raise SyntaxError(f"can't be read as text: {error}", (str(path), 1, 1, "")) from None
+
+
+@cache
+def _is_for_source(encoding: str) -> bool:
+    """Whether ASCII is itself in an encoding.
+
+    >>> _is_for_source("shift_jis"), _is_for_source("unicode_escape"), _is_for_source("utf-16")
+    (True, False, False)
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the escapes
+        try:
+            return encoding not in _OF_NAMES and _ASCII.decode(encoding) == _ASCII.decode("ascii")
+        except UnicodeError:
+            return False
 
 
 def dotted(node: ast.expr) -> str | None:
@@ -292,10 +337,11 @@ def dotted(node: ast.expr) -> str | None:
     """
     if isinstance(node, ast.Name):
         return node.id
-    if isinstance(node, ast.Attribute):
-        start = dotted(node.value)
-        return None if start is None else f"{start}.{node.attr}"
-    return None
+    parts: list[str] = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    return ".".join((node.id, *reversed(parts))) if isinstance(node, ast.Name) else None
 
 
 def first_call(node: ast.expr) -> tuple[ast.expr, list[str]]:

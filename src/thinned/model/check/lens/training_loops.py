@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .calls import literal
 from .gradients import without_gradients
+from .remembered import remembered
 from .source_file import Function, SourceFile, arguments, dotted
 
 Loop = ast.For | ast.AsyncFor | ast.While
@@ -40,36 +40,71 @@ class LoopPart:
     model: str
 
 
+@remembered
 def parts(file: SourceFile, code: ast.AST, model: str) -> list[LoopPart]:
-    """The code itself, and the functions of this file that it calls."""
-    found, todo = [LoopPart(code, model)], [(LoopPart(code, model), 0)]
+    """The code itself, and the functions of this file that it calls. The list is not to be changed."""
+    found, todo = {LoopPart(code, model): None}, [(LoopPart(code, model), 0)]
     while todo:
         part, depth = todo.pop()
-        for call in _calls(part.code):
-            function = called(file, call)
-            if function is None or depth == _DEPTH:
-                continue
-            inner = LoopPart(function, _inside(call, function, part.model))
+        if depth == _DEPTH:
+            continue
+        for call, function in _followed(file, part.code):
+            inner = LoopPart(function, _inside(file, call, function, part.model))
             if inner not in found:
-                found.append(inner)
+                found[inner] = None
                 todo.append((inner, depth + 1))
-    return found
+    return list(found)
+
+
+@remembered
+def _followed(file: SourceFile, code: ast.AST) -> list[tuple[ast.Call, Function]]:
+    """The calls in code that run functions of this file, and these functions."""
+    found = ((call, called(file, call)) for call in file.index.within(code, ast.Call))
+    return [(call, function) for call, function in found if function is not None]
 
 
 def called(file: SourceFile, call: ast.Call) -> Function | None:
     """The function of this file, or the method of the class around it, that a call runs."""
     name = dotted(call.func) or ""
     if "." not in name:
-        named = [node for node in file.functions if node.name == name]
-        named = [node for node in named if not isinstance(next(file.above(node)), ast.ClassDef)]
+        named = _functions(file).get(name, [])
         return named[0] if len(named) == 1 else None
     method = file.method(call)
     if method is None or name != f"self.{name.rpartition('.')[2]}":
         return None
-    return next((node for node in method[0].body if isinstance(node, Function) and f"self.{node.name}" == name), None)
+    return _methods(file, method[0]).get(name)
 
 
-def _inside(call: ast.Call, function: Function, model: str) -> str:
+def callers(file: SourceFile, function: Function) -> list[ast.Call]:
+    """The calls in a file that run a function of it."""
+    return _callers(file).get(function, [])
+
+
+@remembered
+def _callers(file: SourceFile) -> dict[Function, list[ast.Call]]:
+    found: dict[Function, list[ast.Call]] = {}
+    for call, function in _followed(file, file.tree):
+        found.setdefault(function, []).append(call)
+    return found
+
+
+@remembered
+def _functions(file: SourceFile) -> dict[str, list[Function]]:
+    """The functions of this file that are no methods, by name."""
+    found: dict[str, list[Function]] = {}
+    for node in file.functions:
+        if not isinstance(next(file.above(node)), ast.ClassDef):
+            found.setdefault(node.name, []).append(node)
+    return found
+
+
+@remembered
+def _methods(_: SourceFile, cls: ast.ClassDef) -> dict[str, Function]:
+    """The methods of a class as `self.name`; of two of one name the first."""
+    return {f"self.{node.name}": node for node in reversed(cls.body) if isinstance(node, Function)}
+
+
+def _inside(file: SourceFile, call: ast.Call, function: Function, model: str) -> str:
     """The name that a model has inside a function that gets it, or "" if the function does not see it."""
     declared = [argument.arg for argument in arguments(function)]
     own = declared[1:] if declared[:1] == ["self"] else declared
@@ -79,55 +114,82 @@ def _inside(call: ast.Call, function: Function, model: str) -> str:
     for word in call.keywords:
         if dotted(word.value) == model and word.arg is not None:
             return word.arg
-    return model if visible(function, model) else ""
+    return model if visible(file, function, model) else ""
 
 
-def visible(function: Function, model: str) -> bool:
+def visible(file: SourceFile, function: Function, model: str) -> bool:
     """Whether a name means the same inside a function as outside: an attribute of `self`, or a global name."""
     first = model.partition(".")[0]
     if first == "self":
         return arguments(function)[:1] != [] and arguments(function)[0].arg == "self"
-    stored = any(
-        isinstance(node, ast.Name) and node.id == first and isinstance(node.ctx, ast.Store)
-        for node in ast.walk(function)
-    )
+    stored = any(isinstance(node.ctx, ast.Store) for node in file.index.within(function, (ast.Name, first)))
     return not stored and first not in {argument.arg for argument in arguments(function)}
 
 
-def trains(file: SourceFile, loop: list[LoopPart]) -> bool:
-    """Whether the code computes gradients of the model, and makes steps."""
-    methods = {call.func.attr for part in loop for call in _calls(part.code) if isinstance(call.func, ast.Attribute)}
-    return "backward" in methods and "step" in methods and any(True for _ in runs(file, loop))
+@remembered
+def trains(file: SourceFile, code: ast.AST, model: str) -> bool:
+    """Whether code, with the functions of this file that it calls, computes gradients of the model and makes steps."""
+    loop, needed = parts(file, code, model), {".backward", ".step"}
+    missing = needed.difference(*(_by_name(file, part.code) for part in loop))
+    return not missing and any(runs(file, part) for part in loop)
 
 
-def runs(file: SourceFile, loop: list[LoopPart]) -> Iterator[ast.Call]:
+@remembered
+def _by_name(file: SourceFile, code: ast.AST) -> dict[str, list[ast.Call]]:
+    """The calls in code: by what is called, `net.step`, and by the method alone, `.step`."""
+    found: dict[str, list[ast.Call]] = {}
+    for call in file.index.within(code, ast.Call):
+        names = {dotted(call.func)}
+        if isinstance(call.func, ast.Attribute):
+            names.add(f".{call.func.attr}")
+        for name in names:
+            if name is not None:
+                found.setdefault(name, []).append(call)
+    return found
+
+
+@remembered
+def runs(file: SourceFile, part: LoopPart) -> list[ast.Call]:
     """The calls of the model with gradients."""
-    for part in loop:
-        for call in _calls(part.code):
-            name = dotted(call.func)
-            if part.model and name in (part.model, f"{part.model}.forward") and not without_gradients(file, call):
-                above = next(file.above(call))
-                if not (isinstance(above, ast.Attribute) and above.attr == "detach"):
-                    yield call
+    calls, model = _by_name(file, part.code), part.model
+    found = []
+    for call in (*calls.get(model, ()), *calls.get(f"{model}.forward", ())) if model else ():
+        above = next(file.above(call))
+        detached = isinstance(above, ast.Attribute) and above.attr == "detach"
+        if not detached and not without_gradients(file, call):
+            found.append(call)
+    return found
 
 
-def may_undo(file: SourceFile, loop: list[LoopPart]) -> bool:
-    """Whether the code sets some model to training mode, makes the model anew, or gives it to code that might."""
-    for part in loop:
-        for node in ast.walk(part.code):
-            if isinstance(node, ast.Attribute) and node.attr in ("train", "training"):
-                call = next(file.above(node))
-                if node.attr == "train" and not is_off(call):
-                    return True
-                if isinstance(node.ctx, ast.Store):
-                    return True
-            if (
-                isinstance(node, ast.Name | ast.Attribute)
-                and dotted(node) == (part.model or None)
-                and (isinstance(node.ctx, ast.Store) or not _is_plain(file, node))
-            ):
-                return True
-    return False
+@remembered
+def may_undo(file: SourceFile, code: ast.AST, model: str) -> bool:
+    """Whether code, with the functions of this file that it calls, may put the model in training mode.
+
+    It sets some model to training mode, makes the model anew, or gives it to other code.
+    """
+    loop = parts(file, code, model)
+    return any(_sets_training(file, part.code) or _gives_away(file, part.code, part.model) for part in loop)
+
+
+@remembered
+def _sets_training(file: SourceFile, code: ast.AST) -> bool:
+    """Whether code sets the training mode of some model."""
+    trained, told = (file.index.within(code, (ast.Attribute, name)) for name in ("train", "training"))
+    return any(isinstance(node.ctx, ast.Store) for node in (*trained, *told)) or any(
+        not is_off(next(file.above(node))) for node in trained
+    )
+
+
+@remembered
+def _gives_away(file: SourceFile, code: ast.AST, model: str) -> bool:
+    """Whether code makes a model anew, or gives it to code that may change its mode. Without a name it may be any."""
+    last = model.rpartition(".")[2]
+    attributes = file.index.within(code, (ast.Attribute, last) if model else ast.Attribute)
+    uses: list[ast.Name | ast.Attribute] = [*file.index.within(code, (ast.Name, last)), *attributes]
+    return any(
+        dotted(node) == (model or None) and (isinstance(node.ctx, ast.Store) or not _is_plain(file, node))
+        for node in uses
+    )
 
 
 def is_off(node: ast.AST) -> bool:
@@ -151,7 +213,3 @@ def _is_plain(file: SourceFile, node: ast.expr) -> bool:
         name = file.resolve(parent.func) or ""
         return parent.func is node or called(file, parent) is not None or name in _LOOKS or name.startswith("torch.")
     return isinstance(parent, ast.Compare | ast.FormattedValue)
-
-
-def _calls(code: ast.AST) -> Iterator[ast.Call]:
-    return (node for node in ast.walk(code) if isinstance(node, ast.Call))

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from ..finding import Edit, Finding, Fix
 from ..lens.calls import FUNCTIONS, given, is_open, literal, number
 from ..lens.classes import can_ask_mode, module_method
-from ..lens.mode import MODE, builds, depends, told_at_construction
+from ..lens.mode import MODE, builds, depends, is_mode_method, told_at_construction
 from ..lens.mode_methods import ask_training, mode_methods
 from ..lens.noisy_calls import noisy_calls
 from ..lens.reached import one_mode, running_method
-from ..lens.source_file import Function, SourceFile, arguments, dotted
+from ..lens.source_file import SourceFile, arguments, dotted
 from ..rule import Rule
 
 if TYPE_CHECKING:
@@ -24,17 +24,21 @@ _KINDS = {name.rpartition(".")[2].rstrip("_") for name in FUNCTIONS}
 
 def source(file: SourceFile) -> Iterator[Finding]:
     for call, name, entry, whole, sure in noisy_calls(file, FUNCTIONS):
+        if entry.training is None or is_open(whole):
+            continue
+        told = given(whole, entry.training)
+        if told is not None and not literal(told, True) and not _always_same(file, call, told):
+            continue
         found = running_method(file, call)
-        if entry.training is None or found is None or is_open(whole):
+        if found is None:
             continue
         p = given(whole, entry.p)
         if number(p) == 0 or (p is not None and depends(file, p) == MODE) or one_mode(file, call):
             continue
         if isinstance(p, ast.Name) and _is_argument(file, p):
             continue  # the caller of the method may pass 0 in evaluation
-        told = given(whole, entry.training)
         short = name.rpartition(".")[2]
-        method = mode_methods(file, call)
+        method = mode_methods(file, call, (p, told))
         if method and (told is None or told in method):
             message = f"`{short}` drops in evaluation too: `{dotted(method[0])}` is a method, and so always true"
             yield RULE.on(file, call, message, ask_training(file, found[0], method))
@@ -52,12 +56,15 @@ def source(file: SourceFile) -> Iterator[Finding]:
             yield RULE.on(file, call, f"`{short}` drops in evaluation too: `__init__` reads its `training` once")
 
 
+def _always_same(file: SourceFile, call: ast.Call, told: ast.expr) -> bool:
+    """Whether what a call is told is a method of the mode, as in `training=self.train`, or the mode of construction."""
+    return (isinstance(told, ast.Attribute) and is_mode_method(file, told)) or told_at_construction(file, call, told)
+
+
 def _is_argument(file: SourceFile, name: ast.Name) -> bool:
     """Whether a name is an argument of a function around it, other than a constructor."""
-    functions = [above for above in file.above(name) if isinstance(above, Function)]
-    return any(
-        name.id == declared.arg for function in functions if not builds(function) for declared in arguments(function)
-    )
+    functions = (around for around in file.functions_around(name) if not builds(around))
+    return any(name.id == declared.arg for around in functions for declared in arguments(around))
 
 
 def _append(file: SourceFile, call: ast.Call, text: str) -> Edit:

@@ -30,7 +30,7 @@ def source(file: SourceFile) -> Iterator[Finding]:
             continue
         at = p if whole is call else call
         short, said, text = name.rpartition(".")[2], entry.p.names[0], file.segment(p)
-        method = mode_methods(file, call)
+        method = mode_methods(file, call, (p,))
         if method:
             message = f"`{short}` drops in evaluation too: `{dotted(method[0])}` is a method, and so always true"
             yield RULE.on(file, at, message, ask_training(file, found[0], method))

@@ -12,6 +12,7 @@ from ..lens.classes import is_forward, module_method
 from ..lens.mode import asks
 from ..lens.noisy_calls import noisy_calls
 from ..lens.reached import one_mode
+from ..lens.remembered import remembered
 from ..lens.source_file import Function, SourceFile
 from ..rule import Rule
 
@@ -25,18 +26,18 @@ def source(file: SourceFile) -> Iterator[Finding]:
         if found is None or not is_forward(found[1]):
             continue
         p = given(whole, entry.p)
-        if number(p) == 0 or (p is not None and asks(file, p)) or one_mode(file, call) or _told(found[1]):
+        if number(p) == 0 or (p is not None and asks(file, p)) or one_mode(file, call) or _told(file, found[1]):
             continue
         short = name.rpartition(".")[2]
         yield RULE.on(file, call, f"`{short}` is built in `{found[1].name}`: it drops in evaluation too")
 
 
-def _told(method: Function) -> bool:
+@remembered
+def _told(file: SourceFile, method: Function) -> bool:
     """Whether the method sets the mode itself: `dropout.train(self.training)`, or `dropout.training = ...`."""
-    return any(
-        (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("train", "eval"))
-        or (isinstance(node, ast.Attribute) and node.attr == "training" and isinstance(node.ctx, ast.Store))
-        for node in ast.walk(method)
+    called = [node.func for node in file.index.within(method, ast.Call)]
+    return any(isinstance(node, ast.Attribute) and node.attr in ("train", "eval") for node in called) or any(
+        isinstance(node.ctx, ast.Store) for node in file.index.within(method, (ast.Attribute, "training"))
     )
 
 

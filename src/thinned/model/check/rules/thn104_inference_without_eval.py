@@ -9,6 +9,7 @@ from ..finding import Finding
 from ..lens.built import built
 from ..lens.calls import DELIBERATE
 from ..lens.gradients import without_gradients
+from ..lens.remembered import remembered
 from ..lens.source_file import Function, SourceFile, dotted, first_call
 from ..rule import Rule
 
@@ -66,28 +67,33 @@ def _made_up(file: SourceFile, value: ast.expr) -> bool:
     if isinstance(value, ast.Call):
         return file.resolve(value.func) in _MADE_UP
     if isinstance(value, ast.Name):
-        scope = file.function(value) or file.tree
-        given = [
-            node.value
-            for node in ast.walk(scope)
-            if isinstance(node, ast.Assign) and any(dotted(target) == value.id for target in node.targets)
-        ]
+        given = _assigned(file, file.function(value) or file.tree).get(value.id, [])
         return bool(given) and all(not isinstance(made, ast.Name) and _made_up(file, made) for made in given)
     return False
+
+
+@remembered
+def _assigned(file: SourceFile, scope: ast.AST) -> dict[str | None, list[ast.expr]]:
+    """The values that a scope assigns to each name."""
+    found: dict[str | None, list[ast.expr]] = {}
+    for node in file.index.within(scope, ast.Assign):
+        for name in {dotted(target) for target in node.targets}:
+            found.setdefault(name, []).append(node.value)
+    return found
 
 
 def _in_training_step(file: SourceFile, call: ast.Call) -> bool:
     """Whether the loop or function around the call trains: then the model may be a generator or a teacher."""
     loops = [above for above in file.above(call) if isinstance(above, ast.For | ast.While)]
     if loops:
-        return any(_trains(loop) for loop in loops)
+        return any(_trains(file, loop) for loop in loops)
     function = file.function(call)
-    return function is not None and "train" in function.name and _trains(function)
+    return function is not None and "train" in function.name and _trains(file, function)
 
 
-def _trains(node: ast.AST) -> bool:
+def _trains(file: SourceFile, node: ast.AST) -> bool:
     """Whether code computes gradients by `backward`."""
-    return any(isinstance(part, ast.Attribute) and part.attr == "backward" for part in ast.walk(node))
+    return file.index.has(node, (ast.Attribute, "backward"))
 
 
 RULE = Rule(

@@ -6,8 +6,9 @@ import ast
 from collections.abc import Iterator
 
 from ..finding import Finding
+from ..lens.remembered import remembered
 from ..lens.source_file import Function, SourceFile, arguments, dotted
-from ..lens.training_loops import Loop, LoopPart, called, is_off, may_undo, parts, runs, trains, visible
+from ..lens.training_loops import Loop, LoopPart, callers, is_off, may_undo, runs, trains, visible
 from ..rule import Rule
 
 
@@ -40,12 +41,11 @@ def _never_undone(file: SourceFile, site: ast.Call, model: str, seen: frozenset[
     """
     below: ast.AST = site
     for above in file.above(site):
-        if isinstance(above, ast.For | ast.AsyncFor | ast.While) and below in above.body:
-            loop = parts(file, above, model)
-            if trains(file, loop):
-                meant = _only_sets_mode(below, site) and _comes_first(file, loop, below)
-                return None if meant or may_undo(file, loop) else above
-        if _leaves(above, below):
+        around = isinstance(above, ast.For | ast.AsyncFor | ast.While) and below in _body(file, above)
+        if around and trains(file, above, model):
+            meant = _only_sets_mode(below, site) and _comes_first(file, LoopPart(above, model), below)
+            return None if meant or may_undo(file, above, model) else above  # type: ignore[return-value]
+        if _leaves(file, above, below):
             return None
         if isinstance(above, Function):
             return None if above in seen else _by_callers(file, above, model, seen | {above})
@@ -53,20 +53,17 @@ def _never_undone(file: SourceFile, site: ast.Call, model: str, seen: frozenset[
     return None
 
 
+@remembered
 def _by_callers(file: SourceFile, function: Function, model: str, seen: frozenset[ast.AST]) -> Loop | None:
     """The loop that calls a function which leaves the model in evaluation mode, and trains on."""
     if function.decorator_list and not all(_is_quiet(file, mark) for mark in function.decorator_list):
         return None
-    if may_undo(file, parts(file, function, model)) or any(
-        isinstance(node, ast.Yield | ast.YieldFrom) for node in ast.walk(function)
-    ):
+    if may_undo(file, function, model) or file.index.has(function, ast.Yield, ast.YieldFrom):
         return None
     declared = [argument.arg for argument in arguments(function)]
     own = declared[1:] if declared[:1] == ["self"] else declared
-    for call in file.nodes(ast.Call):
-        if called(file, call) is not function:
-            continue
-        outside: str | None = model if visible(function, model) else None
+    for call in callers(file, function):
+        outside: str | None = model if visible(file, function, model) else None
         if model in own:
             given = dict(zip(own, call.args, strict=False)) | {
                 word.arg: word.value for word in call.keywords if word.arg is not None
@@ -76,6 +73,12 @@ def _by_callers(file: SourceFile, function: Function, model: str, seen: frozense
         if loop is not None:
             return loop
     return None
+
+
+@remembered
+def _body(_: SourceFile, loop: Loop) -> set[ast.AST]:
+    """The statements of a loop, none inside of others."""
+    return set(loop.body)
 
 
 def _is_quiet(file: SourceFile, mark: ast.expr) -> bool:
@@ -90,22 +93,39 @@ def _only_sets_mode(statement: ast.AST, site: ast.Call) -> bool:
     return isinstance(statement, ast.Expr) and statement.value is site
 
 
-def _comes_first(file: SourceFile, loop: list[LoopPart], statement: ast.AST) -> bool:
+def _comes_first(file: SourceFile, loop: LoopPart, statement: ast.AST) -> bool:
     """Whether a statement comes before all training of the loop: then training in evaluation mode is meant."""
-    own = list(runs(file, loop[:1]))
-    return bool(own) and all(file.position(call) > file.position(statement) for call in own)
+    first = _first_run(file, loop)
+    return first is not None and first > file.position(statement)
 
 
-def _leaves(above: ast.AST, below: ast.AST) -> bool:
+@remembered
+def _first_run(file: SourceFile, part: LoopPart) -> tuple[int, int] | None:
+    """The position of the first run of the model in a part of a loop; None if there is none."""
+    return min(map(file.position, runs(file, part)), default=None)
+
+
+def _leaves(file: SourceFile, above: ast.AST, below: ast.AST) -> bool:
     """Whether the block of a statement leaves the loop or the function after it."""
+    place, ends = _blocks(file, above).get(below, (0, (0, 0)))
+    return place < ends[0] or (isinstance(above, ast.If | ast.With) and place < ends[1])
+
+
+@remembered
+def _blocks(_: SourceFile, above: ast.AST) -> dict[ast.AST, tuple[int, tuple[int, int]]]:
+    """For each statement in the blocks of another: its place in the block, and those of its last statements that leave.
+
+    These are the last `break` or `raise`, and the last `return`.
+    """
+    found: dict[ast.AST, tuple[int, tuple[int, int]]] = {}
     for name in ("body", "orelse", "finalbody"):
         block = getattr(above, name, None)
-        if isinstance(block, list) and below in block:
-            later = block[block.index(below) + 1 :]
-            if any(isinstance(node, ast.Break | ast.Raise) for node in later):
-                return True
-            return isinstance(above, ast.If | ast.With) and any(isinstance(node, ast.Return) for node in later)
-    return False
+        if isinstance(block, list):
+            leaving = [place for place, node in enumerate(block) if isinstance(node, ast.Break | ast.Raise)]
+            returning = [place for place, node in enumerate(block) if isinstance(node, ast.Return)]
+            ends = max(leaving, default=-1), max(returning, default=-1)
+            found.update((node, (place, ends)) for place, node in enumerate(block))
+    return found
 
 
 RULE = Rule(

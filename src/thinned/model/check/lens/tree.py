@@ -1,0 +1,171 @@
+"""The nodes of a syntax tree, indexed once: by kind and by name, with what is around each and what is inside each."""
+
+from __future__ import annotations
+
+import ast
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import TypeVar, cast
+
+Node = TypeVar("Node", bound=ast.AST)
+Key = type[ast.AST] | tuple[type[ast.AST], str]
+
+# Fields that hold no nodes, or nodes of which nobody asks: the context of a name, signs of operators.
+_LEFT_OUT = {"ctx", "op", "ops", "id", "attr", "arg", "asname", "module", "level", "type_comment", "type_ignores"}
+
+
+class SyntaxTree:
+    """The nodes of a tree in the order of `ast.walk`, from the root outwards.
+
+    A question about one scope costs what its answer is long, however large the file is: nodes have numbers, and the
+    nodes inside a scope are a stretch of them.
+
+    >>> tree = SyntaxTree(ast.parse("def f(x):\\n    y = x\\nz = 1"))
+    >>> [node.id for node in tree.within(tree.root.body[0], ast.Name)], len(tree.within(tree.root, (ast.Name, "z")))
+    (['y', 'x'], 1)
+    """
+
+    def __init__(self, root: ast.AST) -> None:
+        self.root = root
+        self._nodes: list[ast.AST] = [root]
+        self._parents = [0]
+        self._found: dict[Key, list[int]] = {}
+        found, parents, nodes = self._found, self._parents, self._nodes
+        fields: dict[type, tuple[tuple[str, ...], Callable[[int], None]]] = {}
+        add_node, add_parent, some_node = nodes.append, parents.append, ast.AST  # the loop runs for every node
+        for number, node in enumerate(nodes):  # the list grows during the loop
+            kind = type(node)
+            if kind not in fields:
+                found[kind] = []
+                names = () if kind is ast.Constant else tuple(name for name in kind._fields if name not in _LEFT_OUT)
+                fields[kind] = names, found[kind].append
+            names, add_found = fields[kind]
+            add_found(number)
+            for name in names:
+                value = getattr(node, name, None)
+                if type(value) is list:
+                    for child in value:
+                        if isinstance(child, some_node):
+                            add_node(child)
+                            add_parent(number)
+                elif isinstance(value, some_node):
+                    add_node(value)
+                    add_parent(number)
+        self._numbers = dict(zip(nodes, range(len(nodes)), strict=True))
+        self._inside: dict[tuple[ast.AST, Key], list[ast.AST]] = {}
+        self._sorted: dict[Key, tuple[list[int], list[int]]] = {}
+        self._put: dict[ast.AST, ast.AST] = {}  # nodes that are made, and the nodes in whose place they stand
+
+    def put(self, node: ast.AST, place: ast.AST) -> None:
+        """Let a new node stand in the place of a node of the tree, for questions about what is around it."""
+        self._put[node] = place
+
+    def above(self, node: ast.AST) -> Iterator[ast.AST]:
+        """The nodes that contain this node, from the innermost to the outermost. None for a node of another tree.
+
+        Of a node that is put into the tree, the first is the one in whose place it stands.
+        """
+        while node in self._put:
+            node = self._put[node]
+            yield node
+        number = self._numbers.get(node, 0)
+        while number:
+            number = self._parents[number]
+            yield self._nodes[number]
+
+    def scopes(self, node: ast.AST) -> Iterator[ast.AST]:
+        """The functions, lambdas and classes that contain this node, from the innermost to the outermost."""
+        while node in self._put:
+            node = self._put[node]
+            if isinstance(node, ast.Lambda):  # the one expression that is a scope
+                yield node
+        number = self._scopes[self._numbers.get(node, 0)]
+        while number:
+            yield self._nodes[number]
+            number = self._scopes[number]
+
+    def within(self, scope: ast.AST, key: type[Node] | tuple[type[Node], str]) -> list[Node]:
+        """The nodes of one kind in a scope, itself included: all, or those with one name.
+
+        The name is `id` of ast.Name, `attr` of ast.Attribute. The order is that of `ast.walk`. The list is not to be
+        changed. The scope may also be a new node, with nodes of the tree in it.
+        """
+        asked = (scope, key)
+        if asked not in self._inside:
+            self._inside[asked] = (
+                [self._nodes[number] for number in self._search(scope, key)]
+                if scope in self._numbers
+                else [node for node in ast.walk(scope) if _fits(node, key)]
+            )
+        return cast("list[Node]", self._inside[asked])
+
+    def has(self, scope: ast.AST, *keys: Key) -> bool:
+        """Whether a scope has a node of one of these kinds, itself included."""
+        return any(start < stop for start, stop in (self._stretch(scope, key)[1] for key in keys))
+
+    def _search(self, scope: ast.AST, key: Key) -> list[int]:
+        if scope is self.root:
+            return self._numbered(key)
+        (_, numbers), (start, stop) = self._stretch(scope, key)
+        return sorted(numbers[start:stop])
+
+    def _stretch(self, scope: ast.AST, key: Key) -> tuple[tuple[list[int], list[int]], tuple[int, int]]:
+        """The nodes of a kind in the order of the text, and from which to which they are in a scope."""
+        places, sizes = self._places
+        if key not in self._sorted:
+            pairs = sorted((places[number], number) for number in self._numbered(key))
+            self._sorted[key] = [place for place, _ in pairs], [number for _, number in pairs]
+        found, number = self._sorted[key], self._numbers[scope]
+        first = places[number]
+        return found, (bisect_left(found[0], first), bisect_left(found[0], first + sizes[number]))
+
+    def _numbered(self, key: Key) -> list[int]:
+        if not isinstance(key, tuple):
+            return self._found.get(key, [])
+        if key[0] not in self._named:
+            self._named.add(key[0])
+            name = "id" if key[0] is ast.Name else "attr"
+            for number in self._found.get(key[0], []):
+                self._found.setdefault((key[0], getattr(self._nodes[number], name)), []).append(number)
+        return self._found.get(key, [])
+
+    @cached_property
+    def _named(self) -> set[type[ast.AST]]:
+        """The kinds that are indexed by name."""
+        return set()
+
+    @cached_property
+    def _scopes(self) -> list[int]:
+        """For each node the innermost scope that contains it; 0 if there is none."""
+        is_scope = [False] * len(self._nodes)
+        for kind in (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef):
+            for number in self._found.get(kind, []):
+                is_scope[number] = True
+        found = [0] * len(self._nodes)
+        for number in range(1, len(found)):
+            parent = self._parents[number]
+            found[number] = parent if is_scope[parent] else found[parent]
+        return found
+
+    @cached_property
+    def _places(self) -> tuple[list[int], list[int]]:
+        """Where each node stands in the order of the text, and how many nodes it has, itself included.
+
+        What is inside of a node are the places from its own on, as many as it has nodes.
+        """
+        parents, sizes = self._parents, [1] * len(self._nodes)
+        for number in range(len(parents) - 1, 0, -1):
+            sizes[parents[number]] += sizes[number]
+        places, free = [0] * len(parents), [1] * len(parents)
+        for number in range(1, len(parents)):
+            place = places[number] = free[parents[number]]
+            free[parents[number]] = place + sizes[number]
+            free[number] = place + 1
+        return places, sizes
+
+
+def _fits(node: ast.AST, key: Key) -> bool:
+    """Whether a node is of a kind, and has the name if one is asked for."""
+    kind, name = key if isinstance(key, tuple) else (key, None)
+    return type(node) is kind and name in (None, getattr(node, "id", None), getattr(node, "attr", None))

@@ -1,0 +1,121 @@
+"""A check costs as much as the file is long: calls of functions are counted, for files of one form and two lengths."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from thinned.model.check.fix import fixed
+from thinned.model.check.registry import ENTRIES, rule
+from thinned.model.check.rule import Rule
+from thinned.model.check.walk import check_text
+
+RULES = [rule(entry.code) for entry in ENTRIES if "source" in entry.looks_at]
+HEAD = """\
+import torch
+import torch.nn.functional as F
+from functools import partial
+from torch import nn
+
+"""
+NET = "class Net(nn.Module):\n    def __init__(self):\n        self.p = 0.1\n\n    def forward(self, x):\n"
+SHORT, LONG = 10, 60
+
+
+def forward(line: str) -> Callable[[int], str]:
+    """A forward with a line, or a few, so many times."""
+    lines = line.splitlines()
+
+    def text(times: int) -> str:
+        body = "".join(f"        {each.format(i=number)}\n" for number in range(times) for each in lines)
+        return HEAD + NET + body
+
+    return text
+
+
+def file(each: str, after: str = "") -> Callable[[int], str]:
+    """A file with a few lines so many times, and then others."""
+    return lambda times: HEAD + "".join(each.format(i=number, j=number + 1) for number in range(times)) + after
+
+
+STEP = (
+    "def train(model, opt):\n    for x in data:\n        loss = model(x)\n        loss.backward()\n        opt.step()\n"
+)
+WITH = "with torch.no_grad():\n    y = {model}(z)\n"
+FORMS: dict[str, Callable[[int], str]] = {
+    "dropouts in a row": forward("x = F.dropout(x, 0.5)"),
+    "that follow the mode": forward("x = F.dropout(x, 0.5, training=self.training)"),
+    "by a method of the mode": forward("x = F.dropout(x, 0.5, training=self.train)"),
+    "under branches": forward("if self.training: x = F.dropout(x, 0.5)"),
+    "behind branches that leave": forward("if flag{i}: return x\nx = F.dropout(x, 0.5)"),
+    "on one line": lambda times: forward("; ".join(["x = F.dropout(x, 'ü')"] * times))(1),
+    "in one expression": lambda times: forward(f"return [{', '.join(['F.dropout(x)'] * times)}]")(1),
+    "in one choice": lambda times: forward(f"return ({' or '.join(['F.dropout(x)'] * times)})")(1),
+    "in functions": forward("def drop{i}(y): return F.dropout(y)\nx = drop{i}(x)"),
+    "in lambdas": forward("x = (lambda y: F.dropout(y))(x)"),
+    "under other names": forward("drop = F.dropout\nx = drop(x, 0.5)"),
+    "with p in a name": forward("p = 0.1\nx = F.dropout(x, p)"),
+    "in attention": forward("x = F.scaled_dot_product_attention(x, x, x, dropout_p=self.p)"),
+    "built in a forward": forward("x = nn.Dropout(0.5)(x)"),
+    "silenced": forward("x = F.dropout(x, 0.5)  # noqa: THN101"),
+    "seeds": forward("if not self.training: return x\ntorch.manual_seed(0)"),
+    "nothing of ours": forward("x = torch.relu(x) + {i}"),
+    "methods": lambda times: (
+        HEAD
+        + "class Net(nn.Module):\n"
+        + "".join(
+            f"    def m{number}(self, x):\n        return F.dropout(self.m{number + 1}(x))\n" for number in range(times)
+        )
+    ),
+    "classes": file("class N{i}(nn.Module):\n    def drop(self, x):\n        return F.dropout(x)\n"),
+    "classes of classes": file(
+        "class N{j}(N{i}):\n    def forward(self, x):\n        return F.dropout(x)\n", "class N0(nn.Module): ...\n"
+    ),
+    "models": file("m{i} = nn.Sequential(nn.Dropout(0.5))\n" + WITH.format(model="m{i}")),
+    "runs of a model": file(WITH.format(model="net"), "net = nn.Sequential(nn.Dropout(0.5))\n"),
+    "exports of a model": file("torch.export.export(net, z)\n", "net = nn.Sequential(nn.Dropout(0.5))\n"),
+    "gradients switched": file("torch.set_grad_enabled(False)\ny = net(z)\n", "net = nn.Sequential(nn.Dropout(0.5))\n"),
+    "evaluations in a loop": lambda times: HEAD + STEP + "        model.eval()\n" * times,
+    "loops": file(STEP.replace("train", "train{i}") + "        model.eval()\n"),
+    "evaluations by functions": lambda times: (
+        HEAD
+        + "".join(f"def look{number}(model):\n    model.eval()\n" for number in range(times))
+        + STEP
+        + "".join(f"        look{number}(model)\n" for number in range(times))
+    ),
+}  # fmt: skip
+
+
+def counted(work: Callable[[str, str, list[Rule]], object], text: str) -> int:
+    """How many functions are called and generators go on, those of C included."""
+    count = 0
+
+    def seen(_: object, event: str, __: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    before = sys.getprofile()
+    sys.setprofile(seen)
+    try:
+        work("net.py", text, RULES)
+    finally:
+        sys.setprofile(before)
+    return count
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_check_is_linear(form: str) -> None:
+    make = FORMS[form]
+    check_text("net.py", make(2), RULES)  # what is loaded at the first time
+    short, long = (counted(check_text, make(times)) for times in (SHORT, LONG))
+    assert long <= 1.15 * LONG / SHORT * short
+
+
+@pytest.mark.parametrize("form", ["dropouts in a row", "by a method of the mode", "on one line", "in attention"])
+def test_fixes_are_linear(form: str) -> None:
+    make = FORMS[form]
+    assert fixed("net.py", make(2), RULES)[1] == 2
+    short, long = (counted(fixed, make(times)) for times in (SHORT, LONG))
+    assert long <= 1.15 * LONG / SHORT * short
