@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import doctest
+import importlib.util
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.lora import as_peft
 
 DOCS = Path(__file__).parents[2] / "docs"
 # What has no code to run here: indexes, what a program writes, measurements, and pages told in fragments.
@@ -43,6 +46,7 @@ def run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # pages may write files
     names: dict[str, Any] = {"__name__": "page"}
     found = blocks(path)
+    here = importlib.util.find_spec("peft") is not None
     assert found, f"{page} has no code to run: list it in ELSEWHERE, or show how it is used"
     parser, runner = doctest.DocTestParser(), doctest.DocTestRunner(verbose=False)
     for number, block in enumerate(found, 1):
@@ -54,4 +58,7 @@ def run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         else:
             file = tmp_path / f"{path.stem}_block_{number}.py"  # what reads a forward's source finds it here
             file.write_text(block, encoding="utf-8")
-            exec(compile(block, str(file), "exec"), names)
+            with monkeypatch.context() as patch:  # for this block alone, as transformers asks whether PEFT is installed
+                if "import peft" in block and not here:
+                    patch.setitem(sys.modules, "peft", as_peft())
+                exec(compile(block, str(file), "exec"), names)

@@ -8,6 +8,7 @@ from tests.regressions.example import run
 from tests.transforms.conftest import Case
 from torch import Tensor
 
+import thinned.nn
 from thinned.nn import DropConnectLinear, Dropout
 
 
@@ -56,3 +57,39 @@ def test_a_model_in_training(compiled: bool) -> None:
     for one, other in zip(*masks, strict=True):
         assert torch.equal(one, other)
         assert 0.3 < one.double().mean() < 0.7
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("lengths", [None, [4, 4, 4], [4, 3, 2]], ids=["padded", "even", "uneven"])
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_a_recurrent_layer_gives_torch_s_dtypes_in_both_modes(
+    kind: str, lengths: list[int] | None, dtype: torch.dtype
+) -> None:
+    x = torch.randn(4, 3, 5)
+    given = x if lengths is None else torch.nn.utils.rnn.pack_padded_sequence(x, lengths)
+    one_piece = kind == "LSTM" and lengths != [4, 3, 2]  # by oneDNN, on some CPUs without float16
+
+    def dtypes(layer: torch.nn.Module) -> list[torch.dtype]:
+        with torch.autocast("cpu", dtype=dtype):
+            output, ends = layer(given)
+        output = output if lengths is None else output.data
+        if layer.training:
+            output.float().sum().backward()
+        return [output.dtype, *(end.dtype for end in (ends if isinstance(ends, tuple) else (ends,)))]
+
+    settings = {"input_size": 5, "hidden_size": 6, "num_layers": 2, "bidirectional": True, "dropout": 0.2}
+    theirs = getattr(torch.nn, kind)(**settings)
+    expected = [dtype] * 3 if one_piece else dtypes(theirs)
+    ours = getattr(thinned.nn, kind)(**settings, recurrent_dropout=0.3)
+    assert dtypes(ours.train()) == expected
+    assert all(parameter.grad.dtype == torch.float32 for parameter in ours.parameters())
+    if not one_piece or dtype == torch.bfloat16:
+        assert dtypes(ours.eval()) == expected
+        assert dtypes(getattr(thinned.nn, kind)(**settings).train()) == expected
+
+
+def test_recurrent_dropout_is_traced_under_autocast(dynamo: None) -> None:
+    layer = thinned.nn.LSTM(3, 4, recurrent_dropout=0.3)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output, _ = torch.compile(layer, backend="aot_eager", fullgraph=True)(torch.randn(2, 3, 3))
+    assert output.dtype == torch.bfloat16

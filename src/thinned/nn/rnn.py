@@ -145,10 +145,34 @@ class _LockedRNN(torch.nn.RNNBase):
             ends.append(end)
         output = torch.cat(outputs, dim=-1)
         stacked = tuple(torch.stack(parts) for parts in zip(*ends, strict=True))
+        if torch.is_autocast_enabled(rows.device.type):
+            output, *ends_as_torch = (
+                part.to(dtype)
+                for part, dtype in zip((output, *stacked), self._dtypes(sequence, state, names), strict=True)
+            )
+            stacked = tuple(ends_as_torch)
         if packed:
             return sequence._replace(data=output), stacked
         # Not `unflatten`: torch.compile can't trace it if torch has a default device.
         return output.view(*sequence.shape[:2], output.shape[-1]), stacked
+
+    @torch.no_grad()
+    def _dtypes(self, sequence: Any, state: State, names: list[list[str]]) -> list[torch.dtype]:
+        """The dtypes that torch's kernel gives the output and the states under autocast, seen on a step or two.
+
+        The steps would give others: autocast lets a state of float32 be, and with it all that is computed from it.
+        """
+        packed = isinstance(sequence, PackedSequence)
+        uneven = packed and bool(sequence.batch_sizes[0] != sequence.batch_sizes[-1])
+        first = tuple(part[:, : 1 + uneven] for part in state)
+        device = first[0].device.type
+        if device == "cpu" and self.mode == "LSTM" and not uneven and not self.proj_size:
+            # oneDNN computes all of it in autocast's dtype. In float16 it can't run on a CPU without float16.
+            return [torch.get_autocast_dtype(device)] * 3
+        sizes = torch.tensor([2, 1] if uneven else [1])
+        tiny = PackedSequence(sequence.data[: int(sizes.sum())], sizes) if packed else sequence[:1, :1]
+        output, ends = self._fused(tiny, first, names)
+        return [(output.data if packed else output).dtype, *(part.dtype for part in ends)]
 
     def _scan(
         self, rows: Tensor, sizes: list[int], state: State, mask: Tensor, names: list[str], backwards: bool

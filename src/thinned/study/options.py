@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from .data.overrule import TextForm, WantedColumn
+from .data.overrule import TextForm, WantedColumn, check_cut
 from .error import StudyError
 
 METRIC_NAMES = {
@@ -88,11 +88,7 @@ class StudyOptions:
                 require_text(option, text)
         once = len({item.name for item in self.columns}) == len(self.columns)
         _require("--column", ", ".join(map(str, self.columns)), once, "said once a column")
-        beside = [way for way, given in (("--groups", self.groups), ("--test", self.test)) if given]
-        alone = self.time is None or not beside
-        _require(
-            "--time", f"--time with {' and '.join(beside)}", alone, "given alone: it decides which rows are tested on"
-        )
+        check_cut(self.groups, self.time, self.test)
 
     def _names(self) -> tuple[tuple[str, str | None], ...]:
         return (("--target", self.target), ("--groups", self.groups), ("--time", self.time))

@@ -46,7 +46,13 @@ class AnswerTensor:
     def __call__(self, answer: Any) -> Tensor:
         found = self._found(answer)
         if isinstance(found, Tensor):
-            return found
+            odd = _odd(found)
+            if not odd:
+                return found
+            raise TypeError(
+                f"`{self._owner}`: the model must answer with a plain tensor of real numbers, with rows on axis 0. Got "
+                f"{odd}. Pass select=, a function that takes the answer and gives such a tensor."
+            )
         raise TypeError(
             f"`{self._owner}`: the model must answer with a tensor. Got {type(found).__name__}. Pass select=, the name "
             "of the tensor in the answer, or a function that takes the answer and gives its tensor."
@@ -99,6 +105,19 @@ class AnswerTensor:
                 f"`{self._owner}`: `select` must name a tensor of the model's answer. Got {select!r} for a "
                 f"{type(answer).__name__}{there}. Pass a name, a place, or a function of the answer."
             ) from None
+
+
+def _odd(answer: Tensor) -> str:
+    """Why statistics of an answer can't be taken; "" where they can."""
+    if answer.is_nested:
+        return "a nested tensor"
+    if answer.layout != torch.strided:
+        return f"a tensor of layout {answer.layout}"
+    if answer.is_quantized or answer.is_complex():
+        return f"a tensor of {answer.dtype}"
+    if type(answer).__torch_dispatch__ is not Tensor.__torch_dispatch__ and type(answer) is not torch.nn.Parameter:
+        return f"a {type(answer).__name__}"
+    return "" if answer.ndim else "one number for all rows"
 
 
 def entries(answer: Any) -> Mapping[str, Any] | None:

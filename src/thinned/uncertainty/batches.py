@@ -15,6 +15,7 @@ from ..fit.device import on_device
 from ..model.watch.example import Arguments, arguments
 from ..model.watch.private_noise import PrivateNoise
 from ..model.watch.recorder import tensors_of
+from .refused import check_input
 
 Module = torch.nn.Module
 
@@ -34,6 +35,10 @@ def batches(
     where = device
     if where is None:
         where = next((tensor.device for tensor in (*model.parameters(), *model.buffers())), None)
+    if inputs is not None and not callable(inputs):
+        raise TypeError(
+            f"`predict`: `inputs` must be a function of a batch. Got {inputs!r}. Pass lambda batch: batch['x']."
+        )
     if isinstance(x, DataLoader):
         read = _read(x, noise)
         for batch in _counted(x, read) if (sys.stderr.isatty() if progress is None else progress) else read:
@@ -55,19 +60,8 @@ def inputs_of(batch: Any) -> Any:
 
 
 def _arguments(model: Module, x: Any, device: Any) -> Arguments:
-    _refuse_packed(x)
+    check_input(x)
     return arguments(model, on_device(x, device))
-
-
-def _refuse_packed(value: Any) -> None:
-    if isinstance(value, PackedSequence):
-        raise TypeError(
-            "`predict`: `x` must have rows on axis 0. Got a PackedSequence. Pass padded sequences and their lengths, "
-            "and let the model's forward pack them."
-        )
-    if isinstance(value, (Mapping, tuple, list)):
-        for inner in value.values() if isinstance(value, Mapping) else value:
-            _refuse_packed(inner)
 
 
 def _read(loader: DataLoader[Any], noise: PrivateNoise) -> Iterator[Any]:
@@ -95,4 +89,8 @@ def batch_size(args: Any, kwargs: Any) -> int:
     for tensor in tensors_of((args, kwargs)):
         if tensor.ndim and tensor.shape[0]:
             return int(tensor.shape[0])
-    raise TypeError("`predict`: `x` must hold a tensor with rows on axis 0. Got none. Pass x[None] for a single row.")
+    shapes = ", ".join(str(tuple(tensor.shape)) for tensor in tensors_of((args, kwargs)))
+    raise TypeError(
+        f"`predict`: `x` must hold a tensor with rows on axis 0. Got {f'the shape {shapes}' if shapes else 'none'}. "
+        "Pass x[None] for a single row, and leave out batches without rows."
+    )

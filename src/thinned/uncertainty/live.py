@@ -98,9 +98,11 @@ def find(inspection: Inspection, sites: str | Sequence[str] | None, p: Rates) ->
                 f"{sites!r}. Name it too, or leave all of {place.module!r} out."
             )
     if not drawing:
+        unseen = "; ".join(inspection.unseen)
         raise ValueError(
             f"`predict`: `model` must have noise to sample. Got {inspection.model}, in which nothing is random"
             + (f" at the places {', '.join(names)}" if names else "")
+            + (f", but for Keras's dropout in {unseen}, which no mode switches on" if unseen else "")
             + ". Pass p=0.1 to set rates for the call, thinned.apply(model, thinned.plan(model, x)) to put dropout in, "
             "and train with it."
         )

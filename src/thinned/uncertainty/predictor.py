@@ -23,6 +23,7 @@ from .answer import OUTPUT, TASK, AnswerTensor, Meaning, Select, last_functions
 from .batches import batch_size, batches
 from .live import Rates, find, overridden
 from .prediction import Prediction, joined
+from .refused import check_device, check_flag, check_numbers_are_there, check_sites, checked_levels, checked_memory
 from .runner import Runner, rows
 from .sampler import Misplaced
 from .state import state
@@ -98,7 +99,7 @@ class Predictor:
         check(UINT64, "predict", "seed", seed)
         if isinstance(n, bool) or not isinstance(n, int) or n < 1:
             raise ValueError(f"`predict`: `n` must be an integer, 1 or more. Got {n!r}. The default is 50.")
-        if not 0.0 < temperature < float("inf"):
+        if isinstance(temperature, str | bool) or not 0.0 < temperature < float("inf"):
             raise ValueError(
                 f"`predict`: `temperature` must be a finite number above 0. Got {temperature!r}. Pass 1.0."
             )
@@ -124,16 +125,18 @@ class Predictor:
                     f"`predict`: `output` says what the answers are for classes. Got {output!r} for task='regression'. "
                     "Pass task='classification' or 'multilabel'."
                 )
-        self._levels = tuple(float(level) for level in levels)
-        if not all(0.0 <= level <= 1.0 for level in self._levels):
-            raise ValueError(f"`predict`: `levels` must be in [0, 1]. Got {levels!r}. Pass (0.05, 0.95) for 90 %.")
+        self._levels = checked_levels(levels)
+        check_device(device)
+        check_sites(sites)
+        for name, flag in (("shared_masks", shared_masks), ("samples", samples)):
+            check_flag(name, flag)
         keys = [signed(fold_number(seed, sample)) for sample in range(n)]
         self._keys = torch.tensor(keys, dtype=torch.int64, device="cpu")
         self._model, self._seed, self._temperature = model, seed, temperature
         self._meaning, self._select = Meaning("predict", task, output, class_axis), select
         self._as_logits = False  # whether the statistics are of logits, as `calibrate` needs them
         self._sites, self._p, self._alike, self._keep = sites, p, shared_masks, samples
-        self._memory, self._device = min(memory, 2**60), device
+        self._memory, self._device = checked_memory(memory), device
         self._start()
 
     def _start(self) -> None:
@@ -162,9 +165,11 @@ class Predictor:
         progress: bool | None = None,
     ) -> Prediction:
         check(UINT64, "predict", "first_row", first_row)
+        check_flag("progress", progress, absent=True)
         parts: list[Prediction] = []
         with self._lock:
             check_module("predict", self._model)
+            check_numbers_are_there(self._model)
             now = state(self._model)
             if self._state != now:
                 self._looks, self._state, self._copy = {}, now, None

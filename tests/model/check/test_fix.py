@@ -10,6 +10,8 @@ import pytest
 
 from thinned.model.check.finding import Edit, Finding, Fix
 from thinned.model.check.fix import apply, fix_file, fixed, mend
+from thinned.model.check.lens.rewrite import rewritten
+from thinned.model.check.lens.source_file import SourceFile
 from thinned.model.check.registry import rules
 from thinned.model.check.walk import check_text
 
@@ -61,6 +63,73 @@ def test_what_is_written(call: str, mended: str) -> None:
     assert (made == 0) == (call == mended)
     ast.parse(text)
     assert all(finding.fix is None for finding in check_text("net.py", text, RULES))
+
+
+@pytest.mark.parametrize(
+    ("p", "mended"),
+    [
+        ("0.5 if deep else 0.2", "(0.5 if deep else 0.2) if self.training else 0.0"),
+        ("(0.5 if deep else 0.2)", "((0.5 if deep else 0.2) if self.training else 0.0)"),
+        (
+            "0.5 if deep else 0.2 if self.training else 0.0",  # 0.5 in both modes: one branch asks, the other doesn't
+            "(0.5 if deep else 0.2 if self.training else 0.0) if self.training else 0.0",
+        ),
+        ("(rate := 0.1)", "((rate := 0.1) if self.training else 0.0)"),
+        ("self.p or 0.1", "self.p or 0.1 if self.training else 0.0"),
+        ("self.p and 0.1", "self.p and 0.1 if self.training else 0.0"),
+        ("self.p > 0", "self.p > 0 if self.training else 0.0"),
+        ("not self.p", "not self.p if self.training else 0.0"),
+        ("-self.p", "-self.p if self.training else 0.0"),
+        ("float('0' '.1')", "float('0' '.1') if self.training else 0.0"),
+        ("self.p\n    + 0.1", "self.p\n    + 0.1 if self.training else 0.0"),
+        (
+            "(\n    0.5  # deep\n    if deep\n    else 0.2\n)",
+            "(\n    (0.5  # deep\n    if deep\n    else 0.2) if self.training else 0.0\n)",
+        ),
+        ("'0' '.1'", "'0' '.1' if self.training else 0.0"),
+        ("(lambda: 0.1)()", None),  # what can't be traced is left alone
+        ("await self.rate()", None),
+        ("[0.1][0]", None),
+        ("self.p if deep else 0.0", None),
+    ],
+)
+def test_a_rate_is_0_in_evaluation_whatever_expression_it_was(p: str, mended: str | None) -> None:
+    net = (
+        "import torch.nn.functional as F\nfrom torch import nn\n\n\nclass Net(nn.Module):\n"
+        "    def __init__(self, p):\n        super().__init__()\n        self.p = p\n\n"
+        "    async def forward(self, x, deep):\n        return F.scaled_dot_product_attention(x, x, x, dropout_p={p})\n"
+    )
+    text, made = fixed("net.py", net.format(p=p), RULES)
+    assert text == net.format(p=mended or p)
+    assert made == (mended is not None)
+    assert check_text("net.py", text, RULES) == []
+    if mended is not None:
+        (call,) = (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call) and node.keywords)
+        given = call.keywords[0].value
+        assert isinstance(given, ast.IfExp)
+        assert ast.unparse(given.test) == "self.training"
+        assert ast.dump(given.body) == ast.dump(ast.parse(f"({p})", mode="eval").body)
+
+
+@pytest.mark.parametrize(
+    ("text", "template", "written"),
+    [
+        ("f(*a or b)", "_ if c else d", "f(*a or b if c else d)"),
+        ("(a or b) + 1", "_ if c else d", "(a or b if c else d) + 1"),
+        ("a or b", "_ * 2", "(a or b) * 2"),
+        ("f(*a or b)", "_", "f(*a or b)"),
+        ("1 + (a or b)", "not _", "1 + (not (a or b))"),
+        ("[a or b for c in d]", "_ if c else d", "[a or b if c else d for c in d]"),
+        ("a or b < c", "_ < 1", "(a or b < c) < 1"),
+        ("lambda: a or b", "_ if c else d", "lambda: a or b if c else d"),
+        ("-(a or b)", "_.t()", "-((a or b).t())"),
+    ],
+)
+def test_an_expression_means_in_its_new_place_what_it_should(text: str, template: str, written: str) -> None:
+    file = SourceFile("net.py", f"x = {text}\n")
+    edit = rewritten(file, next(file.nodes(ast.BoolOp)), template)
+    changed, _ = apply(f"x = {text}\n", [Finding("THN102", "", "net.py", 1, 1, fix=Fix("", (edit,)))])
+    assert changed == f"x = {written}\n"
 
 
 def test_the_argument_does_what_it_should() -> None:

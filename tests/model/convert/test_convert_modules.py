@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from typing import Any
 
@@ -331,8 +332,26 @@ def test_modules_that_torch_does_not_see_are_reported() -> None:
     model.held_too = (model.outer,)  # what is inside is registered, and is reached there
     report = thinned.convert(model, recurrent=False)
     assert [row.path for row in report.changed] == ["dropout", "outer.0"]
-    assert [row.path for row in report.left] == ["plain.0", "again"]
+    assert [row.path for row in report.left] == ["plain[0].0", "again['same']"]
     assert "sees no submodule" in report.left[0].reason
+
+
+def test_what_a_list_holder_or_closure_has_is_named_as_everywhere() -> None:
+    class Holder:
+        def __init__(self) -> None:
+            self.drop = torch.nn.Dropout(0.2)
+
+    closed, twin = torch.nn.Dropout(0.3), torch.nn.Dropout(0.4)
+    model: Any = torch.nn.Sequential(torch.nn.Linear(2, 2))
+    model.deep = {"a": [torch.nn.Dropout(0.1)]}
+    model.holder = Holder()
+    model.function = lambda x: closed(x)
+    model.bound = functools.partial(twin)
+    model.back = [model]  # a way back is no place
+    names = ["deep['a'][0]", "holder.drop", "function.closed", "bound.func"]
+    report = thinned.convert(model)
+    assert [(row.path, row.p) for row in report.left] == list(zip(names, [0.1, 0.2, 0.3, 0.4], strict=True))
+    assert list(thinned.rates(model)) == names
 
 
 def test_patterns_choose_and_must_match() -> None:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import copy
 import io
 import pickle
+import random
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tests.models import made, named, transformer
@@ -199,3 +203,77 @@ def test_a_compiled_model_and_streams_go_along() -> None:
     with thinned.stream(model, seed=0):
         outputs = [compiled(x) for _ in range(2)]
     assert not torch.equal(*outputs)
+
+
+TORCHS, NUMPYS = torch.Generator(), np.random.default_rng(0)
+
+
+def by_global(x: Tensor) -> Tensor:
+    return x * torch.rand(1, generator=TORCHS)
+
+
+class Branches(nn.Module):
+    """Draws only for a negative input, so that a first pass over others does not show it."""
+
+    def __init__(self, draw: Callable[[Any, Tensor], Tensor], **own: Any) -> None:
+        super().__init__()
+        self.draw = draw
+        for name, value in own.items():
+            setattr(self, name, value)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.draw(self, x) if x.sum() < 0 else x
+
+    def by_method(self, x: Tensor) -> Tensor:
+        return by_global(x)
+
+
+def closed(generator: torch.Generator) -> Callable[[Any, Tensor], Tensor]:
+    return lambda _, x: x * torch.rand(1, generator=generator)
+
+
+BRANCHES: dict[str, Callable[[], nn.Module]] = {
+    "the process's": lambda: Branches(lambda _, x: x * torch.rand(1)),
+    "torch's, an attribute": lambda: Branches(
+        lambda m, x: x * torch.rand(1, generator=m.own), own=torch.Generator().manual_seed(1)
+    ),
+    "torch's, in a list": lambda: Branches(lambda m, x: x.clone().normal_(generator=m.own[0]), own=[TORCHS]),
+    "torch's, in a closure": lambda: Branches(closed(torch.Generator())),
+    "torch's, global": lambda: Branches(lambda _, x: by_global(x)),
+    "torch's, global, in a method": lambda: Branches(lambda m, x: m.by_method(x)),
+    "NumPy's, an attribute": lambda: Branches(lambda m, x: x * m.own.random(), own=np.random.default_rng(1)),
+    "NumPy's, global": lambda: Branches(lambda _, x: x * NUMPYS.random()),
+    "Python's, in an object": lambda: Branches(
+        lambda m, x: x * m.own.source.random(), own=SimpleNamespace(source=random.Random(1))
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BRANCHES)
+def test_a_branch_that_the_first_pass_leaves_out_is_watched_too(name: str) -> None:
+    part = BRANCHES[name]()
+    model = nn.Sequential(part, nn.Linear(4, 2))
+    frozen = thinned.freeze(part)
+    x = torch.ones(1, 4)
+    for _ in range(2):
+        model(x)
+    with pytest.raises(thinned.NoiseLeft, match="must draw no noise in a frozen part"):
+        model(-x)
+    frozen.thaw()
+    model(-x)
+
+
+def test_a_generator_that_a_branch_makes_itself_is_not_seen_after_the_first_pass() -> None:
+    """What the docstring states: such a generator is in no attribute, closure or global name."""
+
+    def draw(_: Any, x: Tensor) -> Tensor:
+        return x * torch.rand(1, generator=torch.Generator().manual_seed(3))
+
+    x = torch.ones(1, 4)
+    later, first = Branches(draw), Branches(draw)
+    thinned.freeze(later)
+    later(x)
+    assert torch.equal(later(-x), later(-x))  # unseen
+    thinned.freeze(first)
+    with pytest.raises(thinned.NoiseLeft):
+        first(-x)

@@ -122,8 +122,8 @@ def test_options_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         ({"groups": "target"}, "`--groups`: the column must not be the target"),
         ({"time": "day"}, "`--time`: 'day' must have a value in every row. 1 have none, the first is row 178"),
         ({"time": "when"}, "`--time`: 'when' must hold numbers, or dates as 2026-01-31.*Row 178 has 'soon'"),
-        ({"time": "alcohol", "groups": "ash"}, "`--time` decides alone.*Got --groups beside it"),
-        ({"time": "alcohol", "test": path}, "`--time` decides alone.*Got --test beside it"),
+        ({"time": "alcohol", "groups": "ash"}, "`--time` must be given alone.*Got --time with --groups.*Leave one out"),
+        ({"time": "alcohol", "test": path}, "`--time` must be given alone.*Got --time with --test"),
     ):
         with pytest.raises(StudyError, match=text):
             open_data(path, "target", **options)

@@ -103,7 +103,8 @@ def check_text(path: str, text: str, chosen: Iterable[Rule]) -> list[Finding]:
 
 def check_source(file: SourceFile, chosen: Iterable[Rule]) -> list[Finding]:
     """The findings of the chosen rules in a file, without those that a `# noqa` on their line silences."""
-    found = (finding for rule in chosen if rule.source is not None for finding in rule.source(file))
+    # A call of one of several functions, as in a loop, may have one finding twice.
+    found = dict.fromkeys(finding for rule in chosen if rule.source is not None for finding in rule.source(file))
     return sorted(
         (finding for finding in found if not file.silences(finding.line, finding.code)),
         key=lambda finding: (finding.line, finding.column, finding.code),

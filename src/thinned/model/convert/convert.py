@@ -13,10 +13,12 @@ from ...nn.site import stream_attributes
 from ...noise import realised
 from ..edit.switched_off import is_disabled
 from ..inspect.pattern import matching_names
+from ..known.keras import warn_of_keras
 from ..known.modules import rate_of
+from ..watch.unregistered import unregistered
 from ..watch.untouched import check_module
 from .conversion import Change, Conversion, Left
-from .parents import held, unregistered
+from .parents import held
 from .swap import ORIGINAL, RECURRENT, Swap, build, original, replaced_methods, swap
 
 Module = torch.nn.Module
@@ -59,6 +61,7 @@ def convert(model: Module, *, only: str | Sequence[str] | None = None, recurrent
     <Conversion: 0 changed, 0 left, 1 thinned's already>
     """
     _check_model("convert", model)
+    warn_of_keras("convert", model)
     places = list(_dropouts(model, recurrent))
     already = list(dict.fromkeys(name for name, module in named_modules(model) if hasattr(module, "_noises")))
     if only is not None:
@@ -157,9 +160,9 @@ def _dropouts(model: Module, recurrent: bool) -> Iterator[_StockDropout]:
             found = "FSDP holds its weights: convert it before wrapping"
         if found is not None:
             yield _StockDropout(names, module, slots, found)
-    for name, module in unregistered(model):
+    for name, module in unregistered(model, shared=True).items():
         if swap(module, recurrent) is not None:
-            yield _StockDropout([name], module, [], "in a plain attribute or list, where torch sees no submodule")
+            yield _StockDropout([name], module, [], "in a list or an object, where torch sees no submodule")
 
 
 def _named(patterns: Iterable[str], names: Sequence[str]) -> set[str]:

@@ -1,17 +1,15 @@
 """Finds all places of a model in which a module stands, so that another module can be put there.
 
-These are the parents that have it as a registered child, and plain attributes, in which torch does not look.
+These are the parents that have it as a registered child. `watch/unregistered.py` finds modules elsewhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 
 from ...nn.names import named_modules
-from .swap import ORIGINAL
 
 Module = torch.nn.Module
 
@@ -44,23 +42,3 @@ def held(model: Module) -> list[Held]:
                 if full not in names and names[0] != name:  # a wrapper and the module in it share one name
                     names.append(full)
     return list(found.values())
-
-
-def unregistered(model: Module) -> Iterator[tuple[str, Module]]:
-    """Modules in plain attributes of the model's modules, also in lists, tuples and dictionaries there, with names.
-
-    Their submodules follow. The submodules of a module that is also registered are left out: `held` has them already.
-    """
-    modules = list(named_modules(model))
-    registered = {id(module) for _, module in modules}
-    torchs = {*vars(Module()), ORIGINAL}
-    for name, owner in modules:
-        for attribute, value in [*vars(owner).items()]:
-            if attribute in torchs:
-                continue
-            inside = [*value.values()] if isinstance(value, dict) else value
-            for module in inside if isinstance(inside, list | tuple) else [inside]:
-                if isinstance(module, Module):
-                    parts = [("", module)] if id(module) in registered else named_modules(module)
-                    for below, part in parts:
-                        yield ".".join(filter(None, (name, attribute, below))), part

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ...nn.names import named_modules
+from ..known.keras import keras_parts
 from ..known.operations import INSIDE
 from ..watch.example import by_name
 from ..watch.modes import ModesFound, set_mode
@@ -150,7 +151,8 @@ class _Seen:
             places = tuple(self._as_found(place) for place in places)
         seconds = self.passes[0].seconds if times is None else times.total
         name = type(self._model).__name__
-        return Inspection(name, places, self.passes[0], self._evaluated, seconds, tuple(self.passes))
+        unseen = tuple(map(str, keras_parts(self._names, [place.module for place in places if place.train_calls])))
+        return Inspection(name, places, self.passes[0], self._evaluated, seconds, tuple(self.passes), unseen)
 
     def _as_found(self, place: Place) -> Place:
         """The place with the mode that its module was found in, and whether it drew noise then."""

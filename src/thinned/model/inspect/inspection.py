@@ -24,6 +24,7 @@ class Inspection:
         eval: Trace,  # noqa: A002
         seconds: float,
         passes: tuple[Trace, ...] = (),
+        unseen: tuple[str, ...] = (),
     ) -> None:
         self.model = model  # the model's class
         self.places = places
@@ -31,6 +32,7 @@ class Inspection:
         self.eval = eval
         self.seconds = seconds  # of a forward pass in training mode
         self.passes = passes or (train,)  # all passes in training mode, `train` first
+        self.unseen = unseen  # parts of Keras with dropout that no pass has shown
 
     def __getitem__(self, name: str) -> Place:
         for place in self.places:
@@ -53,9 +55,9 @@ class Inspection:
         return pandas.DataFrame(rows, columns=list(rows[0]) if rows else [*Place.__dataclass_fields__])
 
     def __str__(self) -> str:
-        return text(self.model, self.places, self.seconds)
+        return text(self.model, self.places, self.seconds, self.unseen)
 
     def __rich_console__(self, _: Any, options: Any) -> Any:
-        yield rich_table(self.model, self.places, self.seconds, options.max_width)
+        yield rich_table(self.model, self.places, self.seconds, options.max_width, self.unseen)
 
     __repr__ = __str__

@@ -37,27 +37,30 @@ def cells(place: Place) -> tuple[str, ...]:
     return tuple(map(plain_line, row))
 
 
-def summary(model: str, places: Sequence[Place], seconds: float) -> str:
+def summary(model: str, places: Sequence[Place], seconds: float, unseen: Sequence[str] = ()) -> str:
     """One line below the table."""
     active = sum(place.train_calls > 0 for place in places)
     remarks = [plain_line(place.remark) for place in places if place.remark]
     noted = "; ".join(f"{remarks.count(remark)} {remark}" for remark in dict.fromkeys(remarks))
+    keras = "; ".join(map(plain_line, unseen))
     share = 100 * sum(place.share or 0.0 for place in places)
     return (
         f"{plain_line(model)}: {len(places)} places, {active} draw noise in training, in {share:.1f} % of a forward"
-        f" pass of {1e3 * seconds:.3g} ms. " + (f"Look at: {noted}." if noted else "None draws in eval mode.")
+        f" pass of {1e3 * seconds:.3g} ms. "
+        + (f"Look at: {noted}." if noted else "None draws in eval mode.")
+        + (f" Not seen: dropout of Keras in {keras}, which follows the call's `training=`." if keras else "")
     )
 
 
-def text(model: str, places: Sequence[Place], seconds: float) -> str:
+def text(model: str, places: Sequence[Place], seconds: float, unseen: Sequence[str] = ()) -> str:
     """The table as plain text; a place that stands out has a "!" before it."""
     marks = [" ", *("!" if place.remark else " " for place in places)]
     table = text_table(HEAD, [cells(place) for place in places])
     lines = [f"{mark} {line}" for mark, line in zip(marks, table, strict=True)]
-    return "\n".join([*lines, "", summary(model, places, seconds)])
+    return "\n".join([*lines, "", summary(model, places, seconds, unseen)])
 
 
-def rich_table(model: str, places: Sequence[Place], seconds: float, width: int) -> Any:
+def rich_table(model: str, places: Sequence[Place], seconds: float, width: int, unseen: Sequence[str] = ()) -> Any:
     """The table as Rich prints it. A remark stands below the place's name, so that 80 columns are enough.
 
     In a narrow terminal the column of modes is left out, and a mode that stands out is in the remark.
@@ -66,7 +69,7 @@ def rich_table(model: str, places: Sequence[Place], seconds: float, width: int) 
     from rich.table import Table
     from rich.text import Text
 
-    caption = Text(summary(model, places, seconds))
+    caption = Text(summary(model, places, seconds, unseen))
     table = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False, caption=caption, caption_justify="left")
     shown = [name for name in HEAD[:-1] if name != FOUND or width >= WIDE]
     for name in shown:

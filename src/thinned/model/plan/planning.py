@@ -15,6 +15,7 @@ import torch
 
 from ...nn.names import named_modules
 from ..inspect.inplace import breaks
+from ..known.keras import warn_of_keras
 from ..watch.example import by_name
 from ..watch.graph import Graph
 from ..watch.modes import set_mode
@@ -62,6 +63,7 @@ def plan(model: torch.nn.Module, *args: Any, **kwargs: Any) -> Plan:
     [('output of 1', 'Dropout', 0.5)]
     """
     check_module("plan", model)
+    warn_of_keras("plan", model)
     args, kwargs = by_name(model, args, kwargs)
     found = probe(model, args, kwargs)
     draft = Draft(Graph(found.trace, model, tensors_of((args, kwargs))), found)

@@ -110,8 +110,11 @@ def freeze(module: Module) -> Frozen:
     to the layers before it.
 
     Dropout modules in plain lists, dictionaries and other objects of the module are frozen, too. Noise that is drawn
-    all the same, because the code does not ask self.training, is an error when the module runs. A graph of
-    torch.compile is not watched: run the module once before it is compiled.
+    all the same, because the code does not ask self.training, is an error when the module runs. The first pass is
+    watched operator by operator; after each later one, the generators of the process are compared, and those that the
+    module leads to: in its attributes, and in the closures and global names of its functions. So a branch that the
+    first pass did not take may draw unseen in one case: from a generator that it makes itself, or gets as an argument.
+    A graph of torch.compile is not watched: run the module once before it is compiled.
 
     `state_dict` is unchanged. Copies and pickles of the module are frozen as well; the function `thaw` thaws them. A
     parameter that another part of the model shares is frozen for that part too.

@@ -1,8 +1,8 @@
 """What `freeze` does while a model runs: noise that a frozen part draws is an error.
 
 The first forward pass of a frozen part is watched operator by operator. Later ones are not, since this would make them
-slower: the states of all generators before and after are compared. If they differ, the part runs again, watched, to
-find the line that drew.
+slower: the states of all generators before and after are compared, those of the process and those that the part leads
+to. If they differ, the part runs again, watched, to find the line that drew.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ import torch
 from ..._torch import innermost_transform
 from ..known.modules import rate_attributes
 from ..watch.callsite import is_run_by_tool
-from ..watch.generators import States
+from ..watch.generators import States, own_state
 from ..watch.interrupted import OnInterrupt
+from ..watch.unregistered import private_generators
 from .drawing import Drawing
 from .forward_watch import ForwardWatch
 from .model_names import ModelNames
@@ -38,6 +39,7 @@ class FrozenWatch(ForwardWatch):
     def __init__(self) -> None:
         super().__init__()
         self._passed = weakref.WeakSet[Module]()  # parts that have been watched operator by operator
+        self._own = weakref.WeakKeyDictionary[Module, list[Any]]()  # the generators of their own to which they lead
         self._before = _Before()
 
     def passes_by(self, module: Module) -> bool:
@@ -62,9 +64,17 @@ class FrozenWatch(ForwardWatch):
         # In a transform of torch.func the states of generators can't be compared: each pass is watched there.
         light = self._passes.stack[0] in self._passed and innermost_transform() is None
         self._before.names = None
-        self._before.states = States.now() if light else None
+        self._before.states = self._states() if light else None
         if not light:
             super().open()
+
+    def _states(self) -> tuple[States, tuple[bytes, ...]]:
+        return States.now(), own_state(self._own.get(self._passes.stack[0], ()))
+
+    def _same(self, before: tuple[States, tuple[bytes, ...]], module: Module) -> bool:
+        """Whether the part that has ended has drawn nothing since then."""
+        states, own = before
+        return states.same(States.now()) and own == own_state(self._own.get(module, ()))
 
     @property
     def is_light(self) -> bool:
@@ -88,7 +98,8 @@ class FrozenWatch(ForwardWatch):
             return
         if not light:
             self._passed.add(module)
-        elif before is not None and not before.same(States.now()):
+            self._own[module] = private_generators(module)
+        elif before is not None and not self._same(before, module):
             self._passed.discard(module)
             module(*args, **kwargs)  # watched, so that it raises; or another thread has drawn meanwhile
 
@@ -105,7 +116,7 @@ class FrozenWatch(ForwardWatch):
 
 
 class _Before(threading.local):
-    states: States | None = None
+    states: tuple[States, tuple[bytes, ...]] | None = None
     names: ModelNames | None = None  # of the part that runs
 
 

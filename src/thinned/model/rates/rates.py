@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from ...noise import PROBABILITY, check
+from ..known.keras import warn_of_keras
 from .assign import assign
 from .config import keep_in_step
 from .patterns import matching_places
@@ -38,6 +39,7 @@ def rates(model: Module, *, example: Any = None) -> dict[str, float]:
     {'1': 0.1}
     """
     rate_places = RatePlaces("rates", model, example)
+    warn_of_keras("rates", model)
     return {name: math.nan if place.p is None else place.p for name, place in rate_places.by_name.items()}
 
 
@@ -92,6 +94,7 @@ def set_rates(model: Module, rates: Mapping[str, float], *, example: Any = None)
             raise TypeError(f"`set_rates`: a pattern must be text. Got {pattern!r}. Pass '*' for all places.")
         check(PROBABILITY, "set_rates", "p", p)
     rate_places = RatePlaces("set_rates", model, example)
+    warn_of_keras("set_rates", model)
     wanted: dict[str, float] = {}
     woken: set[str] = set()
     for pattern, p in rates.items():
@@ -139,6 +142,7 @@ def scale_rates(model: Module, factor: float, pattern: str = "*", *, example: An
             f"`scale_rates`: `factor` must be a finite number, 0 or more. Got {factor!r}. 1.0 changes nothing."
         )
     rate_places = RatePlaces("scale_rates", model, example)
+    warn_of_keras("scale_rates", model)
     wanted: dict[str, float] = {}
     for name in matching_places("scale_rates", "pattern", pattern, rate_places):
         place = rate_places.by_name[name]

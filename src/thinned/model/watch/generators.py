@@ -43,10 +43,12 @@ def python_state() -> tuple[Any, ...]:
 
 
 def own_state(generators: Sequence[Any]) -> tuple[bytes, ...]:
-    """The states of generators of `random` and NumPy that a model holds, in a form to compare with `==`."""
+    """The states of generators of torch, `random` and NumPy that a model holds, in a form to compare with `==`."""
     return tuple(
         pickle.dumps(
-            generator.bit_generator.state
+            generator.get_state().tolist()
+            if isinstance(generator, torch.Generator)
+            else generator.bit_generator.state
             if isinstance(generator, np.random.Generator)
             else generator.getstate()
             if isinstance(generator, random.Random)

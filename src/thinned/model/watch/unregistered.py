@@ -27,6 +27,7 @@ _OURS = "_converted_from"  # the attribute in which `convert` keeps the module t
 # Values that hold no module.
 _PLAIN = (str, bytes, int, float, complex, bool, type(None), torch.Tensor, torch.dtype, torch.device, type)
 _COLLECTIONS = (dict, types.MappingProxyType, list, tuple, set, frozenset, deque)
+_GENERATORS = (torch.Generator, random.Random, RandomState, Generator)
 _LONGEST = 4096  # a longer list holds data
 # Packages whose objects are not entered: they hold no layers, or they hold the whole model and what trains it.
 _CLOSED = {
@@ -35,14 +36,18 @@ _CLOSED = {
 }
 
 
-def unregistered(model: Module) -> dict[str, Module]:
+def unregistered(model: Module, *, shared: bool = False) -> dict[str, Module]:
     """The modules that a model holds in no registered place, by path, with the modules inside them.
 
     Searched are plain attributes of modules and of their classes, lists, tuples, sets, mappings, dataclasses and other
     objects, `functools.partial`, functions (their closures, defaults, and the modules among the globals that they
     name), hooks and the forwards themselves. A module that several paths lead to has the first one.
+
+    Arguments:
+        shared: whether the modules count that are registered too, and stand in such a place as well.
     """
-    known = {id(module) for _, module in named_modules(model)}
+    registered = {id(module) for _, module in named_modules(model)}
+    known = set() if shared else set(registered)
     found: dict[str, Module] = {}
     for name, owner in named_modules(model):
         for path, module in _values(owner):
@@ -51,7 +56,7 @@ def unregistered(model: Module) -> dict[str, Module]:
             if any(part is model for _, part in named_modules(module)):
                 continue  # a way back to a model that holds this one
             whole = f"{name}.{path}" if name else path
-            for below, part in named_modules(module):
+            for below, part in [("", module)] if id(module) in registered else named_modules(module):
                 if id(part) not in known:
                     known.add(id(part))
                     found[f"{whole}.{below}" if below else whole] = part
@@ -67,16 +72,64 @@ def functions_of(module: Module) -> Iterator[tuple[str, Any]]:
 
 
 def generators_of(model: Module) -> list[Any]:
-    """The generators of `random` and NumPy that a model holds as its own."""
-    found = (value for _, module in named_modules(model) for _, value in _values(module))
-    once = {id(value): value for value in found if isinstance(value, random.Random | RandomState | Generator)}
+    """The generators of `random` and NumPy that a model has as its own, as `private_generators` finds them."""
+    return [value for value in private_generators(model) if not isinstance(value, torch.Generator)]
+
+
+def private_generators(model: Module) -> list[Any]:
+    """All generators beside those of the process that a model leads to, torch's among them.
+
+    They are in its attributes, in the closures and global names of its methods, and in those of functions named there.
+    """
+    found = _held_generators(model)
+    seen: set[int] = set()
+    for kind in {kind for _, module in named_modules(model) for kind in type(module).__mro__}:
+        if not str(kind.__module__).startswith(("torch.", "thinned.", "builtins")):
+            for value in vars(kind).values():
+                function = getattr(value, "__func__", value)
+                if isinstance(function, types.FunctionType):
+                    found += _named_generators(function, seen, _DEEPEST)
+    for _, module in named_modules(model):
+        for _, value in _values(module):
+            if isinstance(value, types.FunctionType):
+                found += _named_generators(value, seen, _DEEPEST)
+    once = {id(value): value for value in found if value is not torch.default_generator}
     return [*once.values()]
+
+
+def _held_generators(model: Module) -> list[Any]:
+    found = (value for _, module in named_modules(model) for _, value in _values(module))
+    once = {id(value): value for value in found if isinstance(value, _GENERATORS)}
+    return [*once.values()]
+
+
+def _named_generators(function: types.FunctionType, seen: set[int], deep: int) -> list[Any]:
+    """The generators in a function's closure and among the globals that it names, and those of functions there."""
+    if id(function) in seen or not deep or str(function.__module__).startswith(("torch.", "thinned.", "numpy.")):
+        return []
+    seen.add(id(function))
+    names, todo = set[str](), [function.__code__]
+    for code in todo:  # the list grows during the loop
+        names.update(code.co_names)
+        todo += [inner for inner in code.co_consts if isinstance(inner, types.CodeType)]
+    values = [function.__globals__.get(name) for name in names]
+    values += [inner for _, inner in _inside(function)]
+    found = []
+    for value in values:
+        if isinstance(value, types.FunctionType) and not str(value.__module__).startswith(
+            ("torch.", "thinned.", "numpy.")
+        ):
+            found += _named_generators(value, seen, deep - 1)
+        elif isinstance(value, _GENERATORS):
+            found.append(value)
+    return found
 
 
 def _values(module: Module) -> Iterator[tuple[str, Any]]:
     """The values that the attributes, the hooks and the forward of a module lead to, by path."""
     seen: set[int] = set()
-    if isinstance(module, torch.jit.ScriptModule):
+    # Of a wrapper of torch.compile only what it wraps is the model's.
+    if isinstance(module, torch.jit.ScriptModule) or "_orig_mod" in module._modules:
         return
     forward = type(module).forward
     mine: list[tuple[str, Any]] = [("forward", forward)] if isinstance(forward, types.FunctionType) else []

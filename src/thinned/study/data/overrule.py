@@ -1,4 +1,7 @@
-"""What a caller says of a table: how its text is written, and what a column is. Checked before pandas is imported."""
+"""What a caller says of a table: how its text is written, what a column is, and which columns cut it.
+
+Checked before pandas is imported.
+"""
 
 from __future__ import annotations
 
@@ -79,3 +82,16 @@ class WantedColumn:
 
     def __str__(self) -> str:
         return f"{self.name}={self.kind}{f':{self.format}' if self.format else ''}"
+
+
+def check_cut(groups: object, time: object, test: object) -> None:
+    """Refuse two ways to choose the rows that are tested on: each is a column's name or a path, or None.
+
+    Raises StudyError: `time` is given, and another beside it.
+    """
+    beside = [option for option, given in (("--groups", groups), ("--test", test)) if given is not None]
+    if time is not None and beside:
+        raise StudyError(
+            "`--time` must be given alone: it decides which rows are tested on. "
+            f"Got --time with {' and '.join(beside)}. Leave one out."
+        )

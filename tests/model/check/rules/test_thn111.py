@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 
+import pytest
 import torch
 from torch import Tensor, nn
+
+import thinned
 
 from .conftest import Findings, rule
 
@@ -73,3 +77,25 @@ def test_what_is_told_the_mode_or_has_no_rate_is_left_alone(findings: Findings) 
     assert findings(Own(KerasDropout(0.0), False), x) == []
     assert findings(Functional(0.0), x) == []
     assert findings(nn.Sequential(nn.Linear(8, 8), nn.Dropout(0.2), nn.Linear(8, 2)), x) == []
+
+
+def test_no_tool_passes_over_keras_s_dropout_in_silence() -> None:
+    model, x = Own(Functional(0.5), told=False), torch.ones(4, 8)
+    name = re.escape("inner (dropout_1)")
+    assert "Not seen: dropout of Keras in inner (dropout_1), which" in str(thinned.inspect(model, x))
+    with pytest.raises(ValueError, match=f"nothing is random.*, but for Keras's dropout in {name}"):
+        thinned.predict(model, x, n=2)
+    said = f"dropout of Keras is left out. Got {name}, whose rate only Keras reads"
+    tools: dict[str, Callable[[], object]] = {
+        "rates": lambda: thinned.rates(model),
+        "scale_rates": lambda: thinned.scale_rates(model, 0.5),
+        "convert": lambda: thinned.convert(model),
+        "plan": lambda: thinned.plan(model, x),
+    }
+    for owner, tool in tools.items():
+        with pytest.warns(UserWarning, match=f"`{owner}`: {said}"):
+            tool()
+    told = Own(Functional(0.5), told=True)
+    assert [place.p for place in thinned.inspect(told, x).places] == [0.5]
+    assert "Not seen" not in str(thinned.inspect(told, x))
+    assert thinned.predict(told, x, n=2).mean.shape == (4, 2)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
 
 from ...known.functions import FUNCTIONS as KNOWN
 from ...known.functions import Argument, Noisy
-from .source_file import SourceFile
 
 _F = "torch.nn.functional."
 _ACTIVATIONS = ("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout")
@@ -72,16 +70,7 @@ DELIBERATE = re.compile(
 )
 
 
-_EVERYTHING = FUNCTIONS | ATTENTION | MODULES | RECURRENT
-
-
-def rates(file: SourceFile) -> Iterator[tuple[str, ast.expr]]:
-    """Every p in the file: the qualified name of the function or layer that is called, and the expression for p."""
-    for call, name in file.calls:
-        entry = _EVERYTHING.get(name)
-        p = None if entry is None else given(call, entry.p)
-        if p is not None:
-            yield name, p
+EVERYTHING = FUNCTIONS | ATTENTION | MODULES | RECURRENT
 
 
 def given(call: ast.Call, argument_of: Argument) -> ast.expr | None:

@@ -8,6 +8,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterator
 
+from .calls import number
 from .classes import family, is_fixed, is_module
 from .remembered import remembered
 from .source_file import Function, SourceFile, arguments, dotted
@@ -96,11 +97,12 @@ def guarded(file: SourceFile, node: ast.AST) -> bool:
 
     A function whose name says that it trains runs in training only.
     """
-    line = node.lineno  # type: ignore[attr-defined]
-    for above in file.above(node):
+    for above in file.above(node):  # none for an expression that is made, and has no line
         if _asked(file, above):
             return True
-        if isinstance(above, Function) and (_TRAINS_BY_NAME.search(above.name) or line > _first_leaving(file, above)):
+        if isinstance(above, Function) and (
+            _TRAINS_BY_NAME.search(above.name) or file.position(node)[0] > _first_leaving(file, above)
+        ):
             return True
     return False
 
@@ -234,14 +236,20 @@ def depends(file: SourceFile, node: ast.expr, seen: frozenset[str] = frozenset()
     """
     if isinstance(node, ast.Constant):
         return CONSTANT
+    if isinstance(node, ast.IfExp):
+        return _choice(file, node, seen)
     if asks(file, node):
         return MODE
     if isinstance(node, ast.Name):
         return _name(file, node, seen)
     if isinstance(node, ast.Attribute):
         return _attribute(file, node)
-    if isinstance(node, ast.IfExp):
-        return _together(depends(file, part, seen) for part in (node.body, node.orelse))
+    if isinstance(node, ast.NamedExpr):
+        return depends(file, node.value, seen)
+    if isinstance(node, ast.BoolOp):
+        return _together(depends(file, part, seen) for part in node.values)
+    if isinstance(node, ast.Compare):
+        return _together(depends(file, part, seen) for part in (node.left, *node.comparators))
     if isinstance(node, ast.BinOp):
         return _together(depends(file, part, seen) for part in (node.left, node.right))
     if isinstance(node, ast.UnaryOp):
@@ -249,6 +257,36 @@ def depends(file: SourceFile, node: ast.expr, seen: frozenset[str] = frozenset()
     if isinstance(node, ast.Call) and dotted(node.func) in ("float", "max", "min") and node.args and not node.keywords:
         return _together(depends(file, part, seen) for part in node.args)
     return UNKNOWN
+
+
+def builds(function: Function) -> bool:
+    """Whether a function is a constructor, whose arguments are fixed when the module is built."""
+    return function.name in ("__init__", "__post_init__")
+
+
+def told_at_construction(file: SourceFile, call: ast.Call, value: ast.expr) -> bool:
+    """Whether an argument of a call asks for the mode in the constructor, and so has the mode of that moment for ever.
+
+    The value may stand in `functools.partial` there: `self.drop = partial(F.dropout, training=self.training)`.
+    """
+    where = file.function(value)
+    return where is not None and builds(where) and where is not file.function(call) and asks(file, value)
+
+
+def _choice(file: SourceFile, node: ast.IfExp, seen: frozenset[str]) -> str:
+    """The answer for a choice by `if`. A choice that leaves a constant rate in both modes is CONSTANT.
+
+    In `0.5 if deep else 0.2 if self.training else 0.0`, the first rate does not depend on the mode.
+    """
+    test = depends(file, node.test, seen)
+    if test == MODE:
+        return MODE
+    parts = {part: depends(file, part, seen) for part in (node.body, node.orelse)}
+    if MODE in parts.values():
+        return CONSTANT if any(kind == CONSTANT and number(part) != 0 for part, kind in parts.items()) else MODE
+    if UNKNOWN in parts.values() or (test == UNKNOWN and any(number(part) == 0 for part in parts)):
+        return UNKNOWN
+    return CONSTANT
 
 
 def _name(file: SourceFile, node: ast.Name, seen: frozenset[str]) -> str:
@@ -263,7 +301,7 @@ def _local(file: SourceFile, inner: Function, name: str, seen: frozenset[str]) -
     """The answer for a name in a function, or in a function around it."""
     for function in (inner, *file.functions_around(inner)):
         if name in {argument.arg for argument in arguments(function)}:
-            return UNKNOWN
+            return CONSTANT if builds(function) else UNKNOWN
         found = values(file, function, name)
         if found:
             if any(value is None or guarded(file, value) for value in found):
@@ -277,7 +315,7 @@ def _attribute(file: SourceFile, node: ast.Attribute) -> str:
     found = file.method(node)
     if name is None or found is None or not name.startswith("self."):
         return UNKNOWN
-    return CONSTANT if is_fixed(file, found[0], name.split(".")[1]) else UNKNOWN
+    return CONSTANT if is_mode_method(file, node) or is_fixed(file, found[0], name.split(".")[1]) else UNKNOWN
 
 
 def _together(parts: Iterator[str]) -> str:

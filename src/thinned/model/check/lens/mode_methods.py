@@ -9,6 +9,7 @@ from ..finding import Fix
 from .classes import can_ask_mode
 from .mode import is_mode_method, values
 from .remembered import remembered
+from .rewrite import rewritten
 from .source_file import Function, SourceFile
 
 
@@ -48,4 +49,4 @@ def ask_training(file: SourceFile, cls: ast.ClassDef, found: list[ast.Attribute]
     """The fix that writes `self.training` for `self.train`. None for `self.eval`, which may mean either."""
     if any(node.attr != "train" or not can_ask_mode(file, cls, node) for node in found):
         return None
-    return Fix("Write `self.training`", tuple(dict.fromkeys(file.replace(node, "self.training") for node in found)))
+    return Fix("Write `self.training`", tuple(dict.fromkeys(rewritten(file, node, "self.training") for node in found)))

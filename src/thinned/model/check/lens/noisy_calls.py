@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ...known.functions import Noisy
-from .classes import assignments, family
-from .mode import values
+from .calls import EVERYTHING, given
+from .carriers import carriers
+from .meanings import elements, guarded_value, meanings, whole_dict
 from .remembered import remembered
-from .source_file import SourceFile, dotted
+from .source_file import SourceFile
+
+# Functions that call the function that they get, with the arguments behind it.
+_CALLERS = {"map", "torch.utils.checkpoint.checkpoint"}
 
 
 class NoisyCall(NamedTuple):
@@ -23,112 +28,165 @@ class NoisyCall(NamedTuple):
     call: ast.Call
     name: str  # the qualified name of the function
     entry: Noisy
-    whole: ast.Call  # the call with all its arguments, those of a `functools.partial` included
+    whole: ast.Call  # the call with all its arguments: those of a `functools.partial`, those of `*args` and `**kwargs`
+    sure: bool = True  # whether the call always calls this function, with the arguments that stand in it
+
+
+class _Function(NamedTuple):
+    """A function of the table, and the arguments that `functools.partial` binds."""
+
+    name: str
+    args: Sequence[ast.expr] = ()
+    words: Sequence[ast.keyword] = ()
 
 
 def noisy_calls(file: SourceFile, table: Mapping[str, Noisy]) -> Iterator[NoisyCall]:
     """Every call of a function of the table.
 
-    Followed are names of imports, a local or a global name, an attribute that a class assigns, `functools.partial`, a
-    choice by `if`, and a named entry of a table.
+    Followed are names of imports, names and attributes that the file binds (by assignment, unpacking, a loop, a
+    default), entries of lists and dictionaries, `getattr`, `functools.partial`, `operator.methodcaller`, `map`, and
+    what a function of the file returns. So are `*args` and `**kwargs` whose contents the file shows.
     """
     for call, name in file.calls:
         if name in table:
-            yield NoisyCall(call, name, table[name], call)
-    renamed = _renamed(file, table)
-    for call in file.nodes(ast.Call) if renamed else ():
-        if _last(call.func) not in renamed or file.resolve(call.func) in table:
-            continue
-        for value in _values(file, call.func.value if isinstance(call.func, ast.Subscript) else call.func):
-            value = _entry(value, call.func.slice) if isinstance(call.func, ast.Subscript) else value
-            found = _function(file, value, table)
-            if found is not None:
-                name, bound = found
-                given = {word.arg for word in call.keywords}
-                whole = ast.Call(
-                    call.func,
-                    [*(bound.args[1:] if bound else ()), *call.args],
-                    [*(word for word in (bound.keywords if bound else ()) if word.arg not in given), *call.keywords],
-                )
-                yield NoisyCall(call, name, table[name], whole)
-                break
-
-
-def _renamed(file: SourceFile, table: Mapping[str, Noisy]) -> set[str]:
-    """The names and attributes to which a file assigns a function of the table, itself or in an expression."""
-    short = {name.rpartition(".")[2] for name in table}
-    short |= {name for name, whole in file.aliases.items() if whole.rpartition(".")[2] in short}
-    found = set()
-    nodes: list[ast.expr] = [
-        node
-        for name in short
-        for kind in (ast.Name, ast.Attribute)
-        for node in file.index.within(file.tree, (kind, name))
-    ]
-    for node in nodes:
-        if file.resolve(node) not in table:
-            continue
-        above = next(file.above(node))
-        if isinstance(above, ast.Call) and above.func is node:
-            continue
-        statement = next((above for above in file.above(node) if isinstance(above, ast.stmt)), None)
-        if isinstance(statement, ast.Assign | ast.AnnAssign):
-            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-            found |= {name for target in targets if (name := _last(target))}
-    return found
-
-
-def _last(node: ast.expr) -> str:
-    node = node.value if isinstance(node, ast.Subscript) else node
-    return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
-
-
-def _values(file: SourceFile, function: ast.expr) -> Iterator[ast.expr]:
-    """The expressions that a file assigns to the name or attribute that is called."""
-    if isinstance(function, ast.Name):
-        for around in file.functions_around(function):
-            found = values(file, around, function.id)
-            if found:
-                yield from (value for value in found if value is not None)
-                return
-        yield from _assigned(file, file.tree, function.id)
-        return
-    name, method = dotted(function) or "", file.method(function)
-    first, _, attribute = name.partition(".")
-    if first != "self" or method is None or not attribute or "." in attribute:
-        return
-    for cls in family(file, method[0]):
-        yield from (value for _, value in assignments(file, cls, attribute) if value is not None)
-        yield from _assigned(file, cls, attribute)
+            yield NoisyCall(call, name, table[name], _with_splats(file, call, call.func, call.args, call.keywords))
+    sources = set(_sources(file, table))
+    names = carriers(file, sources) if sources else set()
+    for call in file.nodes(ast.Call) if sources else ():
+        function = call.args[0] if call.args and file.resolve(call.func) in _CALLERS else call
+        made = isinstance(call.func, ast.Call)  # by methodcaller, attrgetter or getattr
+        looked = function if made or function is not call else call.func
+        if _has(looked, sources, names) and file.resolve(call.func) not in table:
+            yield from _by_another_name(file, call, table)
 
 
 @remembered
-def _assigned(file: SourceFile, scope: ast.Module | ast.ClassDef, name: str) -> list[ast.expr]:
-    """The values that the statements of a file or a class, none inside of others, assign to a name."""
-    statements = (statement for statement in scope.body if isinstance(statement, ast.Assign))
-    return [statement.value for statement in statements if name in map(dotted, statement.targets)]
+def rates(file: SourceFile) -> list[tuple[str, ast.expr]]:
+    """Every p in the file: the qualified name of the function or layer that is called, and the expression for p."""
+    told: dict[ast.expr, str] = {}
+    for _, name, entry, whole, _ in noisy_calls(file, EVERYTHING):
+        p = given(whole, entry.p)
+        if p is not None:
+            told.setdefault(p, name)
+    return [(name, p) for p, name in told.items()]
 
 
-def _entry(table: ast.expr, key: ast.expr) -> ast.expr:
-    """The entry of a dictionary, list or tuple that a constant names; the table itself if there is none."""
-    wanted = key.value if isinstance(key, ast.Constant) else None
-    if isinstance(table, ast.Dict):
-        entries = zip(table.keys, table.values, strict=True)
-        return {key.value: value for key, value in entries if isinstance(key, ast.Constant)}.get(wanted, table)
-    if isinstance(table, ast.List | ast.Tuple) and isinstance(wanted, int) and wanted < len(table.elts):
-        return table.elts[wanted]
-    return table
+def _has(node: ast.expr, sources: set[ast.expr], names: set[str]) -> bool:
+    """Whether an expression has a source in it, or a name that may hold one."""
+    return any(
+        part in sources
+        or (isinstance(part, ast.Name) and part.id in names)
+        or (isinstance(part, ast.Attribute) and part.attr in names)
+        or (isinstance(part, ast.Constant) and part.value in names)
+        for part in ast.walk(node)
+    )
 
 
-def _function(file: SourceFile, value: ast.expr, table: Mapping[str, Noisy]) -> tuple[str, ast.Call | None] | None:
-    """The function of the table that an expression is, and the `functools.partial` that binds its arguments."""
-    if isinstance(value, ast.IfExp):
-        return _function(file, value.body, table) or _function(file, value.orelse, table)
-    if isinstance(value, ast.Call) and value.args:
-        maker = file.resolve(value.func)
-        if maker == "staticmethod":
-            return _function(file, value.args[0], table)
-        name = file.resolve(value.args[0]) if maker == "functools.partial" else None
-        return (name, value) if name is not None and name in table else None
-    name = file.resolve(value)
-    return (name, None) if name is not None and name in table else None
+def _by_another_name(file: SourceFile, call: ast.Call, table: Mapping[str, Noisy]) -> Iterator[NoisyCall]:
+    plain = True
+    called: list[tuple[ast.expr, Sequence[ast.expr], Sequence[ast.keyword]]] = []
+    if file.resolve(call.func) in _CALLERS and call.args:
+        plain = False
+        own = ("use_reentrant", "preserve_rng_state")
+        called = [(call.args[0], call.args[1:], [word for word in call.keywords if word.arg not in own])]
+    else:
+        for maker in meanings(file, call.func):
+            if isinstance(maker, ast.Call) and file.resolve(maker.func) == "operator.methodcaller":
+                plain = False
+                if maker.args and call.args and isinstance(maker.args[0], ast.Constant):
+                    method = ast.copy_location(ast.Attribute(call.args[0], str(maker.args[0].value), ast.Load()), call)
+                    file.put(method, call)
+                    called.append((method, maker.args[1:], maker.keywords))
+        called = called or [(call.func, call.args, call.keywords)]
+    for function, args, words in called:
+        standing = list(_functions(file, function, table))
+        for item in filter(None, standing):
+            told = {word.arg for word in words}
+            bound = [word for word in item.words if word.arg not in told]
+            whole = _with_splats(file, call, call.func, [*item.args, *args], [*bound, *words])
+            yield NoisyCall(call, item.name, table[item.name], whole, plain and len(standing) == 1)
+
+
+def _functions(file: SourceFile, node: ast.expr, table: Mapping[str, Noisy]) -> Iterator[_Function | None]:
+    """The functions of the table that an expression stands for; None for each other one."""
+    for found in meanings(file, node):
+        if isinstance(found, ast.Call) and found.args and file.resolve(found.func) == "functools.partial":
+            for inner in _functions(file, found.args[0], table):
+                if inner is None:
+                    yield None
+                else:
+                    yield _Function(inner.name, [*inner.args, *found.args[1:]], [*inner.words, *found.keywords])
+        else:
+            name = _named(file, found, table)
+            yield None if name is None else _Function(name)
+
+
+def _named(file: SourceFile, node: ast.expr, table: Mapping[str, Noisy]) -> str | None:
+    """The name in the table that an expression is; for a name with a part that is not known, the first that fits."""
+    name = file.resolve(node)
+    if name is None and isinstance(node, ast.Attribute) and isinstance(node.value, ast.Call):
+        imported = node.value
+        if file.resolve(imported.func) == "importlib.import_module" and isinstance(imported.args[0], ast.Constant):
+            name = f"{imported.args[0].value!s}.{node.attr}"
+    if name is None or name in table:
+        return name
+    home, _, last = name.rpartition("functional.") if ".*" in name else ("", "", "")
+    if "drop" not in last:
+        return None
+    return next((known for known in table if re.fullmatch(f"{re.escape(home)}functional.{last}", known)), None)
+
+
+def _with_splats(
+    file: SourceFile, call: ast.Call, function: ast.expr, args: Sequence[ast.expr], words: Sequence[ast.keyword]
+) -> ast.Call:
+    """A call with the contents of `*args` and `**kwargs` in their place, where the file shows them."""
+    placed: list[ast.expr] = []
+    for part in args:
+        shown = _sequence(file, part.value) if isinstance(part, ast.Starred) else None
+        placed += [part] if shown is None else shown
+    named: list[ast.keyword] = []
+    for word in words:
+        inner = whole_dict(file, word.value) if word.arg is None else None
+        if inner is None:
+            named.append(word)
+        else:
+            named += [ast.keyword(str(name), value) for name, value in inner]
+    if len(placed) == len(call.args) and all(map(lambda a, b: a is b, placed, call.args)) and named == call.keywords:
+        return call
+    return ast.Call(function, placed, named)
+
+
+def _sequence(file: SourceFile, node: ast.expr) -> list[ast.expr] | None:
+    """The elements of the one list or tuple that an expression stands for; None where they are not all known."""
+    found = list(meanings(file, node))
+    if guarded_value(file, node) or len(found) != 1 or not isinstance(found[0], ast.List | ast.Tuple):
+        return None
+    shown = list(elements(file, node))
+    return None if any(isinstance(part, ast.Starred) for part in found[0].elts) else shown
+
+
+def _sources(file: SourceFile, table: Mapping[str, Noisy]) -> Iterator[ast.expr]:
+    """Where a file has a function of the table as a value, or a module that has it, or loads such a module by name."""
+    short = {name.rpartition(".")[2] for name in table}
+    spaces = {name.rpartition(".")[0] for name in table}
+    spaces |= {part for name in spaces for part in (name.partition(".")[0], name.rpartition(".")[0]) if part}
+    last = {name.rpartition(".")[2] for name in spaces}
+    direct = short | {name for name, whole in file.aliases.items() if whole.rpartition(".")[2] in short}
+    others = last | {name for name, whole in file.aliases.items() if whole.rpartition(".")[2] in last}
+    for text in sorted(direct | others | {"import_module"}):
+        for node in _written(file, text):
+            above = next(file.above(node))
+            called = isinstance(above, ast.Call) and above.func is node
+            inside = isinstance(above, ast.Attribute) and above.attr != "__dict__"
+            if text == "import_module":
+                yield node
+            elif (not called and text in direct) or (not inside and not called):
+                name = file.resolve(node)  # most nodes need no such question
+                if name in table or (name in spaces and not inside):
+                    yield node
+
+
+def _written(file: SourceFile, text: str) -> Iterator[ast.Name | ast.Attribute]:
+    """The names and the attributes of a file that are called so."""
+    yield from file.index.within(file.tree, (ast.Name, text))
+    yield from file.index.within(file.tree, (ast.Attribute, text))

@@ -6,7 +6,8 @@ import ast
 from collections.abc import Iterable
 from typing import Any
 
-from .classes import family, is_forward, is_module
+from .calls import DELIBERATE
+from .classes import family, is_forward, is_module, module_method
 from .mode import guarded
 from .remembered import remembered
 from .source_file import Function, SourceFile, dotted
@@ -20,6 +21,43 @@ def one_mode(file: SourceFile, node: ast.AST) -> bool:
     file never uses may be called by anybody.
     """
     return guarded(file, node) or any(_within_one_mode(file, group) for group in _groups(file, node))
+
+
+def running_method(file: SourceFile, node: ast.AST) -> tuple[ast.ClassDef, Function] | None:
+    """The module class and the method that run a node: those around it, or those that use the helper around it.
+
+    A helper is a function outside classes, or a lambda that an assignment there or in a class names. None as for
+    `module_method`, or where this file has no such use.
+    """
+    found = module_method(file, node)
+    if found is not None or file.method(node) is not None:
+        return found
+    return _using_method(file, tuple(_helpers(file, node)))
+
+
+@remembered
+def _using_method(file: SourceFile, names: tuple[str, ...]) -> tuple[ast.ClassDef, Function] | None:
+    """The first module class and method that use a helper of one of these names in both modes."""
+    if any(map(DELIBERATE.search, names)):
+        return None
+    for kind in (ast.Name, ast.Attribute):
+        for use in (use for name in dict.fromkeys(names) for use in _loaded(file, kind, name)):
+            found = module_method(file, use)
+            if found is not None and not one_mode(file, use):
+                return found
+    return None
+
+
+def _helpers(file: SourceFile, node: ast.AST) -> list[str]:
+    """The names of the functions around a node, and of the lambda around it that the file gives a name."""
+    found, inside = [], False
+    for above in file.above(node):
+        if isinstance(above, Function):
+            found.append(above.name)
+        elif isinstance(above, ast.Assign) and inside:
+            found += [target.id for target in above.targets if isinstance(target, ast.Name)]
+        inside = inside or isinstance(above, ast.Lambda)
+    return found
 
 
 # What has the same uses: a class, by its forward; a method that extends another; functions and methods of one name.

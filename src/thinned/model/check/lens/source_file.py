@@ -74,6 +74,10 @@ class SourceFile:
         """The nodes that contain this node, from the innermost to the outermost."""
         return self.index.above(node)
 
+    def put(self, node: ast.AST, place: ast.AST) -> None:
+        """Let a new node stand in the place of a node of the file, so that its names mean what they do there."""
+        self.index.put(node, place)
+
     def function(self, node: ast.AST) -> Function | None:
         """The innermost `def` around the node."""
         return next(self.functions_around(node), None)
@@ -95,10 +99,6 @@ class SourceFile:
     def position(self, node: ast.AST) -> tuple[int, int]:
         """The line and the column of a node, counted from 1, in characters."""
         return self._point(node.lineno, node.col_offset)  # type: ignore[attr-defined]
-
-    def replace(self, node: ast.expr, text: str) -> Edit:
-        """The edit that replaces the expression by `text`."""
-        return Edit(*self.position(node), *self.end(node), text)
 
     def insert(self, line: int, column: int, text: str) -> Edit:
         """The edit that inserts `text` at a position."""
@@ -152,13 +152,13 @@ class SourceFile:
             for alias in origin.names:
                 found[alias.asname or alias.name] = f"{start}.{alias.name}"
         for statement in self.tree.body:
-            if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Attribute):
+            if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Attribute | ast.Name):
                 name = dotted(statement.value)
                 first, _, rest = (name or "").partition(".")
                 if first in found:
                     for target in statement.targets:
                         if isinstance(target, ast.Name):
-                            found[target.id] = f"{found[first]}.{rest}"
+                            found[target.id] = f"{found[first]}.{rest}".rstrip(".")
         return found
 
     def resolve(self, node: ast.expr) -> str | None:
@@ -192,11 +192,11 @@ class SourceFile:
             stored = Counter(node.id for node in self.index.within(scope, ast.Name) if isinstance(node.ctx, ast.Store))
             local: dict[str, str] = {}
             for node in self.index.within(scope, ast.Assign):
-                if isinstance(node.value, ast.Attribute):
+                if isinstance(node.value, ast.Attribute | ast.Name):
                     first, _, rest = (dotted(node.value) or "").partition(".")
                     if first in self.aliases:
                         local |= {
-                            target.id: f"{self.aliases[first]}.{rest}"
+                            target.id: f"{self.aliases[first]}.{rest}".rstrip(".")
                             for target in node.targets
                             if isinstance(target, ast.Name)
                         }

@@ -55,9 +55,20 @@ class SyntaxTree:
         self._numbers = dict(zip(nodes, range(len(nodes)), strict=True))
         self._inside: dict[tuple[ast.AST, Key], list[ast.AST]] = {}
         self._sorted: dict[Key, tuple[list[int], list[int]]] = {}
+        self._put: dict[ast.AST, ast.AST] = {}  # nodes that are made, and the nodes in whose place they stand
+
+    def put(self, node: ast.AST, place: ast.AST) -> None:
+        """Let a new node stand in the place of a node of the tree, for questions about what is around it."""
+        self._put[node] = place
 
     def above(self, node: ast.AST) -> Iterator[ast.AST]:
-        """The nodes that contain this node, from the innermost to the outermost. None for a node of another tree."""
+        """The nodes that contain this node, from the innermost to the outermost. None for a node of another tree.
+
+        Of a node that is put into the tree, the first is the one in whose place it stands.
+        """
+        while node in self._put:
+            node = self._put[node]
+            yield node
         number = self._numbers.get(node, 0)
         while number:
             number = self._parents[number]
@@ -65,6 +76,10 @@ class SyntaxTree:
 
     def scopes(self, node: ast.AST) -> Iterator[ast.AST]:
         """The functions, lambdas and classes that contain this node, from the innermost to the outermost."""
+        while node in self._put:
+            node = self._put[node]
+            if isinstance(node, ast.Lambda):  # the one expression that is a scope
+                yield node
         number = self._scopes[self._numbers.get(node, 0)]
         while number:
             yield self._nodes[number]
@@ -74,11 +89,15 @@ class SyntaxTree:
         """The nodes of one kind in a scope, itself included: all, or those with one name.
 
         The name is `id` of ast.Name, `attr` of ast.Attribute. The order is that of `ast.walk`. The list is not to be
-        changed.
+        changed. The scope may also be a new node, with nodes of the tree in it.
         """
         asked = (scope, key)
         if asked not in self._inside:
-            self._inside[asked] = [self._nodes[number] for number in self._search(scope, key)]
+            self._inside[asked] = (
+                [self._nodes[number] for number in self._search(scope, key)]
+                if scope in self._numbers
+                else [node for node in ast.walk(scope) if _fits(node, key)]
+            )
         return cast("list[Node]", self._inside[asked])
 
     def has(self, scope: ast.AST, *keys: Key) -> bool:
@@ -144,3 +163,9 @@ class SyntaxTree:
             free[parents[number]] = place + sizes[number]
             free[number] = place + 1
         return places, sizes
+
+
+def _fits(node: ast.AST, key: Key) -> bool:
+    """Whether a node is of a kind, and has the name if one is asked for."""
+    kind, name = key if isinstance(key, tuple) else (key, None)
+    return type(node) is kind and name in (None, getattr(node, "id", None), getattr(node, "attr", None))

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from ..finding import Edit, Finding, Fix
 from ..lens.calls import FUNCTIONS, given, is_open, literal, number
 from ..lens.classes import can_ask_mode, module_method
-from ..lens.mode import MODE, depends, is_mode_method
+from ..lens.mode import MODE, builds, depends, is_mode_method, told_at_construction
 from ..lens.mode_methods import ask_training, mode_methods
 from ..lens.noisy_calls import noisy_calls
-from ..lens.reached import one_mode
+from ..lens.reached import one_mode, running_method
 from ..lens.source_file import SourceFile, arguments, dotted
 from ..rule import Rule
 
@@ -23,17 +23,19 @@ _KINDS = {name.rpartition(".")[2].rstrip("_") for name in FUNCTIONS}
 
 
 def source(file: SourceFile) -> Iterator[Finding]:
-    for call, name, entry, whole in noisy_calls(file, FUNCTIONS):
-        found = module_method(file, call)
-        if entry.training is None or found is None or is_open(whole):
+    for call, name, entry, whole, sure in noisy_calls(file, FUNCTIONS):
+        if entry.training is None or is_open(whole):
             continue
         told = given(whole, entry.training)
-        if told is not None and not literal(told, True) and not _is_method(file, told):
+        if told is not None and not literal(told, True) and not _always_same(file, call, told):
+            continue
+        found = running_method(file, call)
+        if found is None:
             continue
         p = given(whole, entry.p)
         if number(p) == 0 or (p is not None and depends(file, p) == MODE) or one_mode(file, call):
             continue
-        if isinstance(p, ast.Name) and _is_argument(file, call, p):
+        if isinstance(p, ast.Name) and _is_argument(file, p):
             continue  # the caller of the method may pass 0 in evaluation
         short = name.rpartition(".")[2]
         method = mode_methods(file, call, (p, told))
@@ -42,23 +44,27 @@ def source(file: SourceFile) -> Iterator[Finding]:
             yield RULE.on(file, call, message, ask_training(file, found[0], method))
         elif told is None and entry.training.default is True:
             fix = None
-            if (call.args or call.keywords) and can_ask_mode(file, found[0], call):
+            can = sure and module_method(file, call) is not None and can_ask_mode(file, found[0], call)
+            if (call.args or call.keywords) and can:
                 fix = Fix("Add `training=self.training`", (_append(file, call, "training=self.training"),))
             yield RULE.on(file, call, f"`{short}` drops in evaluation too: it is not told `training`", fix)
         elif told is None and entry.training.default is False:
             yield RULE.on(file, call, f"`{short}` never drops: its `training` is False by default")
         elif literal(told, True):
             yield RULE.on(file, call, f"`{short}` drops in evaluation too: its `training` is always True")
+        elif told is not None and told_at_construction(file, call, told):
+            yield RULE.on(file, call, f"`{short}` drops in evaluation too: `__init__` reads its `training` once")
 
 
-def _is_method(file: SourceFile, told: ast.expr) -> bool:
-    """Whether what a call is told is a method of the mode, as in `training=self.train`."""
-    return isinstance(told, ast.Attribute) and is_mode_method(file, told)
+def _always_same(file: SourceFile, call: ast.Call, told: ast.expr) -> bool:
+    """Whether what a call is told is a method of the mode, as in `training=self.train`, or the mode of construction."""
+    return (isinstance(told, ast.Attribute) and is_mode_method(file, told)) or told_at_construction(file, call, told)
 
 
-def _is_argument(file: SourceFile, call: ast.Call, name: ast.Name) -> bool:
-    """Whether a name is an argument of a function around a call."""
-    return any(name.id == declared.arg for around in file.functions_around(call) for declared in arguments(around))
+def _is_argument(file: SourceFile, name: ast.Name) -> bool:
+    """Whether a name is an argument of a function around it, other than a constructor."""
+    functions = (around for around in file.functions_around(name) if not builds(around))
+    return any(name.id == declared.arg for around in functions for declared in arguments(around))
 
 
 def _append(file: SourceFile, call: ast.Call, text: str) -> Edit:
@@ -94,8 +100,12 @@ RULE = Rule(
     summary="A functional dropout does not follow `train()` and `eval()`.",
     what="""\
 Looks for calls of `torch.nn.functional.dropout` and its kin, and of `torch.dropout`, in a module's methods that leave
-`training` out or always say True, also by another name (`self.drop = F.dropout`) and by `functools.partial`. A branch
-on `self.train` is one on a method, which is always true. A call in a branch on the mode, in a method or a module that
+`training` out or always say True. The function may have another name: an attribute (`self.drop = F.dropout`), an entry
+of a list or dictionary, what a loop gives (`for f in (F.relu, F.dropout)`), `getattr(F, "dropout")`, a
+`functools.partial`, what a function of the file returns. Arguments in `*args` and `**kwargs` are read where the file
+shows them. A helper outside classes counts as part of the method that calls it. A branch on `self.train` is one on a
+method, which is always true. Not followed are functions that reach a call as an argument or from another file: run the
+model in `thinned.check(model, x)` for them. A call in a branch on the mode, in a method or a module that
 is only called in such branches, in a method for training (`training_step`), and code that says by its name that it
 samples (`mc_forward`, `MCDropout`), are left alone, as is a p that is the method's own argument. In a live model: every
 functional dropout that drops in both modes.""",

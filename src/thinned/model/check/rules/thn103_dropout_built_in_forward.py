@@ -10,6 +10,7 @@ from ..finding import Finding
 from ..lens.calls import MODULES, given, number
 from ..lens.classes import is_forward, module_method
 from ..lens.mode import asks
+from ..lens.noisy_calls import noisy_calls
 from ..lens.reached import one_mode
 from ..lens.remembered import remembered
 from ..lens.source_file import Function, SourceFile
@@ -20,14 +21,11 @@ if TYPE_CHECKING:
 
 
 def source(file: SourceFile) -> Iterator[Finding]:
-    for call, name in file.calls:
-        entry = MODULES.get(name)
-        if entry is None:
-            continue
+    for call, name, entry, whole, _ in noisy_calls(file, MODULES):
         found = module_method(file, call)
         if found is None or not is_forward(found[1]):
             continue
-        p = given(call, entry.p)
+        p = given(whole, entry.p)
         if number(p) == 0 or (p is not None and asks(file, p)) or one_mode(file, call) or _told(file, found[1]):
             continue
         short = name.rpartition(".")[2]

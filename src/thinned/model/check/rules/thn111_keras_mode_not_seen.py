@@ -3,52 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-from torch.nn import Module
-
+from ...known.keras import keras_parts
 from ..finding import Finding
 from ..lens.examination import Examination
 from ..rule import Rule
 
-_RATES = ("rate", "dropout", "dropout_rate", "recurrent_dropout")  # attributes of Keras's layers
-
 
 def live(examination: Examination) -> Iterator[Finding]:
-    inside: list[str] = []
-    for name, module in examination.modules.items():
-        if not _is_keras(module) or any(not outer or name.startswith(f"{outer}.") for outer in inside):
-            continue
-        inside.append(name)
-        dropouts = [layer for layer in _layers(module) if any(_rate(layer, key) for key in _RATES)]
-        if not dropouts or any(
-            place.train_calls and (not name or f"{place.module}.".startswith(f"{name}."))
-            for place in examination.inspection.places
-        ):
-            continue
-        said = ", ".join(dict.fromkeys(str(getattr(layer, "name", type(layer).__name__)) for layer in dropouts[:5]))
+    seen = [place.module for place in examination.inspection.places if place.train_calls]
+    for part in keras_parts(examination.modules, seen):
         yield RULE.at(
-            name or "the model",
-            f"{type(module).__name__} is Keras's, whose dropout ({said}{', ...' if len(dropouts) > 5 else ''}) follows "
-            "the call's `training=` and not train() and eval(): nothing here has seen it. Pass training=self.training",
+            part.name or "the model",
+            f"{part.kind} is Keras's, whose dropout ({part.dropouts}) follows the call's `training=` and not train() "
+            "and eval(): nothing here has seen it. Pass training=self.training",
         )
-
-
-def _is_keras(module: Module) -> bool:
-    return any(
-        base.__module__.partition(".")[0] in ("keras", "tf_keras", "keras_core") for base in type(module).__mro__
-    )
-
-
-def _layers(module: Module) -> list[Any]:
-    """A Keras layer and the layers in it. Keras does not register all of them as submodules."""
-    flatten = getattr(module, "_flatten_layers", None)
-    return [*module.modules(), *(flatten() if callable(flatten) else ())]
-
-
-def _rate(layer: Any, key: str) -> bool:
-    value = getattr(layer, key, None)
-    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
 
 RULE = Rule(

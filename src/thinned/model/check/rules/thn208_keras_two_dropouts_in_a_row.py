@@ -37,7 +37,9 @@ Two dropouts of p and p' are one of 1 - (1 - p)(1 - p'): 0.5 twice is 0.75, whic
 import keras
 from keras import layers
 
-model = keras.Sequential([keras.Input((16,)), layers.Dense(64), layers.Dropout(0.3), layers.Dropout(0.2), layers.Dense(4)])
+model = keras.Sequential(
+    [keras.Input((16,)), layers.Dense(64), layers.Dropout(0.3), layers.Dropout(0.2), layers.Dense(4)]
+)
 model.compile("adam", "mse")
 """,
     good="""\

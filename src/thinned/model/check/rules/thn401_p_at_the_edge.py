@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ..finding import Finding
-from ..lens.calls import MODULES, number, rates
+from ..lens.calls import MODULES, number
+from ..lens.noisy_calls import rates
 from ..lens.source_file import SourceFile
 from ..rule import Rule
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from ...known.functions import FUNCTIONS, OPERATORS
 from ..finding import Finding
-from ..lens.calls import number, rates
+from ..lens.calls import number
+from ..lens.noisy_calls import rates
 from ..lens.source_file import SourceFile
 from ..rule import Rule
 

@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator
 
 from ..finding import Finding
-from ..lens.calls import number, rates
+from ..lens.calls import number
+from ..lens.noisy_calls import rates
 from ..lens.source_file import SourceFile, dotted
 from ..rule import Rule
 
