@@ -147,11 +147,11 @@ $(VENV)/dev.stamp: $(VENV)/torch.stamp $(SETUP)
 
 # The oldest torch, and all else as the tests on the pinned one have it: what .venv has comes after what is here. On x86-64
 # the registry has this torch with CUDA only, 3.9 GB to load and 6.5 GB on disk. `import torch` opens the libraries of 12 of
-# its 14 CUDA packages; the other two and Triton are 0.4 GB, so nothing is left out.
+# its 14 CUDA packages; the other two and Triton, its own release of it, are 0.4 GB, so nothing is left out.
 $(OLDEST)/torch.stamp: constraints.txt pyproject.toml $(VENV)/torch.stamp
 	rm -rf $(OLDEST)
 	$(PYTHON) -m venv $(OLDEST)
-	sed 's/^torch==.*/torch==$(TORCH_OLDEST)/' constraints.txt >$(OLDEST)/constraints.txt
+	sed 's/^torch==.*/torch==$(TORCH_OLDEST)/; /^triton==/d' constraints.txt >$(OLDEST)/constraints.txt
 	$(OLDEST)/bin/pip install --quiet --no-compile --constraint $(OLDEST)/constraints.txt torch
 	echo "import site; site.addsitedir('$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')')" \
 		>$$($(OLDEST)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/as-in-venv.pth
