@@ -56,6 +56,7 @@ FORMS: dict[str, Callable[[int], str]] = {
     "in functions": forward("def drop{i}(y): return F.dropout(y)\nx = drop{i}(x)"),
     "in lambdas": forward("x = (lambda y: F.dropout(y))(x)"),
     "under other names": forward("drop = F.dropout\nx = drop(x, 0.5)"),
+    "with p in a dictionary": forward("kw = dict(p=0.5)\nx = F.dropout(x, **kw)"),
     "with p in a name": forward("p = 0.1\nx = F.dropout(x, p)"),
     "in attention": forward("x = F.scaled_dot_product_attention(x, x, x, dropout_p=self.p)"),
     "built in a forward": forward("x = nn.Dropout(0.5)(x)"),

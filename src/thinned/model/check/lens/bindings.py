@@ -93,17 +93,12 @@ class Bindings:
             if first:
                 self._open.discard((question, node))
 
-    def of_name(self, node: ast.Name) -> list[Binding | None] | None:
-        """The bindings of a name in the innermost scope that has some. None where no scope of this file has one."""
-        place = self.place_of_name(node)
-        return None if place is None else self.of_place(place)
-
     def of_place(self, place: tuple[ast.AST, str]) -> list[Binding | None]:
         """The bindings of a name in a scope."""
         return self._names[place]
 
     def place_of_name(self, node: ast.Name) -> tuple[ast.AST, str] | None:
-        """The innermost scope that has bindings of a name, and the name."""
+        """The innermost scope that has bindings of a name, and the name. None where no scope of this file has one."""
         places = ((scope, node.id) for scope in self._around(node))
         return next((place for place in places if place in self._names), None)
 

@@ -19,6 +19,7 @@ from .source_file import Function, SourceFile, dotted
 from .training_loops import called
 
 _DEPTH = 32  # how many names deep an expression is followed
+_MOST = 16  # how many values of one name are followed, without those that have a qualified name
 
 
 def meanings(file: SourceFile, node: ast.expr) -> Sequence[ast.expr]:
@@ -184,12 +185,19 @@ def _whole_dict(file: SourceFile, node: ast.expr) -> list[tuple[object, ast.expr
 
 def guarded_value(file: SourceFile, node: ast.expr) -> bool:
     """Whether some value of a name is given in one mode only, or is not shown."""
-    found: Sequence[Binding | None] | None = None
     if isinstance(node, ast.Name):
-        found = bindings(file).of_name(node)
-    elif isinstance(node, ast.Attribute):
-        found = _of_attribute(file, node)
-    return found is not None and any(binding is None or _guarded(file, binding.value) for binding in found)
+        place = bindings(file).place_of_name(node)
+        return place is not None and _has_guarded(file, place)
+    return isinstance(node, ast.Attribute) and any(_is_guarded(file, binding) for binding in _of_attribute(file, node))
+
+
+@remembered
+def _has_guarded(file: SourceFile, place: tuple[ast.AST, str]) -> bool:
+    return any(_is_guarded(file, binding) for binding in bindings(file).of_place(place))
+
+
+def _is_guarded(file: SourceFile, binding: Binding | None) -> bool:
+    return binding is None or _guarded(file, binding.value)
 
 
 def constant(file: SourceFile, node: ast.expr) -> object:
@@ -271,6 +279,8 @@ def _held(file: SourceFile, place: tuple[ast.AST, str], found: Sequence[Binding 
             if binding is not None and not _guarded(file, binding.value):
                 for value in _bound(file, binding):
                     answer.setdefault(file.resolve(value) or value, value)
+            if sum(key is value for key, value in answer.items()) >= _MOST:
+                break
     finally:
         if not inner:
             known.held_open.discard(place)

@@ -167,23 +167,38 @@ def _sequence(file: SourceFile, node: ast.expr) -> list[ast.expr] | None:
 
 def _sources(file: SourceFile, table: Mapping[str, Noisy]) -> Iterator[ast.expr]:
     """Where a file has a function of the table as a value, or a module that has it, or loads such a module by name."""
-    short = {name.rpartition(".")[2] for name in table}
+    spaces = _spaces(table)
+    for node, name, whole in _spoken(file):
+        if name is None or name in table or (whole and name in spaces):
+            yield node
+
+
+def _spaces(table: Mapping[str, Noisy]) -> set[str]:
+    """The modules that have the functions of a table, and the packages of these."""
     spaces = {name.rpartition(".")[0] for name in table}
-    spaces |= {part for name in spaces for part in (name.partition(".")[0], name.rpartition(".")[0]) if part}
-    last = {name.rpartition(".")[2] for name in spaces}
-    direct = short | {name for name, whole in file.aliases.items() if whole.rpartition(".")[2] in short}
-    others = last | {name for name, whole in file.aliases.items() if whole.rpartition(".")[2] in last}
-    for text in sorted(direct | others | {"import_module"}):
+    return spaces | {part for name in spaces for part in (name.partition(".")[0], name.rpartition(".")[0]) if part}
+
+
+@remembered
+def _spoken(file: SourceFile) -> list[tuple[ast.expr, str | None, bool]]:
+    """Where a file has a function of any table, uncalled, or a module of one: with its name, and if it is all of it.
+
+    `F` is in `F.dropout` too, but not as the whole expression. There is no name where a module is loaded by one.
+    """
+    spaces = _spaces(EVERYTHING)
+    short, last = ({name.rpartition(".")[2] for name in names} for names in (EVERYTHING, spaces))
+    short |= {name for name, whole in file.aliases.items() if whole.rpartition(".")[2] in short}
+    last |= {name for name, whole in file.aliases.items() if whole.rpartition(".")[2] in last}
+    found: list[tuple[ast.expr, str | None, bool]] = [(node, None, True) for node in _written(file, "import_module")]
+    for text in sorted((short | last) - {"import_module"}):
         for node in _written(file, text):
             above = next(file.above(node))
-            called = isinstance(above, ast.Call) and above.func is node
-            inside = isinstance(above, ast.Attribute) and above.attr != "__dict__"
-            if text == "import_module":
-                yield node
-            elif (not called and text in direct) or (not inside and not called):
+            whole = not isinstance(above, ast.Attribute) or above.attr == "__dict__"
+            if (whole or text in short) and not (isinstance(above, ast.Call) and above.func is node):
                 name = file.resolve(node)  # most nodes need no such question
-                if name in table or (name in spaces and not inside):
-                    yield node
+                if name in EVERYTHING or name in spaces:
+                    found.append((node, name, whole))
+    return found
 
 
 def _written(file: SourceFile, text: str) -> Iterator[ast.Name | ast.Attribute]:
