@@ -142,10 +142,10 @@ class Stream:
         self._refuse(found)
         try:
             self._begin(found)
+            return self
         except BaseException:
             self._end()
             raise
-        return self
 
     def _begin(self, found: list[tuple[str, Module, str]]) -> None:
         names = list(dict.fromkeys(("", *(name for name, _, _ in found))))
