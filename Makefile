@@ -24,10 +24,12 @@ PACKAGE := pyproject.toml README.md README.ko.md CHANGELOG.md LICENSE $(wildcard
 # Where the wheel is installed for its smoke test, with every compiler out of reach.
 CLEAN := build/clean
 NO_COMPILER = CC=/bin/false CXX=/bin/false PATH=$(CURDIR)/$(CLEAN)/bin
-# The oldest torch that pyproject.toml allows, and the tests that run on it.
+# The oldest torch that pyproject.toml allows, and the tests that run on it. The kernels for a GPU are written for the Triton
+# of the pinned one.
 OLDEST := .venv-oldest
 TORCH_OLDEST := $(shell sed -n 's/^dependencies = .*"torch>=\([0-9.]*\)".*/\1/p' pyproject.toml)
-TESTS_OLDEST := tests/noise tests/ops tests/contract tests/nn tests/stream tests/model tests/uncertainty
+TESTS_OLDEST := tests/noise tests/ops tests/contract tests/nn tests/stream tests/model tests/uncertainty \
+	--ignore=tests/ops/triton
 # Where Keras on its three backends, JAX, Flax and Equinox are, and the tests that meet them.
 BACKENDS := .venv-backends
 TESTS_JAX := tests/backends/jax src/thinned/interop/jax
