@@ -1,6 +1,7 @@
 """Settings of the whole suite, doc examples included."""
 
 import re
+from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import cache
 from importlib.util import find_spec
@@ -75,6 +76,15 @@ def _backend_missing(path: Path) -> bool:
 def _mark(path: Path) -> str | None:
     """The mark of a file, or of the folder that it is in."""
     return next((mark for place, mark in APART.items() if ROOT / place in (path, *path.parents)), None)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """torch computes with one thread here, as in the threads of a test, which are compared with it to the bit."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,6 @@
 """Small real studies through the command line."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,20 @@ from typer.testing import CliRunner, Result
 from thinned.cli.app import app
 
 Thinned = Callable[..., Result]
+
+
+@pytest.fixture
+def module_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Path]:
+    """Make a folder with a module of this name and source the current one; the command can import it from there."""
+
+    def write(name: str, source: str) -> Path:
+        (tmp_path / f"{name}.py").write_text(source)
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "path", sys.path.copy())
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        return tmp_path
+
+    return write
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,12 +29,8 @@ def scale():
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "inspected_net.py").write_text(SOURCE)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", sys.path.copy())
-    monkeypatch.delitem(sys.modules, "inspected_net", raising=False)
-    return tmp_path
+def here(module_here: Callable[[str, str], Path]) -> Path:
+    return module_here("inspected_net", SOURCE)
 
 
 def test_a_table(thinned: Callable[..., Result], here: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,12 +18,8 @@ def net():
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "planned_net.py").write_text(SOURCE)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", sys.path.copy())
-    monkeypatch.delitem(sys.modules, "planned_net", raising=False)
-    return tmp_path
+def here(module_here: Callable[[str, str], Path]) -> Path:
+    return module_here("planned_net", SOURCE)
 
 
 def test_a_table_and_a_file_that_applies(thinned: Callable[..., Result], here: Path) -> None:

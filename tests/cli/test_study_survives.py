@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import os
 import re
-import resource
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from tests.full_disk import files_of_at_most
 from typer.testing import Result
 
 from thinned.study import StudyError, load, run_study
@@ -161,17 +160,6 @@ def test_what_a_study_left_that_was_killed_with_its_workers_goes_with_the_next(
                 "thinned-study.txt",
             }
     assert {path.name for path in tmp_path.iterdir()} == {new.name, "thinned-study.txt"}
-
-
-@contextmanager
-def files_of_at_most(size: int) -> Iterator[None]:
-    """A disk that is full."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def assert_one_sentence(result: Result, *parts: str) -> None:

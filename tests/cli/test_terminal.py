@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -61,13 +61,9 @@ def seen(request: pytest.FixtureRequest, here: Path, monkeypatch: pytest.MonkeyP
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(module_here: Callable[[str, str], Path]) -> Path:
     """A folder with a module."""
-    (tmp_path / "named_net.py").write_text(SOURCE)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", sys.path.copy())
-    monkeypatch.delitem(sys.modules, "named_net", raising=False)
-    return tmp_path
+    return module_here("named_net", SOURCE)
 
 
 def said(thinned: Thinned, *arguments: str | Path) -> str:

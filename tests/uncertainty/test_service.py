@@ -13,10 +13,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from tests.counted_backend import CountedBackend
 from tests.run import Run
 from torch import Tensor, nn
 
 import thinned
+
+pytestmark = pytest.mark.usefixtures("one_thread")  # by which products are rounded: the same in all threads here
 
 X = torch.randn(8, 6, generator=torch.Generator().manual_seed(0))
 
@@ -88,15 +91,6 @@ def beside(*works: Callable[[], Any]) -> Iterator[list[list[Any]]]:
             thread.join()
     if failed:
         raise failed[0]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Products are rounded as the number of threads has it: the same for all threads here."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -207,15 +201,7 @@ def test_a_model_in_training_is_predicted_beside_it() -> None:
 
 def test_compiled_models_of_other_threads_stay_compiled() -> None:
     """A backend counts its calls: eager ones would pass it by."""
-    calls = [0]
-
-    def backend(graph: Any, _: Any) -> Any:
-        def run(*args: Any) -> Any:
-            calls[0] += 1
-            return graph(*args)
-
-        return run
-
+    backend = CountedBackend()
     linear = nn.Linear(6, 3)
     other = torch.compile(lambda x: linear(x), backend=backend)
     other(X)
@@ -223,19 +209,19 @@ def test_compiled_models_of_other_threads_stay_compiled() -> None:
     asked = [0]
 
     def ask_other() -> None:
-        before = calls[0]
+        before = backend.calls
         other(X)
-        asked[0] += calls[0] - before
+        asked[0] += backend.calls - before
 
-    calls[0] = 0
+    backend.calls = 0
     with beside(ask_other) as found:
         for _ in range(3):
             thinned.predict(net, X, 4)
             thinned.inspect(net, X)
-    assert asked[0] == calls[0] == len(found[0])
-    calls[0] = 0
+    assert asked[0] == backend.calls == len(found[0])
+    backend.calls = 0
     other(X)
-    assert calls[0] == 1
+    assert backend.calls == 1
 
 
 def test_networks_may_be_called_by_several_threads() -> None:

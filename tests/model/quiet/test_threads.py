@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Any
@@ -12,6 +12,7 @@ import pytest
 import torch
 import torch._dynamo
 import torch.nn.functional as F
+from tests.counted_backend import CountedBackend
 from tests.run import Run
 from torch import Tensor, nn
 from torch._dynamo.testing import CompileCounterWithBackend
@@ -104,15 +105,7 @@ def test_disabled_nested_with_classic_scaling_and_crossed_ends() -> None:
 
 def test_compiled_code_runs_compiled_again_when_another_thread_was_the_last() -> None:
     torch._dynamo.reset()
-    calls = [0]
-
-    def backend(graph: Any, _: Any) -> Any:
-        def run(*args: Any) -> Any:
-            calls[0] += 1
-            return graph(*args)
-
-        return run
-
+    backend = CountedBackend()
     net, linear = NETS["torch"](), nn.Linear(8, 8)
     compiled = torch.compile(lambda x: linear(x), backend=backend)
     compiled(X)
@@ -120,12 +113,12 @@ def test_compiled_code_runs_compiled_again_when_another_thread_was_the_last() ->
     here.__enter__()
     other.enter()
     here.__exit__(None, None, None)
-    calls[0] = 0
+    backend.calls = 0
     compiled(X)
-    assert calls[0] == 0
+    assert backend.calls == 0
     other.leave()
     compiled(X)
-    assert calls[0] == 1
+    assert backend.calls == 1
 
 
 def drops(m: Any, x: Tensor) -> Tensor:
@@ -134,15 +127,7 @@ def drops(m: Any, x: Tensor) -> Tensor:
     return x
 
 
-@pytest.fixture
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.mark.usefixtures("_one_thread")
+@pytest.mark.usefixtures("one_thread")
 def test_eight_threads_each_with_a_stream() -> None:
     """Calls of functions have the masks of their own thread's stream, as alone."""
 

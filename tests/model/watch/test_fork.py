@@ -19,6 +19,7 @@ import thinned
 
 X = torch.randn(4, 8, generator=torch.Generator().manual_seed(0))
 pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
     pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system"),
     pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),  # Python 3.12 and later warn of threads
 ]
@@ -90,14 +91,6 @@ def beside(work: Callable[[], Any]) -> Iterator[None]:
         GO_ON.set()
         thread.join()
     assert not failed
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 ASK = thinned.Predictor(Waiting(), 3)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,8 @@ from torch.utils.checkpoint import checkpoint
 
 import thinned
 from thinned.model.watch.generators import States
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 X = torch.randn(6, 8, generator=torch.Generator().manual_seed(0))
 
@@ -105,14 +107,6 @@ TOOLS: dict[str, tuple[Callable[[], nn.Module], Callable[[Any], Any]]] = {
         lambda net: thinned.recalibrate_batchnorm(net, [X, X]),
     ),
 }
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def drawn() -> tuple[Any, ...]:

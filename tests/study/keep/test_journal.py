@@ -6,7 +6,6 @@ import dataclasses
 import json
 import math
 import re
-import resource
 import sqlite3
 import subprocess
 import sys
@@ -22,6 +21,7 @@ import optuna
 import pytest
 from sqlalchemy import NullPool, event
 from sqlalchemy.engine import Engine
+from tests.full_disk import files_of_at_most
 
 from thinned.study import StudyError
 from thinned.study.keep.journal import Journal
@@ -295,17 +295,6 @@ def test_where_optuna_adds_trials_itself_an_incomplete_unit_is_left_out(
         assert_same(journal.read(), made(units[0]) + made(units[1]))
         journal.add(third, made(third))
         assert_same(journal.read(), made(units[0]) + made(units[1]) + made(third))
-
-
-@contextmanager
-def files_of_at_most(size: int) -> Iterator[None]:
-    """No file of this process can grow beyond this many bytes: a disk that is full."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_full_disk_loses_nothing(tmp_path: Path, made: Made, units: list[Unit]) -> None:
