@@ -105,9 +105,8 @@ def pixel_columns(names: Sequence[str], frame: pd.DataFrame, place: Place = row_
             raise StudyError(
                 f"`predict`: column {name!r} must hold numbers, as in training. It holds {found[name].dtype}."
             )
-    values = found.to_numpy(dtype=np.float64)
-    for index in np.flatnonzero((np.abs(values) > LARGEST).any(axis=0)).tolist():
-        _check_range(names[index], values[:, index], place)
+        if found[name].dtype.kind not in "biu":  # whole numbers and truth values are never too large
+            _check_range(name, found[name].astype(np.float64).to_numpy(), place)
     return found
 
 

@@ -58,12 +58,15 @@ def _check_target(data: Dataset) -> None:
 
 
 def _check_pixels(data: Dataset) -> None:
-    values = data.features.to_numpy(dtype=np.float64) if len(data.features.columns) else np.zeros((0, 0))
-    wrong = ~(np.abs(values) <= LARGEST)
-    if wrong.any():
-        row, column = (int(place[0]) for place in np.nonzero(wrong))
-        name = data.features.columns[column]
-        raise _fault(data, f"pixels must be finite. Column {name!r} has {values[row, column]} in {row_of(row)}")
+    for name in data.features.columns:
+        column = data.features[name]
+        if isinstance(column.dtype, np.dtype) and column.dtype.kind in "biu":  # all are finite, and no copy is made
+            continue
+        values = column.astype(np.float64).to_numpy()
+        wrong = ~(np.abs(values) <= LARGEST)
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise _fault(data, f"pixels must be finite. Column {name!r} has {values[row]} in {row_of(row)}")
 
 
 def _check_numbers(data: Dataset, what: str, values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> None:
