@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
 import sqlite3
 import threading
@@ -22,6 +23,7 @@ from thinned.study.trial.config import Config, Unit
 from thinned.study.trial.outcome import Outcome
 
 Made = Callable[[Unit], list[Outcome]]
+LIST = '{"format": 2, "name": "study", "id": "1", "storage": "trials.db", "settings": []}'
 SETTINGS = {"data's fingerprint": "abc", "--seed": 0, "--hidden": (32, 32)}
 
 
@@ -79,6 +81,7 @@ def changed(connection: sqlite3.Connection, statement: str) -> None:
     [
         "UPDATE trial_user_attributes SET value_json = '0.001' WHERE key = 'val_error' AND trial_id = 2",
         "UPDATE trial_user_attributes SET value_json = '{' WHERE key = 'steps' AND trial_id = 2",
+        "UPDATE trial_user_attributes SET value_json = CAST(x'ff' AS TEXT) WHERE key = 'steps' AND trial_id = 2",
         "UPDATE trial_params SET param_value = 0.7 WHERE param_name = 'p' AND trial_id = 2",
         "UPDATE trials SET state = 'COMPLETF' WHERE trial_id = 2",
         "DELETE FROM trials WHERE trial_id = 2",
@@ -187,7 +190,7 @@ def test_no_changed_byte_of_a_file_of_arrays_gives_other_numbers(folder: Path, m
         assert np.array_equal(found.test_output, expected.test_output)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"format": 2}', None])
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"format": 2}', LIST, None])
 def test_who_the_study_is_stands_in_its_record_too(
     folder: Path, made: Made, units: list[Unit], content: str | None
 ) -> None:
@@ -286,13 +289,12 @@ def test_a_finished_run_is_on_the_disk(tmp_path: Path, made: Made, units: list[U
     """The arrays before the trials that name them, and both by the strictest mode of SQLite's rollback journal."""
     from thinned.study.keep.database import connected
 
-    synced: list[str] = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("os.fsync", lambda handle: synced.append(Path(f"/proc/self/fd/{handle}").resolve().name))
-        with Journal(tmp_path / "study", SETTINGS) as journal:
-            journal.add(units[0], made(units[0]))
+    synced: list[int] = []
+    with Journal(tmp_path / "study", SETTINGS) as journal, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", lambda handle: synced.append(os.fstat(handle).st_ino))
+        journal.add(units[0], made(units[0]))
     (arrays,) = (tmp_path / "study" / "arrays").iterdir()
-    assert synced[-2:] == [arrays.name, "arrays"]
+    assert synced == [arrays.stat().st_ino, arrays.parent.stat().st_ino]
     connection = connected(tmp_path / "study" / "trials.db")
     assert connection.execute("PRAGMA synchronous").fetchone() == (3,)
     connection.close()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
@@ -75,11 +73,7 @@ def write_arrays(folder: Path, unit: Unit, outcomes: Sequence[Outcome]) -> str:
     np.savez(content, allow_pickle=False, **arrays, **rows)
     name = f"{unit_name(unit)}-{_digest(arrays | rows)}"
     folder.mkdir(exist_ok=True)
-    path = folder / f"{name}{SUFFIX}"
-    replace_file(path, content.getvalue())
-    _to_disk(path)
-    if sys.platform != "win32":  # a folder can't be opened there
-        _to_disk(folder)
+    replace_file(folder / f"{name}{SUFFIX}", content.getvalue())
     return name
 
 
@@ -108,14 +102,6 @@ def _digest(arrays: Mapping[str, NDArray[Any]]) -> str:
     """Of all values, the arrays before the numbers of rows."""
     order = [*KINDS, *(f"{kind}_rows" for kind in KINDS)]
     return hashlib.sha256(b"".join(arrays[name].tobytes() for name in order)).hexdigest()[:8]
-
-
-def _to_disk(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _curve(points: NDArray[np.float64]) -> tuple[Measured, ...]:

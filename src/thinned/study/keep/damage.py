@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import sqlite3
 import warnings
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..error import StudyError, StudyWarning
-from .database import OF_FILE, DamagedRecordError, TrialDatabase, connected
+from .database import DamagedRecordError, TrialDatabase, connected, impossible, of_file
 from .identity import HERE, StudyIdentity
 from .optuna_trial import is_sound
 
@@ -21,7 +22,7 @@ def reopened(folder: Path, url: str | None, identity: StudyIdentity, facts: dict
     """The record of a study that goes on. Where its file is damaged, a new one with the runs that are whole in it.
 
     Arguments:
-        facts: about the whole study, its id among them.
+        facts: about the whole study.
 
     Warns of a damaged file, in a line. Raises StudyError: the record can't be reached; or it is damaged, and on a
     server.
@@ -60,21 +61,15 @@ def _damage(path: Path, identity: StudyIdentity) -> str:
     if not path.exists():
         return "is missing"
     try:
-        connection = connected(path)
-        try:
+        with closing(connected(path)) as connection:
             [said] = connection.execute("PRAGMA integrity_check(1)").fetchone()
             if said != "ok":
                 return f"is damaged ({said.splitlines()[-1]})"
             query = "SELECT value_json FROM study_user_attributes NATURAL JOIN studies WHERE study_name = ? AND key = ?"
             found = connection.execute(query, (identity.name, "id")).fetchall()
-        finally:
-            connection.close()
     except sqlite3.Error as error:
-        if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF not in OF_FILE:
-            raise StudyError(
-                f"{path}: the record of trials cannot be opened: {error}. Nothing that was recorded before is lost. "
-                "Mend this and give the same command again."
-            ) from error
+        if not of_file(error):
+            raise StudyError(impossible(path, "opened", error)) from error
         return f"is damaged ({error})"
     except ValueError as error:  # a name, or an error's text, that is no text
         return f"is damaged ({error})"
@@ -85,11 +80,8 @@ def identity_in(path: Path) -> StudyIdentity | None:
     """The study that the file belongs to, as its user attributes say; None where they can't be read."""
     query = "SELECT study_name, key, value_json FROM study_user_attributes NATURAL JOIN studies"
     try:
-        connection = connected(path)
-        try:
+        with closing(connected(path)) as connection:
             rows = connection.execute(query).fetchall()
-        finally:
-            connection.close()
         [name] = {name for name, _, _ in rows}
         facts = {key: json.loads(value) for _, key, value in rows}
         return StudyIdentity(name, facts["id"], HERE, facts["settings"])
@@ -117,11 +109,8 @@ def _whole_trials(path: Path, identity: StudyIdentity) -> list[FrozenTrial]:
 
     found = []
     try:
-        connection = connected(path)
-        try:
+        with closing(connected(path)) as connection:
             numbers = [number for (number,) in connection.execute("SELECT trial_id FROM trials ORDER BY trial_id")]
-        finally:
-            connection.close()
         options = {"poolclass": NullPool, "creator": lambda: connected(path)}
         storage = RDBStorage("sqlite:///", options, skip_compatibility_check=True, skip_table_creation=True)
     except Exception:  # nothing in it can be read

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
     from sqlalchemy import Connection, Engine, Table
 
-# Errors of SQLite that are the file's: its structure, or that it lacks a table. Others are the disk's or a lock's.
-OF_FILE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_FORMAT)
+_OF_FILE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_FORMAT)
 WAIT = 60.0  # seconds for a lock of SQLite that another program has, such as a dashboard that reads
 # Optuna's tables as the bulk writer below knows them. With any other columns, Optuna writes by itself.
 _TABLES = {
@@ -78,10 +77,10 @@ class TrialDatabase:
         return self._tables is not None
 
     def describe(self, facts: dict[str, Any]) -> None:
-        """Facts about the whole study, as user attributes, where they are not there yet."""
+        """The study's id and facts about it as a whole, as user attributes, where they are not there yet."""
         with self._told("written to"):
             before = self.study.user_attrs
-            for name, value in facts.items():
+            for name, value in ({"id": self._id} | facts).items():
                 if name not in before or before[name] != value:
                     self.study.set_user_attr(name, value)
 
@@ -135,12 +134,9 @@ class TrialDatabase:
             unreadable = not _of_database(error)
             if unreadable and what == "written to":
                 raise
-            damaged = unreadable or getattr(original, "sqlite_errorcode", sqlite3.SQLITE_IOERR) & 0xFF in OF_FILE
+            kind = DamagedRecordError if unreadable or of_file(original) else StudyError
             reason = (str(original).strip() or type(original).__name__).splitlines()[0].rstrip(".")
-            raise (DamagedRecordError if damaged else StudyError)(
-                f"{self.place}: the record of trials cannot be {what}: {reason}. Nothing that was recorded before is "
-                "lost. Mend this and give the same command again."
-            ) from error
+            raise kind(impossible(self.place, what, reason)) from error
 
 
 def connected(path: Path) -> sqlite3.Connection:
@@ -148,6 +144,23 @@ def connected(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=WAIT, check_same_thread=False)
     connection.execute("PRAGMA synchronous = EXTRA")
     return connection
+
+
+def of_file(error: BaseException) -> bool:
+    """Whether an error of SQLite is the file's: its structure, a text in it, or that it lacks a table.
+
+    Others are the disk's or a lock's. Python's own, such as of a text that is no UTF-8, have no number.
+    """
+    number = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    return isinstance(error, sqlite3.Error) and number & 0xFF in _OF_FILE
+
+
+def impossible(place: object, what: str, reason: object) -> str:
+    """What to say where the record of trials cannot be `what`: opened, read, written to."""
+    return (
+        f"{place}: the record of trials cannot be {what}: {reason}. Nothing that was recorded before is lost. Mend "
+        "this and give the same command again."
+    )
 
 
 def gone(place: object) -> str:

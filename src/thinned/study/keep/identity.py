@@ -93,7 +93,8 @@ def found_in(folder: Path) -> StudyIdentity | None:
             found = StudyIdentity(**facts)
             if not all(isinstance(value, str) for value in (found.name, found.id, found.storage)):
                 raise TypeError("its name, id and storage must be text")
-            found.settings.keys()
+            if not isinstance(found.settings, dict):
+                raise TypeError("its settings must be a table")
             return found
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             if isinstance(error, StudyError):

@@ -70,11 +70,11 @@ class Journal:
             if identity is None:
                 identity = StudyIdentity.new(folder, place, settings)
                 self._database = TrialDatabase(folder, storage, identity)
-                self._database.describe({"id": identity.id} | facts)
+                self._database.describe(facts)
                 _write(folder, identity)
             else:
                 identity.check(folder, place, settings)
-                self._database = reopened(folder, storage, identity, {"id": identity.id} | facts)
+                self._database = reopened(folder, storage, identity, facts)
                 if not written:
                     _write(folder, identity)
                     warnings.warn(f"{folder / IDENTITY} was damaged, and is written anew.", StudyWarning, stacklevel=2)

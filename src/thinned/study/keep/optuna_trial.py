@@ -61,7 +61,7 @@ def completed(unit: Unit, outcome: Outcome, arrays: str, study: str) -> FrozenTr
 
 
 def is_sound(trial: FrozenTrial, study: str) -> bool:
-    """Whether a finished run's trial is of this study, and every value of it as it was written."""
+    """Whether a finished run's trial is of this study, its parameters and attributes as they were written."""
     facts = dict(trial.user_attrs)
     return facts.get("study") == study and facts.pop("digest", None) == _digest(trial.params, facts)
 
