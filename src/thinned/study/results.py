@@ -20,7 +20,7 @@ from .answer.standing import Answered, tempered_nll
 from .answer.together import SeedNetwork, residuals_of, temperature_of
 from .data.dataset import Dataset
 from .data.prepare import Preparation
-from .error import StudyError
+from .error import UnreadableError
 from .network.files import load, save
 from .network.model import EnsembleMember
 from .record import CONFIG, WEIGHTS, Point, RangePoint, Run, Study
@@ -52,9 +52,8 @@ def damaged(folder: Path) -> list[str]:
     try:
         if (folder / WEIGHTS).exists() or (folder / CONFIG).exists():
             load(folder)
-    except StudyError as error:
-        reason = str(error).removeprefix("`load`: ").partition(". Give the study")[0].splitlines()[0]
-        said.append(f"{reason}. The networks will be written anew.")
+    except UnreadableError as error:
+        said.append(f"{' '.join(error.reason.splitlines())}. The networks will be written anew.")
     return said
 
 

@@ -26,6 +26,7 @@ from thinned.study.data.prepare import fit
 from thinned.study.network.files import save
 from thinned.study.network.model import EnsembleMember
 from thinned.study.record import Task
+from thinned.study.results import damaged
 from thinned.study.trial.config import Level, Recipe
 
 RECIPE = Recipe(key=7, hidden=(8, 4), batch=10, max_steps=700)
@@ -265,6 +266,49 @@ def exchange(name: str, make: Callable[[Any], Any]) -> Callable[[dict[str, Any]]
 
 
 @pytest.mark.parametrize(
+    ("harm", "reason"),
+    [
+        (lambda config, stored: stored.unlink(), "{folder} has no networks.safetensors"),
+        (lambda config, stored: config.unlink(), "{folder} has no config.toml"),
+        (
+            lambda config, stored: (config.unlink(), (config.parent / "best.safetensors").touch()),
+            "{folder} was written by an older version of thinned",
+        ),
+        (
+            lambda config, stored: config.write_text(change(config.read_text(), "format = 3", "format = 2")),
+            "{folder}/config.toml has format 2; this version reads 3",
+        ),
+        (
+            lambda config, stored: config.write_text(change(config.read_text(), "[inputs]", "[input]")),
+            "{folder}/config.toml is damaged: inputs.columns: field required",
+        ),
+        (
+            lambda config, stored: stored.write_bytes(b"short"),
+            "{folder}/config.toml and networks.safetensors do not belong together: the weights are others",
+        ),
+        (
+            lambda config, stored: rewritten(config.parent, lambda arrays: arrays.update(more=np.zeros(3))),
+            "{folder}/config.toml and networks.safetensors do not belong together or are damaged: more is one too many",
+        ),
+        (
+            lambda config, stored: rewritten(config.parent, put("1.prepare.scale", 0, 0.0)),
+            "{folder}/networks.safetensors is damaged: 1.prepare.scale must be above 0. Got 0.0",
+        ),
+    ],
+)
+def test_a_study_that_goes_on_says_why_it_writes_the_networks_anew(
+    numbers: Path, harm: Callable[[Path, Path], object], reason: str
+) -> None:
+    """In two sentences, of which the second is not what whoever loads them should do."""
+    assert damaged(numbers) == []
+    harm(numbers / "config.toml", numbers / "networks.safetensors")
+    reason = reason.format(folder=numbers)
+    assert damaged(numbers) == [f"{reason}. The networks will be written anew."]
+    with pytest.raises(StudyError, match=f"^`load`: {re.escape(reason)}\\. [A-Z]"):
+        load(numbers)
+
+
+@pytest.mark.parametrize(
     ("change_array", "said"),
     [
         (put("0.network.linear.1.weight", (0, 0), np.nan), "linear.1.weight must be finite numbers. 1 are not"),
@@ -301,8 +345,8 @@ def test_layers_are_compared_before_they_are_made(numbers: Path, monkeypatch: py
 def test_a_file_that_was_cut_emptied_or_changed_is_named(numbers: Path, name: str) -> None:
     path = numbers / name
     content = path.read_bytes()
-    for damaged in (b"", content[: len(content) // 2], b"\xff" + content[1:], content[:-9] + b"\0" + content[-8:]):
-        path.write_bytes(damaged)
+    for harmed in (b"", content[: len(content) // 2], b"\xff" + content[1:], content[:-9] + b"\0" + content[-8:]):
+        path.write_bytes(harmed)
         with pytest.raises(StudyError, match=re.escape(name)):
             load(numbers)
     if name == "config.toml":

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ...fit.perceptron import Perceptron
 from ..answer.together import offsets
-from ..error import StudyError
+from ..error import UnreadableError
 from .schema import ConfigFile, MemberFacts
 
 PREPARED = ("fill", "mean", "scale", "gaps")
@@ -25,7 +25,7 @@ def numbers_of(columns: tuple[str, ...], member: MemberFacts) -> tuple[str, ...]
 
 
 def check_arrays(config: Path, stored: Path, said: ConfigFile, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Raises StudyError: an array is missing, too many, of another shape or kind, not finite or out of range.
+    """Raises UnreadableError: an array is missing, too many, of another shape or kind, not finite or out of range.
 
     Shapes are compared by their numbers alone: no layer is made.
     """
@@ -72,12 +72,9 @@ def _check_one(
         raise _fault(stored, f"{name} must be finite numbers. {int((~np.isfinite(found)).sum()):,} are not")
 
 
-def _fault(stored: Path, what: str) -> StudyError:
-    return StudyError(f"`load`: {stored} is damaged: {what}. Give the study's command again, which writes it anew.")
+def _fault(stored: Path, what: str) -> UnreadableError:
+    return UnreadableError(f"{stored} is damaged: {what}")
 
 
-def _apart(config: Path, stored: Path, what: str) -> StudyError:
-    return StudyError(
-        f"`load`: {config} and {stored.name} do not belong together or are damaged: {what}. Give the study's command "
-        "again, which writes both anew."
-    )
+def _apart(config: Path, stored: Path, what: str) -> UnreadableError:
+    return UnreadableError(f"{config} and {stored.name} do not belong together or are damaged: {what}")

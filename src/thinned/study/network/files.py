@@ -25,7 +25,7 @@ from ..data.column import column_of, facts_of
 from ..data.dataset import Dataset
 from ..data.prepare import Preparation
 from ..data.source import learned
-from ..error import StudyError
+from ..error import UnreadableError
 from ..record import CONFIG, WEIGHTS
 from ..trial.config import Level, Recipe
 from .check import PREPARED, RESIDUALS, check_arrays, numbers_of
@@ -33,8 +33,8 @@ from .model import EnsembleMember, StudyModel
 from .schema import ConfigFile, MemberFacts, fault
 
 FORMAT = 3
+_READABLE = "Make it a file that can be read."
 _OLDER = "best.safetensors"
-AGAIN = "Give the study's command again, which writes both files anew."
 SCHEDULE = (
     "cycles of 100, 200, 400, ... steps; in each a tenth of the steps linearly up, then linearly down to 0; of the "
     "states at their ends the one with the least validation loss is kept"
@@ -133,35 +133,33 @@ def load(folder: str | Path) -> StudyModel:
     config, stored = folder / CONFIG, folder / WEIGHTS
     absent = [path.name for path in (config, stored) if not path.is_file()]
     if absent and (folder / _OLDER).is_file():
-        raise StudyError(f"`load`: {folder} was written by an older version of thinned. Run the study again.")
+        raise UnreadableError(f"{folder} was written by an older version of thinned", "Run the study again.")
     if absent:
-        raise StudyError(f"`load`: {folder} has no {absent[0]}. Pass the folder of a finished study.")
+        raise UnreadableError(f"{folder} has no {absent[0]}", "Pass the folder of a finished study.")
     try:
         facts = tomllib.loads(config.read_text(encoding="utf-8"))
     except OSError as error:
-        raise StudyError(f"`load`: {config} cannot be read: {error.strerror}.") from error
+        raise UnreadableError(f"{config} cannot be read: {error.strerror}", _READABLE) from error
     except (ValueError, RecursionError) as error:
-        raise StudyError(f"`load`: {config} is damaged: {error}. {AGAIN}") from error
+        raise UnreadableError(f"{config} is damaged: {error}") from error
     if facts.get("format") != FORMAT:
-        raise StudyError(
-            f"`load`: {config} has format {facts.get('format')}; this version reads {FORMAT}. Run the study "
-            "again in another folder, or use the version of thinned that wrote it."
+        raise UnreadableError(
+            f"{config} has format {facts.get('format')}; this version reads {FORMAT}",
+            "Run the study again in another folder, or use the version of thinned that wrote it.",
         )
     try:
         said = ConfigFile.model_validate(facts)
     except ValidationError as error:
-        raise StudyError(f"`load`: {config} is damaged: {fault(error)}. {AGAIN}") from error
+        raise UnreadableError(f"{config} is damaged: {fault(error)}") from error
     try:
         weights = stored.read_bytes()
         if hashlib.sha256(weights).hexdigest() != said.network.sha256:
-            raise StudyError(
-                f"`load`: {config} and {stored.name} do not belong together: the weights are others. {AGAIN}"
-            )
+            raise UnreadableError(f"{config} and {stored.name} do not belong together: the weights are others")
         arrays = safetensors.numpy.load(weights)
     except OSError as error:
-        raise StudyError(f"`load`: {stored} cannot be read: {error.strerror}.") from error
+        raise UnreadableError(f"{stored} cannot be read: {error.strerror}", _READABLE) from error
     except (SafetensorError, KeyError, TypeError) as error:
-        raise StudyError(f"`load`: {stored} is damaged: {error}. {AGAIN}") from error
+        raise UnreadableError(f"{stored} is damaged: {error}") from error
     check_arrays(config, stored, said, arrays)
     return _model(said, arrays)
 
