@@ -21,6 +21,7 @@ from typer.testing import Result
 
 from thinned.study import StudyError, load, run_study
 from thinned.study.keep.journal import Journal
+from thinned.study.keep.lock import FolderLock
 from thinned.study.keep.scratch import PREFIX, scratch_folder
 
 Thinned = Callable[..., Result]
@@ -236,6 +237,36 @@ def test_an_error_of_the_system_is_a_sentence_and_leaves_no_lock(
             run_study(data, target="y", out=tmp_path / "out", hidden=(4,), epochs=2, seeds=2)
         assert message in str(caught.value)
         assert f"What was finished is kept in {tmp_path / 'out'}: give the same command again" in str(caught.value)
+
+
+@pytest.mark.parametrize("place", ["underway.Grid", "underway.Pool", "run.damaged"])
+def test_whatever_fails_before_the_first_run_leaves_no_lock(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(f"thinned.study.{place}", fail)
+    with pytest.raises(ZeroDivisionError) as caught:
+        run_study(data, target="y", out=tmp_path / "out", hidden=(4,), epochs=2, seeds=2)
+    FolderLock(tmp_path / "out").release()
+    assert caught.tb  # whose frames still have the study
+
+
+def test_a_folder_for_temporary_files_that_is_full_is_named_and_nothing_is_left_in_it(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    scratch = re.escape(str(tmp_path / "temporary" / PREFIX))
+    for size, told in (
+        (0, rf"^{scratch}\w+: cannot be written to: File too large\. Make room, or name another folder .* TMPDIR\.$"),
+        (1000, rf"^{scratch}\w+/0\.npz: File too large \(needed for {re.escape(str(tmp_path / 'out'))}\)\. Mend this"),
+    ):
+        with files_of_at_most(size), pytest.raises(StudyError, match=told):
+            run_study(data, target="y", out=tmp_path / "out", hidden=(4,), epochs=2, seeds=2, jobs=2)
+        assert not list((tmp_path / "temporary").iterdir())
+    assert not (tmp_path / "out").exists()
 
 
 def test_layers_that_no_memory_holds_are_refused_at_the_start(

@@ -128,9 +128,9 @@ def study(
     processes = options.jobs > 1 or options.budget is not None
     with faults_told(options.out), scratch_folder() if processes else nullcontext() as scratch:
         underway = Underway(data, options, scratch, watch, told)
-        for said in damaged(options.out):
-            warnings.warn(said, StudyWarning, stacklevel=2)
         try:
+            for said in damaged(options.out):
+                warnings.warn(said, StudyWarning, stacklevel=2)
             with underway.pool:
                 whole = underway.search()
                 return finish(underway, "" if whole else "budget")

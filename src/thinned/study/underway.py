@@ -113,11 +113,11 @@ class Underway:
         try:
             self.recover()
             self.range = range_test(self.folds[0], self.recipe)
+            self.grid = self._grid()
+            self.pool = Pool(scratch or self.folds, self.recipe, options.jobs)
         except BaseException:
             self.journal.close()
             raise
-        self.grid = self._grid()
-        self.pool = Pool(scratch or self.folds, self.recipe, options.jobs)
         # Trees of images have one setting.
         self.others = OtherModels(self.seeds, self.size.outer, together=self.data.pixels)
         self.fresh = 0  # runs trained in this call
@@ -231,7 +231,7 @@ class Underway:
         for seed in range(self.seeds):
             found = prepared(self.data, parts(self.data, self.size, self.options.seed, seed))
             if scratch is not None:
-                found.fold.save(scratch / f"{seed}.npz")
+                _save(found.fold, scratch / f"{seed}.npz")
             self.folds[seed], self.preparations[seed] = found.fold, found.preparation
 
     def _grid(self) -> Grid:
@@ -274,6 +274,14 @@ class Underway:
             "--metric": self.metric,
             "steps": self.recipe.max_steps,
         }
+
+
+def _save(fold: Fold, path: Path) -> None:
+    """Raises OSError with the file's name: that of a full disk has none, and would seem to be of the study's folder."""
+    try:
+        fold.save(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
 
 
 def _ascending(values: Sequence[float]) -> tuple[float, ...]:

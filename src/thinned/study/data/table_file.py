@@ -128,9 +128,7 @@ def _with_index(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows' index as columns, unless it only counts the rows: it may be what a row is known by."""
     if isinstance(frame.index, pd.RangeIndex):
         return frame
-    names = [
-        name if name is not None else f"__index_level_{level}__" for level, name in enumerate(frame.index.names)
-    ]
+    names = [name if name is not None else f"__index_level_{level}__" for level, name in enumerate(frame.index.names)]
     return frame.reset_index(names=names)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -19,21 +20,19 @@ class FolderLock:
     The operating system holds the lock, so a killed process leaves none behind. The file `.lock` stays; it names the
     process that had the lock last.
 
+    Arguments:
+        mend: what to do where the folder cannot be written to.
+
     Raises StudyError: another process has it, or the folder cannot be written to.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, mend: str = "Name another folder with --out.") -> None:
         self._path = folder / LOCK
         try:
             self._stream = self._locked(folder)
-            self._stream.seek(0)
-            self._stream.truncate()
-            self._stream.write(f"process {os.getpid()} on {platform.node()}\n")
-            self._stream.flush()
+            self._sign()
         except OSError as error:
-            raise StudyError(
-                f"{folder}: cannot be written to: {error.strerror}. Name another folder with --out."
-            ) from error
+            raise StudyError(f"{folder}: cannot be written to: {error.strerror}. {mend}") from error
 
     def holds(self) -> bool:
         """Whether the folder is still the one that was locked. False where it was removed, even if there is another."""
@@ -42,6 +41,18 @@ class FolderLock:
     def release(self) -> None:
         """Let others write. A second call does nothing."""
         self._stream.close()
+
+    def _sign(self) -> None:
+        """Say in the file whose it is. Where that fails, it is let go."""
+        try:
+            self._stream.seek(0)
+            self._stream.truncate()
+            self._stream.write(f"process {os.getpid()} on {platform.node()}\n")
+            self._stream.flush()
+        except OSError:
+            with suppress(OSError):  # what was not written is written once more, and the file closed even so
+                self._stream.close()
+            raise
 
     def _locked(self, folder: Path) -> IO[str]:
         """The file, locked. It is opened again where it was removed between opening and locking."""

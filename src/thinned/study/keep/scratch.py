@@ -13,6 +13,7 @@ from ..error import StudyError
 from .lock import LOCK, FolderLock
 
 PREFIX = "thinned-study-"
+_ROOM = "Make room, or name another folder in the environment variable TMPDIR."
 YOUNG = 600.0  # seconds: a folder without a lock may be one that is just being made
 
 
@@ -27,14 +28,15 @@ def scratch_folder() -> Iterator[Path]:
         path = Path(tempfile.mkdtemp(prefix=PREFIX))
     except OSError as error:
         raise StudyError(
-            f"{error.filename or 'the folder for temporary files'}: cannot be written to: {error.strerror}. Make room, "
-            "or name another folder in the environment variable TMPDIR."
+            f"{error.filename or 'the folder for temporary files'}: cannot be written to: {error.strerror}. {_ROOM}"
         ) from error
-    lock = FolderLock(path)
     try:
-        yield path
+        lock = FolderLock(path, _ROOM)
+        try:
+            yield path
+        finally:
+            lock.release()
     finally:
-        lock.release()
         shutil.rmtree(path, ignore_errors=True)
 
 
