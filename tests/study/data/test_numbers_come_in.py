@@ -13,11 +13,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow
 import pytest
 from numpy.typing import NDArray
 
 from thinned.study import Dataset, StudyError
 from thinned.study.data.column import pixel_columns, read_columns
+from thinned.study.data.forms import LevelForm
 from thinned.study.data.learn import learn
 from thinned.study.data.prepare import fit
 from thinned.study.data.sound import check_dataset
@@ -71,6 +73,14 @@ def test_large_whole_numbers_as_features_are_levels_with_their_digits() -> None:
         assert set(column.read(given)) == {str(2**60), str(2**60 + 1), str(2**60 + 2)}
     (small,) = learn((values - 2**60 + 2**52).to_frame())
     assert small.kind == "number"
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32])
+def test_numbers_that_floats_merge_are_no_levels(kind: Any) -> None:
+    cells = pd.Series([0.5, np.nan, np.inf, -np.inf, 2.0**53, -(2.0**53), 2.0**54, -(2.0**54)], dtype=kind)
+    found = LevelForm().read(cells)
+    assert found.wrong.tolist() == [False] * 6 + [True] * 2
+    assert found.values.tolist()[:2] == ["0.5", None]
 
 
 def test_a_target_of_classes_asked_for_as_numbers_must_be_told_apart(tmp_path: Path) -> None:
@@ -253,15 +263,23 @@ class Polars:
         return self._frame
 
 
-def test_columns_go_by_name_wherever_they_have_one() -> None:
-    import pyarrow
+class Exchanged:
+    """A frame that other libraries read column by column, and that knows nothing of pandas."""
 
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self._table = pyarrow.Table.from_pandas(frame)
+
+    def __dataframe__(self, nan_as_null: bool = False, allow_copy: bool = True) -> Any:
+        return self._table.__dataframe__(nan_as_null, allow_copy)
+
+
+def test_columns_go_by_name_wherever_they_have_one() -> None:
     frame = pd.DataFrame({"a": A[:5], "b": A[5:10]})
     expected, found = model().predict(frame), model()
     turned = frame[["b", "a"]]
     fields = np.array(list(zip(A[5:10], A[:5], strict=True)), dtype=[("b", "f8"), ("a", "f8")])
     named: list[Any] = [turned, pyarrow.Table.from_pandas(turned), pyarrow.RecordBatch.from_pandas(turned)]
-    named += [Polars(turned), {"b": A[5:10], "a": A[:5]}, fields, turned.assign(more="x")]
+    named += [Polars(turned), Exchanged(turned), {"b": A[5:10], "a": A[:5]}, fields, turned.assign(more="x")]
     for given in named:
         assert np.array_equal(found.predict(given), expected)
     assert np.array_equal(found.predict(frame.to_numpy()), expected)

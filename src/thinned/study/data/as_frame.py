@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ def as_frame(X: Any, columns: Sequence[str]) -> pd.DataFrame:  # noqa: N803 - sc
     """`X` by the names of its columns, or if it has none in the order of `columns`.
 
     Names are those of DataFrames of pandas and polars, tables of pyarrow, mappings from names to columns, and arrays
-    with fields.
+    with fields; and frames of other libraries that have `__dataframe__`.
 
     Raises StudyError: another number of columns, or no rows and columns at all.
     """
@@ -27,8 +27,10 @@ def as_frame(X: Any, columns: Sequence[str]) -> pd.DataFrame:  # noqa: N803 - sc
         found = X.to_pandas()
         if isinstance(found, pd.DataFrame):
             return found
-    if hasattr(X, "__dataframe__"):
-        return pd.api.interchange.from_dataframe(X)
+    if hasattr(X, "__dataframe__"):  # by pyarrow: pandas warns of its own way that it will go
+        from pyarrow.interchange import from_dataframe
+
+        return cast("pd.DataFrame", from_dataframe(X).to_pandas())
     values = np.asarray(X)
     if values.dtype.names is not None and values.ndim == 1:
         return pd.DataFrame({name: values[name] for name in values.dtype.names})

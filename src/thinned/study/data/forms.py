@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .cell import PLAIN, TRUTH, number, says_nothing
-from .cells import exact, is_text, plain
+from .cells import EXACT, is_text, plain
 
 ISO = "ISO"  # the format of 2026-01-31, with or without a time and a zone
 _ISO_SHAPE = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}.*)?")
@@ -140,10 +140,11 @@ class LevelForm:
         if not is_text(cells):
             known: dict[Any, str | None] = {value: None if pd.isna(value) else plain(value) for value in cells.unique()}
             found = [None if pd.isna(value) else known[value] for value in cells]
-            lost = cells.dtype.kind == "f" and np.array([not exact(value) for value in cells], dtype=bool)
-            return Cells(
-                pd.Series(found, cells.index, dtype=object, name=cells.name), lost | np.zeros(len(cells), dtype=bool)
-            )
+            lost = np.zeros(len(cells), dtype=bool)
+            if cells.dtype.kind == "f":
+                values = cells.to_numpy()
+                lost = np.isfinite(values) & (np.abs(values) > EXACT)
+            return Cells(pd.Series(found, cells.index, dtype=object, name=cells.name), lost)
         if self.numeric:
             known = {text: self._level(text) for text in cells.unique()}
             found = [known[text] for text in cells]
