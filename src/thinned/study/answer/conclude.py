@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,13 +66,17 @@ def conclude(
     Raises StudyError: p = 0 diverged, or every rate above it, so that there is nothing to compare.
     """
     every = _all_trained(choosers, finished, folds)
-    apart = [_diverged(item) for item in every.values() if any(map(diverged, item.runs))]
-    trained = {key: item for key, item in every.items() if not any(map(diverged, item.runs))}
-    if every.keys() > trained.keys():
-        _check_comparable(every, trained, apart)
-    plain = trained.get(("dropout", 0.0))
-    if plain is None or not any(arm == "dropout" and p > 0 for arm, p in trained):
-        return None
+    lost = {key for key, item in every.items() if any(map(diverged, item.runs))}
+    apart = [_diverged(every[key]) for key in every if key in lost]
+    trained = {key: item for key, item in every.items() if key not in lost}
+    if not _comparable(trained):
+        if not _comparable(every):
+            return None
+        raise StudyError(
+            f"no answer: training diverged. {' '.join(said_of(one) for one in apart)} Nothing is left to compare. Pass "
+            "lower learning rates as --lr, or leave --lr out: a range test then finds them."
+        )
+    plain = trained["dropout", 0.0]
     results = {key: summed_up(item, None if item is plain else plain, task, metric) for key, item in trained.items()}
     best_p = _best_p(choosers, trained)
     key = _simplest(trained, losses, folds, None)
@@ -133,17 +137,9 @@ def _diverged(item: Trained) -> DivergedLevel:
     return DivergedLevel(name=name(item.level), lrs=sorted(set(item.lrs)), networks=networks, seeds=len(item.runs))
 
 
-def _check_comparable(every: Mapping[Key, Trained], trained: Mapping[Key, Trained], apart: list[DivergedLevel]) -> None:
-    """Raises StudyError: what a comparison needs was trained, and diverged."""
-    plain = ("dropout", 0.0)
-    rates = [key for key in every if key[0] == "dropout" and key != plain]
-    if plain in trained and any(key in trained for key in rates):
-        return
-    if plain in every and rates:
-        raise StudyError(
-            f"no answer: training diverged. {' '.join(said_of(one) for one in apart)} Nothing is left to compare. Pass "
-            "lower learning rates as --lr, or leave --lr out: a range test then finds them."
-        )
+def _comparable(levels: Collection[Key]) -> bool:
+    """Whether p = 0 is there, and a rate above it."""
+    return ("dropout", 0.0) in levels and any(arm == "dropout" and p > 0 for arm, p in levels)
 
 
 def said_of(one: DivergedLevel) -> str:
