@@ -29,11 +29,6 @@ _AT_ONCE = 2**24  # sampled numbers in one call of `predict`: 64 MiB of float32
 _WEIGHTS, _ORDER, _MASKS, _SPLIT, _SAMPLES = range(5)
 
 
-def dense(x: Any) -> NDArray[np.float64]:
-    """Rows as an array: a sparse matrix is filled up, as a network's first product needs it."""
-    return np.asarray(x.toarray() if hasattr(x, "toarray") else x)
-
-
 class DropoutEstimator(BaseEstimator):  # type: ignore[misc]
     """What both have: arguments, which are stored as they come, training, and samples of the outputs."""
 
@@ -151,12 +146,29 @@ class DropoutEstimator(BaseEstimator):  # type: ignore[misc]
         self.n_iter_, self.best_epoch_ = len(history.loss), history.best
         return held
 
+    def _read(
+        self,
+        owner: str,
+        X: ArrayLike,  # noqa: N803
+        y: Any = "no_validation",
+        **options: Any,
+    ) -> tuple[NDArray[np.float64], Any]:
+        """Rows as finite numbers, a sparse matrix filled up, as a network's first product needs it; and their targets.
+
+        Arguments:
+            y: the targets; by default there are none, as scikit-learn's `validate_data` has it.
+            options: for `validate_data`.
+        """
+        check_kinds(owner, "X", X)
+        found = validate_data(self, X, y, dtype=np.float64, accept_sparse="csr", ensure_all_finite=False, **options)
+        x, targets = found if isinstance(found, tuple) else (found, None)
+        x = np.asarray(x.toarray() if hasattr(x, "toarray") else x)
+        check_finite(owner, "X", x, getattr(self, "feature_names_in_", None))
+        return x, targets
+
     def _inputs(self, X: ArrayLike) -> Tensor:  # noqa: N803
         check_is_fitted(self)
-        owner = type(self).__name__
-        check_kinds(owner, "X", X)
-        x = dense(validate_data(self, X, reset=False, dtype=np.float64, accept_sparse="csr", ensure_all_finite=False))
-        check_finite(owner, "X", x, getattr(self, "feature_names_in_", None))
+        x, _ = self._read(type(self).__name__, X, reset=False)
         return torch.from_numpy(self.input_scaler_.transform(x))
 
     def __sklearn_tags__(self) -> Any:

@@ -14,14 +14,13 @@ try:
     from sklearn.base import ClassifierMixin, RegressorMixin
     from sklearn.preprocessing import StandardScaler
     from sklearn.utils.multiclass import check_classification_targets
-    from sklearn.utils.validation import validate_data
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
         "`thinned.interop.sklearn` needs scikit-learn, which is not installed. Run pip install 'thinned[study]'."
     ) from error
 
 from ..uncertainty.prediction import Prediction
-from .estimator import DropoutEstimator, dense
+from .estimator import DropoutEstimator
 from .finite import check_finite, check_kinds
 from .held_out import width
 from .weights import arranged, row_weights
@@ -121,13 +120,7 @@ class DropoutClassifier(ClassifierMixin, DropoutEstimator):  # type: ignore[misc
 
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:  # noqa: N803
         """Train on rows X, their classes y, and the rows' weights (see the class)."""
-        owner = f"{type(self).__name__}.fit"
-        check_kinds(owner, "X", X)
-        x, y = validate_data(
-            self, X, y, dtype=np.float64, ensure_min_samples=2, accept_sparse="csr", ensure_all_finite=False
-        )
-        x = dense(x)
-        check_finite(owner, "X", x, getattr(self, "feature_names_in_", None))
+        x, y = self._read(f"{type(self).__name__}.fit", X, y, ensure_min_samples=2)
         check_classification_targets(y)
         weights = row_weights(type(self).__name__, x, np.asarray(y), sample_weight, self.class_weight)
         x, y, weights = arranged(x, np.asarray(y), weights)
@@ -191,23 +184,10 @@ class DropoutRegressor(RegressorMixin, DropoutEstimator):  # type: ignore[misc]
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:  # noqa: N803
         """Train on rows X, their targets y, `(N,)` or `(N, targets)`, and the rows' weights (see the class)."""
         owner = f"{type(self).__name__}.fit"
-        check_kinds(owner, "X", X)
         check_kinds(owner, "y", y)
         if np.asarray(y).dtype.kind in "iuf":
             check_finite(owner, "y", np.asarray(y, dtype=np.float64))
-        x, given = validate_data(
-            self,
-            X,
-            y,
-            dtype=np.float64,
-            multi_output=True,
-            y_numeric=True,
-            ensure_min_samples=2,
-            accept_sparse="csr",
-            ensure_all_finite=False,
-        )
-        x = dense(x)
-        check_finite(owner, "X", x, getattr(self, "feature_names_in_", None))
+        x, given = self._read(owner, X, y, ensure_min_samples=2, multi_output=True, y_numeric=True)
         self._flat = given.ndim == 1
         targets = np.asarray(given, dtype=np.float64).reshape(len(given), -1)
         weights = row_weights(type(self).__name__, x, targets, sample_weight)
