@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 import re
 import shutil
@@ -328,12 +329,12 @@ def test_a_folder_that_can_not_be_written_to_is_refused_before_anything_is_train
 
 
 @pytest.mark.long
-def test_names_with_signs_of_markup_formulas_and_control_are_printed_as_they_are(
+def test_names_with_signs_of_markup_formulas_and_control_end_no_study_and_format_nothing(
     thinned: Thinned, tmp_path: Path
 ) -> None:
     """The target, a column, a class and the file; a line end, a formula of LaTeX, markup, Korean, 2,000 letters."""
     x = np.random.default_rng(0).normal(size=(80, 3))
-    names = ["[/b]", "a\nb $x_{$", "\ubaa9\ud45c" + "n" * 2000]
+    names = ["[/b]", "a\nb $x_{$ \x1b[31m<i>", "\ubaa9\ud45c" + "n" * 2000]
     path = tmp_path / "[red]$^$.csv"
     frame = pd.DataFrame({names[1]: x[:, 0], names[2]: x[:, 1], names[0]: np.where(x[:, 0] > 0, "[/i]", "$\\frac{$")})
     frame.to_csv(path, index=False)
@@ -341,6 +342,12 @@ def test_names_with_signs_of_markup_formulas_and_control_are_printed_as_they_are
     result = thinned("study", path, "--target", "[/b]", *options.split(), "-o", tmp_path / "[out]")
     assert result.exit_code == 0, result.output
     assert re.search(r"\[red\]\$\^\$\.csv: \d+ training", said(result))
+    assert "a b $x_{$ \\x1b[31m<i> alone gives [/b] away" in said(result)
+    assert "\x1b" not in result.output
+    written = (tmp_path / "[out]" / "report.html").read_text(encoding="utf-8")
+    assert "<i>" not in written
+    page = html.unescape(written)
+    assert all(name in page for name in (*names, "[/i]", path.name, "[out]"))
     model = load(tmp_path / "[out]")
     assert set(model.classes) == {"[/i]", "$\\frac{$"}
     assert model.columns == (names[1], names[2])

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.study.report.cases import CASES
 from tests.study.report.reading import PageReader
+from tests.study.report.studies import write_records
 
 from thinned.study.record import CONFIG, WEIGHTS
 from thinned.study.report.folder import figures
 from thinned.study.report.page import page
-from thinned.study.report.records import Records
+from thinned.study.report.picture import Picture, png, svg
+from thinned.study.report.records import Records, read
 
 Page = Callable[[str], PageReader]
 Read = Callable[[str], Records]
@@ -137,6 +141,20 @@ def test_a_column_may_have_any_name(page_of: Page, case: str) -> None:
     assert "<script" not in reader.html
     words = reader.words[reader.words.index("Key figures") :]
     assert not re.search(r"test error \(|\bpoints\b| points|\btemperature\b", words)
+
+
+def test_a_target_of_any_signs_is_drawn_and_no_formula(tmp_path: Path) -> None:
+    """In a figure it is text as it stands; a sign that the figures' font lacks is a box there, and no warning."""
+    target = "[/b] $x_{$ <i> \ubaa9\ud45c"
+    write_records(replace(CASES["numbers"], target=target), tmp_path / "study")
+    records = read(tmp_path / "study")
+    drawn = [figure for figure in figures(records) if isinstance(figure, Picture)]
+    (error,) = (figure for figure in drawn if figure.name == "error-by-p")
+    assert target in html.unescape(re.sub(r"<(title|desc).*?</\1>", "", svg(error)))
+    assert png(error).startswith(b"\x89PNG")
+    whole = page(records, [error], tmp_path / "study")
+    assert target in html.unescape(whole)
+    assert "<i>" not in whole
 
 
 @pytest.mark.parametrize("case", ["dropout helps", "inputs win", "weight decay wins", "numbers", "outer splits"])
