@@ -1,4 +1,4 @@
-"""Text for a terminal: names are shown as they are, and no sign of them is a command to the terminal."""
+"""Names as text: for a terminal, to which no sign of them is a command, and for records and pages in UTF-8."""
 
 from __future__ import annotations
 
@@ -26,6 +26,17 @@ def plain_line(text: str) -> str:
     net\n.py
     """
     return _LINE_ENDS.sub(_written, plain_text(text))
+
+
+def in_utf8(text: object) -> str:
+    r"""The text as UTF-8 can hold it: halves of signs, such as names that are no UTF-8 have, are written out.
+
+    >>> in_utf8("caf\xe9") == "caf\xe9"
+    True
+    >>> print(in_utf8("caf\udce9"))
+    caf\udce9
+    """
+    return str(text).encode(errors="backslashreplace").decode()
 
 
 def _written(found: re.Match[str]) -> str:

@@ -21,7 +21,7 @@ from rich.table import Table
 
 from .ending import printed, signals_as_interrupts
 from .reading import show_reading
-from .terminal import cell, say, show
+from .terminal import cell, say, show, told
 
 if TYPE_CHECKING:
     from ..study.answer.speech import Speech
@@ -159,9 +159,9 @@ def study(
                 form=TextForm(sep, encoding, decimal),
                 columns=tuple(WantedColumn.of(text) for text in column or ()),
             )
+            if data is not None:
+                require_text("the data file", data)
             for file in (data, test):
-                if file is not None:
-                    require_text("the data file", file)
                 if file is not None and not file.exists():
                     raise StudyError(
                         f"{file}: there is no such file or folder. Pass a table or a folder of IDX images."
@@ -180,7 +180,7 @@ def study(
             complain(f"thinned study: {error}", "red")
             raise typer.Exit(FAILED) from None
         except OSError as error:
-            complain(f"thinned study: {error.filename}: {error.strerror}. Name another file.", "red")
+            complain(f"thinned study: {told(error)} Name another file.", "red")
             raise typer.Exit(FAILED) from None
         except KeyboardInterrupt:
             complain(_stopped(progress, out))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .data.dataset import Dataset
-    from .error import StudyError
+    from .error import StudyError, StudyWarning
     from .network.files import load
     from .network.model import Predictor as Predictor
     from .network.model import StudyModel
@@ -19,11 +19,12 @@ _HOMES = {
     "Progress": "underway",
     "StudyError": "error",
     "StudyModel": "network.model",
+    "StudyWarning": "error",
     "load": "network.files",
     "run_study": "run",
 }
 
-__all__ = ["Dataset", "Progress", "StudyError", "StudyModel", "load", "run_study"]
+__all__ = ["Dataset", "Progress", "StudyError", "StudyModel", "StudyWarning", "load", "run_study"]
 
 
 def __getattr__(name: str) -> Any:

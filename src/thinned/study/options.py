@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from .data.overrule import TextForm, WantedColumn, check_cut
+from ..plain_text import in_utf8
+from .data.overrule import TextForm, WantedColumn, check_time_alone
 from .error import StudyError
 
 METRIC_NAMES = {
@@ -83,15 +84,14 @@ class StudyOptions:
         if self.budget is not None:
             _require("--budget", self.budget, self.budget > 0, "a time above 0, as 90s, 10m or 1h30m")
             _require("--budget", self.budget, self.budget <= MOST_SECONDS, "a time of a year at most")
-        for option, text in (("--out", self.out), ("--test", self.test), *self._names()):
+        paths = (("--out", self.out), ("--test", self.test))
+        columns = (("--target", self.target), ("--groups", self.groups), ("--time", self.time))
+        for option, text in (*paths, *columns):
             if text is not None:
                 require_text(option, text)
         once = len({item.name for item in self.columns}) == len(self.columns)
         _require("--column", ", ".join(map(str, self.columns)), once, "said once a column")
-        check_cut(self.groups, self.time, self.test)
-
-    def _names(self) -> tuple[tuple[str, str | None], ...]:
-        return (("--target", self.target), ("--groups", self.groups), ("--time", self.time))
+        check_time_alone(self.groups, self.time, self.test)
 
 
 def require_text(option: str, text: str | Path) -> None:
@@ -99,11 +99,8 @@ def require_text(option: str, text: str | Path) -> None:
 
     A file's name that is no UTF-8 has lone surrogates in Python.
     """
-    try:
-        str(text).encode()
-    except UnicodeEncodeError:
-        shown = str(text).encode(errors="backslashreplace").decode()
-        raise StudyError(f"`{option}` must be a name in UTF-8. Got {shown}. Rename it.") from None
+    if in_utf8(text) != str(text):
+        raise StudyError(f"`{option}` must be a name in UTF-8. Got {in_utf8(text)}. Rename it.")
 
 
 def _require(option: str, value: Any, holds: bool, rule: str) -> None:

@@ -15,8 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from thinned.study import StudyError
-from thinned.study.error import StudyWarning
+from thinned.study import StudyError, StudyWarning
 from thinned.study.keep.arrays import DamagedArraysError, read_arrays
 from thinned.study.keep.journal import Journal
 from thinned.study.trial.config import Config, Unit

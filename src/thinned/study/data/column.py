@@ -106,7 +106,7 @@ def pixel_columns(names: Sequence[str], frame: pd.DataFrame, place: Place = row_
                 f"`predict`: column {name!r} must hold numbers, as in training. It holds {found[name].dtype}."
             )
         if found[name].dtype.kind not in "biu":  # whole numbers and truth values are never too large
-            _check_range(name, found[name].astype(np.float64).to_numpy(), place)
+            _check_range(name, found[name].to_numpy(dtype=np.float64), place)
     return found
 
 

@@ -84,7 +84,7 @@ class WantedColumn:
         return f"{self.name}={self.kind}{f':{self.format}' if self.format else ''}"
 
 
-def check_cut(groups: object, time: object, test: object) -> None:
+def check_time_alone(groups: object, time: object, test: object) -> None:
     """Refuse two ways to choose the rows that are tested on: each is a column's name or a path, or None.
 
     Raises StudyError: `time` is given, and another beside it.

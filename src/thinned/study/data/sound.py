@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from ...plain_text import in_utf8
 from .column import LARGEST, row_of
 from .dataset import Dataset, StudyError
 
@@ -21,11 +22,8 @@ def check_dataset(data: Dataset) -> None:
     if names.has_duplicates:
         raise _fault(data, f"column names must differ. {names[names.duplicated()][0]!r} is there twice")
     for name in (data.title, data.source, data.target, *names, *data.classes):
-        try:
-            str(name).encode()
-        except UnicodeEncodeError:
-            shown = str(name).encode(errors="backslashreplace").decode()
-            raise _fault(data, f"names must be text in UTF-8. Got {shown}") from None
+        if in_utf8(name) != str(name):
+            raise _fault(data, f"names must be text in UTF-8. Got {in_utf8(name)}")
     if data.test is not None and len(data.test):
         test = np.asarray(data.test)
         if test.dtype.kind not in "iu" or test.min() < 0 or test.max() >= rows:
@@ -62,7 +60,7 @@ def _check_pixels(data: Dataset) -> None:
         column = data.features[name]
         if isinstance(column.dtype, np.dtype) and column.dtype.kind in "biu":  # all are finite, and no copy is made
             continue
-        values = column.astype(np.float64).to_numpy()
+        values = column.to_numpy(dtype=np.float64)
         wrong = ~(np.abs(values) <= LARGEST)
         if wrong.any():
             row = int(wrong.argmax())
@@ -79,5 +77,4 @@ def _check_numbers(data: Dataset, what: str, values: np.ndarray[tuple[int, ...],
 
 
 def _fault(data: Dataset, what: str) -> StudyError:
-    title = data.title.encode(errors="backslashreplace").decode()
-    return StudyError(f"{title}: {what}. Mend it, or leave it out.")
+    return StudyError(f"{in_utf8(data.title)}: {what}. Mend it, or leave it out.")

@@ -15,7 +15,7 @@ from .dataset import Dataset, StudyError
 from .digits import digits
 from .idx import idx_folder
 from .learn import learn
-from .overrule import TextForm, WantedColumn, check_cut
+from .overrule import TextForm, WantedColumn, check_time_alone
 from .sound import check_dataset
 from .suspicion import number_ids, without_constants, without_row_numbers, without_text_ids
 from .table import table
@@ -47,7 +47,7 @@ def open_data(
     Raises StudyError where they cannot be used.
     """
     if data is not None and not data.is_dir():
-        check_cut(groups, time, test)
+        check_time_alone(groups, time, test)
         found = table(data, target, task, test, form=form, wanted=wanted, groups=groups, time=time)
         if groups is not None:
             found = with_groups(found, groups)

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ..data.column import Kind
 from ..data.dates_in_words import PARTS
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -51,12 +52,17 @@ class Training(_Table):
     study_seed: int
 
 
-class NumberColumn(_Table):
-    """Numbers as `forms.NumberForm` reads them."""
+class _ReadColumn(_Table):
+    """What every column has, however it is read."""
 
     name: str
-    kind: Literal["number", "level", "text", "date", "left out"]
+    kind: Kind
     why: str
+
+
+class NumberColumn(_ReadColumn):
+    """Numbers as `forms.NumberForm` reads them."""
+
     form: Literal["number"]
     decimal: Decimal
     grouped: bool
@@ -64,22 +70,16 @@ class NumberColumn(_Table):
     truth: bool
 
 
-class DateColumn(_Table):
+class DateColumn(_ReadColumn):
     """Dates as `forms.DateForm` reads them."""
 
-    name: str
-    kind: Literal["number", "level", "text", "date", "left out"]
-    why: str
     form: Literal["date"]
     format: str
 
 
-class LevelColumn(_Table):
+class LevelColumn(_ReadColumn):
     """Levels as `forms.LevelForm` reads them."""
 
-    name: str
-    kind: Literal["number", "level", "text", "date", "left out"]
-    why: str
     form: Literal["level"]
     numeric: bool
     decimal: Decimal
