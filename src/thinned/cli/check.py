@@ -109,9 +109,9 @@ def check(
 
 @contextmanager
 def collected_later() -> Iterator[None]:
-    """Without collections of garbage, which would go through the trees of source again and again: half of the time.
+    """Without collections of garbage, which go through the trees of source again and again, up to a third of the time.
 
-    For this command's own process. A tree has no circles: its memory is free as soon as its file is done.
+    For this command's own process. No circle keeps a file: nearly all of its memory is free as soon as it is done.
     """
     before = gc.isenabled()
     gc.disable()

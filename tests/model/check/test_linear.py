@@ -1,16 +1,22 @@
-"""A check costs as much as the file is long: calls of functions are counted, for files of one form and two lengths."""
+"""A check costs as much as the file is long: calls of functions are counted, for files of one form and two lengths.
+
+And a file is free when it is done: no circle of references keeps it.
+"""
 
 from __future__ import annotations
 
+import gc
 import sys
+import weakref
 from collections.abc import Callable
 
 import pytest
 
 from thinned.model.check.fix import fixed
+from thinned.model.check.lens.source_file import SourceFile
 from thinned.model.check.registry import ENTRIES, rule
 from thinned.model.check.rule import Rule
-from thinned.model.check.walk import check_text
+from thinned.model.check.walk import check_source, check_text
 
 RULES = [rule(entry.code) for entry in ENTRIES if "source" in entry.looks_at]
 HEAD = """\
@@ -120,3 +126,17 @@ def test_fixes_are_linear(form: str) -> None:
     assert fixed("net.py", make(2), RULES)[1] == 2
     short, long = (counted(fixed, make(times)) for times in (SHORT, LONG))
     assert long <= 1.15 * LONG / SHORT * short
+
+
+@pytest.mark.parametrize("chosen", RULES, ids=[chosen.code for chosen in RULES])
+def test_a_file_is_free_when_it_is_done(chosen: Rule) -> None:
+    file = SourceFile("net.py", chosen.bad)
+    kept, collects = weakref.ref(file), gc.isenabled()
+    gc.disable()
+    try:
+        assert check_source(file, RULES)
+        del file
+        assert kept() is None
+    finally:
+        if collects:
+            gc.enable()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import weakref
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,7 +50,7 @@ class Bindings:
     """The bindings of one file, by scope and name. None stands for a value that the source does not show."""
 
     def __init__(self, file: SourceFile) -> None:
-        self._file = file
+        self._file: SourceFile = weakref.proxy(file)  # the file holds its bindings: no circle keeps the two
         self._names: dict[tuple[ast.AST, str], list[Binding | None]] = defaultdict(list)
         self._attributes: dict[tuple[ast.AST, str], list[Binding | None]] = defaultdict(list)
         self._entries: dict[tuple[ast.AST, str], list[AddedEntry | None]] = defaultdict(list)

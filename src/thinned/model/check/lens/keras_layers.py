@@ -6,10 +6,10 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import pairwise
 
-from .calls import argument, literal, number
+from .calls import argument, number
+from .remembered import remembered
 from .source_file import Function, SourceFile, dotted
 
 _LAYER = re.compile(r"^(?:tensorflow\.(?:python\.)?|tf_)?keras\.(?:api\.|src\.|_tf_keras\.)*layers\.(?:\w+\.)*(\w+)$")
@@ -62,7 +62,7 @@ def layer_name(file: SourceFile, call: ast.expr) -> str | None:
     return found[1] if found else None
 
 
-@lru_cache(maxsize=1)
+@remembered
 def networks(file: SourceFile) -> tuple[LayerChain, ...]:
     """Every `Sequential`, and every chain of layers that are called on each other's results."""
     return (*_sequential(file), *_functional(file)) if "keras" in file.text else ()
@@ -198,11 +198,6 @@ def _constructor(file: SourceFile, function: ast.expr) -> ast.Call | None:
 
 
 def says_output(layer: LayerUse) -> bool:
-    """Whether a layer makes probabilities: its own activation, or one behind it, is softmax or sigmoid."""
+    """Whether a layer makes probabilities: its own activation is softmax or sigmoid."""
     given = argument(layer.made, None, ("activation",))
     return isinstance(given, ast.Constant) and given.value in ("softmax", "sigmoid")
-
-
-def always(value: ast.expr | None) -> bool:
-    """Whether an argument is the constant True."""
-    return literal(value, True)
