@@ -49,6 +49,24 @@ def file(each: str, after: str = "") -> Callable[[int], str]:
 STEP = (
     "def train(model, opt):\n    for x in data:\n        loss = model(x)\n        loss.backward()\n        opt.step()\n"
 )
+KERAS = """\
+import tensorflow as tf
+from keras import Model, Sequential, layers
+
+class Net(Model):
+    def __init__(self):
+        self.d = layers.Dropout(0.5)
+
+    def call(self, x, training=None):
+"""
+FLAX = """\
+import flax.linen as nn
+
+class Net(nn.Module):
+    @nn.compact
+    def __call__(self, x, train):
+"""
+JAX = "import jax\n\ndef noise(x, key):\n"
 WITH = "with torch.no_grad():\n    y = {model}(z)\n"
 FORMS: dict[str, Callable[[int], str]] = {
     "dropouts in a row": forward("x = F.dropout(x, 0.5)"),
@@ -91,6 +109,48 @@ FORMS: dict[str, Callable[[int], str]] = {
         + "".join(f"def look{number}(model):\n    model.eval()\n" for number in range(times))
         + STEP
         + "".join(f"        look{number}(model)\n" for number in range(times))
+    ),
+    "layers of Keras": lambda times: KERAS + "        x = self.d(x, training=training)\n" * times,
+    "layers of Keras, always on": lambda times: KERAS + "        x = self.d(x, training=True)\n" * times,
+    "layers of Keras, built at once": lambda times: KERAS + "        x = layers.Dense(4)(layers.Dropout(0.5)(x))\n" * times,
+    "models of Keras": lambda times: (
+        KERAS + "".join(
+            f"        m{number} = Sequential([layers.Dense(4), layers.Dropout(0.5)])\n        m{number}.fit(x)\n"
+            for number in range(times)
+        )
+    ),
+    "models of Keras that grow": lambda times: (
+        KERAS + "".join(
+            f"        m{number} = Sequential()\n        m{number}.add(layers.Dense(4))\n        m{number}.add(layers.Dropout(0.5))\n"
+            for number in range(times)
+        )
+    ),
+    "a model of Keras that grows": lambda times: (
+        KERAS + "        m = Sequential()\n" + "        m.add(layers.Dropout(0.5))\n" * times
+    ),
+    "models of Keras under a tape": lambda times: (
+        KERAS + "        pass\n" + "".join(
+            f"m{number} = Net()\nwith tf.GradientTape() as tape:\n    y = m{number}(z)\n" for number in range(times)
+        )
+    ),
+    "dropouts of TensorFlow": lambda times: KERAS + "        x = tf.nn.dropout(x, 0.5)\n" * times,
+    "dropouts of TensorFlow under branches": lambda times: (
+        KERAS + "        if flag: x = tf.nn.dropout(x, 0.5)\n" * times
+    ),
+    "dropouts of Flax": lambda times: FLAX + "        x = nn.Dropout(0.5)(x, deterministic=False)\n" * times,
+    "dropouts of Flax that follow": lambda times: FLAX + "        x = nn.Dropout(0.5)(x, deterministic=not train)\n" * times,
+    "draws of JAX": lambda times: JAX + "    x = jax.random.normal(key, x.shape)\n" * times,
+    "draws of JAX in a loop": lambda times: (
+        JAX + "    for row in x:\n" + "".join(
+            f"        x = jax.random.normal(k{number}, x.shape)\n" for number in range(times)
+        )
+    ),
+    "loops of JAX": lambda times: (
+        JAX + "    for row in x:\n        key, new = jax.random.split(key)\n        x = jax.random.normal(new, x.shape)\n" * times
+    ),
+    "loops of JAX in loops": lambda times: (
+        JAX + "".join(f"{'  ' * (depth + 2)}for row in x:\n" for depth in range(times // 4))
+        + "  " * (times // 4 + 2) + "x = x + jax.random.normal(key, x.shape)\n"
     ),
 }  # fmt: skip
 
