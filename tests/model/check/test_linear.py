@@ -112,7 +112,9 @@ FORMS: dict[str, Callable[[int], str]] = {
     ),
     "layers of Keras": lambda times: KERAS + "        x = self.d(x, training=training)\n" * times,
     "layers of Keras, always on": lambda times: KERAS + "        x = self.d(x, training=True)\n" * times,
-    "layers of Keras, built at once": lambda times: KERAS + "        x = layers.Dense(4)(layers.Dropout(0.5)(x))\n" * times,
+    "layers of Keras, built at once": lambda times: (
+        KERAS + "        x = layers.Dense(4)(layers.Dropout(0.5)(x))\n" * times
+    ),
     "models of Keras": lambda times: (
         KERAS + "".join(
             f"        m{number} = Sequential([layers.Dense(4), layers.Dropout(0.5)])\n        m{number}.fit(x)\n"
@@ -121,7 +123,8 @@ FORMS: dict[str, Callable[[int], str]] = {
     ),
     "models of Keras that grow": lambda times: (
         KERAS + "".join(
-            f"        m{number} = Sequential()\n        m{number}.add(layers.Dense(4))\n        m{number}.add(layers.Dropout(0.5))\n"
+            f"        m{number} = Sequential()\n        m{number}.add(layers.Dense(4))\n"
+            f"        m{number}.add(layers.Dropout(0.5))\n"
             for number in range(times)
         )
     ),
@@ -138,7 +141,9 @@ FORMS: dict[str, Callable[[int], str]] = {
         KERAS + "        if flag: x = tf.nn.dropout(x, 0.5)\n" * times
     ),
     "dropouts of Flax": lambda times: FLAX + "        x = nn.Dropout(0.5)(x, deterministic=False)\n" * times,
-    "dropouts of Flax that follow": lambda times: FLAX + "        x = nn.Dropout(0.5)(x, deterministic=not train)\n" * times,
+    "dropouts of Flax that follow": lambda times: (
+        FLAX + "        x = nn.Dropout(0.5)(x, deterministic=not train)\n" * times
+    ),
     "draws of JAX": lambda times: JAX + "    x = jax.random.normal(key, x.shape)\n" * times,
     "draws of JAX in a loop": lambda times: (
         JAX + "    for row in x:\n" + "".join(
@@ -146,7 +151,10 @@ FORMS: dict[str, Callable[[int], str]] = {
         )
     ),
     "loops of JAX": lambda times: (
-        JAX + "    for row in x:\n        key, new = jax.random.split(key)\n        x = jax.random.normal(new, x.shape)\n" * times
+        JAX + (
+            "    for row in x:\n        key, new = jax.random.split(key)\n"
+            "        x = jax.random.normal(new, x.shape)\n"
+        ) * times
     ),
     "loops of JAX in loops": lambda times: (
         JAX + "".join(f"{'  ' * (depth + 2)}for row in x:\n" for depth in range(times // 4))
@@ -178,6 +186,12 @@ def test_a_check_is_linear(form: str) -> None:
     check_text("net.py", make(2), RULES)  # what is loaded at the first time
     short, long = (counted(check_text, make(times)) for times in (SHORT, LONG))
     assert long <= 1.15 * LONG / SHORT * short
+
+
+def test_a_key_is_followed_through_loops_in_loops() -> None:
+    loops = "".join(f"{' ' * (depth + 1)}for row in x:\n" for depth in range(40))
+    text = f"import jax\n\ndef noise(x, key):\n{loops}{' ' * 41}x = x + jax.random.normal(key, x.shape)\n"
+    assert [(found.code, found.line) for found in check_text("net.py", text, RULES)] == [("THN603", 44)]
 
 
 @pytest.mark.parametrize("form", ["dropouts in a row", "by a method of the mode", "on one line", "in attention"])

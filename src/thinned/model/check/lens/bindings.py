@@ -40,7 +40,7 @@ class Followed(dict[ast.expr, tuple[ast.expr, ...]]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.open: list[ast.expr] = []
+        self.open = 0  # how many are being followed, one for another
         self.cut = 0  # how often a chain of names was too long to be followed
         self.held: dict[tuple[ast.AST, str], tuple[ast.expr, ...]] = {}  # what a name of a scope, or of a class, is
         self.held_open: set[tuple[ast.AST, str]] = set()
@@ -55,7 +55,6 @@ class Bindings:
         self._attributes: dict[tuple[ast.AST, str], list[Binding | None]] = defaultdict(list)
         self._entries: dict[tuple[ast.AST, str], list[AddedEntry | None]] = defaultdict(list)
         self.followed = Followed()
-        self.guarded: dict[ast.expr, bool] = {}  # whether a value is given in one mode only, once it has been asked
         self._open: set[tuple[str, ast.expr]] = set()
         self._shown: set[int] = set()  # targets whose values are known
         for node in file.nodes(ast.Assign):
