@@ -66,7 +66,7 @@ def _asks(file: SourceFile, call: ast.Call, method: Function) -> bool:
 
 @remembered
 def _conditions_ask(file: SourceFile, method: Function) -> bool:
-    conditions = [*file.index.within(method, ast.If), *file.index.within(method, ast.IfExp)]
+    conditions: list[ast.If | ast.IfExp] = [*file.index.within(method, ast.If), *file.index.within(method, ast.IfExp)]
     return any(
         (isinstance(node, ast.Name) and node.id in _MODES) or (isinstance(node, ast.Attribute) and node.attr in _MODES)
         for condition in conditions
