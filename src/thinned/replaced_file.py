@@ -1,5 +1,6 @@
-"""The one door by which files are written: a regular file is replaced whole or not at all, others written through.
+"""The one door by which whole files are written: a regular file is replaced whole or not at all.
 
+Any other, as a device, is written through.
 What stays as it was: the file's permissions, owner and other attributes, the link that leads to it, its other names.
 """
 
@@ -61,8 +62,6 @@ def replace_file(path: Path, content: bytes, expected: bytes | None = None) -> N
     elif place.there is None or place.there.st_nlink == 1:
         try:
             _replace(place.path, place.there, content, expected)
-        except ChangedFileError:
-            raise
         except OSError as error:
             if place.there is None or error.errno not in _IN_PLACE:
                 raise
@@ -185,7 +184,7 @@ def _restored(handle: int, old: bytes) -> Iterator[None]:
 
 def _compare(path: Path, found: bytes, expected: bytes) -> None:
     if found != expected:
-        raise ChangedFileError(errno.EBUSY, "it was changed meanwhile", str(path))
+        raise ChangedFileError(errno.ESTALE, "it was changed meanwhile", str(path))
 
 
 def _write(handle: int, content: bytes) -> None:

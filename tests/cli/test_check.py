@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,8 +60,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "faulty_net.py").write_text(BAD)
     yield tmp_path
-    import sys
-
     sys.modules.pop("faulty_net", None)
 
 
@@ -202,6 +203,23 @@ def test_fix(thinned: Thinned, project: Path) -> None:
     assert "THN101" not in mended.output
     assert (project / "faulty_net.py").read_text() == BAD.replace("0.5)\n", "0.5, training=self.training)\n", 1)
     assert thinned("check", ".", "--diff").exit_code == 0
+
+
+@pytest.mark.parametrize("code", ["import torch\n", BAD])
+def test_a_preview_that_could_not_read_a_file_is_2(thinned: Thinned, project: Path, code: str) -> None:
+    (project / "faulty_net.py").write_text(code)
+    (project / "broken.py").write_text("def f(:\n")
+    preview = thinned("check", ".", "--diff", "--exit-zero")
+    assert preview.exit_code == 2
+    assert "broken.py:1:7: error no valid Python" in preview.stderr
+    assert ("+        x = F.dropout(x, 0.5, training=self.training)" in preview.stdout) == (code == BAD)
+
+
+def test_a_preview_needs_no_stdout(project: Path) -> None:
+    script = "from thinned.cli import main; main()"
+    command = f"exec {shlex.quote(sys.executable)} -c '{script}' check . --diff >&-"
+    done = subprocess.run(["sh", "-c", command], stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (1, "Would make 1 fix.\n")
 
 
 @pytest.mark.parametrize("inputs", [["2x8"], ["2x8", "mask=2x8"], ["faulty_net:pair"], ["faulty_net:inputs"]])

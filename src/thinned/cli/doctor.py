@@ -14,6 +14,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from .terminal import show
+
 
 class Fact(NamedTuple):
     """One line: what was looked at, what was found, and why it is so."""
@@ -32,7 +34,7 @@ def doctor() -> None:
     try:
         from ..noise import kernel as loader
     except ValueError as error:  # a wrong THINNED_KERNEL
-        console.print(str(error), style="red", markup=False)
+        show(console, str(error), "red")
         raise typer.Exit(1) from None
     _print(console, "Here", ("", "", ""), here(loader))
     _print(console, "Which backend serves which", ("values", "backend", "why"), served(loader))

@@ -10,7 +10,7 @@ from rich.console import Console
 from ..model.check.page import section
 from ..model.check.registry import ENTRIES
 from ..model.check.registry import rule as load
-from .terminal import say
+from .terminal import give, say
 
 
 def rule(code: Annotated[str, typer.Argument(help="A rule's code, as THN101, or its name.")]) -> None:
@@ -25,4 +25,4 @@ def rule(code: Annotated[str, typer.Argument(help="A rule's code, as THN101, or 
 
         console.print(Markdown(text))
     else:
-        typer.echo(text)
+        give(text)

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from thinned.model.check.finding import Edit, Finding, Fix
-from thinned.model.check.fix import apply, fix_file, fixed, mend
+from thinned.model.check.fix import apply, fixed, mend
+from thinned.model.check.fix import write as write_back
 from thinned.model.check.lens.rewrite import rewritten
-from thinned.model.check.lens.source_file import SourceFile
+from thinned.model.check.lens.source_file import SourceFile, read
 from thinned.model.check.registry import rules
 from thinned.model.check.walk import check_text
 
@@ -186,7 +187,7 @@ def test_line_ends_encoding_and_permissions_stay(write: Write, coding: str, end:
     path = write("net.py")
     path.write_bytes(text.replace("\n", end).encode(coding))
     path.chmod(0o755)
-    assert fix_file(path, RULES) == 1
+    assert mend([path]).fixes == 1
     assert path.read_bytes() == text.replace(BAD, GOOD).replace("\n", end).encode(coding)
     assert path.stat().st_mode & 0o777 == 0o755
     assert os.listdir(path.parent) == ["net.py"]  # noqa: PTH208
@@ -196,7 +197,7 @@ def test_a_link_stays_a_link(write: Write, tmp_path: Path) -> None:
     path = write("real/net.py")
     link = tmp_path / "net.py"
     link.symlink_to(path)
-    fix_file(link, RULES)
+    mend([link])
     assert link.is_symlink()
     assert path.read_text() == GOOD
 
@@ -208,8 +209,10 @@ def test_a_failed_write_leaves_the_file_as_it_was(write: Write, monkeypatch: pyt
         raise OSError("disk full")
 
     monkeypatch.setattr(Path, "replace", fail)
+    source = read(path)
+    text, _ = fixed("net.py", source.text, RULES)
     with pytest.raises(OSError, match="disk full"):
-        fix_file(path, RULES)
+        write_back(path, source, text)
     assert path.read_text() == BAD
     assert os.listdir(path.parent) == ["net.py"]  # noqa: PTH208
 

@@ -1,16 +1,22 @@
-"""A check costs as much as the file is long: calls of functions are counted, for files of one form and two lengths."""
+"""A check costs as much as the file is long: calls of functions are counted, for files of one form and two lengths.
+
+And a file is free when it is done: no circle of references keeps it.
+"""
 
 from __future__ import annotations
 
+import gc
 import sys
+import weakref
 from collections.abc import Callable
 
 import pytest
 
 from thinned.model.check.fix import fixed
+from thinned.model.check.lens.source_file import SourceFile
 from thinned.model.check.registry import ENTRIES, rule
 from thinned.model.check.rule import Rule
-from thinned.model.check.walk import check_text
+from thinned.model.check.walk import check_source, check_text
 
 RULES = [rule(entry.code) for entry in ENTRIES if "source" in entry.looks_at]
 HEAD = """\
@@ -43,6 +49,24 @@ def file(each: str, after: str = "") -> Callable[[int], str]:
 STEP = (
     "def train(model, opt):\n    for x in data:\n        loss = model(x)\n        loss.backward()\n        opt.step()\n"
 )
+KERAS = """\
+import tensorflow as tf
+from keras import Model, Sequential, layers
+
+class Net(Model):
+    def __init__(self):
+        self.d = layers.Dropout(0.5)
+
+    def call(self, x, training=None):
+"""
+FLAX = """\
+import flax.linen as nn
+
+class Net(nn.Module):
+    @nn.compact
+    def __call__(self, x, train):
+"""
+JAX = "import jax\n\ndef noise(x, key):\n"
 WITH = "with torch.no_grad():\n    y = {model}(z)\n"
 FORMS: dict[str, Callable[[int], str]] = {
     "dropouts in a row": forward("x = F.dropout(x, 0.5)"),
@@ -86,6 +110,56 @@ FORMS: dict[str, Callable[[int], str]] = {
         + STEP
         + "".join(f"        look{number}(model)\n" for number in range(times))
     ),
+    "layers of Keras": lambda times: KERAS + "        x = self.d(x, training=training)\n" * times,
+    "layers of Keras, always on": lambda times: KERAS + "        x = self.d(x, training=True)\n" * times,
+    "layers of Keras, built at once": lambda times: (
+        KERAS + "        x = layers.Dense(4)(layers.Dropout(0.5)(x))\n" * times
+    ),
+    "models of Keras": lambda times: (
+        KERAS + "".join(
+            f"        m{number} = Sequential([layers.Dense(4), layers.Dropout(0.5)])\n        m{number}.fit(x)\n"
+            for number in range(times)
+        )
+    ),
+    "models of Keras that grow": lambda times: (
+        KERAS + "".join(
+            f"        m{number} = Sequential()\n        m{number}.add(layers.Dense(4))\n"
+            f"        m{number}.add(layers.Dropout(0.5))\n"
+            for number in range(times)
+        )
+    ),
+    "a model of Keras that grows": lambda times: (
+        KERAS + "        m = Sequential()\n" + "        m.add(layers.Dropout(0.5))\n" * times
+    ),
+    "models of Keras under a tape": lambda times: (
+        KERAS + "        pass\n" + "".join(
+            f"m{number} = Net()\nwith tf.GradientTape() as tape:\n    y = m{number}(z)\n" for number in range(times)
+        )
+    ),
+    "dropouts of TensorFlow": lambda times: KERAS + "        x = tf.nn.dropout(x, 0.5)\n" * times,
+    "dropouts of TensorFlow under branches": lambda times: (
+        KERAS + "        if flag: x = tf.nn.dropout(x, 0.5)\n" * times
+    ),
+    "dropouts of Flax": lambda times: FLAX + "        x = nn.Dropout(0.5)(x, deterministic=False)\n" * times,
+    "dropouts of Flax that follow": lambda times: (
+        FLAX + "        x = nn.Dropout(0.5)(x, deterministic=not train)\n" * times
+    ),
+    "draws of JAX": lambda times: JAX + "    x = jax.random.normal(key, x.shape)\n" * times,
+    "draws of JAX in a loop": lambda times: (
+        JAX + "    for row in x:\n" + "".join(
+            f"        x = jax.random.normal(k{number}, x.shape)\n" for number in range(times)
+        )
+    ),
+    "loops of JAX": lambda times: (
+        JAX + (
+            "    for row in x:\n        key, new = jax.random.split(key)\n"
+            "        x = jax.random.normal(new, x.shape)\n"
+        ) * times
+    ),
+    "loops of JAX in loops": lambda times: (
+        JAX + "".join(f"{'  ' * (depth + 2)}for row in x:\n" for depth in range(times // 4))
+        + "  " * (times // 4 + 2) + "x = x + jax.random.normal(key, x.shape)\n"
+    ),
 }  # fmt: skip
 
 
@@ -114,9 +188,29 @@ def test_a_check_is_linear(form: str) -> None:
     assert long <= 1.15 * LONG / SHORT * short
 
 
+def test_a_key_is_followed_through_loops_in_loops() -> None:
+    loops = "".join(f"{' ' * (depth + 1)}for row in x:\n" for depth in range(40))
+    text = f"import jax\n\ndef noise(x, key):\n{loops}{' ' * 41}x = x + jax.random.normal(key, x.shape)\n"
+    assert [(found.code, found.line) for found in check_text("net.py", text, RULES)] == [("THN603", 44)]
+
+
 @pytest.mark.parametrize("form", ["dropouts in a row", "by a method of the mode", "on one line", "in attention"])
 def test_fixes_are_linear(form: str) -> None:
     make = FORMS[form]
     assert fixed("net.py", make(2), RULES)[1] == 2
     short, long = (counted(fixed, make(times)) for times in (SHORT, LONG))
     assert long <= 1.15 * LONG / SHORT * short
+
+
+@pytest.mark.parametrize("chosen", RULES, ids=[chosen.code for chosen in RULES])
+def test_a_file_is_free_when_it_is_done(chosen: Rule) -> None:
+    file = SourceFile("net.py", chosen.bad)
+    kept, collects = weakref.ref(file), gc.isenabled()
+    gc.disable()
+    try:
+        assert check_source(file, RULES)
+        del file
+        assert kept() is None
+    finally:
+        if collects:
+            gc.enable()

@@ -12,12 +12,10 @@ from pathlib import Path
 from typing import NamedTuple, Unpack
 
 from ...plain_text import plain_line
-from ...regular_file import read_regular
 from ...replaced_file import check_place, replace_file
 from .finding import Edit, Finding, Fix
-from .formats import ERROR
 from .lens.source_file import Written, parsed, read
-from .notebook import LIMIT, SUFFIX, notebook
+from .notebook import SUFFIX, read_notebook
 from .rule import Rule
 from .walk import Options, check_text, files, real
 
@@ -124,23 +122,6 @@ def _by_lines(text: str, encoding: str) -> bytes:
     return b"".join(line.encode(encoding) for line in io.StringIO(text, newline=""))
 
 
-def fix_file(path: Path, chosen: Iterable[Rule]) -> int:
-    """Fix a file in place. It is replaced in one step; line ends, encoding, permissions and owner stay.
-
-    Returns:
-        The number of fixes.
-
-    Raises:
-        SyntaxError: the file is no valid Python.
-        NotMendedError: as `write`.
-    """
-    source = read(path)
-    changed, made = fixed(str(path), source.text, chosen)
-    if made:
-        write(path, source, changed)
-    return made
-
-
 def write(path: Path, source: Written, changed: str, *, preview: bool = False) -> None:
     """Write the changed text of a file, if the file is still as it was read. With `preview` only see whether it could.
 
@@ -183,7 +164,7 @@ def mend(paths: Iterable[str | os.PathLike[str]], *, preview: bool = False, **op
         try:
             chosen = settings.rules("source", real(path))
             if path.suffix == SUFFIX:
-                text = notebook(str(path), read_regular(path, LIMIT), ERROR).text
+                text = read_notebook(path).text
                 if any(finding.fix is not None for finding in check_text(str(path), text, chosen)):
                     notebooks.append(str(path))
                 continue

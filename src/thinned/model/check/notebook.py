@@ -6,13 +6,16 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
+from ...regular_file import read_regular
 from .finding import Finding
+from .formats import ERROR
 from .lens.source_file import parsed
 
 SUFFIX = ".ipynb"
-LIMIT = 100_000_000  # bytes: a notebook holds the pictures of its output
+_LIMIT = 100_000_000  # bytes: a notebook holds the pictures of its output
 # Cell magics whose cell is Python: `%%time`. The cell of any other, as `%%bash`, is passed over.
 _PYTHON = {"capture", "debug", "prun", "pypy", "python", "python3", "time", "timeit"}
 _CELL_MAGIC = re.compile(r"\s*%%(\w+)")
@@ -46,23 +49,22 @@ class Notebook:
         return replace(finding, cell=cell, line=line, fix=None)
 
 
-def notebook(path: str, content: bytes, error: str) -> Notebook:
+def read_notebook(path: Path) -> Notebook:
     """The code of the notebook that a file holds; none if its language is another than Python.
 
-    Arguments:
-        error: the code of the findings that say which cells could not be read.
-
     Raises:
+        OSError: it can't be read, is no regular file, or is too large.
         SyntaxError: the file is no notebook.
     """
+    content = read_regular(path, _LIMIT)
     try:
         held = json.loads(content.decode("utf-8-sig"))
         cells = [cell for sheet in held.get("worksheets", [held]) for cell in sheet["cells"]]
         found = Notebook()
         for number, source in _sources(held, cells):
-            _add(found, path, number, source, error)
+            _add(found, str(path), number, source)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
-        raise SyntaxError(f"no valid notebook: {problem}", (path, 1, 1, "")) from None
+        raise SyntaxError(f"no valid notebook: {problem}", (str(path), 1, 1, "")) from None
     return found
 
 
@@ -77,7 +79,7 @@ def _sources(held: dict[str, Any], cells: Iterable[dict[str, Any]]) -> Iterator[
             yield number, source if isinstance(source, str) else "".join(source)
 
 
-def _add(found: Notebook, path: str, number: int, source: str, error: str) -> None:
+def _add(found: Notebook, path: str, number: int, source: str) -> None:
     lines = list(python_lines(source))
     text = "".join(f"{line}\n" for line in lines)
     try:
@@ -85,7 +87,7 @@ def _add(found: Notebook, path: str, number: int, source: str, error: str) -> No
     except SyntaxError as problem:
         message = f"no valid Python: {problem.msg}"
         found.errors.append(
-            Finding(error, message, path, min(problem.lineno or 1, len(lines)), problem.offset or 1, cell=number)
+            Finding(ERROR, message, path, min(problem.lineno or 1, len(lines)), problem.offset or 1, cell=number)
         )
         return
     found.parts.append(text)

@@ -8,12 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, TypedDict, Unpack
 
-from ...regular_file import read_regular
 from .finding import Finding
 from .findings import Findings
 from .formats import ERROR
 from .lens.source_file import SourceFile, read
-from .notebook import LIMIT, SUFFIX, notebook
+from .notebook import SUFFIX, read_notebook
 from .rule import Rule
 from .settings import SKIPPED, CheckError, Settings, prefixes, settings_for
 
@@ -79,7 +78,7 @@ def _source(path: Path) -> _Source:
         OSError: it can't be read.
     """
     if path.suffix == SUFFIX:
-        cells = notebook(str(path), read_regular(path, LIMIT), ERROR)
+        cells = read_notebook(path)
         return _Source(SourceFile(str(path), cells.text), cells.place, cells.errors)
     return _Source(SourceFile(str(path), read(path).text), lambda finding: finding, [])
 

@@ -11,7 +11,7 @@ from thinned.model.check.walk import check_text
 
 RULES = list(rules().values())
 HEAD = """\
-import copy, functools, importlib, itertools, operator, torch
+import collections, copy, functools, importlib, itertools, operator, torch
 import torch.nn.functional as F
 from functools import partial
 from operator import attrgetter, methodcaller
@@ -48,6 +48,9 @@ LOOPS = {
     "a comprehension": net("x = sum([f(x) for f in (F.relu, F.dropout)])"),
     "reversed": net("for f in reversed([F.relu, F.dropout]):\n    x = f(x)"),
     "appended": net("for f in self.fs:\n    x = f(x)", init="self.fs = []\nself.fs.append(F.dropout)"),
+    "appended at the left": net(
+        "for f in self.fs:\n    x = f(x)", init="self.fs = collections.deque()\nself.fs.appendleft(F.dropout)"
+    ),
     "extended": net("for f in fs:\n    x = f(x)", top="fs = [F.relu]\nfs += [F.dropout]\n"),
     "two lists": net("for f in [F.relu] + [F.dropout]:\n    x = f(x)"),
     "starred": net("for f in [F.relu, *(F.dropout, F.gelu)]:\n    x = f(x)"),

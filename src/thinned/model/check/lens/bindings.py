@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import weakref
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,7 +40,7 @@ class Followed(dict[ast.expr, tuple[ast.expr, ...]]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.open: list[ast.expr] = []
+        self.open = 0  # how many are being followed, one for another
         self.cut = 0  # how often a chain of names was too long to be followed
         self.held: dict[tuple[ast.AST, str], tuple[ast.expr, ...]] = {}  # what a name of a scope, or of a class, is
         self.held_open: set[tuple[ast.AST, str]] = set()
@@ -49,12 +50,11 @@ class Bindings:
     """The bindings of one file, by scope and name. None stands for a value that the source does not show."""
 
     def __init__(self, file: SourceFile) -> None:
-        self._file = file
+        self._file: SourceFile = weakref.proxy(file)  # the file holds its bindings: no circle keeps the two
         self._names: dict[tuple[ast.AST, str], list[Binding | None]] = defaultdict(list)
         self._attributes: dict[tuple[ast.AST, str], list[Binding | None]] = defaultdict(list)
         self._entries: dict[tuple[ast.AST, str], list[AddedEntry | None]] = defaultdict(list)
         self.followed = Followed()
-        self.guarded: dict[ast.expr, bool] = {}  # whether a value is given in one mode only, once it has been asked
         self._open: set[tuple[str, ast.expr]] = set()
         self._shown: set[int] = set()  # targets whose values are known
         for node in file.nodes(ast.Assign):

@@ -58,7 +58,9 @@ def _given(file: SourceFile, node: ast.expr) -> Iterator[str]:
                 yield from _stored(target)
             case ast.keyword(arg=str(name)):
                 yield name
-            case ast.Call(func=ast.Attribute(value=holder, attr="append" | "add" | "insert" | "extend" | "update")):
+            case ast.Call(
+                func=ast.Attribute(value=holder, attr="append" | "appendleft" | "add" | "insert" | "extend" | "update")
+            ):
                 yield from _stored(holder)
             case ast.Call(func=ast.Name(id="setattr"), args=[_, ast.Constant(value=str(name)), _]):
                 yield name

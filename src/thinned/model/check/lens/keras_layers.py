@@ -6,10 +6,11 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import pairwise
 
-from .calls import argument, literal, number
+from .by_name import assigned, calls_by_name
+from .calls import argument, number
+from .remembered import remembered
 from .source_file import Function, SourceFile, dotted
 
 _LAYER = re.compile(r"^(?:tensorflow\.(?:python\.)?|tf_)?keras\.(?:api\.|src\.|_tf_keras\.)*layers\.(?:\w+\.)*(\w+)$")
@@ -62,7 +63,7 @@ def layer_name(file: SourceFile, call: ast.expr) -> str | None:
     return found[1] if found else None
 
 
-@lru_cache(maxsize=1)
+@remembered
 def networks(file: SourceFile) -> tuple[LayerChain, ...]:
     """Every `Sequential`, and every chain of layers that are called on each other's results."""
     return (*_sequential(file), *_functional(file)) if "keras" in file.text else ()
@@ -76,12 +77,8 @@ def applied(file: SourceFile) -> Iterator[LayerUse]:
 
 def trained(file: SourceFile, network: LayerChain) -> bool:
     """Whether the file compiles or fits the network by its name: then it is a model, not a part of one."""
-    return network.called is not None and any(
-        isinstance(call.func, ast.Attribute)
-        and call.func.attr in ("compile", "fit", "evaluate")
-        and dotted(call.func.value) == network.called
-        for call in file.nodes(ast.Call)
-    )
+    calls = calls_by_name(file, file.tree)
+    return any(f"{network.called}.{method}" in calls for method in ("compile", "fit", "evaluate"))
 
 
 def _linked(layers: list[LayerUse | None]) -> tuple[LayerUse | None, ...]:
@@ -120,15 +117,8 @@ def _added(file: SourceFile, call: ast.Call, called: str) -> list[LayerUse | Non
     """What `add` puts behind, in the block of the constructor; in a loop or a branch it is not known."""
     scope: ast.AST = file.function(call) or file.tree
     found: list[LayerUse | None] = []
-    for node in ast.walk(scope):
-        if (
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Attribute)
-            and node.func.attr == "add"
-            and dotted(node.func.value) == called
-            and node.args
-            and file.position(node) > file.position(call)
-        ):
+    for node in calls_by_name(file, scope).get(f"{called}.add", []):
+        if node.args and file.position(node) > file.position(call):
             inner = next((above for above in file.above(node) if isinstance(above, ast.For | ast.While | ast.If)), None)
             outside = inner is None or any(above is inner for above in file.above(call))
             found.append(_known(file, node.args[0]) if outside else None)
@@ -189,20 +179,11 @@ def _constructor(file: SourceFile, function: ast.expr) -> ast.Call | None:
     name, around = dotted(function) or "", file.method(function)
     if not name.startswith("self.") or around is None:
         return None
-    given = [
-        node.value
-        for node in ast.walk(around[0])
-        if isinstance(node, ast.Assign) and any(dotted(target) == name for target in node.targets)
-    ]
+    given = assigned(file, around[0]).get(name, [])
     return given[0] if len(given) == 1 and isinstance(given[0], ast.Call) else None
 
 
 def says_output(layer: LayerUse) -> bool:
-    """Whether a layer makes probabilities: its own activation, or one behind it, is softmax or sigmoid."""
+    """Whether a layer makes probabilities: its own activation is softmax or sigmoid."""
     given = argument(layer.made, None, ("activation",))
     return isinstance(given, ast.Constant) and given.value in ("softmax", "sigmoid")
-
-
-def always(value: ast.expr | None) -> bool:
-    """Whether an argument is the constant True."""
-    return literal(value, True)

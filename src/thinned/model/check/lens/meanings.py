@@ -31,15 +31,15 @@ def meanings(file: SourceFile, node: ast.expr) -> Sequence[ast.expr]:
     ['relu', 'drop']
     """
     found = bindings(file).followed
-    if node not in found and len(found.open) >= _DEPTH:
+    if node not in found and found.open >= _DEPTH:
         found.cut += 1
     elif node not in found:
-        found.open.append(node)
+        found.open += 1
         found[node] = ()  # for a name that stands for itself in turn
         try:
             found[node] = tuple(dict.fromkeys(_meanings(file, node)))
         finally:
-            found.open.pop()
+            found.open -= 1
     return found.get(node, ())
 
 
@@ -211,11 +211,9 @@ def constant(file: SourceFile, node: ast.expr) -> object:
     return None
 
 
+@remembered
 def _guarded(file: SourceFile, node: ast.expr) -> bool:
-    answers = bindings(file).guarded
-    if node not in answers:
-        answers[node] = guarded(file, node)
-    return answers[node]
+    return guarded(file, node)
 
 
 def _followed(file: SourceFile, node: ast.expr) -> Iterator[ast.expr]:
@@ -291,7 +289,7 @@ def _held(file: SourceFile, place: tuple[ast.AST, str], found: Sequence[Binding 
 
 @remembered
 def _of_class(file: SourceFile, cls: ast.ClassDef, name: str) -> Sequence[Binding | None]:
-    """The bindings of an attribute of a class, and of its ancestors and heirs in this file."""
+    """The bindings of an attribute of a class, and of its ancestors in this file."""
     return [binding for part in family(file, cls) for binding in bindings(file).of_attribute(part, name)]
 
 

@@ -9,7 +9,7 @@ import tokenize
 import warnings
 from collections import Counter
 from collections.abc import Iterator
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -179,11 +179,7 @@ class SourceFile:
                 if first in self._local[scope]:
                     whole = self._local[scope][first]
                     break
-        name = whole + dot + rest
-        if name.startswith(_LIBRARIES):
-            for pattern, public in _PRIVATE:
-                name = pattern.sub(public, name, count=1)
-        return name
+        return _public(whole + dot + rest)
 
     def bound(self, scope: Scope) -> set[str]:
         """The arguments and local variables of a function, without its names for what is imported: `f = F.dropout`."""
@@ -327,6 +323,19 @@ def _is_for_source(encoding: str) -> bool:
             return encoding not in _OF_NAMES and _ASCII.decode(encoding) == _ASCII.decode("ascii")
         except UnicodeError:
             return False
+
+
+@lru_cache(maxsize=4096)
+def _public(name: str) -> str:
+    """The shorter name under which a library offers the same.
+
+    >>> _public("torch.nn.modules.dropout.Dropout")
+    'torch.nn.Dropout'
+    """
+    if name.startswith(_LIBRARIES):
+        for pattern, public in _PRIVATE:
+            name = pattern.sub(public, name, count=1)
+    return name
 
 
 def dotted(node: ast.expr) -> str | None:

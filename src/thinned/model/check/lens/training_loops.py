@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass
 
+from .by_name import calls_by_name
 from .calls import literal
 from .gradients import without_gradients
 from .remembered import remembered
@@ -130,28 +131,14 @@ def visible(file: SourceFile, function: Function, model: str) -> bool:
 def trains(file: SourceFile, code: ast.AST, model: str) -> bool:
     """Whether code, with the functions of this file that it calls, computes gradients of the model and makes steps."""
     loop, needed = parts(file, code, model), {".backward", ".step"}
-    missing = needed.difference(*(_by_name(file, part.code) for part in loop))
+    missing = needed.difference(*(calls_by_name(file, part.code) for part in loop))
     return not missing and any(runs(file, part) for part in loop)
-
-
-@remembered
-def _by_name(file: SourceFile, code: ast.AST) -> dict[str, list[ast.Call]]:
-    """The calls in code: by what is called, `net.step`, and by the method alone, `.step`."""
-    found: dict[str, list[ast.Call]] = {}
-    for call in file.index.within(code, ast.Call):
-        names = {dotted(call.func)}
-        if isinstance(call.func, ast.Attribute):
-            names.add(f".{call.func.attr}")
-        for name in names:
-            if name is not None:
-                found.setdefault(name, []).append(call)
-    return found
 
 
 @remembered
 def runs(file: SourceFile, part: LoopPart) -> list[ast.Call]:
     """The calls of the model with gradients."""
-    calls, model = _by_name(file, part.code), part.model
+    calls, model = calls_by_name(file, part.code), part.model
     found = []
     for call in (*calls.get(model, ()), *calls.get(f"{model}.forward", ())) if model else ():
         above = next(file.above(call))

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from ..finding import Finding
 from ..lens.built import built
+from ..lens.by_name import assigned
 from ..lens.calls import DELIBERATE
 from ..lens.gradients import without_gradients
-from ..lens.remembered import remembered
 from ..lens.source_file import Function, SourceFile, dotted, first_call
 from ..rule import Rule
 
@@ -67,19 +67,9 @@ def _made_up(file: SourceFile, value: ast.expr) -> bool:
     if isinstance(value, ast.Call):
         return file.resolve(value.func) in _MADE_UP
     if isinstance(value, ast.Name):
-        given = _assigned(file, file.function(value) or file.tree).get(value.id, [])
+        given = assigned(file, file.function(value) or file.tree).get(value.id, [])
         return bool(given) and all(not isinstance(made, ast.Name) and _made_up(file, made) for made in given)
     return False
-
-
-@remembered
-def _assigned(file: SourceFile, scope: ast.AST) -> dict[str | None, list[ast.expr]]:
-    """The values that a scope assigns to each name."""
-    found: dict[str | None, list[ast.expr]] = {}
-    for node in file.index.within(scope, ast.Assign):
-        for name in {dotted(target) for target in node.targets}:
-            found.setdefault(name, []).append(node.value)
-    return found
 
 
 def _in_training_step(file: SourceFile, call: ast.Call) -> bool:

@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from ..finding import Finding
 from ..lens.calls import DELIBERATE, argument, literal, number
 from ..lens.keras_layers import LayerUse, applied, layer_name
+from ..lens.remembered import remembered
 from ..lens.source_file import Function, SourceFile, dotted
 from ..rule import Rule
 
 _FUNCTIONS = {"tensorflow.nn.dropout": 1, "tensorflow.compat.v2.nn.dropout": 1, "keras.random.dropout": 1}
+_MODES = {"training", "train", "deterministic", "is_training"}
 _FLAX = {"flax.linen.Dropout", "thinned.interop.jax.linen.Dropout"}
 
 
@@ -28,7 +30,7 @@ def source(file: SourceFile) -> Iterator[Finding]:
 
 def _constant(file: SourceFile, call: ast.Call) -> ast.AST | None:
     """What says that the dropout is always on."""
-    layer = next((layer for layer in applied(file) if layer.use is call), None)
+    layer = _by_use(file).get(call)
     if layer is None and isinstance(call.func, ast.Call) and (built := layer_name(file, call.func)):
         layer = LayerUse(call.func, built)  # in an expression whose layers are not followed
     if layer is not None:
@@ -46,13 +48,30 @@ def _constant(file: SourceFile, call: ast.Call) -> ast.AST | None:
     return None
 
 
+@remembered
+def _by_use(file: SourceFile) -> dict[ast.AST | None, LayerUse]:
+    """The layer that each call on an input is of."""
+    found: dict[ast.AST | None, LayerUse] = {}
+    for layer in applied(file):
+        found.setdefault(layer.use, layer)
+    return found
+
+
 def _asks(file: SourceFile, call: ast.Call, method: Function) -> bool:
-    """Whether a condition around or before the call reads the mode."""
-    words = {"training", "train", "deterministic", "is_training"}
-    conditions = [node.test for node in ast.walk(method) if isinstance(node, ast.If | ast.IfExp)]
-    names = {node.id for test in conditions for node in ast.walk(test) if isinstance(node, ast.Name)}
-    names |= {node.attr for test in conditions for node in ast.walk(test) if isinstance(node, ast.Attribute)}
-    return bool(names & words) or any(isinstance(node, ast.Name) and node.id in words for node in ast.walk(call))
+    """Whether a condition in the method, or the call itself, reads the mode."""
+    return _conditions_ask(file, method) or any(
+        isinstance(node, ast.Name) and node.id in _MODES for node in ast.walk(call)
+    )
+
+
+@remembered
+def _conditions_ask(file: SourceFile, method: Function) -> bool:
+    conditions: list[ast.If | ast.IfExp] = [*file.index.within(method, ast.If), *file.index.within(method, ast.IfExp)]
+    return any(
+        (isinstance(node, ast.Name) and node.id in _MODES) or (isinstance(node, ast.Attribute) and node.attr in _MODES)
+        for condition in conditions
+        for node in ast.walk(condition.test)
+    )
 
 
 def _is_meant(file: SourceFile, call: ast.Call) -> bool:

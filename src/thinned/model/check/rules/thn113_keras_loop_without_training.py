@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from ..finding import Finding
 from ..lens.calls import argument, is_open
 from ..lens.keras_layers import DROPOUTS, MODEL, layer_name, networks
+from ..lens.remembered import remembered
 from ..lens.source_file import SourceFile, dotted
 from ..rule import Rule
 
@@ -49,6 +50,7 @@ def _models(file: SourceFile) -> set[str]:
     return found
 
 
+@remembered
 def _is_own(file: SourceFile, name: str) -> bool:
     """Whether a class of this file is a Keras model with such a layer."""
     cls = file.classes.get(name)

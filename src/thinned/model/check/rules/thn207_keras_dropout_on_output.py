@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..finding import Finding
-from ..lens.keras_layers import LINKS, networks, says_output, trained
+from ..lens.keras_layers import LINKS, LayerUse, networks, says_output, trained
 from ..lens.source_file import SourceFile
 from ..rule import Rule
 
@@ -34,8 +34,8 @@ def source(file: SourceFile) -> Iterator[Finding]:
             )
 
 
-def _squashes(layer: object) -> bool:
-    return getattr(layer, "name", "") == "Softmax"
+def _squashes(layer: LayerUse | None) -> bool:
+    return layer is not None and layer.name == "Softmax"
 
 
 RULE = Rule(
@@ -44,7 +44,8 @@ RULE = Rule(
     summary="Dropout is the last layer of a Keras model.",
     what="""\
 Looks for a dropout behind the last Dense or convolution of a `Sequential` that the file compiles or fits, or behind one
-whose activation is softmax or sigmoid. A `Sequential` that is a part of a larger model is left alone.""",
+whose activation is softmax or sigmoid, or one with a `Softmax` layer right before or behind the dropout. A `Sequential`
+that is a part of a larger model is left alone.""",
     why="""\
 A dropped output is 0 and the others grow by 1/(1 - rate): the loss punishes the network for what the noise did.""",
     bad="""\

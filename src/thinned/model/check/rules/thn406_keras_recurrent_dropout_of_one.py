@@ -24,6 +24,8 @@ _RECURRENT = {
 
 
 def source(file: SourceFile) -> Iterator[Finding]:
+    if "keras" not in file.text:
+        return
     for call, _ in file.calls:
         if layer_name(file, call) not in _RECURRENT:
             continue

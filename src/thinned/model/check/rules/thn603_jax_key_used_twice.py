@@ -21,8 +21,7 @@ Uses = dict[str, ast.Call]
 def source(file: SourceFile) -> Iterator[Finding]:
     if "jax" not in file.text:
         return
-    functions: tuple[Function, ...] = (*file.nodes(ast.FunctionDef), *file.nodes(ast.AsyncFunctionDef))
-    for body in (file.tree.body, *(function.body for function in functions)):
+    for body in (file.tree.body, *(function.body for function in file.functions)):
         yield from _block(file, body, {}, set())
 
 
@@ -42,13 +41,18 @@ def _block(file: SourceFile, statements: list[ast.stmt], uses: Uses, said: set[a
             uses.update(branches[0] | branches[1])
         elif isinstance(statement, ast.For | ast.While):
             for _ in range(2):  # the second time around, a key that the body does not renew has been used
+                before = dict(uses)
                 for name in _assigned([statement.target] if isinstance(statement, ast.For) else []):
                     uses.pop(name, None)
                 yield from _block(file, statement.body, uses, said)
-        elif isinstance(statement, ast.With | ast.Try):
-            for name in ("body", "handlers", "orelse", "finalbody"):
-                inner = getattr(statement, name, [])
-                yield from _block(file, [part for part in inner if isinstance(part, ast.stmt)], uses, said)
+                if uses == before:  # the second time would be as the first
+                    break
+        elif isinstance(statement, ast.With):
+            yield from _block(file, statement.body, uses, said)
+        elif isinstance(statement, ast.Try):
+            # A handler is an alternative to what is left of the body, and is not followed.
+            for body in (statement.body, statement.orelse, statement.finalbody):
+                yield from _block(file, body, uses, said)
         else:
             yield from _draws(file, [statement], uses, said)
             targets = getattr(statement, "targets", [getattr(statement, "target", None)])
@@ -81,10 +85,7 @@ def _looped(file: SourceFile, call: ast.Call, name: str) -> bool:
         if isinstance(above, Function | ast.Lambda):
             return False
         if isinstance(above, ast.For | ast.While):
-            stored = {
-                node.id for node in ast.walk(above) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-            }
-            return name not in stored
+            return not any(isinstance(node.ctx, ast.Store) for node in file.index.within(above, (ast.Name, name)))
     return False
 
 
