@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import math
 import sys
-from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +19,7 @@ import torch
 from torch import Tensor
 
 import thinned.nn
+from thinned.cli.bench_timing import in_turn, inputs
 
 from .contenders import BOTH, CLONE, COMPILED, COPY, FORWARD, OURS, TORCH, Layer
 from .dropout import ACTIVATION, ACTIVATION_SIZE
@@ -31,43 +30,22 @@ SIZES = (*(2**k for k in range(10, 25, 2)), ACTIVATION_SIZE, 2**26, 2**28)
 COMPILED_SIZES = (2**20, ACTIVATION_SIZE, 2**28)
 QUICK_SIZES = (2**10, 2**20, ACTIVATION_SIZE)
 DEVICE = "cuda"
-CACHES = 3  # times the second-level cache: what the inputs that take turns fill together, at least
-MOST = 1024  # inputs that take turns
-
-
-def inputs(size: int, dtype: torch.dtype) -> list[Tensor]:
-    """Random tensors enough that none is still in the cache when its turn comes again. Below 2^16 elements a call waits
-    for Python and the driver, whatever is cached."""
-    shape = ACTIVATION if size == ACTIVATION_SIZE else (size,)
-    count = math.ceil(CACHES * _cache() / (size * dtype.itemsize)) + 1
-    pool = torch.randn(min(count, MOST), *shape, device=DEVICE, dtype=dtype)
-    return list(pool.unbind())
-
-
-def _cache() -> int:
-    """Bytes."""
-    size: int = torch.cuda.get_device_properties(DEVICE).L2_cache_size
-    return size
+MOST = 1024  # inputs that take turns. Below 2^16 elements a call waits for Python and the driver, whatever is cached
 
 
 def calls(x: list[Tensor], p: float, which: str, *, compiled: bool) -> dict[str, Call]:
     """Every contender of a pass, by name; a fresh output is freed at once. Arguments as in `contenders.calls`, but for
     the inputs, which each takes in turn."""
     buffer = torch.empty_like(x[0])
-    found: dict[str, Call] = {COPY: _in_turn(buffer.copy_, x), CLONE: _in_turn(torch.clone, x)}
+    found: dict[str, Call] = {COPY: in_turn(buffer.copy_, x), CLONE: in_turn(torch.clone, x)}
     layers: dict[str, Layer] = {TORCH: torch.nn.Dropout(p), OURS: thinned.nn.Dropout(p)}
     if compiled:
         torch._dynamo.reset()  # every shape gets code of its own, as in a program that has only this one
         layers[COMPILED] = torch.compile(torch.nn.Dropout(p))
     if which == FORWARD:
-        return found | {name: _in_turn(layer, x) for name, layer in layers.items()}
+        return found | {name: in_turn(layer, x) for name, layer in layers.items()}
     leaves, incoming = [each.detach().requires_grad_() for each in x], torch.randn_like(x[0])
-    return found | {name: _in_turn(partial(_both, layer, incoming), leaves) for name, layer in layers.items()}
-
-
-def _in_turn(call: Callable[[Tensor], object], inputs: Iterable[Tensor]) -> Call:
-    turns = itertools.cycle(inputs)
-    return lambda: call(next(turns))
+    return found | {name: in_turn(partial(_both, layer, incoming), leaves) for name, layer in layers.items()}
 
 
 def _both(layer: Layer, incoming: Tensor, leaf: Tensor) -> object:
@@ -88,7 +66,8 @@ def each(call: Call, loops: int) -> float:
 
 def group(dtype: torch.dtype, p: float, size: int, which: str, seconds: float, compiled: bool) -> list[Row]:
     """The rows of all contenders over tensors of one size."""
-    timed = calls(inputs(size, dtype), p, which, compiled=compiled)
+    shape = ACTIVATION if size == ACTIVATION_SIZE else (size,)
+    timed = calls(inputs(shape, dtype, torch.device(DEVICE), MOST), p, which, compiled=compiled)
     found = medians(timed, seconds=seconds, each=each)
     return [
         {

@@ -25,7 +25,6 @@ from .harness import RESULTS, Row
 from .page import PAGE, filled, table
 
 FILE = RESULTS / "gpu_code.csv"
-THREADS = 4 * 32
 
 
 class Kernel(NamedTuple):
@@ -218,10 +217,11 @@ def counted(kernel: Kernel, dtype: str, target: str) -> Row:
     import triton
 
     from thinned.ops.triton.arrange import BLOCKS
+    from thinned.ops.triton.launch import OPTIONS
 
     code = compiled(kernel, dtype, target)
     path = full_tile(code)
-    each = kernel.lanes * BLOCKS / (4 * TARGETS[target][2])
+    each = kernel.lanes * BLOCKS / (OPTIONS["num_warps"] * TARGETS[target][2])
     kinds = Counter(kind(step.name) for step in path)
     accesses = sorted({_bits(step.name) for step in path if kind(step.name) == "memory"})
     return {

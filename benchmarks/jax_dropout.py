@@ -3,6 +3,7 @@
     taskset -c 0 python -m benchmarks.jax_dropout   # in .venv-backends; writes benchmarks/results/jax.csv
 
 On one core: on a machine that does other things too, threads wait for each other. docs/guides/jax.md has the figures.
+The file holds the page's run alone and is written anew. Like the run on record, its rows name no machine.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import platform
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +12,9 @@ import typer
 from rich import box
 from rich.console import Console
 from rich.table import Table
+
+from ..replaced_file import check_place
+from .terminal import show, told
 
 if TYPE_CHECKING:
     import torch
@@ -44,19 +46,21 @@ def bench(
 ) -> None:
     """Measure dropout of one tensor on this machine: torch's and thinned's, forward and backward, beside a copy.
 
-    Exit code 2: no such device, type or size.
+    Exit code 2: no such device, type or size, one that can't be measured here, or a file that can't be written.
     """
     import torch
 
     from .bench_picture import draw
-    from .bench_timing import append, measured
+    from .bench_timing import MeasuringError, append, measured
 
     where = _device(device)
     types = [_type(name) for name in dtype.split(",")]
     counts = [_size(text) for text in (sizes or SIZES.get(where.type, SIZES["cpu"])).split(",")]
     if not 0 < p <= 1:
         raise typer.BadParameter(f"`p` must be a number in (0, 1]. Got {p:g}.", param_hint="--p")
-    name, backend = _name(where), _backend(where)
+    console = Console()
+    _check_places(console, file, plot)
+    name, (backend, reason) = _name(where), _backend(where)
     start = {
         "date": datetime.datetime.now(datetime.UTC).replace(tzinfo=None).isoformat(timespec="seconds"),
         "device": name,
@@ -64,21 +68,43 @@ def bench(
         "thinned": version("thinned"),
         "backend": backend,
     }
-    console = Console()
-    console.print(f"{name}; torch {torch.__version__}; thinned {start['thinned']} by {backend}", highlight=False)
+    by = f"{backend} ({reason})" if reason else backend
+    show(console, f"{name}; torch {torch.__version__}; thinned {start['thinned']} by {by}")
     rows: list[Row] = []
-    with console.status("measuring"):
-        for group in measured(where, types, p, counts, seconds):
-            rows += [start | row for row in group]
+    try:
+        with console.status("measuring"):
+            for group in measured(where, types, p, counts, seconds):
+                rows += [start | row for row in group]
+    except MeasuringError as error:
+        raise _failed(console, error) from None
     try:
         append(file, rows)
         draw(plot, rows, f"dropout, p = {p:g}, on {name}")
     except (OSError, ValueError) as error:
-        console.print(str(error), style="red", markup=False)
-        raise typer.Exit(2) from None
+        raise _failed(console, error) from None
     finally:
         _print(console, rows)
-    console.print(f"rows appended to {file}, picture in {plot}", markup=False, highlight=False)
+    show(console, f"rows appended to {file}, picture in {plot}")
+
+
+def _failed(console: Console, error: Exception) -> typer.Exit:
+    show(console, told(error), "red")
+    return typer.Exit(2)
+
+
+def _check_places(console: Console, file: Path, plot: Path) -> None:
+    """Refuse, before the work, what can't hold its results."""
+    from .bench_picture import FORMATS
+
+    if plot.suffix.lower() not in FORMATS:
+        raise typer.BadParameter(
+            f"`plot` must end in {', '.join(FORMATS)}. Got {str(plot)!r}. Name a picture.", param_hint="--plot"
+        )
+    try:
+        check_place(file)
+        check_place(plot)
+    except OSError as error:
+        raise _failed(console, error) from None
 
 
 def _device(text: str) -> torch.device:
@@ -103,21 +129,28 @@ def _device(text: str) -> torch.device:
 def _type(name: str) -> torch.dtype:
     import torch
 
+    from ..noise.kernel import TYPES
+
     found = getattr(torch, name.strip(), None)
-    if not isinstance(found, torch.dtype) or not found.is_floating_point:
-        raise typer.BadParameter(f"`dtype` must be a floating-point type. Got {name!r}.", param_hint="--dtype")
+    if not isinstance(found, torch.dtype) or str(found).removeprefix("torch.") not in TYPES:
+        raise typer.BadParameter(
+            f"`dtype` must be a floating-point type. Got {name!r}. Pass one of {', '.join(TYPES)}.",
+            param_hint="--dtype",
+        )
     return found
 
 
 def _size(text: str) -> int:
     base, power, exponent = text.strip().partition("^")
     try:
-        size = int(base) ** int(exponent) if power else int(base)
+        number, times = int(base), int(exponent) if power else 1
+        size = number**times if 0 <= times <= 63 else 0
     except ValueError:
         size = 0
-    if size < 1:
+    if not 0 < size < 2**63:
         raise typer.BadParameter(
-            f"`sizes` must be whole numbers above 0, as 4096 or 2^20. Got {text!r}.", param_hint="--sizes"
+            f"`sizes` must be whole numbers above 0 and below 2^63, as 4096 or 2^20. Got {text!r}.",
+            param_hint="--sizes",
         )
     return size
 
@@ -126,24 +159,24 @@ def _name(device: torch.device) -> str:
     """What the device calls itself."""
     import torch
 
+    from .bench_timing import processor
+
     if device.type != "cpu":
         name: str = getattr(torch, device.type).get_device_name(device)
         return name
-    facts = Path("/proc/cpuinfo")
-    lines = facts.read_text().splitlines() if facts.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     threads = f"{torch.get_num_threads()} thread{'s' * (torch.get_num_threads() != 1)}"
-    return f"{names[0] if names else platform.processor() or platform.machine()}, {threads}"
+    return f"{processor()}, {threads}"
 
 
-def _backend(device: torch.device) -> str:
-    """Who does our dropout there."""
+def _backend(device: torch.device) -> tuple[str, str]:
+    """Who does our dropout there, and why nobody faster."""
     from ..noise.kernel import kernel
     from ..ops.triton.trust import reason_against
 
     if device.type == "cpu":
-        return f"the kernel, {kernel.instruction_set}" if kernel.run is not None else "eager"
-    return "eager" if reason_against(device) else "Triton"
+        return ("eager", kernel.reason) if kernel.run is None else (f"the kernel, {kernel.instruction_set}", "")
+    reason = reason_against(device)
+    return ("eager", reason) if reason else ("Triton", "")
 
 
 def _print(console: Console, rows: Sequence[Row]) -> None:
@@ -165,8 +198,8 @@ def _print(console: Console, rows: Sequence[Row]) -> None:
         copies = {what: float(found[what, sizes[-1]]["ratio_to_copy"]) for what in CONTENDERS}
         for what, number in copies.items():
             bar = "█" * max(1, round(_BAR * number / max(copies.values())))
-            console.print(f"  {what:20s}{bar} {number:.3g}", highlight=False)
-        console.print(f"  in copies, at {_power(int(sizes[-1]))} elements\n", highlight=False)
+            show(console, f"  {what:20s}{bar} {number:.3g}")
+        show(console, f"  in copies, at {_power(int(sizes[-1]))} elements\n")
 
 
 def _power(size: int) -> str:

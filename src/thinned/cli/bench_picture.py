@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from ..replaced_file import replace_file
 from .bench_timing import CONTENDERS, COPY, Row
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+FORMATS = (".png", ".svg", ".pdf")
 
 
 def draw(path: Path, rows: Sequence[Row], title: str) -> None:
+    """The picture as a file whose suffix, one of `FORMATS`, says what it is.
+
+    Raises:
+        OSError: as `replace_file`.
+    """
+    content = io.BytesIO()
+    _figure(rows, title).savefig(content, format=path.suffix.lower().removeprefix("."))
+    replace_file(path, content.getvalue())
+
+
+def _figure(rows: Sequence[Row], title: str) -> Figure:
     """A panel for each type and pass, in nanoseconds an element over the number of elements, both logarithmic."""
     from matplotlib.figure import Figure
 
@@ -30,4 +50,4 @@ def draw(path: Path, rows: Sequence[Row], title: str) -> None:
         axes.set_xlabel("elements")
         axes.set_ylabel("ns an element")
         axes.legend()
-    figure.savefig(path)
+    return figure

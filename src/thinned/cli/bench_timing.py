@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 import csv
+import io
 import itertools
 import math
+import platform
 import random
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
+
+from ..replaced_file import replace_file
 
 COPY, TORCH, OURS = "copy_", "torch.nn.Dropout", "thinned.nn.Dropout"
 CONTENDERS = (COPY, TORCH, OURS)
 FORWARD, BOTH = "forward", "forward+backward"
 PASSES = (FORWARD, BOTH)
 LEAST = 5  # turns, however little time there is
-_SAMPLE = 2e-3  # seconds of a turn at least
+_SAMPLE = 2e-3  # seconds a turn at least: long against the clock's own cost, and against a cache that others left cold
 _CACHES = 3  # times the cache of a GPU: what the inputs that take turns fill together, at least
 _MOST = 256  # inputs that take turns
 
 Call = Callable[[], object]
+Timer = Callable[[Call, int], float]
 Row = dict[str, str]
+
+
+class MeasuringError(Exception):
+    """A sentence about what can't be measured here."""
 
 
 def measured(
@@ -34,9 +44,18 @@ def measured(
 
     Arguments:
         seconds: about how long the turns of one such group may take together.
+
+    Raises:
+        MeasuringError: there is no memory for a size, or the device fails.
     """
     for dtype, which, size in itertools.product(dtypes, PASSES, sizes):
-        found = medians(calls(inputs(size, dtype, device), p, which), device, seconds)
+        try:
+            found = turns(calls(inputs((size,), dtype, device), p, which), seconds, partial(_each, device))
+        except (RuntimeError, MemoryError) as error:
+            why = str(error).partition("\n")[0] or type(error).__name__
+            raise MeasuringError(
+                f"{which} of {size} elements of {dtype} can't be measured on {device}: {why} Choose others by --sizes."
+            ) from error
         yield [
             {
                 "dtype": str(dtype).removeprefix("torch."),
@@ -52,13 +71,13 @@ def measured(
         ]
 
 
-def inputs(size: int, dtype: torch.dtype, device: torch.device) -> list[Tensor]:
-    """Random tensors; on a GPU so many that none is still in its cache when its turn comes again."""
+def inputs(shape: Sequence[int], dtype: torch.dtype, device: torch.device, most: int = _MOST) -> list[Tensor]:
+    """Random tensors; on a GPU so many, up to `most`, that none is still in its cache when its turn comes again."""
     count = 1
     if device.type == "cuda":
         cache = torch.cuda.get_device_properties(device).L2_cache_size
-        count = min(_MOST, math.ceil(_CACHES * cache / (size * dtype.itemsize)) + 1)
-    return list(torch.randn(count, size, device=device).to(dtype).unbind())
+        count = min(most, math.ceil(_CACHES * cache / (math.prod(shape) * dtype.itemsize)) + 1)
+    return list(torch.randn(count, *shape, device=device, dtype=dtype).unbind())
 
 
 def calls(x: list[Tensor], p: float, which: str) -> dict[str, Call]:
@@ -66,43 +85,53 @@ def calls(x: list[Tensor], p: float, which: str) -> dict[str, Call]:
     from ..nn import Dropout
 
     buffer, layers = torch.empty_like(x[0]), {TORCH: torch.nn.Dropout(p), OURS: Dropout(p)}
-    found: dict[str, Call] = {COPY: _in_turn(buffer.copy_, x)}
+    found: dict[str, Call] = {COPY: in_turn(buffer.copy_, x)}
     if which == FORWARD:
-        return found | {name: _in_turn(layer, x) for name, layer in layers.items()}
+        return found | {name: in_turn(layer, x) for name, layer in layers.items()}
     leaves, incoming = [each.detach().requires_grad_() for each in x], torch.randn_like(x[0])
 
     def both(layer: torch.nn.Module) -> Callable[[Tensor], object]:
         return lambda leaf: torch.autograd.grad(layer(leaf), leaf, incoming)
 
-    return found | {name: _in_turn(both(layer), leaves) for name, layer in layers.items()}
+    return found | {name: in_turn(both(layer), leaves) for name, layer in layers.items()}
 
 
-def _in_turn(call: Callable[[Tensor], object], x: list[Tensor]) -> Call:
-    turns = itertools.cycle(x)
-    return lambda: call(next(turns))
+def in_turn(call: Callable[[Tensor], object], x: Sequence[Tensor]) -> Call:
+    """The call with one input after another."""
+    cycle = itertools.cycle(x)
+    return lambda: call(next(cycle))
 
 
-def medians(calls: dict[str, Call], device: torch.device, seconds: float) -> dict[str, float]:
-    """Median seconds a call, by name: turns in shuffled order, so that a busy spell falls on all."""
-    loops = {name: _loops(call, device) for name, call in calls.items()}
+def turns(calls: Mapping[str, Call], seconds: float, timer: Timer, sizing: Timer | None = None) -> dict[str, float]:
+    """Median seconds a call, by name: turns in shuffled order, so that a busy spell falls on all, and none always runs
+    on the caches of the same other.
+
+    Arguments:
+        calls: what is timed, by name. Each is called a few times first: what compiles, or touches memory for the first
+            time, does so there.
+        seconds: about how long all may take together; at least `LEAST` turns are made.
+        timer: measures seconds a call, over so many calls.
+        sizing: the same, for how many calls make a sample; by default `timer`.
+    """
+    loops = {name: _loops(call, sizing or timer) for name, call in calls.items()}
     samples: dict[str, list[float]] = {name: [] for name in calls}
     order, shuffle = list(calls), random.Random(0).shuffle
-    turns, end = 0, time.perf_counter() + seconds
-    while turns < LEAST or time.perf_counter() < end:
+    made, end = 0, time.perf_counter() + seconds
+    while made < LEAST or time.perf_counter() < end:
         shuffle(order)
         for name in order:
-            samples[name].append(_each(calls[name], device, loops[name]))
-        turns += 1
-    return {name: statistics.median(samples[name]) for name in calls}
+            samples[name].append(timer(calls[name], loops[name]))
+        made += 1
+    return {name: statistics.median(found) for name, found in samples.items()}
 
 
-def _loops(call: Call, device: torch.device) -> int:
-    """How many calls make a sample. The first calls compile, and touch memory for the first time."""
-    shortest = min(_each(call, device, 1) for _ in range(3))
+def _loops(call: Call, timer: Timer) -> int:
+    """How many calls make a sample."""
+    shortest = min(timer(call, 1) for _ in range(3))
     return math.ceil(_SAMPLE / max(shortest, 1e-7))
 
 
-def _each(call: Call, device: torch.device, loops: int) -> float:
+def _each(device: torch.device, call: Call, loops: int) -> float:
     """Seconds a call, over so many, until the device has done the last."""
     _wait(device)
     start = time.perf_counter()
@@ -123,15 +152,39 @@ def append(path: Path, rows: Sequence[Row]) -> None:
     Raises:
         ValueError: the file has other columns.
     """
-    columns = list(rows[0])
-    new = not path.exists()
-    if not new:
-        with path.open(newline="") as stream:
-            found = next(csv.reader(stream), [])
-        if found != columns:
-            raise ValueError(f"{path} has other columns. Got {', '.join(found) or 'none'}. Name another file by --csv.")
-    with path.open("a", newline="") as stream:
-        writer = csv.DictWriter(stream, columns, lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerows(rows)
+    found = header(path)
+    if found not in (None, list(rows[0])):
+        raise ValueError(f"{path} has other columns. Got {', '.join(found) or 'none'}. Name another file by --csv.")
+    write_rows(path, rows)
+
+
+def header(path: Path) -> list[str] | None:
+    """The columns of a CSV file; None where there is no file yet."""
+    if not path.is_file():
+        return None
+    with path.open(newline="", encoding="utf-8") as stream:
+        return next(csv.reader(stream), [])
+
+
+def write_rows(path: Path, rows: Sequence[Row]) -> None:
+    """The file with these rows behind its own; a new one, and what is no regular file, gets a header.
+
+    Raises:
+        OSError: as `replace_file`; or the file was changed meanwhile.
+    """
+    old = path.read_bytes() if path.is_file() else None
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    if old is None:
+        writer.writeheader()
+    writer.writerows(rows)
+    whole = old + b"\n" if old and not old.endswith(b"\n") else old or b""
+    replace_file(path, whole + text.getvalue().encode(), expected=old)
+
+
+def processor() -> str:
+    """What the processor calls itself."""
+    facts = Path("/proc/cpuinfo")
+    lines = facts.read_text().splitlines() if facts.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

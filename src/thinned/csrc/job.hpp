@@ -8,12 +8,17 @@ namespace thinned {
 constexpr int MAX_RANK = 65;        // torch and NumPy have 64 axes; one more for a tile
 constexpr uint32_t LEVELS = 65536;  // 16-bit decisions
 
+// Below this many elements a thread, waking it costs more than it saves.
+constexpr int64_t GRAIN = 32768;
+constexpr int64_t ALIGNMENT = 1024;  // elements: threads meet at cache lines and at blocks' starts
+
 enum class Form {
     drop,  // out = kept ? scale * in + shift : fill
     add,   // out = residual + (kept ? scale * in + shift : fill), the second term rounded first
 };
 
 enum class Type { float32, float64, bfloat16, float16 };
+constexpr int64_t ITEM_SIZE[] = {4, 8, 2, 2};  // bytes, by Type
 
 // One axis; strides in elements, and in positions (modulo 2**64) for the noise.
 struct Axis {
@@ -49,6 +54,12 @@ struct Job {
         return total;
     }
 };
+
+// Write around the caches what can't stay in them.
+inline void stream_if_large(Job& job) {
+    constexpr int64_t BYTES = 32 << 20;
+    job.stream = job.out != job.in && job.count() * ITEM_SIZE[static_cast<int>(job.type)] >= BYTES;
+}
 
 // Put the axes in the best order, merge those that are one, and find the pattern. Changes no position.
 void arrange(Job& job);

@@ -6,6 +6,7 @@
 #endif
 #include <Python.h>
 
+#include <cstring>
 #include <initializer_list>
 
 #include "job.hpp"
@@ -17,10 +18,6 @@ using thinned::Job;
 
 // From this many elements on other Python threads may run meanwhile.
 constexpr int64_t RELEASE = 16384;
-// From this size on an output can't stay in the caches: write around them.
-constexpr int64_t STREAM_BYTES = 32 << 20;
-
-constexpr int64_t ITEM_SIZE[] = {4, 8, 2, 2};
 
 uint64_t bits(PyObject* number) { return PyLong_AsUnsignedLongLongMask(number); }
 void* address(PyObject* number) { return reinterpret_cast<void*>(static_cast<uintptr_t>(bits(number))); }
@@ -75,7 +72,7 @@ PyObject* run(PyObject*, PyObject* const* args, Py_ssize_t count) {
     if (PyErr_Occurred()) return nullptr;
 
     const int64_t elements = job.count();
-    job.stream = job.out != job.in && elements * ITEM_SIZE[type] >= STREAM_BYTES;
+    thinned::stream_if_large(job);
     thinned::arrange(job);
     int used;
     if (elements < RELEASE) {
@@ -116,9 +113,19 @@ PyObject* instruction_sets(PyObject*, PyObject*) {
 // pool() -> whose threads large calls use: "openmp", the process's own, or "none"
 PyObject* pool(PyObject*, PyObject*) { return PyUnicode_FromString(thinned::pool()); }
 
-// xla_drop() -> the address of XLA's custom call (xla.cpp), in a capsule as JAX takes it
-PyObject* xla_drop(PyObject*, PyObject*) {
-    return PyCapsule_New(reinterpret_cast<void*>(thinned::xla::drop), nullptr, nullptr);
+// xla_drop(instruction_set) -> the address of XLA's custom call (xla.cpp), in a capsule as JAX takes it
+//
+// The process has one such call. From now on it uses this instruction set.
+PyObject* xla_drop(PyObject*, PyObject* name) {
+    const char* const wanted = PyUnicode_AsUTF8AndSize(name, nullptr);
+    if (!wanted) return nullptr;
+    for (const thinned::InstructionSet& set : thinned::INSTRUCTION_SETS)
+        if (!std::strcmp(set.name, wanted) && thinned::supported(wanted)) {
+            thinned::xla::use(set.kernel);
+            return PyCapsule_New(reinterpret_cast<void*>(thinned::xla::drop), nullptr, nullptr);
+        }
+    PyErr_Format(PyExc_ValueError, "xla_drop: the instruction set must be one of instruction_sets(). Got %R.", name);
+    return nullptr;
 }
 
 template <class F>
@@ -135,7 +142,7 @@ PyMethodDef methods[] = {
     {"fold_in", fast(fold_in), METH_FASTCALL, nullptr},
     {"instruction_sets", instruction_sets, METH_NOARGS, nullptr},
     {"pool", pool, METH_NOARGS, nullptr},
-    {"xla_drop", xla_drop, METH_NOARGS, nullptr},
+    {"xla_drop", xla_drop, METH_O, nullptr},
     {nullptr, nullptr, 0, nullptr},
 };
 

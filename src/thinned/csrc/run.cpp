@@ -16,10 +16,6 @@ namespace thinned {
 
 namespace {
 
-// Below this many elements a thread, waking it costs more than it saves.
-constexpr int64_t GRAIN = 32768;
-constexpr int64_t ALIGNMENT = 1024;  // elements: threads meet at cache lines and at blocks' starts
-
 // OpenMP's entry point, as gcc's, clang's and Intel's runtimes all export it.
 using Parallel = void (*)(void (*)(void*), void*, unsigned, unsigned);
 using Number = int (*)();

@@ -14,15 +14,7 @@
 namespace thinned::xla {
 namespace {
 
-constexpr int64_t GRAIN = 32768;               // elements for which another thread is worth waking
-constexpr int64_t STREAM_BYTES = 32 << 20;     // an output that can't stay in the caches
-constexpr int64_t ITEM_SIZE[] = {4, 8, 2, 2};  // by Type
-
-Kernel fastest() {
-    for (const InstructionSet& set : INSTRUCTION_SETS)
-        if (supported(set.name)) return set.kernel;
-    return kernel_portable;
-}
+Kernel chosen = kernel_portable;  // set before XLA knows of the call
 
 Error* refuse(const CallFrame* frame, const char* message) {
     ErrorArguments arguments = {sizeof arguments, nullptr, message, INVALID_ARGUMENT};
@@ -69,8 +61,8 @@ void spread(const CallFrame* frame, const Job& job, Kernel kernel) {
     parts->job = job;
     parts->kernel = kernel;
     parts->count = count;
-    // Two parts a thread: one that starts late takes less. Parts meet at cache lines and at blocks' starts.
-    parts->part = (count / (2 * useful) / 1024 + 1) * 1024;
+    // Two parts a thread: one that starts late takes less.
+    parts->part = (count / (2 * useful) / ALIGNMENT + 1) * ALIGNMENT;
     parts->parts = (count + parts->part - 1) / parts->part;
     for (int64_t other = 1; other < useful; ++other) {
         auto held = std::make_unique<std::shared_ptr<Parts>>(parts);
@@ -99,6 +91,8 @@ int64_t row(const Buffer& x, const Buffer& operand, int64_t batch, int64_t index
 }
 
 }  // namespace
+
+void use(Kernel kernel) { chosen = kernel; }
 
 extern "C" Error* drop(const CallFrame* frame) {
     for (Extension* extension = frame->extension_start; extension; extension = extension->next)
@@ -138,9 +132,7 @@ extern "C" Error* drop(const CallFrame* frame) {
     }
     for (int64_t d = 0; d < batch; ++d) keys *= x.dims[d];
     job.residual = nullptr;
-    job.stream = unit * item >= STREAM_BYTES && frame->results.buffers[0]->data != x.data;
     const Job plain = job;
-    static const Kernel kernel = fastest();
     for (int64_t index = 0; index < keys; ++index) {
         job = plain;
         job.in = static_cast<const char*>(x.data) + index * unit * item;
@@ -152,8 +144,9 @@ extern "C" Error* drop(const CallFrame* frame) {
         job.scale = numbers[0];
         job.shift = numbers[1];
         job.fill = numbers[2];
+        stream_if_large(job);
         arrange(job);
-        spread(frame, job, kernel);
+        spread(frame, job, chosen);
     }
     return nullptr;
 }

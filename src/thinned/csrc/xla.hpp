@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "job.hpp"
+
 namespace thinned::xla {
 
 constexpr int MAJOR = 0, MINOR = 3;
@@ -32,7 +34,7 @@ struct MetadataExtension {
     Metadata* metadata;
 };
 
-enum DataType { U32 = 8, F16 = 10, F32 = 11, F64 = 12, BF16 = 16, S64 = 5 };
+enum DataType { F16 = 10, F32 = 11, F64 = 12, BF16 = 16 };
 
 struct Buffer {
     size_t struct_size;
@@ -121,6 +123,9 @@ struct CallFrame {
     Buffers results;
     Attributes attributes;
 };
+
+// Which kernel `drop` calls from now on.
+void use(Kernel kernel);
 
 // Drop units of a tensor: XLA's custom call `thinned_drop` on the CPU.
 extern "C" Error* drop(const CallFrame* frame);

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -67,7 +67,7 @@ def able(x: Tensor, residual: Tensor | None = None, out: Tensor | None = None) -
         and not function_mode()
         and tracing_state() is None
         and (residual is None or _alike(x, residual))
-        and (out is None or _writable(x, residual, out))
+        and (out is None or writable(x, residual, out, _alike))
     )
 
 
@@ -87,15 +87,19 @@ def _alike(x: Tensor, other: Tensor) -> bool:
     return _plain(other) and other.shape == x.shape and other.dtype == x.dtype
 
 
-def _writable(x: Tensor, residual: Tensor | None, out: Tensor) -> bool:
-    """Whether the kernel may write to `out` directly. Otherwise torch must check, resize or record the result."""
-    recorded = torch.is_grad_enabled() and (x.requires_grad or out.requires_grad)
-    if not out.is_contiguous() or out.is_inference():
+def writable(x: Tensor, residual: Tensor | None, out: Tensor, alike: Callable[[Tensor, Tensor], bool]) -> bool:
+    """Whether a kernel may write to `out` directly. Otherwise torch must check, resize or record the result.
+
+    Arguments:
+        alike: whether the kernel's backend has `out` for a tensor like `x`.
+    """
+    if residual is not None or not out.is_contiguous() or out.is_inference():
         return False
+    recorded = torch.is_grad_enabled() and (x.requires_grad or out.requires_grad)
     if out is x:
-        return residual is None and not (recorded and (x.is_leaf or x._is_view()))
+        return not (recorded and (x.is_leaf or x._is_view()))
     apart = out.untyped_storage().data_ptr() != x.untyped_storage().data_ptr()
-    return residual is None and apart and not recorded and _alike(x, out)
+    return apart and not recorded and alike(x, out)
 
 
 # Threshold, scale, shift, fill, the noise's strides, and its base. `Numbers` has the key in front of them.

@@ -18,7 +18,7 @@ from torch import Tensor
 from .._torch import dispatch_keys, dispatch_modes, forward_mode, function_mode, innermost_transform, tracing_state
 from ..noise.law import LEVELS
 from . import eager
-from .cpu import Constants
+from .cpu import Constants, writable
 from .philox import signed
 from .triton import trust
 from .triton.arrange import DROP, GAUSSIAN, UNIFORM
@@ -71,14 +71,19 @@ def _served(x: Tensor) -> bool:
 def _noise(x: Tensor, key: Tensor, law: int, numbers: Numbers, strides: Sequence[int], base: int) -> Tensor:
     """A new tensor with noise on `x`. One launch for each key."""
     many = key.ndim
-    spread = 0 in x.stride()
-    y = torch.empty_like(x, memory_format=torch.contiguous_format if spread else torch.preserve_format)
+    y = _like(x)
     positions = tuple(step % 2**64 for step in strides[many:])
     there = key.device == x.device
     keys = key.flatten().unbind() if there else key.flatten().tolist()
     for row, each in zip(itertools.product(*map(range, key.shape)), keys, strict=True):
         _run(y[row], x[row], None, each, law, numbers, positions, base % 2**64)
     return y
+
+
+def _like(x: Tensor) -> Tensor:
+    """New memory in the layout of `x`, or contiguous where elements of `x` share memory."""
+    spread = 0 in x.stride()
+    return torch.empty_like(x, memory_format=torch.contiguous_format if spread else torch.preserve_format)
 
 
 def _run(
@@ -121,7 +126,7 @@ def able(
         and not function_mode()
         and tracing_state() is None
         and (residual is None or _alike(x, residual))
-        and (out is None or _writable(x, residual, out))
+        and (out is None or writable(x, residual, out, _alike))
         and (key is not None or not trust.capturing(x.device))
     )
 
@@ -148,17 +153,6 @@ def _learn(device: torch.device) -> None:
 
 def _alike(x: Tensor, other: Tensor) -> bool:
     return _plain(other) and other.shape == x.shape and other.dtype == x.dtype and other.device == x.device
-
-
-def _writable(x: Tensor, residual: Tensor | None, out: Tensor) -> bool:
-    """Whether the kernel may write to `out` directly. Otherwise torch must check, resize or record the result."""
-    if residual is not None or not out.is_contiguous() or out.is_inference():
-        return False
-    recorded = torch.is_grad_enabled() and (x.requires_grad or out.requires_grad)
-    if out is x:
-        return not (recorded and (x.is_leaf or x._is_view()))
-    apart = out.untyped_storage().data_ptr() != x.untyped_storage().data_ptr()
-    return apart and not recorded and _alike(x, out)
 
 
 def thin(x: Tensor, residual: Tensor | None, out: Tensor | None, key: int, constants: Constants) -> Tensor:
@@ -218,7 +212,7 @@ def _without_sums(constants: Constants) -> Constants:
 
 
 def _new(x: Tensor, residual: Tensor | None, key: int, constants: Constants) -> Tensor:
-    """The result in new memory: in the layout of `x`, or contiguous where elements of `x` share memory.
+    """The result in new memory.
 
     A drop that was launched before, on a tensor alike, goes past all that its arguments decide.
     """
@@ -230,8 +224,7 @@ def _new(x: Tensor, residual: Tensor | None, key: int, constants: Constants) -> 
             y = torch.empty_like(x)
             known.call(y, x, x, y, *known.counts, key, *known.rest)
             return y
-    spread = 0 in x.stride()
-    y = torch.empty_like(x, memory_format=torch.contiguous_format if spread else torch.preserve_format)
+    y = _like(x)
     _write(y, x, residual, key, constants)
     if residual is None and known is None and y.stride() == x.stride() and constants[0] < LEVELS:
         from .triton.launch import ready  # needs Triton

@@ -134,14 +134,14 @@ def checked_memory(value: Any) -> int:
     return int(min(value, 2**60))
 
 
-def checked_levels(levels: Any) -> tuple[float, ...]:
+def checked_levels(levels: Any, owner: str = "predict") -> tuple[float, ...]:
     """The levels of quantiles, as numbers.
 
     Raises:
         TypeError: no numbers.
         ValueError: one outside [0, 1].
     """
-    rule = f"`predict`: `levels` must be in [0, 1]. Got {levels!r}. Pass (0.05, 0.95) for 90 %."
+    rule = f"`{owner}`: `levels` must be in [0, 1]. Got {levels!r}. Pass (0.05, 0.95) for 90 %."
     try:
         found = None if isinstance(levels, str) else tuple(float(level) for level in levels)
     except (TypeError, ValueError):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +15,7 @@ from tests.vectors import read
 import thinned.interop.jax as tj
 from thinned import noise
 from thinned.interop.jax import cpu
+from thinned.noise.kernel import instruction_sets, kernel, module
 
 MASKS = read.masks()
 SMALL = [case for case in MASKS if np.prod(case.shape) < 4096][::12]  # each place is a compilation of a second
@@ -20,6 +25,43 @@ def test_the_kernel_is_xlas_custom_call() -> None:
     assert cpu.ready()
     lowered = jax.jit(lambda x: tj.dropout(x, 0.5, 7)).lower(jnp.ones(8)).as_text()
     assert "thinned_drop" in lowered
+
+
+CHOSEN = """
+import jax.numpy as jnp
+import thinned.interop.jax as tj
+from thinned.noise.kernel import module
+
+asked, real = [], module.xla_drop
+module.xla_drop = lambda name: asked.append(name) or real(name)
+print(tj.dropout(jnp.ones(4), 0.5, 7).tolist(), asked)
+"""
+
+
+@pytest.mark.parametrize("name", instruction_sets)
+def test_the_chosen_instruction_set_is_the_one_that_xla_calls(name: str) -> None:
+    found = subprocess.run(
+        [sys.executable, "-c", CHOSEN],
+        env=os.environ | {"THINNED_KERNEL": name},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.strip() == f"[0.0, 2.0, 2.0, 2.0] ['{name}']"
+
+
+def test_every_instruction_set_gives_xla_the_same_numbers() -> None:
+    x = jnp.linspace(-3, 3, 5000)
+    expected = noise.drop(np.asarray(x), 0.3, key=7)
+    try:
+        for name in instruction_sets:
+            module.xla_drop(name)
+            assert (np.asarray(tj.dropout(x, 0.3, 7)) == expected).all()
+    finally:
+        module.xla_drop(kernel.instruction_set)
+    with pytest.raises(ValueError, match=r"must be one of instruction_sets\(\). Got 'sse'"):
+        module.xla_drop("sse")
 
 
 @pytest.mark.parametrize("case", MASKS, ids=str)

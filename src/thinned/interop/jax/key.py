@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...noise import UINT64, check
-from .words import Array
+from .words import Array, two_words
 
 
 def key_words(owner: str, key: Any) -> Array:
@@ -23,8 +23,7 @@ def key_words(owner: str, key: Any) -> Array:
         TypeError, ValueError: it is none of them.
     """
     if isinstance(key, numbers.Integral) and not isinstance(key, bool):
-        number = int(check(UINT64, owner, "key", key))
-        return jnp.asarray(np.array([number >> 32, number & 0xFFFFFFFF], np.uint32))
+        return two_words(int(check(UINT64, owner, "key", key)))
     words = jax.random.key_data(key) if typed(key) else key
     if getattr(words, "dtype", None) != np.uint32 or np.shape(words) != (2,):
         got = f"{key.dtype} of shape {key.shape}" if hasattr(key, "dtype") else repr(key)

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from ...noise import Placement
 from ...noise import place as exact_place
-from .words import Array, Pair, add, constant, multiply
+from .words import Array, Pair, add, constant, multiply, two_words
 
 
 class BlockPlace(NamedTuple):
@@ -58,9 +59,14 @@ def place(
             if stride:
                 total = add(total, multiply(jnp.asarray(first).astype(jnp.uint32), constant(stride)))
         base = jnp.stack(jnp.broadcast_arrays(total[1], total[0]))
-    elif where.base:
-        base = jnp.asarray(np.array([where.base >> 32, where.base & 0xFFFFFFFF], np.uint32))
-    return BlockPlace(sizes, where.noise_shape, tuple(step % 2**64 for step in where.strides), base)
+    return block(where, base)
+
+
+def block(where: Placement, base: Array | None = None) -> BlockPlace:
+    """A placement for JAX; with a base that is traced, in place of its own."""
+    if base is None and where.base:
+        base = two_words(where.base)
+    return BlockPlace(where.shape, where.noise_shape, tuple(step % 2**64 for step in where.strides), base)
 
 
 def _from_spec(owner: str, sizes: tuple[int, ...], spec: Any) -> tuple[list[Any], list[int]]:

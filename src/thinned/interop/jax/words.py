@@ -24,6 +24,11 @@ def constant(number: int) -> Pair:
     return np.uint32(number & 0xFFFFFFFF), np.uint32(number >> 32 & 0xFFFFFFFF)
 
 
+def two_words(number: int) -> Array:
+    """A number as uint32 of shape `(2,)`, the high word first, as JAX keeps its own keys."""
+    return jnp.asarray(np.array([number >> 32, number & 0xFFFFFFFF], np.uint32))
+
+
 def high_product(a: Array, b: Array) -> Array:
     """The upper word of a product of two words. (`lax.mulhi`, of JAX 0.10, does not compile inside of `shard_map`.)"""
     a_low, a_high, b_low, b_high = a & _HALF, a >> _SIXTEEN, b & _HALF, b >> _SIXTEEN

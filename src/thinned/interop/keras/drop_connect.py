@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...noise import check
 from .backend import keras, noise
-from .layer import PACKAGE, SEED, SavedSeed, Tensor, checked_rate, seed_generator
+from .layer import PACKAGE, SavedSeed, Tensor
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
@@ -31,20 +30,8 @@ class DropConnect(SavedSeed, keras.layers.Wrapper):  # type: ignore[misc]
 
     def __init__(self, layer: Any, rate: float = 0.5, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(layer, **kwargs)
-        self.rate = rate
-        self.seed = seed if seed is None else int(check(SEED, "DropConnect", "seed", seed))
-        self.live = False
-        self.seed_generator = seed_generator("DropConnect", seed)
+        self._draw_from(rate, seed)
         self.supports_masking = bool(getattr(layer, "supports_masking", False))
-
-    @property
-    def rate(self) -> float:
-        """The probability that a weight is dropped."""
-        return self._rate
-
-    @rate.setter
-    def rate(self, value: float) -> None:
-        self._rate = checked_rate("DropConnect", value)
 
     def build(self, input_shape: Any = None) -> None:
         super().build(input_shape)
@@ -73,6 +60,3 @@ class DropConnect(SavedSeed, keras.layers.Wrapper):  # type: ignore[misc]
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return self.layer.compute_output_shape(input_shape)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "rate": self.rate, "seed": self.seed}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from ...noise import PROBABILITY, Integer, check
+from ...noise import PROBABILITY, UINT64, Integer, check
 from .backend import keras, noise
 
 Tensor = Any
@@ -21,6 +22,28 @@ def checked_rate(owner: str, rate: Any) -> float:
     return float(check(PROBABILITY, owner, "rate", rate))
 
 
+def check_floating(owner: str, argument: str, x: Tensor) -> None:
+    """Refuse integers.
+
+    Raises:
+        TypeError: x is not floating-point.
+    """
+    if not keras.backend.is_float_dtype(keras.backend.standardize_dtype(x.dtype)):
+        raise TypeError(
+            f"`{owner}`: `{argument}` must be floating-point. Got {x.dtype}. Convert: "
+            f"keras.ops.cast({argument}, 'float32')."
+        )
+
+
+def key_on_backend(owner: str, key: Any) -> Any:
+    """A key that is an int, on the backend; a key of the backend as it is.
+
+    Raises:
+        TypeError, ValueError: an int outside [0, 2**64), or a bool.
+    """
+    return noise.key(int(check(UINT64, owner, "key", key))) if isinstance(key, numbers.Integral) else key
+
+
 def seed_generator(owner: str, seed: int | None) -> Any:
     """Keras's own generator: a variable `[seed, calls so far]`, which Keras saves, loads and threads through JAX."""
     if seed is None:
@@ -31,9 +54,32 @@ def seed_generator(owner: str, seed: int | None) -> Any:
 
 
 class SavedSeed:
-    """A layer whose seed and count of calls are saved with its weights: Keras itself saves neither."""
+    """A layer with a rate and a seed. Seed and count of calls are saved with its weights: Keras itself saves neither.
 
-    seed_generator: Any
+    `live` makes it draw at inference too, as `MonteCarlo` does for a while.
+    """
+
+    def _draw_from(self, rate: float, seed: int | None) -> None:
+        """What a constructor does after Keras's own."""
+        self.rate = rate
+        self.seed_generator = seed_generator(type(self).__name__, seed)
+        self.seed = seed if seed is None else int(seed)
+        self.live = False
+
+    @property
+    def rate(self) -> float:
+        """The probability that a unit, or a weight, is dropped. It may be set between calls.
+
+        A compiled function keeps its own.
+        """
+        return self._rate
+
+    @rate.setter
+    def rate(self, value: float) -> None:
+        self._rate = checked_rate(type(self).__name__, value)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "rate": self.rate, "seed": self.seed}  # type: ignore[misc]
 
     def save_own_variables(self, store: Any) -> None:
         super().save_own_variables(store)  # type: ignore[misc]
@@ -52,37 +98,21 @@ class SavedSeed:
 class NoiseLayer(SavedSeed, keras.Layer):  # type: ignore[misc]
     """A layer that draws noise in training.
 
-    The key of its call number c, from 0 on, is `thinned.noise.fold_in(seed, c)`. `live` makes it draw at inference too,
-    as `MonteCarlo` does for a while.
+    The key of its call number c, from 0 on, is `thinned.noise.fold_in(seed, c)`.
     """
 
     def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.rate = rate
-        self.seed = seed
-        self.live = False
-        self.seed_generator = seed_generator(type(self).__name__, seed)
+        self._draw_from(rate, seed)
         self.supports_masking = True
         self.built = True  # there are no weights
-
-    @property
-    def rate(self) -> float:
-        """The probability that a unit is dropped. It may be set between calls; a compiled function keeps its own."""
-        return self._rate
-
-    @rate.setter
-    def rate(self, value: float) -> None:
-        self._rate = checked_rate(type(self).__name__, value)
 
     def call(self, inputs: Tensor, training: bool = False, key: Any = None) -> Tensor:
         if not (training or self.live) or self._rate == 0:
             return inputs
-        if not keras.backend.is_float_dtype(keras.backend.standardize_dtype(inputs.dtype)):
-            raise TypeError(
-                f"`{type(self).__name__}`: `inputs` must be floating-point. Got {inputs.dtype}. Convert them: "
-                "keras.ops.cast(inputs, 'float32')."
-            )
-        return self.thin(inputs, self.next_key() if key is None else key_on_backend(key))
+        owner = type(self).__name__
+        check_floating(owner, "inputs", inputs)
+        return self.thin(inputs, self.next_key() if key is None else key_on_backend(owner, key))
 
     def next_key(self) -> Any:
         """The key of the next call, on the backend."""
@@ -103,11 +133,3 @@ class NoiseLayer(SavedSeed, keras.Layer):  # type: ignore[misc]
 
     def compute_output_shape(self, input_shape: Any, *_: Any, **__: Any) -> Any:
         return input_shape
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "rate": self.rate, "seed": self.seed}
-
-
-def key_on_backend(key: Any) -> Any:
-    """A key that is an int, on the backend; a key of the backend as it is."""
-    return noise.key(int(key)) if isinstance(key, int) else key

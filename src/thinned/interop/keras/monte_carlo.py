@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...noise import UINT64, Choice, Integer, check
-from ...noise import fold_in as child
+from ...noise import UINT64, Integer, check
+from ...ops.fold import fold_number
+from ...uncertainty.answer import TASK
 from ...uncertainty.prediction import Prediction
+from ...uncertainty.refused import checked_levels
 from ...uncertainty.summary import summary
 from .backend import keras
 from .drop_connect import DropConnect
@@ -20,7 +22,6 @@ from .layer import NoiseLayer
 
 _LEVELS = (0.025, 0.5, 0.975)
 _COUNT = Integer(1, 2**31 - 1, "[1, 2**31)")
-_TASK = Choice(("regression", "classification", "multilabel"))
 _THEIRS = ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "AlphaDropout", "GaussianDropout")
 _RECURRENT = ("SimpleRNNCell", "GRUCell", "LSTMCell", "ConvLSTMCell")
 _OUTER = ("RNN", "SimpleRNN", "GRU", "LSTM", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")
@@ -44,11 +45,11 @@ class MonteCarlo:
         seed: the same seed gives the same networks.
         task: "regression": the statistics are those of the outputs. "classification" and "multilabel": the outputs are
             probabilities, as those of a last layer with softmax or sigmoid.
-        levels: of the quantiles.
+        levels: of the quantiles. Here by default the median and 95 %, where `thinned.predict` has 90 %.
 
     Raises:
         TypeError: no Keras model; or a layer that draws noise which this can't switch on, by its name.
-        ValueError: a model without dropout, or whose layers all have a rate of 0.
+        ValueError: a model without dropout, or whose layers all have a rate of 0; or a bad n, seed, task or level.
 
     Source: Gal and Ghahramani 2016.
     """
@@ -70,8 +71,8 @@ class MonteCarlo:
         self.model = model
         self.n = int(check(_COUNT, "MonteCarlo", "n", n))
         self.seed = int(check(UINT64, "MonteCarlo", "seed", seed))
-        self.task = str(check(_TASK, "MonteCarlo", "task", task))
-        self.levels = tuple(levels)
+        self.task = str(check(TASK, "MonteCarlo", "task", task))
+        self.levels = checked_levels(levels, owner="MonteCarlo")
 
     def predict(self, x: Any, batch_size: int | None = None, samples: bool = False) -> Prediction:
         """The prediction for the rows of x: an array, or a list or dictionary of arrays with rows on axis 0.
@@ -84,12 +85,13 @@ class MonteCarlo:
         if not getattr(self.model, "built", True):
             self.model(_part(x, slice(0, 1)), training=False)
         drawn = []
-        with _live(self.model) as generators:
+        with _live(self.model) as noisy:
+            sites = [fold_number(self.seed, site) for site in range(len(noisy))]
             for number in range(self.n):
-                parts = []
+                parts, keys = [], [fold_number(site, number) for site in sites]
                 for start in range(0, max(rows, 1), size):
-                    for site, generator in enumerate(generators):
-                        _set(generator, child(child(self.seed, site), number), start)
+                    for layer, key in zip(noisy, keys, strict=True):
+                        _set(layer.seed_generator, key, start)
                     answer = self.model(_part(x, slice(start, start + size)), training=False)
                     if not hasattr(answer, "shape"):
                         raise TypeError(
@@ -98,7 +100,7 @@ class MonteCarlo:
                         )
                     parts.append(np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(answer, "float32"))))
                 drawn.append(np.concatenate(parts))
-            places = tuple(layer.path or layer.name for layer in _noisy(self.model))
+            places = tuple(layer.path or layer.name for layer in noisy)
         return summary(
             torch.from_numpy(np.stack(drawn)),
             self.levels,
@@ -181,7 +183,7 @@ def _is_known_quiet(layer: Any) -> bool:
 
 @contextmanager
 def _live(model: Any) -> Iterator[list[Any]]:
-    """Dropout is on, whatever the call says. Gives the seed generators in the model's order."""
+    """Dropout is on, whatever the call says. Gives the layers that draw, in the model's order."""
     noisy = _noisy(model)
     generators = [layer.seed_generator for layer in noisy]
     states = [np.array(keras.ops.convert_to_numpy(generator.state)) for generator in generators]
@@ -195,7 +197,7 @@ def _live(model: Any) -> Iterator[list[Any]]:
             layer.live = True
         for layer in forced:
             object.__setattr__(layer, "call", _always(layer.call))
-        yield generators
+        yield noisy
     finally:
         for layer in ours:
             layer.live = False

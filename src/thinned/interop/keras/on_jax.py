@@ -11,11 +11,11 @@ import numpy as np
 from ...noise.formulas import numbers
 from ...noise.place import Placement
 from ..jax import fold_in, normal
+from ..jax.functions import at_least
 from ..jax.functions import drop as drop_by_law
 from ..jax.key import key_words
-from ..jax.lanes import noise
-from ..jax.laws import BERNOULLI
-from ..jax.place import place
+from ..jax.place import block, place
+from .noise_shape import shared_axes
 
 Tensor = Any
 
@@ -39,7 +39,7 @@ def number(given: Tensor) -> int:
 def drop(x: Tensor, given: Tensor, p: float, law: str, noise_shape: Sequence[Any]) -> Tensor:
     """What a unit becomes by a law of `noise.formulas`."""
     threshold, *affine = numbers(law, p)
-    where = place("drop", x.shape, _shared(x, noise_shape), None, None, None)
+    where = place("drop", x.shape, shared_axes(x, noise_shape), None, None, None)
     return drop_by_law(x, given, int(threshold), jnp.asarray(affine, jnp.float32), where)
 
 
@@ -52,15 +52,9 @@ def gaussian(x: Tensor, given: Tensor, deviation: float, noise_shape: Sequence[A
     return (x.astype(wide) * factor.astype(wide)).astype(x.dtype)
 
 
-def _shared(x: Tensor, noise_shape: Sequence[Any]) -> tuple[int, ...]:
-    return tuple(axis for axis, (size, draws) in enumerate(zip(x.shape, noise_shape, strict=True)) if size != draws)
-
-
 def mask(given: Tensor, p: float, where: Placement) -> Tensor:
     """True where a unit is kept, at any place of a whole."""
-    base = jnp.asarray(np.array([where.base >> 32, where.base & 0xFFFFFFFF], np.uint32)) if where.base else None
-    lane = noise(BERNOULLI, given, base, where.noise_shape, where.strides)
-    return jnp.broadcast_to(lane.astype(jnp.uint32) >= np.uint32(numbers("inverted", p)[0]), where.shape)
+    return at_least("bernoulli", given, int(numbers("inverted", p)[0]), block(where))
 
 
 def shape_of(x: Tensor) -> list[Any]:

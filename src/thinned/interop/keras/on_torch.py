@@ -14,6 +14,7 @@ from ...noise.place import Placement
 from ...ops.fold import fold_in as fold_tensor
 from ...ops.fold import fold_number
 from ...ops.philox import philox_words, signed
+from .noise_shape import shared_axes
 
 _LOW = 0xFFFFFFFF
 
@@ -46,18 +47,14 @@ def number(given: Tensor) -> int:
 
 def drop(x: Tensor, given: Tensor, p: float, law: str, noise_shape: Sequence[Any]) -> Tensor:
     """What a unit becomes by a law of `noise.formulas`."""
-    return ops.drop(x, p, key=given, law=law, broadcast_dims=_shared(x, noise_shape), batch_dim=None)
+    return ops.drop(x, p, key=given, law=law, broadcast_dims=shared_axes(x, noise_shape), batch_dim=None)
 
 
 def gaussian(x: Tensor, given: Tensor, deviation: float, noise_shape: Sequence[Any]) -> Tensor:
     """`x * (1 + deviation * n)`, n standard normal."""
     if deviation == float("inf"):
         return torch.zeros_like(x)
-    return ops.gaussian(x, deviation, key=given, broadcast_dims=_shared(x, noise_shape), batch_dim=None)
-
-
-def _shared(x: Tensor, noise_shape: Sequence[Any]) -> tuple[int, ...]:
-    return tuple(axis for axis, (size, draws) in enumerate(zip(x.shape, noise_shape, strict=True)) if size != draws)
+    return ops.gaussian(x, deviation, key=given, broadcast_dims=shared_axes(x, noise_shape), batch_dim=None)
 
 
 def mask(given: Tensor, p: float, where: Placement) -> Tensor:

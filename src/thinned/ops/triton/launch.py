@@ -5,20 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
+from ..cpu import Constants
 from ..philox import signed
 from . import kernels
 from .arrange import DROP, Launch, arranged
 
-TYPES = {torch.float32, torch.float64, torch.bfloat16, torch.float16}
 OPTIONS = {"num_warps": 4, "enable_fp_fusion": False}  # a fused product and sum would be rounded once, not twice
 _FORMS: dict[str, Any] = {"run": kernels.run, "axes": kernels.axes}
 _compiled: dict[tuple[Any, ...], Any] = {}
 
-# Level, gain, shift, fill, the positions' strides, and their base.
-Constants = tuple[int, float, float, float, tuple[int, ...], int]
 Key = int | Tensor  # a number, or one int64 on the device of the data
 
 

@@ -74,7 +74,7 @@ def _wrong(device: torch.device, dtype: torch.dtype) -> int:
 
 
 def capturing(device: torch.device) -> bool:
-    """Whether a CUDA graph is recorded on the current stream of this device."""
+    """Whether a CUDA graph is recorded: for a CUDA device, whichever, on the current stream of the current one."""
     return device.type == "cuda" and torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing()
 
 
