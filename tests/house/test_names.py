@@ -13,7 +13,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 # What each of them meant was known only to those who had read the file.
 FORBIDDEN = {"spot", "seat", "reach", "tape", "knob", "drawn", "frames", "kept"}
 # The same class for two frameworks: one adapter a framework, under the name that users of either look for.
-KERAS = "interop/keras/dropout.py"
+KERAS = "interop/keras/dropout_layers.py"
 TWICE = {
     "ScheduleCallback": {"interop/lightning.py", "interop/transformers.py"},
     "Dropout": {"nn/activation.py", KERAS, *(f"interop/jax/{name}.py" for name in ("nnx", "linen", "equinox"))},

@@ -6,7 +6,7 @@
 """
 
 from .drop_connect import DropConnect
-from .dropout import (
+from .dropout_layers import (
     AlphaDropout,
     Dropout,
     GaussianDropout,
