@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import ExitStack
 
 import torch
 
+from ...forked import undone
 from ...nn.names import named_modules
 from ..inspect.pattern import matches_none, named
 from ..known.where import Where
@@ -84,6 +86,7 @@ class Guard(ForwardWatch):
         self._names = ModelNames(model)
         self._known: dict[Where, str] = {}
         self._handles: list[Handle] = []
+        self._with = ExitStack()
         try:
             add_hooks(self._handles, model, self)
         except BaseException:
@@ -96,11 +99,12 @@ class Guard(ForwardWatch):
         take_off(self._handles)
 
     def __enter__(self) -> Guard:
+        self._with.enter_context(undone(self.remove))  # a guard without `with` is the model's, in a forked child too
         return self
 
     def __exit__(self, *_: object) -> None:
         try:
-            self.remove()
+            self._with.close()
         finally:
             self.remove()  # what an interrupt has left
 

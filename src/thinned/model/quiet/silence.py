@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 
+from ...forked import undone
 from ..edit.without_noise import drops, without_noise
 from ..inspect.pattern import named
 from ..known.functions import canonical
@@ -106,8 +108,7 @@ def silent(model: Module, silence: Silence) -> Iterator[None]:
         stack.callback(silence.abandon)  # in an export torch runs no hook after an error
         stack.enter_context(MODES.none_left())
         handles: list[Handle] = []
-        stack.callback(take_off, handles)
-        stack.callback(take_off, handles)  # what an interrupt has left
+        stack.enter_context(undone(partial(take_off, handles)))
         add_hooks(handles, model, silence)
         stack.enter_context(eager(everywhere=True))  # in a graph no call of torch can be seen or changed
         yield

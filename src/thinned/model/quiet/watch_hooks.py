@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import torch
 
+from ...forked import PROCESS
 from ...nn.names import named_modules
 from ...nn.uncopied_hook import UncopiedHook
 from ..known.modules import rate_attributes
@@ -26,7 +27,7 @@ class Handle(Protocol):
 def add_hooks(handles: list[Handle], model: Module, watch: Any) -> None:
     """Register the hooks of a watch on every module of a model that may draw. Copies of the model have none.
 
-    The handles are there one by one, so that whoever is interrupted can take off what is there.
+    The handles are there one by one, so that whoever is interrupted can take off what is there, and a forked child too.
     """
     enter, leave = UncopiedHook(watch.enter), UncopiedHook(watch.leave)
     modules = [*dict(named_modules(model)).values()]
@@ -35,8 +36,9 @@ def add_hooks(handles: list[Handle], model: Module, watch: Any) -> None:
     }
     for module in modules:
         if module is model or not (_is_silent(module) or module in fused):
-            hook(handles, module, enter, leave)
-            handles.append(OnInterrupt(module, watch.interrupted))
+            with PROCESS:
+                hook(handles, module, enter, leave)
+                handles.append(OnInterrupt(module, watch.interrupted))
 
 
 def hook(handles: list[Handle], module: Module, enter: Any, leave: Any, *, with_kwargs: bool = False) -> None:
