@@ -12,12 +12,13 @@ from ...nn.names import named_modules
 from ..inspect.pattern import matches_none, named
 from ..known.where import Where
 from ..rates.rate_places import RatePlaces
+from ..watch.interrupted import Handle
 from ..watch.untouched import check_module
 from .drawing import Drawing, place_of
 from .forward_watch import ForwardWatch
 from .model_names import ModelNames, in_a_run
 from .noise_left import NoiseLeft, drew
-from .watch_hooks import Handle, add_hooks, take_off
+from .watch_hooks import add_hooks, take_off
 
 Module = torch.nn.Module
 

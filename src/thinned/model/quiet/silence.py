@@ -18,12 +18,13 @@ from ..known.where import Where
 from ..rates.rate_places import RatePlaces
 from ..watch.callsite import callsite, is_run_by_tool
 from ..watch.eager import eager
+from ..watch.interrupted import Handle
 from ..watch.underway import running
 from .drawing import Drawing, place_of
 from .forward_watch import ForwardWatch
 from .model_names import ModelNames
 from .noise_left import NoiseLeft, drew
-from .watch_hooks import Handle, add_hooks, take_off
+from .watch_hooks import add_hooks, take_off
 from .watch_modes import MODES
 
 Module = torch.nn.Module

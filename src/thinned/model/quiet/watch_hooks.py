@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
@@ -10,18 +10,12 @@ from ...forked import PROCESS
 from ...nn.names import named_modules
 from ...nn.uncopied_hook import UncopiedHook
 from ..known.modules import rate_attributes
-from ..watch.interrupted import OnInterrupt
+from ..watch.interrupted import Handle, OnInterrupt
 
 Module = torch.nn.Module
 
 # This layer runs its fused kernel only if neither it nor a submodule has a hook. A hook on its parent does no harm.
 _FUSED = torch.nn.TransformerEncoderLayer
-
-
-class Handle(Protocol):
-    """What takes off something of ours."""
-
-    def remove(self) -> None: ...
 
 
 def add_hooks(handles: list[Handle], model: Module, watch: Any) -> None:
