@@ -231,7 +231,7 @@ def test_a_guard_does_not_take_the_draws_of_another_thread_for_its_model_s() -> 
 
 OF_THE_PROCESS: dict[str, tuple[Any, Callable[[], Any]]] = {
     "NumPy's": (np.random.mtrand._rand, lambda: np.random.random_sample()),  # noqa: NPY002
-    "Python's": (random._inst, lambda: random.random()),  # type: ignore[attr-defined]
+    "Python's": (random._inst, lambda: random.random()),
 }
 
 
@@ -249,7 +249,7 @@ def test_a_generator_of_the_process_is_not_a_model_s_own(name: str, held: str) -
 
         quiet = Run(meanwhile).eval()
         if held == "in a list":
-            quiet.sources = [generator]
+            vars(quiet)["sources"] = [generator]
         with thinned.eval_guard(quiet):
             quiet(X)
         loud = Run(lambda m, x: x * generator.uniform(0, 1)).eval()

@@ -172,7 +172,7 @@ def test_a_guard_without_with_is_the_models_in_a_child_too() -> None:
     thread = threading.Thread(target=lambda: thinned.eval_guard(net))
     thread.start()
     thread.join()
-    net.eval()[1].drop.forward = lambda x: nn.functional.dropout(x, 0.5)
+    vars(net.eval()[1].drop)["forward"] = lambda x: nn.functional.dropout(x, 0.5)
 
     def check() -> None:
         with pytest.raises(thinned.NoiseInEval):

@@ -142,7 +142,7 @@ def _dispatcher(owner: str, name: str, original: Callable[..., Any]) -> Callable
     return _dispatchers[owner, name]
 
 
-_REPLACED = Replaced(lambda _, value: dispatcher(value))
+_REPLACED = Replaced(dispatcher)
 # Methods of `random` that were imported by name ask these two of the generator itself.
 _ASKED = [
     (vars(_INSTANCE), name, _dispatcher("plain", name, getattr(_INSTANCE, name))) for name in ("random", "getrandbits")
