@@ -341,6 +341,14 @@ ATTRIBUTES: tuple[tuple[str, Callable[[], Collection[str]], tuple[Private, ...]]
         (Private("_forward_cls", "stream", "the autograd.Function that made it"),),
     ),
     (
+        "a dispatch mode",
+        lambda: vars(TorchDispatchMode()),
+        (
+            Private("old_dispatch_mode_flags", "eval_guard, disabled", "whether a mode was active before, by thread"),
+            Private("old_non_infra_dispatch_mode_flags", "eval_guard, disabled", "the same, for modes of users"),
+        ),
+    ),
+    (
         "a module around a module",
         lambda: _words(
             "_dynamo/eval_frame.py",

@@ -169,6 +169,7 @@ def main() -> None:
     chance, worked = Chance(options.seed), {}
     for make in (operator, public, array):
         worked[make.__name__] = sum(called(make, chance) for _ in range(options.calls))
+    assert min(worked.values()) > options.calls // 5, worked
     sys.stdout.write(f"{3 * options.calls} calls: {worked}\n")
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..model.watch.recorder import tensors_of
 from ..noise import Choice
+from .refused import computes_by_itself
 
 TASK = Choice(("regression", "classification", "multilabel"))
 OUTPUT = Choice(("logits", "probabilities"))
@@ -115,7 +116,7 @@ def _odd(answer: Tensor) -> str:
         return f"a tensor of layout {answer.layout}"
     if answer.is_quantized or answer.is_complex():
         return f"a tensor of {answer.dtype}"
-    if type(answer).__torch_dispatch__ is not Tensor.__torch_dispatch__ and type(answer) is not torch.nn.Parameter:
+    if computes_by_itself(answer):
         return f"a {type(answer).__name__}"
     return "" if answer.ndim else "one number for all rows"
 

@@ -205,17 +205,8 @@ def _put(network: Module, name: str, module: Module) -> None:
     setattr(network.get_submodule(owner), child, module.eval())
 
 
-class OneAtATime:
+class OneAtATime(LongLock):
     """A lock of a network: its calls in several threads wait for one another. A copy of it is another lock."""
-
-    def __init__(self) -> None:
-        self._lock = LongLock()
-
-    def __enter__(self) -> None:
-        self._lock.__enter__()
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.__exit__(None, None, None)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return OneAtATime, ()

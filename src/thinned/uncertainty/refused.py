@@ -14,8 +14,6 @@ from ..nn.names import named_modules
 
 Module = torch.nn.Module
 
-_PLAIN = Tensor.__torch_dispatch__  # of subclasses that hold numbers in the way of all tensors
-
 
 def check_input(value: Any) -> None:
     """Refuse a tensor whose rows can't be taken and repeated, wherever it stands in a model's arguments.
@@ -51,11 +49,16 @@ def _check_tensor(x: Tensor) -> None:
         raise TypeError(f"{rule} Got a tensor of layout {x.layout}. Pass {dense}.")
     if x.is_meta:
         raise ValueError(f"{rule} Got one on the device meta, which has no numbers. Pass a tensor that holds them.")
-    if type(x).__torch_dispatch__ is not _PLAIN and not isinstance(x, torch.nn.Parameter):
+    if computes_by_itself(x):
         raise TypeError(
             f"{rule} Got a {type(x).__name__}, whose class computes by itself. Pass a plain tensor of its values: "
             "get_data() of a masked tensor, full_tensor() of a DTensor."
         )
+
+
+def computes_by_itself(x: Tensor) -> bool:
+    """Whether a tensor is of a class that holds its numbers in its own way, such as a masked tensor or a DTensor."""
+    return type(x).__torch_dispatch__ is not Tensor.__torch_dispatch__
 
 
 def check_numbers_are_there(model: Module) -> None:

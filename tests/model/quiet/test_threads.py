@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch._dynamo
@@ -199,10 +201,6 @@ def _lets_go(event: threading.Event) -> Callable[[Any, Tensor], Tensor]:
 
 
 def test_a_guard_does_not_take_the_draws_of_another_thread_for_its_model_s() -> None:
-    import random
-
-    import numpy as np
-
     stop = threading.Event()
 
     def draw() -> None:
@@ -229,3 +227,31 @@ def test_a_guard_does_not_take_the_draws_of_another_thread_for_its_model_s() -> 
     finally:
         stop.set()
         thread.join()
+
+
+OF_THE_PROCESS: dict[str, tuple[Any, Callable[[], Any]]] = {
+    "NumPy's": (np.random.mtrand._rand, lambda: np.random.random_sample()),  # noqa: NPY002
+    "Python's": (random._inst, lambda: random.random()),
+}
+
+
+@pytest.mark.parametrize("name", OF_THE_PROCESS)
+@pytest.mark.parametrize("held", ["in a list", "as a default"])
+def test_a_generator_of_the_process_is_not_a_model_s_own(name: str, held: str) -> None:
+    """A model that holds it is quiet while another thread draws, and is refused where it draws itself."""
+    generator, draw = OF_THE_PROCESS[name]
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(draw).result()
+
+        def meanwhile(m: Any, x: Tensor, own: Any = generator if held == "as a default" else None) -> Tensor:
+            pool.submit(draw).result()
+            return x
+
+        quiet = Run(meanwhile).eval()
+        if held == "in a list":
+            vars(quiet)["sources"] = [generator]
+        with thinned.eval_guard(quiet):
+            quiet(X)
+        loud = Run(lambda m, x: x * generator.uniform(0, 1)).eval()
+        with thinned.eval_guard(loud), pytest.raises(thinned.NoiseInEval):
+            loud(X)

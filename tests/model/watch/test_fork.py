@@ -136,6 +136,8 @@ def test_a_fork_beside_a_tool(name: str) -> None:
         assert [module.training for module in net.modules()] == [True] * 3
         assert net.drop.p == 0.5
         assert not hooks._global_forward_hooks
+        assert not any(module._forward_hooks or module._forward_pre_hooks for module in net.modules())
+        assert not torch.equal(net(X), net.last(X))
         assert torch._dynamo.eval_frame._stance.stance == "default"
         assert torch.equal(thinned.predict(net, X, 3).mean, before[0])
         assert torch.equal(ASK(X).mean, before[1])
@@ -163,6 +165,20 @@ def test_a_fork_inside_of_a_with_of_this_thread_goes_on_with_it() -> None:
 
         in_child(check)
     assert net[1].p == 0.5
+
+
+def test_a_guard_without_with_is_the_models_in_a_child_too() -> None:
+    net = nn.Sequential(nn.Linear(8, 8), Waiting())
+    thread = threading.Thread(target=lambda: thinned.eval_guard(net))
+    thread.start()
+    thread.join()
+    vars(net.eval()[1].drop)["forward"] = lambda x: nn.functional.dropout(x, 0.5)
+
+    def check() -> None:
+        with pytest.raises(thinned.NoiseInEval):
+            net(X)
+
+    in_child(check)
 
 
 def test_loader_workers_start_beside_a_tool() -> None:

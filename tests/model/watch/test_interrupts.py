@@ -1,14 +1,13 @@
 """An interrupt at any point of a tool, or of a forward under it, leaves nothing behind.
 
 KeyboardInterrupt, SystemExit and GeneratorExit are raised at lines of the model's forward and of our own code, as a
-signal would. Left out are lines of a `finally` of ours: an interrupt that comes while another way out is under way can
-end it early, however it is written.
+signal would. Left out are lines of a `finally` of ours: an interrupt that comes while a tool is putting things back can
+end that early, however it is written.
 """
 
 from __future__ import annotations
 
 import ast
-import contextlib
 import copy
 import gc
 import random
@@ -173,19 +172,24 @@ def model_of(name: str) -> Any:
     return net
 
 
-def interrupted(name: str, interrupting: Interrupting, untouched: bool) -> None:
-    """Use a tool under an interrupt, and look at what is left."""
+def interrupted(name: str, interrupting: Interrupting, untouched: bool) -> bool:
+    """Use a tool under an interrupt, and look at what is left. Whether the interrupt came out of the tool."""
     net = model_of(name)
     modes, states = [module.training for module in net.modules()], States.now()
     before = everything(net)
-    with interrupting, contextlib.suppress(interrupting.error):
-        TOOLS[name][1](net)
+    came = False
+    with interrupting:
+        try:
+            TOOLS[name][1](net)
+        except interrupting.error:
+            came = True
     after = everything(net)
     left = {key: (before[key], after[key]) for key in before if before[key] != after[key]}
     assert not left, interrupting.where
     if untouched:
         assert modes == [module.training for module in net.modules()], interrupting.where
         assert states.same(States.now()), interrupting.where
+    return came
 
 
 RUN_THE_MODEL_ITSELF = {"disabled", "eval_guard", "freeze", "a p in code", "stream"}  # in the user's own call
@@ -207,7 +211,10 @@ def test_an_interrupt_in_a_forward(name: str) -> None:
     points = 8 if name in ("inspect", "rates", "predict", "thinned_networks", "calibrate") else POINTS
     errors = (KeyboardInterrupt, SystemExit, GeneratorExit)
     for number, at in enumerate(range(1, lines + 1, max(1, lines // points))):
-        interrupted(name, Interrupting(at, errors[number % 3], forward=True), name not in RUN_THE_MODEL_ITSELF)
+        interrupting = Interrupting(at, errors[number % 3], forward=True)
+        came = interrupted(name, interrupting, name not in RUN_THE_MODEL_ITSELF)
+        assert came == bool(interrupting.where)
+        assert interrupting.where or number
 
 
 @pytest.mark.long
@@ -220,7 +227,7 @@ def test_an_interrupt_in_our_own_code(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["eval_guard", "a p in code", "freeze", "predict"])
 def test_another_model_compiles_afterwards(name: str) -> None:
-    interrupted(name, Interrupting(3, forward=True), untouched=False)
+    assert interrupted(name, Interrupting(3, forward=True), untouched=False)
     torch._dynamo.reset()
     counter = CompileCounterWithBackend("aot_eager")
     torch.compile(nn.Linear(8, 8), backend=counter)(X)

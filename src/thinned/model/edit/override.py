@@ -14,13 +14,12 @@ from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
-from torch.utils.hooks import RemovableHandle
 
 from ...ops.rate import packed
 from ..known.functions import canonical, noisy
 from ..known.where import Where
 from ..watch.callsite import callsite, transparent
-from ..watch.interrupted import OnInterrupt
+from ..watch.interrupted import Handle, OnInterrupt
 from ..watch.torch_modes import leave_function_mode
 from ..watch.underway import callers, left_over, running
 
@@ -82,9 +81,7 @@ class _Enter:
 
     def __init__(self) -> None:
         self.rates: dict[Where, float] = {}
-        self.handles: list[
-            RemovableHandle | OnInterrupt
-        ] = []  # pickled too, so that torch gives later hooks other numbers
+        self.handles: list[Handle] = []  # pickled too, so that torch gives later hooks other numbers
 
     def __call__(self, module: Module, inputs: Any) -> None:
         if torch.compiler.is_compiling():

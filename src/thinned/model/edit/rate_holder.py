@@ -106,15 +106,22 @@ class Assignment:
         self.before: list[tuple[RateHolder, Any]] = []
 
     def assign(self, way: RateHolder, p: float) -> None:
-        if way.p != p:
-            self.before.append((way, way.state))
+        if way.p != p or self._is_held(way):
+            self._note(way)
             way.p = p
 
     def release(self, call: CallRate) -> None:
         """Remove the override of a call, so that it has the p in its code again."""
-        if call.state is not None:
-            self.before.append((call, call.state))
+        if call.state is not None or self._is_held(call):
+            self._note(call)
             call.state = None
+
+    def _is_held(self, way: RateHolder) -> bool:
+        """Whether a p is to be noted although it does not change."""
+        return False
+
+    def _note(self, way: RateHolder) -> None:
+        self.before.append((way, way.state))
 
     def undo(self) -> None:
         while self.before:

@@ -32,7 +32,7 @@ SWITCHED_OFF: dict[int, list[Any]] = {}  # by id of a `SwitchedOff`: the objects
 
 
 class SwitchedOff:
-    """The p that one `disabled` holds. `hold` is called before a p is set to 0, also where it is 0 already."""
+    """The p that one `disabled` holds. `hold` is called before a p is set to 0, also where another one holds it."""
 
     def __init__(self) -> None:
         self._keys: list[tuple[int, Any]] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from ...replaced_file import replace_file
 from ..edit.anchor import Anchor
 from .line import PlanLine
 from .table import table
-from .toml import read, toml_text, write
+from .toml import read, toml, toml_text, write
 
 
 @dataclass(frozen=True)
@@ -76,12 +76,13 @@ class Plan:
 
         The message of an error in one place has the file and the line.
         """
-        return cls.parse(toml_text(Path(path)), str(path))
+        text = toml_text(Path(path))
+        return cls.of(toml(text, str(path), "a plan"), text, str(path))
 
     @classmethod
-    def parse(cls, text: str, path: str) -> Plan:
-        """Read a plan from the text of a TOML file. Errors are those of `load`, and name the file `path`."""
-        model, there, notes, entries = read(text, path)
+    def of(cls, data: Mapping[str, Any], text: str, path: str) -> Plan:
+        """The plan in the data of a TOML file, whose text is given too. Errors are those of `load`, and name `path`."""
+        model, there, notes, entries = read(data, text, path)
         lines = []
         for at, entry in entries:
             try:

@@ -91,8 +91,9 @@ def load_rates(model: Module, path: str | Path) -> dict[str, float]:
     check_module("load_rates", model)
     path = Path(path)
     content = toml_text(path)
-    wanted = _rates(content, path)
-    plan = _plan(content, path)
+    data = toml(content, str(path), "a file of rates")
+    wanted = _rates(data, path)
+    plan = Plan.of(data, content, str(path)) if "place" in data else None
     before = RatePlaces("load_rates", model).by_name
     former = {name: place.p for name, place in before.items()}
     own = Applied.of(model)
@@ -123,8 +124,7 @@ def _can_be_set(place: RatePlace) -> bool:
     return place.attribute is not None or bool(place.calls)
 
 
-def _rates(content: str, path: Path) -> dict[str, float]:
-    data = toml(content, str(path), "a file of rates")
+def _rates(data: dict[str, Any], path: Path) -> dict[str, float]:
     section = data.get(_SECTION)
     if not isinstance(section, dict):
         raise ValueError(
@@ -134,11 +134,6 @@ def _rates(content: str, path: Path) -> dict[str, float]:
     for name, p in section.items():
         check(PROBABILITY, f"load_rates, {path}", name, p)
     return {name: float(p) for name, p in section.items()}
-
-
-def _plan(content: str, path: Path) -> Plan | None:
-    """The plan in the text of a file of rates, or None."""
-    return Plan.parse(content, str(path)) if "place" in toml(content, str(path), "a file of rates") else None
 
 
 def _positions(plan: Plan) -> list[tuple[str, Any]]:

@@ -87,8 +87,10 @@ def toml(text: str, file: str, what: str) -> dict[str, Any]:
         raise ValueError(f"{file}: {what} must be TOML of a few levels. It is nested too deeply.") from None
 
 
-def read(text: str, file: str) -> tuple[str, tuple[str, ...], tuple[str, ...], list[tuple[str, dict[str, Any]]]]:
-    """Read the text of a plan.
+def read(
+    data: Mapping[str, Any], text: str, file: str
+) -> tuple[str, tuple[str, ...], tuple[str, ...], list[tuple[str, dict[str, Any]]]]:
+    """Read a plan from the data of a TOML file. Its text is for the numbers of lines.
 
     Returns:
         The name of the model's class, the model's own dropout, the notes, and for each line of the plan a text with its
@@ -98,7 +100,6 @@ def read(text: str, file: str) -> tuple[str, tuple[str, ...], tuple[str, ...], l
         ValueError: as in `Plan.load`.
         TypeError: as in `Plan.load`.
     """
-    data = toml(text, file, "a plan")
     for key, value in data.items():
         if key not in _TOP:
             raise ValueError(f"{file}: unknown key {key!r}. A plan has {', '.join(_OWN)}.")

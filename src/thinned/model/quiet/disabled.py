@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ...forked import undone
-from ..edit.rate_holder import Assignment, CallRate, RateHolder
+from ..edit.rate_holder import Assignment, RateHolder
 from ..edit.switched_off import SwitchedOff, is_held
 from ..inspect.pattern import named
 from ..rates.assign import assign
@@ -31,8 +31,8 @@ def disabled(model: Module, pattern: str = "*", *, example: Any = None, allow: I
 
     What neither modules nor source tell of is met while the model runs: a function that drops, called from a table, a
     lambda, a hook or code without source, gets p = 0. Any other noise is an error: masks made by hand, samples of
-    torch.distributions, `random` and NumPy. Nothing compiled runs meanwhile: compiled
-    models run uncompiled, in the whole process.
+    torch.distributions, `random` and NumPy. Nothing compiled runs meanwhile: compiled models run uncompiled, in the
+    whole process.
 
     At the end every p is put back, after an exception too. A `disabled` may be nested in another, and those of several
     threads may overlap: the last one that ends puts p back. p belongs to the model, so every thread that runs the model
@@ -113,17 +113,12 @@ class _RatesOff(Assignment):
         super().__init__()
         self.off = SwitchedOff()
 
-    def assign(self, way: RateHolder, p: float) -> None:
-        if way.p != p or is_held(way.key):
-            self.off.hold(way)
-            self.before.append((way, way.state))
-            way.p = p
+    def _is_held(self, way: RateHolder) -> bool:
+        return is_held(way.key)
 
-    def release(self, call: CallRate) -> None:
-        if call.state is not None or is_held(call.key):
-            self.off.hold(call)
-            self.before.append((call, call.state))
-            call.state = None
+    def _note(self, way: RateHolder) -> None:
+        self.off.hold(way)
+        super()._note(way)
 
     def undo(self) -> None:
         self.before.clear()

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from ..watch.generators import own_state, python_state
-from ..watch.python_noise import counted, draws_of_this_thread, tables_of
+from ..watch.python_noise import counted, draws_of_all_threads, draws_of_this_thread, tables_of
 from ..watch.underway import left_over
 from .drawing import Drawing, drawing_of, in_python
 from .model_names import ModelNames
@@ -32,7 +32,7 @@ class _Passes(threading.local):
     def __init__(self) -> None:
         self.stack: list[Module] = []  # the running modules; the first is the outermost one that is watched
         self.generators: Any = None
-        self.draws = 0  # of `random` and NumPy, made in this thread, where other threads may draw too
+        self.draws = 0, 0  # of `random` and NumPy, made in this thread and in all, where other threads may draw too
         self.counting: ExitStack | None = None
         self.waiting: NoiseLeft | None = None  # an error of a module of TorchScript that has not returned yet
 
@@ -94,7 +94,7 @@ class ForwardWatch:
         passes.stack.append(module)
         if len(passes.stack) == 1:
             self.open()
-            passes.generators, passes.draws = self._state(), draws_of_this_thread()
+            passes.generators, passes.draws = self._state(), _draws()
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _end(self, module: Module) -> None:
@@ -146,13 +146,16 @@ class ForwardWatch:
     def look(self) -> None:
         """Refuse a draw from `random` or `numpy.random`: their state has changed since the last call of this method.
 
-        Where there are other threads, this one must have drawn. The draw is attributed to the innermost running module.
+        Where there are other threads, this one must have drawn. A method of NumPy's own generator counts for no thread:
+        it is the model's if the model leads to this generator, and nobody has been counted. The draw is attributed to
+        the innermost running module.
         """
         passes = self._passes
-        before, count = passes.generators, passes.draws
-        passes.generators, passes.draws = state, draws = self._state(), draws_of_this_thread()
+        before, (own, everywhere) = passes.generators, passes.draws
+        passes.generators, passes.draws = state, draws = self._state(), _draws()
         if state != before:
-            if passes.counting is not None and draws == count and state[1] == before[1]:
+            others = passes.counting is not None and draws[0] == own and state[1] == before[1]
+            if others and (draws[1] != everywhere or not self.names().has_the_process_s):
                 return  # another thread has drawn
             place = self.names().place(passes.stack[::-1])
             if place is not None:
@@ -170,3 +173,7 @@ class ForwardWatch:
             if not isinstance(found.owner, torch.jit.ScriptModule):
                 raise
             self._passes.waiting = self._passes.waiting or error
+
+
+def _draws() -> tuple[int, int]:
+    return draws_of_this_thread(), draws_of_all_threads()

@@ -10,9 +10,9 @@ import torch
 
 from ...nn.names import named_modules
 from ..known.modules import rate_attributes
+from ..watch.interrupted import Handle
 from ..watch.unregistered import unregistered
 from .frozen_watch import ROOT, watch_frozen
-from .watch_hooks import Handle
 
 Module = torch.nn.Module
 

@@ -18,13 +18,13 @@ from ..._torch import innermost_transform
 from ..known.modules import rate_attributes
 from ..watch.callsite import is_run_by_tool
 from ..watch.generators import States, own_state
-from ..watch.interrupted import OnInterrupt
+from ..watch.interrupted import Handle, OnInterrupt
 from ..watch.unregistered import private_generators
 from .drawing import Drawing
 from .forward_watch import ForwardWatch
 from .model_names import ModelNames
 from .noise_left import NoiseLeft, drew
-from .watch_hooks import Handle, hook, is_quiet
+from .watch_hooks import hook, is_quiet
 
 Module = torch.nn.Module
 

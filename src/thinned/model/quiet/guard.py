@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import ExitStack
 
 import torch
 
+from ...forked import undone
 from ...nn.names import named_modules
 from ..inspect.pattern import matches_none, named
 from ..known.where import Where
 from ..rates.rate_places import RatePlaces
+from ..watch.interrupted import Handle
 from ..watch.untouched import check_module
 from .drawing import Drawing, place_of
 from .forward_watch import ForwardWatch
 from .model_names import ModelNames, in_a_run
 from .noise_left import NoiseLeft, drew
-from .watch_hooks import Handle, add_hooks, take_off
+from .watch_hooks import add_hooks, take_off
 
 Module = torch.nn.Module
 
@@ -84,6 +87,7 @@ class Guard(ForwardWatch):
         self._names = ModelNames(model)
         self._known: dict[Where, str] = {}
         self._handles: list[Handle] = []
+        self._with = ExitStack()
         try:
             add_hooks(self._handles, model, self)
         except BaseException:
@@ -96,11 +100,12 @@ class Guard(ForwardWatch):
         take_off(self._handles)
 
     def __enter__(self) -> Guard:
+        self._with.enter_context(undone(self.remove))  # a guard without `with` is the model's, in a forked child too
         return self
 
     def __exit__(self, *_: object) -> None:
         try:
-            self.remove()
+            self._with.close()
         finally:
             self.remove()  # what an interrupt has left
 

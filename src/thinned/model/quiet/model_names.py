@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 import torch
 
 from ...nn.names import named_modules
+from ..watch.python_noise import belongs_to_process
 from ..watch.unregistered import generators_of, unregistered
 
 Module = torch.nn.Module
@@ -23,11 +24,16 @@ class ModelNames:
 
     def __init__(self, model: Module) -> None:
         self.model = model
+        self.registered: dict[int, str] = {}
         self._read()
 
     def _read(self) -> None:
-        self.registered = {id(module): name for name, module in named_modules(self.model)}
-        self.generators = generators_of(self.model)  # of `random` and NumPy, that the model holds
+        registered = {id(module): name for name, module in named_modules(self.model)}
+        if registered != self.registered:  # else a module runs that is in no registered place
+            self.registered = registered
+            found = generators_of(self.model)
+            self.generators = [generator for generator in found if not belongs_to_process(generator)]
+            self.has_the_process_s = len(self.generators) < len(found)  # and may draw by a method of it
         self._loose: dict[int, str] | None = None
 
     def place(self, modules: Sequence[Module]) -> tuple[Module, str] | None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 
+from ...forked import undone
 from ..edit.without_noise import drops, without_noise
 from ..inspect.pattern import named
 from ..known.functions import canonical
@@ -16,12 +18,13 @@ from ..known.where import Where
 from ..rates.rate_places import RatePlaces
 from ..watch.callsite import callsite, is_run_by_tool
 from ..watch.eager import eager
+from ..watch.interrupted import Handle
 from ..watch.underway import running
 from .drawing import Drawing, place_of
 from .forward_watch import ForwardWatch
 from .model_names import ModelNames
 from .noise_left import NoiseLeft, drew
-from .watch_hooks import Handle, add_hooks, take_off
+from .watch_hooks import add_hooks, take_off
 from .watch_modes import MODES
 
 Module = torch.nn.Module
@@ -106,8 +109,7 @@ def silent(model: Module, silence: Silence) -> Iterator[None]:
         stack.callback(silence.abandon)  # in an export torch runs no hook after an error
         stack.enter_context(MODES.none_left())
         handles: list[Handle] = []
-        stack.callback(take_off, handles)
-        stack.callback(take_off, handles)  # what an interrupt has left
+        stack.enter_context(undone(partial(take_off, handles)))
         add_hooks(handles, model, silence)
         stack.enter_context(eager(everywhere=True))  # in a graph no call of torch can be seen or changed
         yield

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
+from ...forked import PROCESS
 from ...nn.names import named_modules
 from ...nn.uncopied_hook import UncopiedHook
 from ..known.modules import rate_attributes
-from ..watch.interrupted import OnInterrupt
+from ..watch.interrupted import Handle, OnInterrupt
 
 Module = torch.nn.Module
 
@@ -17,16 +18,10 @@ Module = torch.nn.Module
 _FUSED = torch.nn.TransformerEncoderLayer
 
 
-class Handle(Protocol):
-    """What takes off something of ours."""
-
-    def remove(self) -> None: ...
-
-
 def add_hooks(handles: list[Handle], model: Module, watch: Any) -> None:
     """Register the hooks of a watch on every module of a model that may draw. Copies of the model have none.
 
-    The handles are there one by one, so that whoever is interrupted can take off what is there.
+    The handles are there one by one, so that whoever is interrupted can take off what is there, and a forked child too.
     """
     enter, leave = UncopiedHook(watch.enter), UncopiedHook(watch.leave)
     modules = [*dict(named_modules(model)).values()]
@@ -35,8 +30,9 @@ def add_hooks(handles: list[Handle], model: Module, watch: Any) -> None:
     }
     for module in modules:
         if module is model or not (_is_silent(module) or module in fused):
-            hook(handles, module, enter, leave)
-            handles.append(OnInterrupt(module, watch.interrupted))
+            with PROCESS:
+                hook(handles, module, enter, leave)
+                handles.append(OnInterrupt(module, watch.interrupted))
 
 
 def hook(handles: list[Handle], module: Module, enter: Any, leave: Any, *, with_kwargs: bool = False) -> None:

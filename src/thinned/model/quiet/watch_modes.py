@@ -12,8 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from ..._torch import function_modes, pop_function_mode
 from ..watch.callsite import transparent
-from ..watch.draws import PlainThreadMode
-from ..watch.torch_modes import leave_dispatch_mode, leave_function_mode
+from ..watch.torch_modes import PlainThreadMode, leave_dispatch_mode, leave_function_mode
 
 
 class Watching(Protocol):

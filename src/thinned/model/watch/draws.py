@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,9 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..._torch import TorchDispatchMode
 from .shape import shape_of, stored
-from .torch_modes import dispatch_stack
+from .torch_modes import ThreadMode
 
 
 @dataclass(slots=True)
@@ -25,35 +23,6 @@ class Draw:
     operator: str  # "aten::bernoulli_", "thinned::drop"
     shape: tuple[int, ...]  # of the noise; 1 on each axis along which thinned shares a draw
     dropped: float | None  # the share of zeros in the mask; None where the draw is no mask
-
-
-class PlainThreadMode(TorchDispatchMode):
-    """A dispatch mode that several threads may enter at once, each one of its own.
-
-    torch notes for the process, and not for the thread, whether a mode is active, and compiles nothing meanwhile. What
-    it puts back at the end of this mode is what holds in this thread, whatever others have entered.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-
-    def __enter__(self) -> Any:
-        below = dispatch_stack()
-        entered = super().__enter__()  # type: ignore[no-untyped-call]
-        plain = any(not mode.is_infra_mode() for mode in below)
-        for name, flags in vars(self).items():
-            if name.startswith("old_") and isinstance(flags, list | deque):
-                flags[-1] = plain if "non_infra" in name else bool(below)
-        return entered
-
-
-class ThreadMode(PlainThreadMode):
-    """A `PlainThreadMode` beside which torch compiles as ever."""
-
-    @classmethod
-    def is_infra_mode(cls) -> bool:
-        """Whether torch takes this mode for one of its own."""
-        return True
 
 
 class DrawMode(ThreadMode):

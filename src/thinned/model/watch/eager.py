@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 
 from ..._torch import compiler_loaded
-from ...forked import PROCESS, in_child
+from ...forked import PROCESS, undone
 
 
 class _Stance:
@@ -34,16 +34,22 @@ class _Stance:
 
 
 class _Uncompiled:
-    """How often `eager` is entered, by thread: for that thread, and for all."""
+    """Who is inside of `eager`: one token for each `with`."""
 
     def __init__(self) -> None:
-        self.alone: Counter[int] = Counter()
-        self.everywhere: Counter[int] = Counter()
+        self.alone: dict[object, int] = {}  # for which thread
+        self.everywhere: set[object] = set()
         self.setter: Any = None  # what sets the stance, and puts the former one back
 
+    def leave(self, token: object) -> None:
+        with PROCESS:
+            self.alone.pop(token, None)
+            self.everywhere.discard(token)
+            self.settle()
+
     def settle(self) -> None:
-        """Set the stance, or put it back, as the counts need it."""
-        needed = self.alone.total() or self.everywhere.total()
+        """Set the stance, or put it back, as it is needed."""
+        needed = self.alone or self.everywhere
         if needed and self.setter is None:
             setter = torch.compiler.set_stance("default")
             setter.stance = _Stance(setter.prev)
@@ -54,11 +60,11 @@ class _Uncompiled:
             self.setter = None
 
 
-_ENTERED = _Uncompiled()
+_INSIDE = _Uncompiled()
 
 
 def _is_eager() -> bool:
-    return _ENTERED.alone[threading.get_ident()] > 0 or _ENTERED.everywhere.total() > 0
+    return bool(_INSIDE.everywhere) or threading.get_ident() in [*_INSIDE.alone.values()]
 
 
 @contextmanager
@@ -70,25 +76,12 @@ def eager(*, everywhere: bool = False) -> Iterator[None]:
     if not compiler_loaded():
         yield
         return
-    thread, counts = threading.get_ident(), _ENTERED.everywhere if everywhere else _ENTERED.alone
-    entered = False
-    try:
+    token = object()
+    with undone(partial(_INSIDE.leave, token)):
         with PROCESS:
-            counts[thread] += 1
-            entered = True
-            _ENTERED.settle()
+            if everywhere:
+                _INSIDE.everywhere.add(token)
+            else:
+                _INSIDE.alone[token] = threading.get_ident()
+            _INSIDE.settle()
         yield
-    finally:
-        with PROCESS:
-            counts[thread] -= entered
-            _ENTERED.settle()
-
-
-@in_child
-def _own_alone() -> None:
-    own = threading.get_ident()
-    for counts in (_ENTERED.alone, _ENTERED.everywhere):
-        for thread in [*counts]:
-            if thread != own:
-                del counts[thread]
-    _ENTERED.settle()

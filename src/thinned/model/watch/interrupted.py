@@ -2,20 +2,27 @@
 
 Hooks open something before a module's forward and close it afterwards, also after an error. But torch runs no hook
 after an exception that is no `Exception`. So the module's call is caught as well, by the attribute in which
-`module.compile()` puts another way to call it. Copies and pickles of a module don't have it.
+`module.compile()` puts another way to call it. torch leaves it out of copies and pickles; a handle that is copied with
+the module (`freeze`, `set_rates`) puts it on the copy again.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
 from ..._torch import makes_no_graph, outer_call
 
 Module = torch.nn.Module
+
+
+class Handle(Protocol):
+    """What takes off something of ours."""
+
+    def remove(self) -> None: ...
 
 
 class CaughtCall:

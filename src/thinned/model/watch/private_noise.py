@@ -19,10 +19,10 @@ from torch import Tensor
 
 from ...ops import placed
 from .callsite import tool
-from .draws import RATES, ThreadMode
+from .draws import RATES
 from .eager import eager
 from .python_noise import PythonNoise, tables_of
-from .torch_modes import no_mode_left
+from .torch_modes import ThreadMode, no_mode_left
 from .torch_seeds import seeds_of
 
 Module = torch.nn.Module

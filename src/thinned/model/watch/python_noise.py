@@ -23,6 +23,7 @@ _INSTANCE: Any = vars(random)["_inst"]  # the generator of the process, and NumP
 _LEGACY: Any = vars(np.random.mtrand)["_rand"]
 _PROCESS = {id(_INSTANCE): "plain", id(_LEGACY): "legacy"}
 _this_thread = threading.local()
+_of_all = 0
 
 
 class PythonNoise:
@@ -90,9 +91,14 @@ def draws_of_this_thread() -> int:
     return getattr(_this_thread, "draws", 0)
 
 
+def draws_of_all_threads() -> int:
+    """How often threads have drawn from the generators of the process meanwhile, by the functions of both modules."""
+    return _of_all
+
+
 @contextmanager
 def counted(tables: Iterable[dict[str, Any]]) -> Iterator[None]:
-    """A context manager in which `draws_of_this_thread` counts. `tables` are as in `PythonNoise.given`."""
+    """A context manager in which draws are counted. `tables` are as in `PythonNoise.given`."""
     with _REPLACED.inside((vars(random), vars(np.random), *tables), _ASKED):
         yield
 
@@ -124,9 +130,11 @@ def _dispatcher(owner: str, name: str, original: Callable[..., Any]) -> Callable
     if (owner, name) not in _dispatchers:
 
         def draw(*args: Any, **kwargs: Any) -> Any:
+            global _of_all
             noise = getattr(_this_thread, "noise", None)
             if name not in _NO_DRAWS:
                 _this_thread.draws = getattr(_this_thread, "draws", 0) + 1
+                _of_all += noise is None
             return (original if noise is None else noise.method(owner, name))(*args, **kwargs)
 
         draw.__name__ = name
@@ -134,7 +142,7 @@ def _dispatcher(owner: str, name: str, original: Callable[..., Any]) -> Callable
     return _dispatchers[owner, name]
 
 
-_REPLACED = Replaced(lambda _, value: dispatcher(value))
+_REPLACED = Replaced(dispatcher)
 # Methods of `random` that were imported by name ask these two of the generator itself.
 _ASKED = [
     (vars(_INSTANCE), name, _dispatcher("plain", name, getattr(_INSTANCE, name))) for name in ("random", "getrandbits")

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from ...forked import PROCESS, in_child
+from ...forked import PROCESS, undone
 
 Table = dict[str, Any]
 Key = tuple[int, str]  # a table, by id, and a name in it
-
-_all: list[Replaced] = []
 
 
 @dataclass(slots=True)
@@ -22,7 +19,7 @@ class _ReplacedName:
     there: bool  # whether the table had the name
     before: Any
     now: Any
-    needed: dict[int, int]  # the threads that need it, by the id of what they hold
+    needed: set[int]  # who needs it: the ids of what is held
 
 
 class Replaced:
@@ -32,10 +29,9 @@ class Replaced:
         stand_in: what stands for a value in a table; None to leave it.
     """
 
-    def __init__(self, stand_in: Callable[[str, Any], Any]) -> None:
+    def __init__(self, stand_in: Callable[[Any], Any]) -> None:
         self._stand_in = stand_in
         self._entries: dict[Key, _ReplacedName] = {}
-        _all.append(self)
 
     @contextmanager
     def inside(self, tables: Iterable[Table], more: Iterable[tuple[Table, str, Any]] = ()) -> Iterator[None]:
@@ -44,36 +40,31 @@ class Replaced:
         Threads may overlap. What somebody else puts there meanwhile stays.
         """
         keys: list[Key] = []
-        try:
+        with undone(lambda: self._leave(keys)):
             with PROCESS:
                 for table in tables:
                     for name, value in [*table.items()]:
                         known = self._entries.get((id(table), name))
-                        now = known.now if known is not None and known.now is value else self._stand_in(name, value)
+                        now = known.now if known is not None and known.now is value else self._stand_in(value)
                         if now is not None:
                             self._put(keys, table, name, now)
                 for table, name, now in more:
                     self._put(keys, table, name, now)
             yield
-        finally:
-            try:
-                self._leave(keys)
-            finally:
-                self._leave(keys)  # what an interrupt has left
 
     def _put(self, keys: list[Key], table: Table, name: str, now: Any) -> None:
         key = id(table), name
         if key not in self._entries:
-            self._entries[key] = _ReplacedName(table, name in table, table.get(name), now, {})
+            self._entries[key] = _ReplacedName(table, name in table, table.get(name), now, set())
         keys.append(key)
-        self._entries[key].needed[id(keys)] = threading.get_ident()
+        self._entries[key].needed.add(id(keys))
         table[name] = now
 
     def _leave(self, keys: list[Key]) -> None:
         with PROCESS:
             for key in keys:
                 if key in self._entries:
-                    self._entries[key].needed.pop(id(keys), None)
+                    self._entries[key].needed.discard(id(keys))
                     self._put_back(key)
 
     def _put_back(self, key: Key) -> None:
@@ -86,17 +77,3 @@ class Replaced:
             else:
                 del entry.table[key[1]]
         del self._entries[key]
-
-    def alone(self) -> None:
-        """Forget all threads but this one."""
-        own = threading.get_ident()
-        for key in [*self._entries]:
-            entry = self._entries[key]
-            entry.needed = {held: thread for held, thread in entry.needed.items() if thread == own}
-            self._put_back(key)
-
-
-@in_child
-def _alone() -> None:
-    for replaced in _all:
-        replaced.alone()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from ..._torch import (
+    TorchDispatchMode,
     dispatch_mode_at,
     dispatch_modes,
     function_modes,
@@ -55,3 +57,33 @@ def no_mode_left() -> Iterator[None]:
 def dispatch_stack() -> list[Any]:
     """The dispatch modes of this thread, the innermost last."""
     return [dispatch_mode_at(index) for index in range(dispatch_modes())]
+
+
+class PlainThreadMode(TorchDispatchMode):
+    """A dispatch mode that several threads may enter at once, each one of its own.
+
+    torch notes for the process, and not for the thread, whether a mode is active, and compiles nothing meanwhile. What
+    it puts back at the end of this mode is what holds in this thread, whatever others have entered.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
+    def __enter__(self) -> Any:
+        below = dispatch_stack()
+        entered = super().__enter__()  # type: ignore[no-untyped-call]
+        plain = any(not mode.is_infra_mode() for mode in below)
+        known = {"old_dispatch_mode_flags": bool(below), "old_non_infra_dispatch_mode_flags": plain}
+        for name, flags in vars(self).items():
+            if name.startswith("old_") and isinstance(flags, list | deque):  # a newer torch notes more
+                flags[-1] = known.get(name, bool(below))
+        return entered
+
+
+class ThreadMode(PlainThreadMode):
+    """A `PlainThreadMode` beside which torch compiles as ever."""
+
+    @classmethod
+    def is_infra_mode(cls) -> bool:
+        """Whether torch takes this mode for one of its own."""
+        return True

@@ -54,7 +54,7 @@ def _asking(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _ASKING = {name: _asking(name, getattr(torch.random, name)) for name in _PRIVATE}
-_REPLACED = Replaced(lambda _, value: None)
+_REPLACED = Replaced(lambda _: None)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ import torch
 from numpy.random import Generator, RandomState
 
 from ...nn.names import named_modules
+from .python_noise import belongs_to_process
 
 Module = torch.nn.Module
 
@@ -27,6 +28,7 @@ _OURS = "_converted_from"  # the attribute in which `convert` keeps the module t
 # Values that hold no module.
 _PLAIN = (str, bytes, int, float, complex, bool, type(None), torch.Tensor, torch.dtype, torch.device, type)
 _COLLECTIONS = (dict, types.MappingProxyType, list, tuple, set, frozenset, deque)
+_HOLDERS = (Module, *_COLLECTIONS)
 _GENERATORS = (torch.Generator, random.Random, RandomState, Generator)
 _LONGEST = 4096  # a longer list holds data
 # Packages whose objects are not entered: they hold no layers, or they hold the whole model and what trains it.
@@ -72,35 +74,40 @@ def functions_of(module: Module) -> Iterator[tuple[str, Any]]:
 
 
 def generators_of(model: Module) -> list[Any]:
-    """The generators of `random` and NumPy that a model has as its own, as `private_generators` finds them."""
-    return [value for value in private_generators(model) if not isinstance(value, torch.Generator)]
+    """The generators of `random` and NumPy that a model leads to, those of the process among them."""
+    return [value for value in _generators(model) if not isinstance(value, torch.Generator)]
 
 
 def private_generators(model: Module) -> list[Any]:
-    """All generators beside those of the process that a model leads to, torch's among them.
+    """All generators beside those of the process that a model leads to, torch's among them."""
+    found = _generators(model)
+    return [value for value in found if value is not torch.default_generator and not belongs_to_process(value)]
+
+
+def _generators(model: Module) -> list[Any]:
+    """All generators that a model leads to.
 
     They are in its attributes, in the closures and global names of its methods, and in those of functions named there.
     """
-    found = _held_generators(model)
-    seen: set[int] = set()
-    for kind in {kind for _, module in named_modules(model) for kind in type(module).__mro__}:
-        if not str(kind.__module__).startswith(("torch.", "thinned.", "builtins")):
-            for value in vars(kind).values():
-                function = getattr(value, "__func__", value)
-                if isinstance(function, types.FunctionType):
-                    found += _named_generators(function, seen, _DEEPEST)
-    for _, module in named_modules(model):
+    modules = [module for _, module in named_modules(model)]
+    functions = [
+        function
+        for kind in dict.fromkeys(kind for module in modules for kind in type(module).__mro__)
+        if not _is_foreign(kind)
+        for value in vars(kind).values()
+        if isinstance(function := getattr(value, "__func__", value), types.FunctionType)
+    ]
+    found = []
+    for module in modules:
         for _, value in _values(module):
             if isinstance(value, types.FunctionType):
-                found += _named_generators(value, seen, _DEEPEST)
-    once = {id(value): value for value in found if value is not torch.default_generator}
-    return [*once.values()]
-
-
-def _held_generators(model: Module) -> list[Any]:
-    found = (value for _, module in named_modules(model) for _, value in _values(module))
-    once = {id(value): value for value in found if isinstance(value, _GENERATORS)}
-    return [*once.values()]
+                functions.append(value)
+            elif issubclass(type(value), _GENERATORS):
+                found.append(value)
+    seen: set[int] = set()
+    for function in functions:
+        found += _named_generators(function, seen, _DEEPEST)
+    return [*{id(value): value for value in found}.values()]
 
 
 def _named_generators(function: types.FunctionType, seen: set[int], deep: int) -> list[Any]:
@@ -108,21 +115,22 @@ def _named_generators(function: types.FunctionType, seen: set[int], deep: int) -
     if id(function) in seen or not deep or str(function.__module__).startswith(("torch.", "thinned.", "numpy.")):
         return []
     seen.add(id(function))
-    names, todo = set[str](), [function.__code__]
-    for code in todo:  # the list grows during the loop
-        names.update(code.co_names)
-        todo += [inner for inner in code.co_consts if isinstance(inner, types.CodeType)]
-    values = [function.__globals__.get(name) for name in names]
-    values += [inner for _, inner in _inside(function)]
+    values = [function.__globals__.get(name) for name in _names(function.__code__)]
+    values += [inner for _, inner in (*_closure(function), *_defaults(function))]
     found = []
     for value in values:
-        if isinstance(value, types.FunctionType) and not str(value.__module__).startswith(
-            ("torch.", "thinned.", "numpy.")
-        ):
+        if isinstance(value, types.FunctionType):
             found += _named_generators(value, seen, deep - 1)
-        elif isinstance(value, _GENERATORS):
+        elif issubclass(type(value), _GENERATORS):
             found.append(value)
     return found
+
+
+@functools.lru_cache(maxsize=8192)
+def _names(code: types.CodeType) -> frozenset[str]:
+    """The global names and attributes that a function's code names, and the code inside of it."""
+    inner = (_names(inside) for inside in code.co_consts if isinstance(inside, types.CodeType))
+    return frozenset(code.co_names).union(*inner)
 
 
 def _values(module: Module) -> Iterator[tuple[str, Any]]:
@@ -136,9 +144,9 @@ def _values(module: Module) -> Iterator[tuple[str, Any]]:
     mine += [
         (name, value)
         for kind in type(module).__mro__
-        if not kind.__module__.startswith(("torch.", "thinned.", "builtins"))
+        if not _is_foreign(kind)
         for name, value in vars(kind).items()
-        if isinstance(value, (Module, functools.partial, *_COLLECTIONS)) and not name.startswith("__")
+        if isinstance(value, (functools.partial, *_HOLDERS)) and not name.startswith("__")
     ]
     for attribute, value in [*vars(module).items(), *mine]:
         if attribute in _TORCHS or attribute == _OURS:
@@ -157,6 +165,11 @@ def _below(value: Any, path: str, deep: int, seen: set[int]) -> Iterator[tuple[s
     if deep and not issubclass(type(value), Module):
         for step, inner in _inside(value):
             yield from _below(inner, path + step, deep - 1, seen)
+
+
+def _is_foreign(kind: type) -> bool:
+    """Whether a class of a module's is none that a user has written."""
+    return str(kind.__module__).startswith(("torch.", "thinned.", "builtins"))
 
 
 def _is_ours(hook: Any) -> bool:
@@ -182,15 +195,10 @@ def _inside(value: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(value, types.MethodType):
         yield ".__self__", value.__self__
     elif isinstance(value, types.FunctionType):
-        for name, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=False):
-            try:
-                yield f".{name}", cell.cell_contents
-            except ValueError:  # not assigned yet
-                continue
+        yield from _closure(value)
         named = ((name, value.__globals__.get(name)) for name in value.__code__.co_names)
-        yield from ((f".{name}", inner) for name, inner in named if isinstance(inner, (Module, *_COLLECTIONS)))
-        yield from ((f".{name}", inner) for name, inner in (value.__kwdefaults__ or {}).items())
-        yield from ((f".__defaults__[{number}]", inner) for number, inner in enumerate(value.__defaults__ or ()))
+        yield from ((f".{name}", inner) for name, inner in named if isinstance(inner, _HOLDERS))
+        yield from _defaults(value)
     elif str(type(value).__module__).partition(".")[0] not in _CLOSED:
         own = getattr(value, "__dict__", None)
         yield from ((f".{name}", inner) for name, inner in [*(own or {}).items()])
@@ -199,3 +207,16 @@ def _inside(value: Any) -> Iterator[tuple[str, Any]]:
             for name in (slots,) if isinstance(slots, str) else slots:
                 if not name.startswith("__") and hasattr(value, name):
                     yield f".{name}", getattr(value, name)
+
+
+def _closure(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
+        try:
+            yield f".{name}", cell.cell_contents
+        except ValueError:  # not assigned yet
+            continue
+
+
+def _defaults(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
+    yield from ((f".{name}", inner) for name, inner in (function.__kwdefaults__ or {}).items())
+    yield from ((f".__defaults__[{number}]", inner) for number, inner in enumerate(function.__defaults__ or ()))

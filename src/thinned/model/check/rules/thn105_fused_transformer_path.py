@@ -8,8 +8,8 @@ from typing import Any
 from torch import nn
 
 from ...._torch import fused_encoder_layer
-from ...watch.draws import ThreadMode
 from ...watch.running import Running
+from ...watch.torch_modes import ThreadMode
 from ...watch.untouched import untouched
 from ..finding import Finding
 from ..lens.examination import Examination
