@@ -33,7 +33,7 @@ TESTS_OLDEST := tests/noise tests/ops tests/contract tests/nn tests/stream tests
 # Where Keras on its three backends, JAX, Flax and Equinox are, and the tests that meet them.
 BACKENDS := .venv-backends
 TESTS_JAX := tests/backends/jax src/thinned/interop/jax
-TESTS_KERAS := tests/backends/keras $(addprefix src/thinned/interop/keras/,dropout.py drop_connect.py functions.py)
+TESTS_KERAS := tests/backends/keras $(addprefix src/thinned/interop/keras/,dropout_layers.py drop_connect.py functions.py)
 # More interpreters to try the wheel's kernel on: make dist OTHER_PYTHONS="python3.12 python3.13"
 OTHER_PYTHONS ?=
 
