@@ -15,6 +15,7 @@ PAGE = ROOT / "docs" / "design" / "performance.md"
 GUIDE = ROOT / "docs" / "guides" / "performance.md"
 
 
+@pytest.mark.long
 def test_the_page_matches_the_recorded_runs() -> None:
     command = [sys.executable, "-m", "benchmarks.page", "--check"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -89,6 +89,7 @@ def test_rows_of_another_kind_are_refused(tmp_path: Path) -> None:
     assert path.read_text() == "date,speed\n2026-01-01,fast\n"
 
 
+@pytest.mark.long
 def test_a_training_step_with_each_kind_of_dropout(tmp_path: Path) -> None:
     path = tmp_path / "training.csv"
     run("training", "--batch", 2, "--threads", 1, "--seconds", 0.01, "--csv", path)
@@ -102,6 +103,7 @@ def test_a_training_step_with_each_kind_of_dropout(tmp_path: Path) -> None:
             assert float(row["share"]) == pytest.approx(1 - without / time, abs=2e-3)
 
 
+@pytest.mark.long
 def test_networks_are_trained_together_and_apart(tmp_path: Path) -> None:
     path = tmp_path / "stack.csv"
     printed = run("stack", "--seconds", 0.01, "--csv", path)

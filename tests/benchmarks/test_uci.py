@@ -38,6 +38,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uci, "INNER", 10)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("small")
 def test_a_set_is_run_and_resumed(folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "uci.csv"

@@ -86,6 +86,7 @@ def test_says_what_this_torch_lacks(thinned: Thinned, monkeypatch: pytest.Monkey
     ]
 
 
+@pytest.mark.long
 def test_a_torch_that_lacks_what_every_layer_needs_is_told(tmp_path: Path) -> None:
     lacking = "import torch\ndel torch._C._dispatch_keys\n"
     command = [sys.executable, "-c", f"{lacking}from thinned.cli import main\nmain()", "doctor"]

@@ -256,6 +256,7 @@ def test_more_seeds_rates_or_steps_run_nothing_again(thinned: Thinned, tumours: 
     assert trials(out) == len(now) + len(later)
 
 
+@pytest.mark.long
 def test_an_interrupted_study_leaves_runs_of_another_limit_or_more_seeds_out(
     thinned: Thinned, small: list[str], tumours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

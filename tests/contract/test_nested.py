@@ -132,6 +132,7 @@ def test_in_a_stream_and_recomputed(recomputed: bool) -> None:
         torch.testing.assert_close(ours, theirs)
 
 
+@pytest.mark.compiler
 @pytest.mark.usefixtures("dynamo")
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")  # dynamo's own
 def test_compiled() -> None:

@@ -33,6 +33,7 @@ def test_an_example_is_short_and_uses_public_names(path: Path) -> None:
     assert not re.search(r"thinned[\w.]*\._|import _", source)
 
 
+@pytest.mark.long
 def test_drop_in() -> None:
     lines = run(ROOT / "examples" / "drop_in.py").splitlines()
     assert len(lines) == 4

@@ -17,6 +17,8 @@ DOCS = Path(__file__).parents[2] / "docs"
 ELSEWHERE = {"index.md", "guides/index.md", *(f"guides/{name}.md" for name in ("streams", "study", "transforms"))}
 # Pages whose code needs an environment of its own: tests/backends runs them.
 BACKENDS = {"guides/jax.md", "guides/keras.md", "guides/one-mask.md"}
+# Pages whose code trains for seconds.
+LONG = {"guides/sklearn.md", "guides/predict.md"}
 PAGES = sorted(
     page
     for page in (path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
@@ -29,10 +31,14 @@ def blocks(path: Path) -> list[str]:
 
 
 def by_tier() -> list[Any]:
-    """The pages; those whose code needs a library of models are in the zoo's tier."""
+    """The pages, with the tiers of those that need a library of models, or that train for seconds."""
     library = re.compile(r"^(?:import|from) (?:timm|torchvision|transformers)\b", re.MULTILINE)
-    found = ((page, library.search("\n".join(blocks(DOCS / page)))) for page in PAGES)
-    return [pytest.param(page, marks=[pytest.mark.zoo] if needs else []) for page, needs in found]
+    found = []
+    for page in PAGES:
+        needs = library.search("\n".join(blocks(DOCS / page)))
+        tiers = [mark for mark, holds in ((pytest.mark.zoo, needs), (pytest.mark.long, page in LONG)) if holds]
+        found.append(pytest.param(page, marks=tiers))
+    return found
 
 
 @pytest.mark.parametrize("page", by_tier())

@@ -45,6 +45,7 @@ def regressor(diabetes: Split) -> DropoutRegressor:
     return DropoutRegressor(random_state=0).fit(diabetes[0], diabetes[2])
 
 
+@pytest.mark.long
 def test_breast_cancer(classifier: DropoutClassifier, cancer: Split) -> None:
     _, x, _, y = cancer
     probability = classifier.predict_proba(x)
@@ -177,6 +178,7 @@ def test_pickled_and_loaded(classifier: DropoutClassifier, regressor: DropoutReg
         assert np.array_equal(pickle.loads(pickle.dumps(model)).predict(rows), model.predict(rows))
 
 
+@pytest.mark.long
 def test_in_a_pipeline_under_a_grid_search(cancer: Split) -> None:
     x, rows, y, labels = cancer
     pipeline = make_pipeline(MinMaxScaler(), DropoutClassifier(**FAST | {"lr": 1e-2}))

@@ -35,6 +35,7 @@ def checks() -> Iterator[Any]:
                 yield pytest.param(one, check, id=f"{type(one).__name__}-{check_itself.__name__}({said})")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("estimator", "check"), list(checks()))
 def test_scikit_learns_own_check(estimator: Any, check: Callable[[Any], None]) -> None:
     check(estimator)

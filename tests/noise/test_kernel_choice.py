@@ -57,6 +57,7 @@ def reference() -> str:
     return digest
 
 
+@pytest.mark.long
 @pytest.mark.skipif(module is None, reason=f"no compiled kernel: {missing}")
 @pytest.mark.parametrize(
     "choice", [None, *(pytest.param(name, marks=pytest.mark.long) for name in ("", *instruction_sets))]
@@ -67,6 +68,7 @@ def test_every_choice_gives_the_same_masks(choice: str | None, reference: str) -
     assert run.stdout.split() == [choice or instruction_sets[0], reference]
 
 
+@pytest.mark.long
 def test_without_the_module_one_warning_and_the_same_masks(reference: str) -> None:
     run = python(WITHOUT + DIGEST)
     assert run.returncode == 0, run.stderr
@@ -97,12 +99,14 @@ def test_a_wrong_name_is_one_clear_error(choice: str) -> None:
     assert f"ValueError: {message}" in run.stderr
 
 
+@pytest.mark.long
 @pytest.mark.skipif(module is None, reason=f"no compiled kernel: {missing}")
 def test_a_choice_that_was_not_built_is_the_same_error() -> None:
     run = python(WITHOUT + "import thinned.nn", instruction_sets[0])
     assert f"must be one of those that this machine and build have: off. Got {instruction_sets[0]!r}" in run.stderr
 
 
+@pytest.mark.long
 @pytest.mark.skipif(module is None or not sys.platform.startswith("linux"), reason="the pool is looked for on Linux")
 def test_the_threads_are_torchs_as_soon_as_it_is_there() -> None:
     run = python("import thinned._kernel as k; print(k.pool()); import torch; print(k.pool())")

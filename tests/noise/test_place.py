@@ -28,6 +28,7 @@ def cuts(draw: st.DrawFn) -> tuple[Axes, Axes, Axes, Axes]:
     return whole, shape, start, shared
 
 
+@pytest.mark.long
 @settings(max_examples=150, deadline=None, derandomize=True, database=None)
 @given(cut=cuts(), key=st.integers(0, 2**64 - 1))
 def test_a_shard_is_a_slice_of_the_whole(cut: tuple[Axes, Axes, Axes, Axes], key: int) -> None:

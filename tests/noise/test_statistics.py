@@ -110,6 +110,7 @@ def test_consecutive_keys_are_independent(start: int) -> None:
     assert independent_rows(bits) > TAIL
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("key", KEYS[-3:])
 def test_children_are_independent(key: int) -> None:
     keys = children(key, 1 << 17)
@@ -171,6 +172,7 @@ def test_laws_of_one_key_are_independent() -> None:
         assert binomial(differing_bits(one, other), one.size * 32) > TAIL
 
 
+@pytest.mark.long
 def test_no_block_comes_twice() -> None:
     """2**20 blocks of one key; 2**20 of 2**16 keys; 2**20 children. Their first 64 bits differ already, which random
     numbers would do in all but 2**-25 of such sets."""

@@ -205,6 +205,7 @@ assert numpy.array_equal(drop(x, 0.3, key=5).numpy() != 0, bernoulli(5, 0.3, x.s
 """
 
 
+@pytest.mark.long
 def test_fewer_threads_than_asked_for_do_all_of_the_work() -> None:
     """AiDotNet: some of a mask is never generated. OpenMP may start fewer threads than it is asked to."""
     limited = os.environ | {"OMP_THREAD_LIMIT": "1"}

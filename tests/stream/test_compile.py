@@ -149,6 +149,7 @@ class Checkpointed(torch.nn.Module):
         return output
 
 
+@pytest.mark.compiler
 @backend
 @pytest.mark.parametrize("pieces", [None, quarters])
 def test_a_checkpoint_inside_a_graph(backend: str, pieces: Callable[[Stream, Tensor], Iterator[Tensor]] | None) -> None:
@@ -157,6 +158,7 @@ def test_a_checkpoint_inside_a_graph(backend: str, pieces: Callable[[Stream, Ten
     assert_same(found, trained(network(), 4))
 
 
+@pytest.mark.compiler
 @backend
 @pytest.mark.parametrize("use_reentrant", [False, True])
 @pytest.mark.parametrize("parts", [1, 4])
@@ -195,6 +197,7 @@ def test_calls_go_on_after_a_recomputation(backend: str) -> None:
             assert torch.equal(compiled(x), layer(x, key=stream.key("", call + 1)))
 
 
+@pytest.mark.compiler
 @backend
 def test_two_runs_of_a_graph_before_their_backward_passes(backend: str) -> None:
     """R-Drop: the partitioner repeats the second run's calls, then the first's."""
@@ -209,6 +212,7 @@ def test_two_runs_of_a_graph_before_their_backward_passes(backend: str) -> None:
     assert_same(run(compiled), run(model))
 
 
+@pytest.mark.compiler
 def test_a_checkpoint_of_a_graph_is_repeated_in_its_part() -> None:
     """A graph reads its rows when it begins; the next one begins in no part."""
     model = network()
@@ -221,6 +225,7 @@ def test_a_checkpoint_of_a_graph_is_repeated_in_its_part() -> None:
             value.backward()
 
 
+@pytest.mark.compiler
 @backend
 def test_a_backward_pass_after_the_step(backend: str) -> None:
     model = network()
@@ -241,6 +246,7 @@ def test_a_backward_pass_after_the_step(backend: str) -> None:
     assert_same(run(Compiled(Checkpointed(model), backend), True), expected)
 
 
+@pytest.mark.compiler
 @backend
 def test_another_stream_takes_the_same_graph(backend: str) -> None:
     model = network()

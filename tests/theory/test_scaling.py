@@ -174,6 +174,7 @@ def test_every_clause_of_the_conversion_is_needed(wrong: Callable[[int, Recipe],
     assert (broken - right).abs().max() > 1e-4  # the right twin: 1e-9
 
 
+@pytest.mark.long
 def test_adamw_s_conversion() -> None:
     """Adam divides the gradient's scale out: lr times q, decoupled decay and epsilon over q."""
     rates = (0.0, 0.2)

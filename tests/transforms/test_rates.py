@@ -86,6 +86,7 @@ def test_a_recurrent_layer_built_with_zeros_is_torch_s_kernel_in_the_graph() -> 
     assert sum("thinned.drop" in target for target in targets) == 1
 
 
+@pytest.mark.compiler
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16], ids=str)
 def test_a_tensor_serves_every_rate(function: tuple[Function, Tensor], dtype: torch.dtype) -> None:
     call, x = function
@@ -97,6 +98,7 @@ def test_a_tensor_serves_every_rate(function: tuple[Function, Tensor], dtype: to
             assert torch.equal(call(x, p), call(x, p.item()))
 
 
+@pytest.mark.compiler
 @pytest.mark.parametrize("dynamic", [None, True])
 def test_a_number_is_compiled_once_more_at_most(function: tuple[Function, Tensor], dynamic: bool | None) -> None:
     """torch.compile takes a number for a constant until it sees another, unless told that it varies; 0, which leaves
@@ -157,6 +159,7 @@ def test_the_data_is_no_part_of_the_model() -> None:
     assert torch.equal(x.grad, y)
 
 
+@pytest.mark.compiler
 def test_a_tensor_outside_the_unit_interval_is_refused_when_the_graph_runs(function: tuple[Function, Tensor]) -> None:
     call, x = function
     compiled = torch.compile(call, fullgraph=True, backend="aot_eager")

@@ -39,6 +39,7 @@ def digits() -> tuple[nn.Sequential, Tensor, Tensor]:
     return trained(net, x[:100], y[:100], nn.CrossEntropyLoss(), 1500), x[300:], y[300:]
 
 
+@pytest.mark.long
 def test_temperature_is_the_best_there_is(digits: tuple[nn.Sequential, Tensor, Tensor]) -> None:
     net, x, y = digits
     held, tested = slice(0, 500), slice(500, None)

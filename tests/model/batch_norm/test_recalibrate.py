@@ -223,6 +223,7 @@ def test_a_timm_model_whose_norms_have_dropout_inside() -> None:
     assert model.bn2.drop.training
 
 
+@pytest.mark.compiler
 def test_a_compiled_model() -> None:
     model = nn.Sequential(nn.Linear(3, 4), Dropout(0.5), nn.BatchNorm1d(4))
     twin = copy.deepcopy(model)

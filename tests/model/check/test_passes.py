@@ -65,6 +65,7 @@ def found(model: nn.Module, seed: int) -> list[str]:
     return [str(finding) for finding in thinned.check(model, x)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "way", [pytest.param(way, marks=[] if way in ("one number", "NumPy") else [pytest.mark.long]) for way in WAYS]
 )

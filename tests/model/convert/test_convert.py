@@ -182,6 +182,7 @@ def test_converting_twice_changes_nothing_and_says_so(example: tuple[Module, Ten
     assert str(thinned.revert(model)) == "Nothing was changed."
 
 
+@pytest.mark.compiler
 def test_models_in_torch_s_wrappers_are_converted_by_their_own_names() -> None:
     inner, input = made("encoder layer")
     compiled: Any = torch.compile(inner, backend="eager")

@@ -140,6 +140,7 @@ def quiet() -> Iterator[None]:
         yield
 
 
+@pytest.mark.compiler
 @pytest.mark.parametrize("name", ["perceptron", "functional cnn", "by hand", "decoder"])
 def test_compiled_without_a_break_and_with_the_same_masks(name: str) -> None:
     model, example = made(name)

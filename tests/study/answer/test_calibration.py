@@ -5,7 +5,6 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from scipy.special import softmax
-from torchmetrics.functional.classification import multiclass_calibration_error
 
 from thinned.study.answer.calibration import calibration_error, expected_error, within
 
@@ -17,6 +16,8 @@ def drawn(rows: int, sharper: float, key: int = 0) -> tuple[NDArray[np.float64],
 
 
 def test_it_is_torchmetrics_figure() -> None:
+    from torchmetrics.functional.classification import multiclass_calibration_error  # late: seconds in every process
+
     output, y = drawn(1200, 1.7)
     found = calibration_error([output], y)
     assert found is not None

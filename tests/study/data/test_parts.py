@@ -44,6 +44,7 @@ def told_apart(data: Dataset) -> None:
             assert sum(map(len, sides)) == len(set().union(*sides))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "data",
     [

@@ -75,6 +75,7 @@ def changed(connection: sqlite3.Connection, statement: str) -> None:
     connection.close()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "statement",
     [
@@ -113,6 +114,7 @@ def test_one_changed_run_costs_its_unit_alone(folder: Path, made: Made, units: l
         assert same(found, made(units[1])[0])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("content", [b"", b"no database" * 1000, None, "half", "head"], ids=str)
 def test_an_empty_cut_or_missing_record(
     folder: Path, made: Made, units: list[Unit], content: bytes | str | None

@@ -124,6 +124,7 @@ def test_a_loss_that_is_no_number(tmp_path: Path, made: Made, units: list[Unit])
     assert load(tmp_path / "study").trials[0].value == math.inf
 
 
+@pytest.mark.long
 def test_a_study_grows(tmp_path: Path, made: Made, units: list[Unit]) -> None:
     """More seeds, other rates: the same folder goes on, since these only say which runs are wanted."""
     more = Unit(units[0].level, units[0].lrs, (3, 4))
@@ -413,6 +414,7 @@ def test_a_study_stays_with_its_storage(tmp_path: Path, made: Made, units: list[
         Journal(tmp_path / "own", SETTINGS, storage)
 
 
+@pytest.mark.long
 def test_a_server(tmp_path: Path, server: str, made: Made, units: list[Unit]) -> None:
     with Journal(tmp_path / "study", SETTINGS, server) as journal:
         journal.add(units[0], made(units[0]))
