@@ -126,6 +126,7 @@ def test_how_each_column_was_read_is_said_before_training_and_stays_on_record(cl
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("undrawn")
 def test_columns_are_what_the_caller_says(thinned: Thinned, small: list[str], tmp_path: Path) -> None:
     """Semicolons and decimal commas; a number that is a level, a text that is left out, and a word that is a class."""
     rng = np.random.default_rng(1)
@@ -230,6 +231,7 @@ def test_regression_speaks_the_targets_units(regressed: tuple[Path, Result]) -> 
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("undrawn")
 def test_more_seeds_rates_or_steps_run_nothing_again(thinned: Thinned, tumours: Path, tmp_path: Path) -> None:
     """The same call again trains nothing; more seeds and another p train what is new, and old numbers stay."""
     out = tmp_path / "study"
@@ -257,6 +259,7 @@ def test_more_seeds_rates_or_steps_run_nothing_again(thinned: Thinned, tumours: 
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("undrawn")
 def test_an_interrupted_study_leaves_runs_of_another_limit_or_more_seeds_out(
     thinned: Thinned, small: list[str], tumours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -285,6 +288,7 @@ def fails_once(failing: str) -> Callable[..., list[Outcome]]:
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("undrawn")
 def test_a_unit_that_fails_is_one_failure_with_its_reason(
     thinned: Thinned, small: list[str], tumours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -315,6 +319,7 @@ def test_where_every_unit_fails_there_is_no_answer(
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("undrawn")
 def test_npz_and_the_task_option(thinned: Thinned, small: list[str], tmp_path: Path) -> None:
     """150 rows: every row is a test row once, in one of four outer splits."""
     x, y = load_iris(return_X_y=True)
@@ -328,6 +333,7 @@ def test_npz_and_the_task_option(thinned: Thinned, small: list[str], tmp_path: P
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("undrawn")
 def test_rows_of_another_file_are_the_test_rows(
     thinned: Thinned, small: list[str], tumours: Path, tmp_path: Path
 ) -> None:  # fmt: skip
@@ -348,6 +354,7 @@ def test_rows_of_another_file_are_the_test_rows(
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("undrawn")
 def test_groups_time_and_another_metric(thinned: Thinned, small: list[str], tumours: Path, tmp_path: Path) -> None:
     frame = pd.read_csv(tumours)
     frame.assign(hospital=np.arange(len(frame)) % 60, day=np.arange(len(frame))).to_csv(
@@ -374,6 +381,7 @@ def test_groups_time_and_another_metric(thinned: Thinned, small: list[str], tumo
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("undrawn")
 def test_without_dropout_can_win(thinned: Thinned, tmp_path: Path) -> None:
     """A tumour's perimeter follows from its radius almost exactly: nothing to overfit, and noise only disturbs."""
     frame = load_breast_cancer(as_frame=True).frame[["mean radius", "mean compactness", "mean perimeter"]]
@@ -391,6 +399,7 @@ def test_without_dropout_can_win(thinned: Thinned, tmp_path: Path) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("undrawn")
 def test_a_budget_ends_the_study_and_the_next_call_goes_on(
     thinned: Thinned, small: list[str], classified: tuple[Path, Result], tumours: Path, tmp_path: Path
 ) -> None:
@@ -406,6 +415,7 @@ def test_a_budget_ends_the_study_and_the_next_call_goes_on(
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("undrawn")
 def test_an_unfinished_study_says_so(
     thinned: Thinned, small: list[str], tumours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -460,6 +470,7 @@ def test_ctrl_c_keeps_what_is_finished_and_the_same_command_goes_on(
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("undrawn")
 def test_weights_that_the_record_lacks_are_trained_again(
     thinned: Thinned, small: list[str], tumours: Path, tmp_path: Path, classified: tuple[Path, Result]
 ) -> None:
@@ -475,6 +486,7 @@ def test_weights_that_the_record_lacks_are_trained_again(
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("undrawn")
 def test_another_seed_gives_other_numbers(
     thinned: Thinned, small: list[str], tumours: Path, tmp_path: Path, classified: tuple[Path, Result]
 ) -> None:
