@@ -14,7 +14,7 @@ from ..ops.fold import fold_numbers
 from .stacked_adamw import StackedAdamW
 from .stacked_perceptron import StackedPerceptron, first_state
 
-_WEIGHTS, _ORDER, _MASKS = range(3)  # children of a member's key
+WEIGHTS, ORDER, MASKS = range(3)  # children of a member's key
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Stack:
         self, members: Sequence[Member], x: Tensor, y: Tensor, outputs: int, hidden: Sequence[int], batch: int
     ) -> None:
         sizes = (x.shape[2], *hidden, outputs)
-        firsts = {key: first_state(sizes, fold_in(key, _WEIGHTS)) for key in {member.key for member in members}}
+        firsts = {key: first_state(sizes, fold_in(key, WEIGHTS)) for key in {member.key for member in members}}
         self.members = list(members)
         self.network = StackedPerceptron(
             [firsts[member.key] for member in members],
@@ -69,14 +69,15 @@ class Stack:
         self._rows = x.shape[1]
         self._x, self._y = x.reshape(-1, x.shape[2]), y.reshape(-1)
         self._batch = batch
-        self._orders = {key: torch.Generator().manual_seed(fold_in(key, _ORDER)) for key in firsts}
+        self._orders = {key: torch.Generator().manual_seed(fold_in(key, ORDER)) for key in firsts}
         self._mask_keys = {
-            key: [fold_in(fold_in(key, _MASKS), layer) for layer in range(len(hidden) + 1)] for key in firsts
+            key: [fold_in(fold_in(key, MASKS), layer) for layer in range(len(hidden) + 1)] for key in firsts
         }
         self._layers = len(hidden) + 1
         self._batches: list[Tensor] = []  # of the running epoch, last first
         self._loss, self._seen = torch.zeros(len(members)), 0
         self.steps = 0
+        self._best = [leaf.clone() for leaf in self.network.leaves]
 
     def step(self, share: float) -> None:
         """Learn from the next batch, at a share of each member's highest learning rate."""
@@ -112,9 +113,20 @@ class Stack:
         chosen = torch.tensor(positions, dtype=torch.int64)
         self.members = [self.members[position] for position in positions]
         self.network.keep(chosen)
+        self._best = [best[chosen] for best in self._best]
         self._optimiser.keep(chosen)
         self._loss = self._loss[chosen]
         self._batches = [rows[chosen] for rows in self._batches]
+
+    def remember(self, positions: Sequence[int]) -> None:
+        """The present weights of some of the members are their best. First of all the first weights are."""
+        chosen = torch.tensor(positions, dtype=torch.int64)
+        for best, leaf in zip(self._best, self.network.leaves, strict=True):
+            best.index_copy_(0, chosen, leaf.index_select(0, chosen))
+
+    def best(self, position: int) -> dict[str, Tensor]:
+        """A copy of a member's best weights, as `Perceptron.load_state_dict` takes them."""
+        return self.network.state(position, self._best)
 
     def _next_rows(self) -> Tensor:
         """Row numbers `(M, batch)`, as the sets lie one after another; the last batch of an epoch may be smaller."""

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from ..fit.loop import batch_size
-from ..fit.stacked_training import resolution
+from ..fit.training import resolution
 from .answer.metric import METRICS
 from .answer.standing import ERRORS
 from .data.dataset import Dataset
