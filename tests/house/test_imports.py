@@ -71,6 +71,7 @@ STUDY = closed(
         ("search", {"trial"}),
         ("keep", {"trial"}),
         ("answer", {"search"}),
+        ("chapters", {"answer"}),
         ("network", {"answer"}),
         ("report", {"answer"}),
     ]
