@@ -8,7 +8,7 @@ from ..record import ChapterPoint, Estimate
 
 
 def point(x: float, found: Estimate) -> ChapterPoint | None:
-    """A point with its interval; None where the value is no number. Without an interval the value stands for its ends."""
+    """A point with its interval; None where the value is no number. Without an interval its ends are the value."""
     if not math.isfinite(found.value):
         return None
     low, high = (end if math.isfinite(end) else found.value for end in (found.low, found.high))
