@@ -120,7 +120,7 @@ def study(
         str | None,
         typer.Option(
             metavar="NAMES|all|none",
-            help="Further questions: how-much, where, convergence. Default: these three.",
+            help="Further questions: how-much, where, convergence, data-size, reliance. Default: the first three.",
         ),
     ] = None,
 ) -> None:

@@ -67,6 +67,6 @@ def _scene(underway: Underway, found: Conclusion) -> Scene:
         finished=underway.finished,
         folds=underway.folds,
         recipe=underway.recipe,
-        inputs=[str(name) for name in underway.data.features.columns],
+        preparations=underway.preparations,
         pixels=underway.data.pixels,
     )

@@ -49,22 +49,19 @@ def compared(speech: Speech, what: str, found: Estimate, base: str) -> str:
 
     >>> speech = Speech(True, "test error", "species", "error")
     >>> compared(speech, "input", Estimate(value=-0.02, low=-0.03, high=-0.01), "none")
-    'input lowers the test error against none by 2.0 points (95 % interval -3.0 to -1.0)'
+    'input lowers the test error against none: -2.0 points (95 % interval -3.0 to -1.0)'
     """
     side = seen(found)
     if side == 0:
-        return f"with {what} no difference from {base} was seen ({_interval(speech, found)})"
+        return f"with {what} no difference from {base} was seen: {_said(speech, found)}"
     verb = "lowers" if side < 0 else "raises"
-    return f"{what} {verb} the {speech.title} against {base} by {speech.size(found.value)} ({_interval(speech, found)})"
+    return f"{what} {verb} the {speech.title} against {base}: {_said(speech, found)}"
 
 
-def _interval(speech: Speech, found: Estimate) -> str:
-    if not math.isfinite(found.high - found.low):
-        return "one seed, no interval"
-    if found.low == found.high:
-        return "no seed differs"
-    _, low, high = speech.told_apart(found.value, found.low, found.high)
-    return f"95 % interval {low} to {high}{' points' if speech.percent and found.value == 0 else ''}"
+def _said(speech: Speech, found: Estimate) -> str:
+    if math.isfinite(found.high - found.low):
+        return speech.span(found.value, found.low, found.high)
+    return f"{speech.signed(found.value)}, of one seed"
 
 
 def sentence(text: str) -> str:

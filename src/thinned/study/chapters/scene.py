@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..answer.speech import SHARES, Speech
+from ..data.prepare import Preparation
 from ..record import Task
 from ..trial.config import Config, Recipe
 from ..trial.fold import Fold
 from ..trial.measure import measured_rows
 from ..trial.outcome import Figures as RunFigures
 from ..trial.outcome import Outcome
+from .patches import PATCHES, patches
 from .trial import Figures, Trial
 
 FEW_SEEDS = 5  # whose networks a chapter trains
@@ -26,7 +28,8 @@ class Scene:
     """The main study, as chapters see it.
 
     `plain` and `noisy` are its runs without dropout and at the rate that stands for dropout, by seed, each at the
-    learning rate that validation chose. `inputs` are the names of the network's inputs. `finished` are all runs.
+    learning rate that validation chose. `preparations` say what its
+    inputs are. `finished` are all runs.
     """
 
     task: Task
@@ -38,7 +41,7 @@ class Scene:
     finished: Mapping[Config, Outcome]
     folds: Mapping[int, Fold]
     recipe: Recipe
-    inputs: Sequence[str]
+    preparations: Mapping[int, Preparation]
     pixels: bool
 
     @property
@@ -60,6 +63,24 @@ class Scene:
     def test(self, outcome: Outcome) -> RunFigures:
         """A run's figures on its test rows."""
         return measured_rows(outcome.val_output, outcome.test_output, self.folds[outcome.config.seed])
+
+    def groups(self, seed: int) -> list[int]:
+        """For each input of a seed's network, the number of the feature that it is of: of a column, or of a patch."""
+        prepared = self.preparations[seed]
+        if self.pixels:
+            return patches(prepared.inputs)
+        names = self._features(seed)
+        return [names.index(name) for name in prepared.input_columns()]
+
+    def feature(self, seed: int, group: int) -> str:
+        """What a feature is called."""
+        if not self.pixels:
+            return self._features(seed)[group]
+        down, right = divmod(group, PATCHES)
+        return f"the patch in row {down + 1}, column {right + 1} of {PATCHES} by {PATCHES}"
+
+    def _features(self, seed: int) -> list[str]:
+        return list(dict.fromkeys(self.preparations[seed].input_columns()))
 
     def errors(self, runs: Mapping[int, Outcome], seeds: Sequence[int]) -> NDArray[np.float64]:
         """Test errors of some seeds' runs."""

@@ -6,11 +6,17 @@ from collections.abc import Mapping
 
 from ..trial.config import Recipe
 from ..trial.fold import Fold
-from . import convergence, how_much, where
+from . import convergence, data_size, how_much, reliance, where
 from .chapter import Chapter
 from .trial import Figures, Trial
 
-CHAPTERS: tuple[Chapter, ...] = (how_much.CHAPTER, where.CHAPTER, convergence.CHAPTER)
+CHAPTERS: tuple[Chapter, ...] = (
+    how_much.CHAPTER,
+    where.CHAPTER,
+    convergence.CHAPTER,
+    data_size.CHAPTER,
+    reliance.CHAPTER,
+)
 
 
 def chapter(name: str) -> Chapter:

@@ -171,11 +171,11 @@ def _short(found: dict[str, Estimate]) -> str:
 
 def _beside(scene: Scene, own: Estimate | None, bagged: Estimate) -> str:
     share = 1 - min(scene.best_p, MOST_AT_INPUT)
-    said = compared(scene.speech, f"a sample of {100 * share:.0f} % of the features for each tree", bagged, WHOLE)
-    if own is None:
-        return sentence(f"bagging of features, {TREES} trees: {said}")
-    alike = "as input dropout does here" if seen(own) == seen(bagged) else "unlike input dropout here"
-    return sentence(f"bagging of features, {TREES} trees, {alike}: {said}")
+    said = compared(scene.speech, f"{100 * share:.0f} % of the features for each tree", bagged, "all of them")
+    alike = ""
+    if own is not None:
+        alike = f" Input dropout is {'in this like it' if seen(own) == seen(bagged) else 'in this unlike it'}."
+    return sentence(f"bagging of features, {TREES} trees: {said}") + alike
 
 
 CHAPTER = Chapter(
