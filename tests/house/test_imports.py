@@ -38,8 +38,8 @@ FOLDERS = closed(
         ("fit", {"nn"}),
         ("model", {"fit", "schedules"}),
         ("uncertainty", {"model"}),
-        ("study", {"model"}),
-        ("interop", {"uncertainty", "study"}),
+        ("study", {"uncertainty"}),
+        ("interop", {"study"}),
         ("cli", {"interop"}),
     ]
 )

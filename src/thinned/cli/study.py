@@ -120,7 +120,7 @@ def study(
         str | None,
         typer.Option(
             metavar="NAMES|all|none",
-            help="Further questions: how-much, where, convergence, data-size, reliance. Default: the first three.",
+            help="Further questions: how-much, where, convergence (these by default), data-size, reliance, ensemble.",
         ),
     ] = None,
 ) -> None:

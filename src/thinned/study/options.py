@@ -16,7 +16,7 @@ METRIC_NAMES = {
     "classification": ("error", "nll", "brier", "balanced-error", "auc", "f1"),
     "regression": ("rmse", "mae"),
 }
-CHAPTERS = ("how-much", "where", "convergence", "data-size", "reliance")  # as `chapters/table.py` has them
+CHAPTERS = ("how-much", "where", "convergence", "data-size", "reliance", "ensemble")  # as in chapters/table.py
 DEFAULT_CHAPTERS = CHAPTERS[:3]
 MOST_SEEDS, MOST_JOBS, MOST_EPOCHS = 10_000, 1_024, 10_000_000
 MOST_SECONDS = 366 * 86_400.0

@@ -147,7 +147,7 @@ def tell(scene: Scene, results: Results) -> Answer | None:
                 ("p = 0", "plain", without, -0.1),
                 (f"p = {p:g}", "noisy", with_noise, 0.1),
             )
-        ],  # fmt: skip
+        ],
     )
     return Answer(["p = 0", f"p = {p:g}"], words, figure, len(seeds))
 
@@ -162,9 +162,10 @@ def _importance(scene: Scene, without: dict[str, Values], with_noise: dict[str, 
 
 def _missing(scene: Scene, plain: Values, noisy: Values, p: float) -> str:
     found, speech = over_seeds(noisy - plain), scene.speech
+    unit = " points" if speech.percent else ""
     values = (
-        f"the {scene.error_title} changes by {speech.signed(float(plain.mean()))} without dropout and by "
-        f"{speech.signed(float(noisy.mean()))} at p = {p:g}"
+        f"the {scene.error_title} changes by {speech.signed(float(plain.mean()))}{unit} without dropout and by "
+        f"{speech.signed(float(noisy.mean()))}{unit} at p = {p:g}"
     )
     start = f"Where each network's most important feature is missing at test time, {values}"
     side = seen(found)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ..trial.config import Recipe
 from ..trial.fold import Fold
-from . import convergence, data_size, how_much, reliance, where
+from . import convergence, data_size, ensemble, how_much, reliance, where
 from .chapter import Chapter
 from .trial import Figures, Trial
 
@@ -16,6 +16,7 @@ CHAPTERS: tuple[Chapter, ...] = (
     convergence.CHAPTER,
     data_size.CHAPTER,
     reliance.CHAPTER,
+    ensemble.CHAPTER,
 )
 
 
