@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..record import ChapterFigure, ChapterSeries
+from ..record import ChapterFigure
 from ..trial.outcome import Outcome
 from .chapter import Answer, Chapter
 from .interval import Values, over_seeds, ratio_over_seeds, seen
-from .points import points
+from .points import pair
 from .scene import Results, Scene
 
 NEAR = 1.1  # the loss that steps are counted to: so many times the least of the arm whose least is higher
@@ -47,19 +47,7 @@ def tell(scene: Scene, results: Results) -> Answer | None:
     without, with_noise = (_split(scene, runs) for runs in (plain, noisy))
     p, seeds = scene.best_p, len(kept)
     words = [*_steps(plain, noisy, p), _training_errors(scene, plain, noisy), _parts(scene, with_noise, without, p)]
-    series = [
-        ChapterSeries(
-            name=name,
-            role=role,
-            points=points(
-                {n + shift: over_seeds(values) for n, values in enumerate((split.noisy, split.quiet, split.test))}
-            ),
-        )
-        for name, role, split, shift in (
-            ("p = 0", "plain", without, -0.1),
-            (f"p = {p:g}", "noisy", with_noise, 0.1),
-        )
-    ]  # fmt: skip
+    series = pair(p, *((split.noisy, split.quiet, split.test) for split in (without, with_noise)))
     figure = ChapterFigure(
         kind="points",
         title=_short(with_noise, p),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...fit.perceptron import Perceptron
 from ...nn import Dropout
@@ -31,10 +31,10 @@ class PlacedPerceptron(Perceptron):
         generator: torch.Generator,
     ) -> None:
         super().__init__(inputs, hidden, outputs, 0.0, p_input, generator)
-        for layer, p in zip(self.dropout, ps, strict=True):
-            layer.p = p
+        self.dropout = nn.ModuleList(Dropout(p) for p in ps)
         self.output_dropout = Dropout(p_output)
 
     def forward(self, x: Tensor, keys: Sequence[int] | None = None) -> Tensor:
         output = super().forward(x, keys)
-        return self.output_dropout(output, key=None if keys is None else fold_in(keys[-1], 1))
+        dropped: Tensor = self.output_dropout(output, key=None if keys is None else fold_in(keys[-1], 1))
+        return dropped

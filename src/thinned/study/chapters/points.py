@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
-from ..record import ChapterPoint, Estimate
+from ..record import ChapterPoint, ChapterSeries, Estimate
+from .interval import Values, over_seeds
+
+BESIDE = 0.1  # of the distance of two names
 
 
 def point(x: float, found: Estimate) -> ChapterPoint | None:
@@ -13,6 +17,16 @@ def point(x: float, found: Estimate) -> ChapterPoint | None:
         return None
     low, high = (end if math.isfinite(end) else found.value for end in (found.low, found.high))
     return ChapterPoint(x=x, value=found.value, low=low, high=high)
+
+
+def pair(p: float, without: Sequence[Values], with_noise: Sequence[Values]) -> list[ChapterSeries]:
+    """The arms without dropout and with it, a value for each of the figure's names, side by side."""
+    plain = {n - BESIDE: over_seeds(values) for n, values in enumerate(without)}
+    noisy = {n + BESIDE: over_seeds(values) for n, values in enumerate(with_noise)}
+    return [
+        ChapterSeries(name="p = 0", role="plain", points=points(plain)),
+        ChapterSeries(name=f"p = {p:g}", role="noisy", points=points(noisy)),
+    ]
 
 
 def points(found: dict[float, Estimate]) -> list[ChapterPoint]:

@@ -13,14 +13,14 @@ from torch import nn
 from ...fit.perceptron import Perceptron
 from ...fit.separate import answers
 from ...noise import fold_in
-from ..record import ChapterFigure, ChapterSeries, Estimate
+from ..record import ChapterFigure, Estimate
 from ..trial.config import Recipe
 from ..trial.fold import Fold
 from ..trial.measure import measured_rows
 from ..trial.outcome import Figures as RunFigures
 from .chapter import Answer, Chapter
 from .interval import Values, over_seeds, seen
-from .points import points
+from .points import pair
 from .scene import Results, Scene
 from .train import Learnt, perceptrons
 from .trial import Figures, Trial
@@ -137,17 +137,7 @@ def tell(scene: Scene, results: Results) -> Answer | None:
         y_title="share",
         names=list(measures),
         percent=True,
-        series=[
-            ChapterSeries(
-                name=name,
-                role=role,
-                points=points({n + shift: over_seeds(arm[key]) for n, key in enumerate(measures.values())}),
-            )
-            for name, role, arm, shift in (
-                ("p = 0", "plain", without, -0.1),
-                (f"p = {p:g}", "noisy", with_noise, 0.1),
-            )
-        ],
+        series=pair(p, *([arm[key] for key in measures.values()] for arm in (without, with_noise))),
     )
     return Answer(["p = 0", f"p = {p:g}"], words, figure, len(seeds))
 

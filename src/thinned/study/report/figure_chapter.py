@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -18,7 +19,7 @@ from thinned.study.report.theme import STEPS, Colours
 from thinned.study.report.units import plain
 
 MARKERS = {"plain": "s", "noisy": "o", "decay": "D", "other": "^"}
-LINES = {"plain": (0, (4, 1.5)), "noisy": "-", "decay": (0, (1, 1.5)), "other": (0, (6, 1.5, 1, 1.5))}
+LINES: dict[str, Any] = {"plain": (0, (4, 1.5)), "noisy": "-", "decay": (0, (1, 1.5)), "other": (0, (6, 1.5, 1, 1.5))}
 NAMED_HIGH = 0.36  # inches a named place
 
 
@@ -118,7 +119,7 @@ def _bars(series: ChapterSeries, factor: float) -> list[list[float]]:
     return [[max(end[n], 0.0) for end in ends] for n in range(2)]
 
 
-def _look(series: ChapterSeries, colours: Colours) -> dict[str, object]:
+def _look(series: ChapterSeries, colours: Colours) -> dict[str, Any]:
     colour = getattr(colours, series.role)
     return {
         "color": colour, "marker": MARKERS[series.role], "markersize": 5, "linewidth": 1.6, "capsize": 3,
