@@ -19,7 +19,6 @@ from thinned.study.trial.pool import Pool
 SMALL: dict[str, Any] = {
     "target": "y", "seeds": 6, "ps": [0.5], "weight_decays": [0.5], "hidden": [16], "epochs": 30, "lrs": [0.01],
 }  # fmt: skip
-SPAN = r"[+-]?\d"
 
 
 def table(path: Path, x: np.ndarray, y: np.ndarray) -> Path:
@@ -106,7 +105,8 @@ def test_a_second_call_trains_nothing_again_and_a_damaged_trial_alone(
     asked: tuple[Path, Study], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, study = asked
-    data, trained = out.parent / "dominant.csv", []
+    data = out.parent / "dominant.csv"
+    trained: list[Any] = []
     of_pool = Pool.map
 
     def counted(self: Pool, work: Any, units: Any, *rest: Any) -> Any:

@@ -33,7 +33,7 @@ def tell(scene: Scene, results: Results) -> Answer | None:
     figure = ChapterFigure(
         kind="map",
         title=short,
-        caption="How to read it: the validation loss by learning rate and p, the mean over seeds; the paler the lower. "
+        caption="How to read it: the validation loss by learning rate and p, the mean over seeds: low stands out. "
         "The line is the ridge, the best learning rate at each p, between those tried by a parabola. Empty cells were "
         "not run, or a network diverged there.",
         x_title="dropout probability p",

@@ -91,7 +91,7 @@ def _map(figure: FigureBase, colours: Colours, *, found: ChapterMap) -> None:
         if math.isnan(value):
             axes.add_patch(Rectangle(corner, 0.96, 0.96, fc="none", ec=colours.rule, hatch="////", linewidth=0))
             continue
-        step = round((STEPS - 1) * min(max((float(value) - low) / (high - low), 0.0), 1.0))
+        step = round((STEPS - 1) * (1 - min(max((float(value) - low) / (high - low), 0.0), 1.0)))
         axes.add_patch(Rectangle(corner, 0.96, 0.96, facecolor=colours.ramp[step], linewidth=0))
     places = _ridge(found)
     axes.plot(range(len(places)), places, color=colours.plain, linewidth=2.2, marker="o", markersize=4.5)
