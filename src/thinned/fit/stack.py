@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from ..noise import fold_in
 from ..ops.fold import fold_numbers
+from ..ops.stacked import drop_each
 from .stacked_adamw import StackedAdamW
 from .stacked_perceptron import StackedPerceptron, first_state
 
@@ -31,6 +32,8 @@ class Member:
     p_input: float  # that an input is
     lr: float  # the highest learning rate
     weight_decay: float  # decoupled; of weights, not of biases
+    alone: int | None = None  # the number of the one hidden layer that drops; None for all
+    p_output: float = 0.0  # the probability that an output, a logit or a value, is dropped
 
 
 class Stack:
@@ -64,6 +67,7 @@ class Stack:
             [firsts[member.key] for member in members],
             [member.p for member in members],
             [member.p_input for member in members],
+            [member.alone for member in members],
         )
         self._optimiser = StackedAdamW(self.network.leaves, [(member.lr, member.weight_decay) for member in members])
         self._rows = x.shape[1]
@@ -87,8 +91,16 @@ class Stack:
             flat = rows.reshape(-1)
             x = self._x.index_select(0, flat).view(len(self.members), size, -1)
             y = self._y.index_select(0, flat).view(len(self.members), size)
-            output = self.network.train_forward(x, self._keys())
-            loss, grad = loss_and_gradient(output, y)
+            keys = self._keys()
+            output = self.network.train_forward(x, keys)
+            p_outputs = [member.p_output for member in self.members]
+            if keys is None or not any(p_outputs):
+                loss, grad = loss_and_gradient(output, y)
+            else:
+                own = [fold_in(key, 1) for key in keys[-1]]
+                drop_each(output, p_outputs, own)
+                loss, grad = loss_and_gradient(output, y)
+                drop_each(grad, p_outputs, own)  # dropout is its own gradient
             self.network.backward(grad)
             self._optimiser.step(self.network.leaves, self.network.grads, share)
             self._loss += loss
@@ -141,7 +153,7 @@ class Stack:
 
     def _keys(self) -> list[list[int]] | None:
         """This step's keys: for each hidden layer, and then for the inputs, each member's."""
-        if not self.network.drops:
+        if not self.network.drops and not any(member.p_output for member in self.members):
             return None
         now = {
             key: fold_numbers(self._mask_keys[key], self.steps)

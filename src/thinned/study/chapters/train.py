@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,18 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from ...fit.perceptron import Perceptron
-from ...fit.separate import Separate, answers
+from ...fit.separate import answers
 from ...fit.stack import Member
 from ...fit.stacked_training import train_stack
-from ...fit.training import TrainedMember, train
+from ...fit.training import TrainedMember
 from ...noise import fold_in
 from ..trial.config import Recipe
 from ..trial.fold import Fold
 from ..trial.measure import measured_rows
 from ..trial.outcome import Figures as RunFigures
 from .trial import Figures, Trial
-
-Build = Callable[[Fold, torch.Generator], nn.Module]
 
 
 @dataclass(frozen=True)
@@ -42,12 +40,25 @@ class Learnt:
         return measured_rows(val, own, self.fold, self.fold.y_train).error
 
 
-def perceptrons(trial: Trial, folds: Mapping[int, Fold], recipe: Recipe, p: float, batch: int) -> list[Learnt]:
-    """Perceptrons with dropout after every hidden activation, as the main study has them, stacked."""
+def perceptrons(
+    trial: Trial,
+    folds: Mapping[int, Fold],
+    recipe: Recipe,
+    p: float,
+    batch: int,
+    *,
+    p_input: float = 0.0,
+    p_output: float = 0.0,
+    alone: int | None = None,
+) -> list[Learnt]:
+    """Perceptrons as the main study has them, stacked: with dropout after every hidden activation, or one `alone`."""
     first = folds[trial.seeds[0]]
     outputs = max(first.outputs, 1)
     found = train_stack(
-        _members(trial, recipe, p),
+        [
+            Member(rows, fold_in(recipe.key, seed), p, p_input, trial.lr, 0.0, alone, p_output)
+            for rows, seed in enumerate(trial.seeds)
+        ],
         *_sets(trial, folds),
         outputs=outputs,
         hidden=recipe.hidden,
@@ -62,27 +73,6 @@ def perceptrons(trial: Trial, folds: Mapping[int, Fold], recipe: Recipe, p: floa
     return learnt
 
 
-def networks(
-    trial: Trial,
-    folds: Mapping[int, Fold],
-    recipe: Recipe,
-    build: Build,
-    batch: int,
-    weight_decay: float = 0.0,
-) -> list[Learnt]:
-    """Networks of any kind; `build` makes a seed's."""
-    builds = [lambda generator, fold=folds[seed]: build(fold, generator) for seed in trial.seeds]
-    x, y, x_val, y_val = _sets(trial, folds)
-    separate = Separate(_members(trial, recipe, 0.0, weight_decay), x, y, builds, batch)
-    bodies = separate.networks
-    found = train(separate, x_val, y_val, max_steps=recipe.max_steps)
-    learnt = []
-    for seed, network, result in zip(trial.seeds, bodies, found, strict=True):
-        network.load_state_dict(result.state)
-        learnt.append(Learnt(network.eval(), folds[seed], result))
-    return learnt
-
-
 def judged(learnt: Sequence[Learnt]) -> Figures:
     """Test and training errors, likelihoods, and the steps to the state that is kept."""
     on_test = [one.figures() for one in learnt]
@@ -92,12 +82,6 @@ def judged(learnt: Sequence[Learnt]) -> Figures:
         "train_error": [one.train_error() for one in learnt],
         "steps": [float(one.trained.best_step) for one in learnt],
     }
-
-
-def _members(trial: Trial, recipe: Recipe, p: float, weight_decay: float = 0.0) -> list[Member]:
-    return [
-        Member(rows, fold_in(recipe.key, seed), p, 0.0, trial.lr, weight_decay) for rows, seed in enumerate(trial.seeds)
-    ]
 
 
 def _sets(trial: Trial, folds: Mapping[int, Fold]) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
-import torch
 from sklearn.ensemble import BaggingClassifier, BaggingRegressor
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from ...noise import fold_in
 from ..answer.speech import listed
@@ -15,14 +16,13 @@ from ..trial.config import Recipe
 from ..trial.fold import Fold
 from .chapter import Answer, Chapter
 from .interval import compared, over_seeds, seen, sentence
-from .places import PlacedPerceptron
 from .points import points
 from .scene import Results, Scene
-from .train import judged, networks
+from .train import judged, perceptrons
 from .trial import Figures, Trial
 
 MOST_AT_INPUT = 0.2  # Srivastava et al. 2014 keep 80 % of real-valued inputs
-TREES = 30
+TREES, IMAGE_SEEDS = 30, 3
 INPUT, OUTPUT, ALL = "inputs", "outputs", "all hidden layers"
 BAGGED, WHOLE = "trees on some features each", "trees on all features"
 
@@ -32,14 +32,19 @@ def hidden_layer(number: int) -> str:
     return f"hidden layer {number + 1}"
 
 
+def _seeds(scene: Scene) -> tuple[int, ...]:
+    """Few of images, whose networks are large: the chapter is one of those that every study has."""
+    return scene.seeds[:IMAGE_SEEDS] if scene.pixels else scene.seeds
+
+
 def trials(scene: Scene) -> list[Trial]:
     """Networks for each place, and ensembles of trees with and without bagging of features."""
-    p, seeds = scene.best_p, scene.seeds
+    p, seeds = scene.best_p, _seeds(scene)
     found = scene.trials("where", INPUT, seeds, {"input": min(p, MOST_AT_INPUT)})
     layers = len(scene.recipe.hidden)
     if layers > 1:  # one layer alone is all of them
         for layer in range(layers):
-            found += scene.trials("where", hidden_layer(layer), seeds, {f"hidden{layer}": p})
+            found += scene.trials("where", hidden_layer(layer), seeds, {"layer": layer, "p": p})
     found += scene.trials("where", OUTPUT, seeds, {"output": p})
     for arm, share in ((BAGGED, 1 - min(p, MOST_AT_INPUT)), (WHOLE, 1.0)):
         found.append(Trial("where", arm, 0.0, seeds, (("features", share),)))
@@ -51,27 +56,28 @@ def run(trial: Trial, folds: Mapping[int, Fold], recipe: Recipe) -> Figures:
     settings = dict(trial.settings)
     if "features" in settings:
         return {"error": [_bagged(folds[seed], settings["features"], recipe.key, seed) for seed in trial.seeds]}
-    layers = len(recipe.hidden)
-
-    def build(fold: Fold, generator: torch.Generator) -> PlacedPerceptron:
-        return PlacedPerceptron(
-            fold.x_train.shape[1],
-            recipe.hidden,
-            max(fold.outputs, 1),
-            [settings.get(f"hidden{layer}", 0.0) for layer in range(layers)],
-            settings.get("input", 0.0),
-            settings.get("output", 0.0),
-            generator,
-        )
-
-    return judged(networks(trial, folds, recipe, build, recipe.batch))
+    learnt = perceptrons(
+        trial,
+        folds,
+        recipe,
+        settings.get("p", 0.0),
+        recipe.batch,
+        p_input=settings.get("input", 0.0),
+        p_output=settings.get("output", 0.0),
+        alone=int(settings["layer"]) if "layer" in settings else None,
+    )
+    return judged(learnt)
 
 
 def _bagged(fold: Fold, share: float, key: int, seed: int) -> float:
     """The test error of trees, each on a bootstrap sample of the rows and a share of the features (Ho 1998)."""
-    kind = BaggingClassifier if fold.outputs else BaggingRegressor
     state = fold_in(fold_in(key, seed), 9) % 2**32
-    model = kind(n_estimators=TREES, max_features=share, random_state=state).fit(fold.x_train, fold.y_train)
+    options: dict[str, Any] = {"n_estimators": TREES, "max_features": share, "random_state": state}
+    model = (
+        BaggingClassifier(DecisionTreeClassifier(splitter="random"), **options)
+        if fold.outputs
+        else BaggingRegressor(DecisionTreeRegressor(splitter="random"), **options)
+    ).fit(fold.x_train, fold.y_train)
     answer = model.predict(fold.x_test)
     if fold.outputs:
         return float(np.mean(answer != fold.y_test))
@@ -80,7 +86,7 @@ def _bagged(fold: Fold, share: float, key: int, seed: int) -> float:
 
 def tell(scene: Scene, results: Results) -> Answer | None:
     """Each place against no dropout, paired by seed."""
-    seeds = scene.seeds
+    seeds = _seeds(scene)
     if len(seeds) < 2:
         return None
     none = scene.errors(scene.plain, seeds)
