@@ -17,7 +17,7 @@ from thinned.study.record import ChapterRecord, Study
 from thinned.study.trial.pool import Pool
 
 SMALL: dict[str, Any] = {
-    "target": "y", "seeds": 6, "ps": [0.5], "weight_decays": [0.5], "hidden": [16], "epochs": 30, "lrs": [0.01],
+    "target": "y", "seeds": 4, "ps": [0.5], "weight_decays": [0.5], "hidden": [16], "epochs": 30, "lrs": [0.01],
 }  # fmt: skip
 
 
@@ -28,10 +28,13 @@ def table(path: Path, x: np.ndarray, y: np.ndarray) -> Path:
     return path
 
 
-def dominant(folder: Path, rows: int = 240) -> Path:
-    """One feature decides, nine say nothing."""
-    x = np.random.default_rng(1).normal(size=(rows, 10))
-    return table(folder / "dominant.csv", x, np.where(x[:, 3] > 0, "yes", "no"))
+def dominant(folder: Path, rows: int = 160) -> dict[str, Path]:
+    """Training and test rows in which one feature decides, and seven say nothing."""
+    found = {}
+    for seed, name in enumerate(("data", "test")):
+        x = np.random.default_rng(seed).normal(size=(rows, 8))
+        found[name] = table(folder / f"{name}.csv", x, np.where(x[:, 3] > 0, "yes", "no"))
+    return found
 
 
 def told(study: Study, name: str) -> ChapterRecord:
@@ -42,7 +45,7 @@ def told(study: Study, name: str) -> ChapterRecord:
 def asked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Study]:
     """Every chapter on the set with one dominant feature."""
     folder = tmp_path_factory.mktemp("chapters")
-    return folder / "out", run_study(dominant(folder), out=folder / "out", chapters="all", **SMALL)
+    return folder / "out", run_study(**dominant(folder), out=folder / "out", chapters="all", **SMALL)
 
 
 def test_names_of_options_are_the_table_s() -> None:
@@ -101,11 +104,10 @@ def test_the_noise_has_its_part_of_the_training_loss(asked: tuple[Path, Study]) 
     assert f"the noise's part is {noisy[0] - noisy[1]:.3f}" in chapter.words[-1]
 
 
-def test_a_second_call_trains_nothing_again_and_a_damaged_trial_alone(
-    asked: tuple[Path, Study], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_second_call_trains_nothing_but_what_is_damaged(
+    asked: tuple[Path, Study], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, study = asked
-    data = out.parent / "dominant.csv"
     trained: list[Any] = []
     of_pool = Pool.map
 
@@ -114,31 +116,32 @@ def test_a_second_call_trains_nothing_again_and_a_damaged_trial_alone(
         return of_pool(self, work, units, *rest)
 
     monkeypatch.setattr(Pool, "map", counted)
-    again = run_study(data, out=out, chapters="all", **SMALL)
-    assert not trained
-    assert again.chapters == study.chapters
     damaged = sorted((out / "chapters").glob("where-inputs-*.json"))[0]
     damaged.write_text('{"recipe"')
     with pytest.warns(StudyWarning, match="its trial is run again"):
-        third = run_study(data, out=out, chapters="all", **SMALL)
+        again = run_study(**dominant(out.parent), out=out, chapters="all", **SMALL)
     assert [trial.arm for trial in trained] == ["inputs"]
-    assert third.chapters == study.chapters
+    assert again.chapters == study.chapters
 
 
 @pytest.mark.long
 def test_numbers_do_not_depend_on_processes(asked: tuple[Path, Study], tmp_path: Path) -> None:
-    found = run_study(dominant(tmp_path), out=tmp_path / "out", chapters="all", jobs=2, **SMALL)
+    found = run_study(**dominant(tmp_path), out=tmp_path / "out", chapters="all", jobs=2, **SMALL)
     assert found.chapters == asked[1].chapters
 
 
-def test_none_is_none_and_an_unknown_name_is_refused(tmp_path: Path) -> None:
-    found = run_study(dominant(tmp_path, 60), out=tmp_path / "out", chapters="none", **SMALL | {"epochs": 2})
+@pytest.mark.parametrize("wrong", ["wher", ["where", "all"], "all,where"])
+def test_an_unknown_name_is_refused_before_anything_is_trained(wrong: Any, tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="`--chapters` must be all, none, or of how-much, where"):
+        run_study(**dominant(tmp_path, 60), out=tmp_path / "other", chapters=wrong, **SMALL)
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.long
+def test_none_is_none(tmp_path: Path) -> None:
+    found = run_study(**dominant(tmp_path, 60), out=tmp_path / "out", chapters="none", **SMALL | {"epochs": 2})
     assert found.chapters == []
     assert "Further questions" not in (tmp_path / "out" / "report.html").read_text()
-    for wrong in ("wher", ["where", "all"], ""):
-        if wrong:
-            with pytest.raises(StudyError, match="`--chapters` must be all, none, or of how-much, where"):
-                run_study(dominant(tmp_path, 60), out=tmp_path / "other", chapters=wrong, **SMALL)
 
 
 @pytest.mark.long
@@ -166,7 +169,7 @@ def test_on_a_set_where_nothing_can_be_learnt_no_difference_is_claimed(tmp_path:
 @pytest.mark.long
 def test_the_ridge_moves_where_the_search_says_so(tmp_path: Path) -> None:
     settings = SMALL | {"ps": [0.2, 0.5], "lrs": [0.003, 0.01, 0.03]}
-    found = run_study(dominant(tmp_path), out=tmp_path / "o", chapters="how-much", **settings)
+    found = run_study(**dominant(tmp_path), out=tmp_path / "o", chapters="how-much", **settings)
     chapter = told(found, "how-much")
     assert chapter.figure is not None
     assert chapter.figure.map is not None

@@ -31,7 +31,7 @@ class Trial:
         """A name fit for files: for readers, with a digest of every bit.
 
         >>> Trial("where", "input", 0.001, (0, 1)).name
-        'where-input-04bfcaa10f3f'
+        'where-input-0e634ed5c7a5'
         """
         exact = hashlib.sha256(json.dumps(astuple(self)).encode()).hexdigest()[:12]
         arm = "".join(sign if sign.isalnum() else "-" for sign in self.arm)
