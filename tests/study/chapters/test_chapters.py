@@ -145,19 +145,6 @@ def test_none_is_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_where_half_dropped_helps_the_chapters_say_so(tmp_path: Path) -> None:
-    """Many weak features, few rows, noisy labels: a network without dropout learns the noise by heart."""
-    rng = np.random.default_rng(2)
-    x = rng.normal(size=(300, 60)).astype(np.float32)
-    y = x @ rng.normal(size=60) / 60**0.5 + 0.7 * rng.normal(size=300)
-    settings = SMALL | {"hidden": [128], "epochs": 300, "lrs": [0.003], "seeds": 8}
-    found = run_study(table(tmp_path / "d.csv", x, y), out=tmp_path / "o", chapters=["where", "data-size"], **settings)
-    where = " ".join(told(found, "where").words)
-    assert "Dropout on all hidden layers (p = 0.5) lowers the test RMSE against none" in where
-    assert "dropout helps on" in told(found, "data-size").words[0].lower()
-
-
-@pytest.mark.long
 def test_on_a_set_where_nothing_can_be_learnt_no_difference_is_claimed(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     x = rng.normal(size=(80, 3))
