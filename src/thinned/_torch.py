@@ -175,7 +175,9 @@ if TYPE_CHECKING:
     DropoutNd = torch.nn.modules.dropout._DropoutNd
 else:
     BatchNorm = find(
-        "torch.nn.modules.batchnorm._BatchNorm", "recalibrate_batchnorm, check, prune", "all batch normalisations"
+        "torch.nn.modules.batchnorm._BatchNorm",
+        "recalibrate_batchnorm, check, prune, study",
+        "all batch normalisations",
     )
     ConvNd = find("torch.nn.modules.conv._ConvNd", "MaxNorm", "all convolutions")
     ConvTransposeNd = find("torch.nn.modules.conv._ConvTransposeNd", "MaxNorm", "all transposed convolutions")

@@ -14,6 +14,8 @@ from thinned.fit.loss import training_loss
 from thinned.fit.perceptron import Perceptron
 from thinned.fit.stack import Member, Stack, loss_and_gradient, squared_error
 from thinned.fit.stacked_perceptron import StackedPerceptron
+from thinned.nn import Dropout
+from thinned.nn.functional import dropout
 from thinned.noise import fold_in
 
 ROWS, INPUTS, HIDDEN, BATCH = 30, 5, (16, 12), 8
@@ -185,3 +187,33 @@ def test_squared_errors_are_of_probabilities_or_values() -> None:
     sure = torch.tensor([[[50.0, 0.0], [50.0, 0.0]]])
     assert squared_error(sure, y).tolist() == pytest.approx([1.0])  # right once, wrong once: (0 + 2) / 2
     assert squared_error(torch.tensor([[[1.0], [3.0]]]), torch.tensor([[0.0, 1.0]])).tolist() == [2.5]
+
+
+@pytest.mark.parametrize("classes", [0, 3])
+def test_one_hidden_layer_alone_and_outputs_drop_as_torch_s_gradient_has_it(classes: int) -> None:
+    members = [
+        Member(0, 11, 0.5, 0.0, 0.002, 0.0, alone=0),
+        Member(0, 11, 0.5, 0.0, 0.002, 0.0, alone=1),
+        Member(1, 12, 0.0, 0.0, 0.002, 0.0, p_output=0.4),
+    ]
+    stack = stacked(members, classes)
+    for step in range(3):
+        stack.step(share(step))
+    x, y = data(classes)
+    for number, member in enumerate(members):
+        generator = torch.Generator().manual_seed(fold_in(member.key, 0))
+        network = Perceptron(INPUTS, HIDDEN, max(classes, 1), 0.0, 0.0, generator)
+        if member.alone is not None:
+            network.dropout[member.alone] = Dropout(member.p)
+        optimiser = adamw(network, member.lr, 0.0)
+        order = torch.randperm(ROWS, generator=torch.Generator().manual_seed(fold_in(member.key, 1)))
+        for step, rows in enumerate(order.split(BATCH)[:3]):
+            keys = [fold_in(fold_in(fold_in(member.key, 2), layer), step) for layer in range(len(HIDDEN) + 1)]
+            output = network(x[member.rows][rows], keys)
+            output = dropout(output, member.p_output, key=fold_in(keys[-1], 1))
+            optimiser.param_groups[0]["lr"] = optimiser.param_groups[1]["lr"] = member.lr * share(step)
+            optimiser.zero_grad()
+            training_loss(output, y[member.rows][rows]).backward()
+            optimiser.step()
+        for name, value in network.state_dict().items():
+            torch.testing.assert_close(stack.network.state(number)[name], value, rtol=1e-4, atol=1e-6)

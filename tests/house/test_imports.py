@@ -38,8 +38,8 @@ FOLDERS = closed(
         ("fit", {"nn"}),
         ("model", {"fit", "schedules"}),
         ("uncertainty", {"model"}),
-        ("study", {"model"}),
-        ("interop", {"uncertainty", "study"}),
+        ("study", {"uncertainty"}),
+        ("interop", {"study"}),
         ("cli", {"interop"}),
     ]
 )
@@ -71,6 +71,7 @@ STUDY = closed(
         ("search", {"trial"}),
         ("keep", {"trial"}),
         ("answer", {"search"}),
+        ("chapters", {"answer"}),
         ("network", {"answer"}),
         ("report", {"answer"}),
     ]

@@ -116,6 +116,13 @@ def study(
     ] = None,
     jobs: Annotated[int | None, typer.Option(help="Processes. The numbers do not depend on it.")] = None,
     train_rows: Annotated[int | None, typer.Option(help="How many rows to train on.")] = None,
+    chapters: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES|all|none",
+            help="Further questions: how-much, where, convergence (these by default), data-size, reliance, ensemble.",
+        ),
+    ] = None,
 ) -> None:
     """Does dropout help on these data, at which p, and what should be used?
 
@@ -126,7 +133,7 @@ def study(
     """
     from ..study.data.overrule import TextForm, WantedColumn
     from ..study.error import StudyError
-    from ..study.options import StudyOptions, numbers, require_text, seconds_of, sizes_of
+    from ..study.options import StudyOptions, chapters_of, numbers, require_text, seconds_of, sizes_of
 
     console, complaints = Console(), Console(stderr=True)
     progress = _Shown(console)
@@ -158,6 +165,7 @@ def study(
                 storage=storage,
                 form=TextForm(sep, encoding, decimal),
                 columns=tuple(WantedColumn.of(text) for text in column or ()),
+                chapters=chapters_of(chapters),
             )
             if data is not None:
                 require_text("the data file", data)

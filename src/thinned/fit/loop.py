@@ -77,7 +77,7 @@ class Loop:
 def adamw(network: torch.nn.Module, lr: float, weight_decay: float) -> torch.optim.AdamW:
     """AdamW, whose weight decay is decoupled and spares biases."""
     weights = [parameter for parameter in network.parameters() if parameter.ndim > 1]
-    biases = [parameter for parameter in network.parameters() if parameter.ndim == 1]
+    biases = [parameter for parameter in network.parameters() if parameter.ndim < 2]
     groups: list[dict[str, Any]] = [
         {"params": weights, "weight_decay": weight_decay},
         {"params": biases, "weight_decay": 0.0},

@@ -77,9 +77,14 @@ class Perceptron(nn.Module):
 
         `keys` make the masks of a training step: one a hidden layer, then the input's.
         """
-        x = self.input_dropout(x, key=None if keys is None else keys[-1])
+        x = self.input_dropout(x, **_keyed(keys, -1))
         for layer, dropout in enumerate(self.dropout):
             x = self.activation(self.linear[layer](x))
-            x = dropout(x, key=None if keys is None else keys[layer])
+            x = dropout(x, **_keyed(keys, layer))
         output: Tensor = self.linear[-1](x)
         return output
+
+
+def _keyed(keys: Sequence[int] | None, layer: int) -> dict[str, int]:
+    """A dropout's key, as an argument where there is one: what stands for a dropout at inference may take none."""
+    return {} if keys is None else {"key": keys[layer]}

@@ -11,10 +11,11 @@ from torch.nn import functional
 
 from ..noise import fold_in
 from ..ops.fold import fold_numbers
+from ..ops.stacked import drop_each
 from .stacked_adamw import StackedAdamW
 from .stacked_perceptron import StackedPerceptron, first_state
 
-_WEIGHTS, _ORDER, _MASKS = range(3)  # children of a member's key
+WEIGHTS, ORDER, MASKS = range(3)  # children of a member's key
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Member:
     p_input: float  # that an input is
     lr: float  # the highest learning rate
     weight_decay: float  # decoupled; of weights, not of biases
+    alone: int | None = None  # the number of the one hidden layer that drops; None for all
+    p_output: float = 0.0  # the probability that an output, a logit or a value, is dropped
 
 
 class Stack:
@@ -58,25 +61,27 @@ class Stack:
         self, members: Sequence[Member], x: Tensor, y: Tensor, outputs: int, hidden: Sequence[int], batch: int
     ) -> None:
         sizes = (x.shape[2], *hidden, outputs)
-        firsts = {key: first_state(sizes, fold_in(key, _WEIGHTS)) for key in {member.key for member in members}}
+        firsts = {key: first_state(sizes, fold_in(key, WEIGHTS)) for key in {member.key for member in members}}
         self.members = list(members)
         self.network = StackedPerceptron(
             [firsts[member.key] for member in members],
             [member.p for member in members],
             [member.p_input for member in members],
+            [member.alone for member in members],
         )
         self._optimiser = StackedAdamW(self.network.leaves, [(member.lr, member.weight_decay) for member in members])
         self._rows = x.shape[1]
         self._x, self._y = x.reshape(-1, x.shape[2]), y.reshape(-1)
         self._batch = batch
-        self._orders = {key: torch.Generator().manual_seed(fold_in(key, _ORDER)) for key in firsts}
+        self._orders = {key: torch.Generator().manual_seed(fold_in(key, ORDER)) for key in firsts}
         self._mask_keys = {
-            key: [fold_in(fold_in(key, _MASKS), layer) for layer in range(len(hidden) + 1)] for key in firsts
+            key: [fold_in(fold_in(key, MASKS), layer) for layer in range(len(hidden) + 1)] for key in firsts
         }
         self._layers = len(hidden) + 1
         self._batches: list[Tensor] = []  # of the running epoch, last first
         self._loss, self._seen = torch.zeros(len(members)), 0
         self.steps = 0
+        self._best = [leaf.clone() for leaf in self.network.leaves]
 
     def step(self, share: float) -> None:
         """Learn from the next batch, at a share of each member's highest learning rate."""
@@ -86,8 +91,16 @@ class Stack:
             flat = rows.reshape(-1)
             x = self._x.index_select(0, flat).view(len(self.members), size, -1)
             y = self._y.index_select(0, flat).view(len(self.members), size)
-            output = self.network.train_forward(x, self._keys())
-            loss, grad = loss_and_gradient(output, y)
+            keys = self._keys()
+            output = self.network.train_forward(x, keys)
+            p_outputs = [member.p_output for member in self.members]
+            if keys is None or not any(p_outputs):
+                loss, grad = loss_and_gradient(output, y)
+            else:
+                own = [fold_in(key, 1) for key in keys[-1]]
+                drop_each(output, p_outputs, own)
+                loss, grad = loss_and_gradient(output, y)
+                drop_each(grad, p_outputs, own)  # dropout is its own gradient
             self.network.backward(grad)
             self._optimiser.step(self.network.leaves, self.network.grads, share)
             self._loss += loss
@@ -112,9 +125,20 @@ class Stack:
         chosen = torch.tensor(positions, dtype=torch.int64)
         self.members = [self.members[position] for position in positions]
         self.network.keep(chosen)
+        self._best = [best[chosen] for best in self._best]
         self._optimiser.keep(chosen)
         self._loss = self._loss[chosen]
         self._batches = [rows[chosen] for rows in self._batches]
+
+    def remember(self, positions: Sequence[int]) -> None:
+        """The present weights of some of the members are their best. First of all the first weights are."""
+        chosen = torch.tensor(positions, dtype=torch.int64)
+        for best, leaf in zip(self._best, self.network.leaves, strict=True):
+            best.index_copy_(0, chosen, leaf.index_select(0, chosen))
+
+    def best(self, position: int) -> dict[str, Tensor]:
+        """A copy of a member's best weights, as `Perceptron.load_state_dict` takes them."""
+        return self.network.state(position, self._best)
 
     def _next_rows(self) -> Tensor:
         """Row numbers `(M, batch)`, as the sets lie one after another; the last batch of an epoch may be smaller."""
@@ -129,7 +153,7 @@ class Stack:
 
     def _keys(self) -> list[list[int]] | None:
         """This step's keys: for each hidden layer, and then for the inputs, each member's."""
-        if not self.network.drops:
+        if not self.network.drops and not any(member.p_output for member in self.members):
             return None
         now = {
             key: fold_numbers(self._mask_keys[key], self.steps)

@@ -22,20 +22,32 @@ class StackedPerceptron:
     Arguments:
         states: each network's `state_dict`.
         ps, p_inputs: each network's probabilities that a hidden unit, and that an input is dropped.
+        alone: each network's one hidden layer that drops, by number; None for all of them.
     """
 
-    def __init__(self, states: Sequence[dict[str, Tensor]], ps: Sequence[float], p_inputs: Sequence[float]) -> None:
+    def __init__(
+        self,
+        states: Sequence[dict[str, Tensor]],
+        ps: Sequence[float],
+        p_inputs: Sequence[float],
+        alone: Sequence[int | None] | None = None,
+    ) -> None:
         names = list(states[0])
         self.names = [name for name in names if name.endswith("weight")] + [n for n in names if n.endswith("bias")]
         self.leaves = [torch.stack([state[name] for state in states]) for name in self.names]
         self.ps, self.p_inputs = list(ps), list(p_inputs)
+        self._alone = [None] * len(self.ps) if alone is None else list(alone)
         self._set_up()
 
     def _set_up(self) -> None:
         layers = len(self.leaves) // 2
         self.weights, self.biases = self.leaves[:layers], self.leaves[layers:]
         self.grads = [torch.zeros_like(leaf) for leaf in self.leaves]
-        self._scales = torch.tensor([scale(p) for p in self.ps]).view(-1, 1, 1)
+        self._layer_ps = [
+            [p if alone in (None, layer) else 0.0 for p, alone in zip(self.ps, self._alone, strict=True)]
+            for layer in range(layers - 1)
+        ]
+        self._scales = [torch.tensor([scale(p) for p in ps]).view(-1, 1, 1) for ps in self._layer_ps]
         self._entered: list[Tensor] = []  # what each layer was given in the last training step
 
     @property
@@ -47,6 +59,7 @@ class StackedPerceptron:
         """Go on with some of the networks, by number."""
         self.leaves = [leaf[networks] for leaf in self.leaves]
         self.ps, self.p_inputs = ([values[n] for n in networks.tolist()] for values in (self.ps, self.p_inputs))
+        self._alone = [self._alone[n] for n in networks.tolist()]
         self._set_up()
 
     def state(self, network: int, leaves: Sequence[Tensor] | None = None) -> dict[str, Tensor]:
@@ -78,7 +91,7 @@ class StackedPerceptron:
         for layer, (weight, bias) in enumerate(zip(self.weights[:-1], self.biases[:-1], strict=True)):
             x = _linear(x, weight, bias).relu_()
             if keys is not None:
-                drop_each(x, self.ps, keys[layer])
+                drop_each(x, self._layer_ps[layer], keys[layer])
             self._entered.append(x)
         return _linear(x, self.weights[-1], self.biases[-1])
 
@@ -95,8 +108,8 @@ class StackedPerceptron:
             torch.sum(grad, 1, keepdim=False, out=self.grads[layers + layer])
             if layer:
                 grad = torch.ops.aten.threshold_backward(torch.bmm(grad, self.weights[layer]), entered, 0.0)
-                if any(self.ps):
-                    grad.mul_(self._scales)
+                if any(self._layer_ps[layer - 1]):
+                    grad.mul_(self._scales[layer - 1])
         self._entered = []
 
 

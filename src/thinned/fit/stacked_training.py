@@ -1,48 +1,16 @@
-"""Training a stack to convergence: cycles, the best state kept, and who leaves when."""
+"""Training a stack of perceptrons to convergence."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import replace
 
-import torch
 from torch import Tensor
 
-from .cycles import cycles
-from .denormals import denormals_as_zeros
-from .stack import Member, Stack, squared_error
+from .stack import Member, Stack
+from .training import Check, TrainedMember, resolution, train
 
-GAIN = 0.02  # a learning rate goes on while a cycle lowers its least validation loss by this share
-LEAST_VALUE = 1e-5  # of a mean squared error: lower ones are alike
-LEAST_ROWS = 0.25  # of a Brier score: lower ones, as of so many wrong rows, are alike
-RACE_FROM = 700  # steps
-BEHIND = 1.25  # how many times the best learning rate's loss another's may be
-
-EndOfTraining = Literal["converged", "raced", "steps", "diverged"]
-
-
-@dataclass(frozen=True)
-class Check:
-    """A look at the members under training, in the order of `members`."""
-
-    step: int
-    members: tuple[int, ...]  # which of the caller's members they are
-    train_loss: tuple[float, ...]  # a row, masks on, mean since the last check; nan at step 0
-    val_loss: tuple[float, ...]  # on all validation rows
-    answer: Callable[[Tensor], Tensor]  # outputs `(M, rows, outputs)` for sets `(R, rows, inputs)`, dropout off
-
-
-@dataclass(frozen=True)
-class TrainedMember:
-    """The state with the least validation loss among those at the cycles' ends, and how the training went."""
-
-    state: dict[str, Tensor]  # as `Perceptron.load_state_dict` takes it
-    val_loss: float
-    best_step: int
-    steps: int
-    ended: EndOfTraining
+__all__ = ["Check", "TrainedMember", "resolution", "train_stack"]
 
 
 def train_stack(
@@ -59,174 +27,24 @@ def train_stack(
     watch: Callable[[Check], None] = lambda check: None,
     needed: Collection[int] | None = None,
 ) -> list[TrainedMember]:
-    """Train networks side by side until each has converged. Equal calls give equal bits, with one torch thread.
-
-    The validation loss (Brier score, or mean squared error) is measured ten times a cycle (`fit.cycles`). Of the states
-    at the cycles' ends, where the rate has come down to 0, and the first weights, that with the least is kept: in
-    between, a state can be good by luck, and the more so the higher the rate. At the end of a cycle a member leaves
-    - as "diverged" if a loss of its was no finite number;
-    - as "converged" if the cycle lowered the least validation loss of its learning rate, the mean over the rate's
-      members, by 2 % or less, or by a quarter of what is alike anyway (`resolution`). The first cycle, and one that is
-      cut short, say nothing;
-    - as "raced" if, from step 700 on, this mean is more than 1.25 times that of the best rate, or no lower than that of
-      a rate whose members left at an earlier cycle's end;
-    - as "steps" at `max_steps`.
+    """Train perceptrons side by side, by the rules of `fit.training.train`.
 
     Arguments:
         members: what is trained.
         x, y: training sets, `(R, n, inputs)` and `(R, n)`; y is int64 for classes, else float32.
         x_val, y_val: each set's validation rows, likewise.
         outputs, hidden, batch: as in `Stack`.
-        max_steps: of each member.
-        watch: called at step 0 and whenever the validation loss is measured.
-        needed: numbers of the members whose results are wanted: the training ends when these have left. The others are
-            trained as long, since a race depends on all, and their results are what they are by then ("steps").
+        max_steps, watch, needed: as in `train`; numbers of members are places in `members`.
 
     Returns: a result for each member, in `members`' order.
     """
     order = sorted(range(len(members)), key=lambda n: (members[n].lr, members[n].weight_decay))
-    course = _StackedCourse(
-        Stack([members[n] for n in order], x, y, outputs, hidden, batch), order, x_val, y_val, watch, len(members)
+    found = train(
+        Stack([members[n] for n in order], x, y, outputs, hidden, batch),
+        x_val,
+        y_val,
+        max_steps=max_steps,
+        watch=lambda check: watch(replace(check, members=tuple(order[n] for n in check.members))),
+        needed=None if needed is None else [order.index(n) for n in needed],
     )
-    wanted = set(range(len(members)) if needed is None else needed)
-    alike = resolution(y_val)
-    course.check(candidates=True)
-    for cycle in cycles(max_steps):
-        before = list(course.least)
-        checks = set(cycle.checks())
-        with denormals_as_zeros():
-            for step in range(cycle.start, cycle.end):
-                course.stack.step(cycle.lr_share(step))
-                if step + 1 in checks:
-                    course.check(candidates=step + 1 == cycle.end)
-        rates = _Rates(members, before, course.least, {members[n].lr for n in course.present}, alike)
-        converged = rates.converged() if cycle.whole and cycle.start > 0 else set()
-        behind = rates.behind() if cycle.end >= RACE_FROM else set()
-        ended: dict[int, EndOfTraining] = {}
-        for n in course.present:
-            if n in course.diverged:
-                ended[n] = "diverged"
-            elif members[n].lr in converged:
-                ended[n] = "converged"
-            elif members[n].lr in behind:
-                ended[n] = "raced"
-            elif cycle.end == max_steps:
-                ended[n] = "steps"
-        course.leave(ended)
-        if not wanted.intersection(course.present):
-            break
-    course.leave(dict.fromkeys(course.present, "steps"))
-    return [course.results[n] for n in range(len(members))]
-
-
-def resolution(y_val: Tensor) -> float:
-    """The validation loss below which losses are alike: a quarter of a wrong row's Brier score, or 1e-5 of a variance.
-
-    On 35 validation rows a Brier score of 0.001 is no better than one of 0.005: one row more or less would move it by
-    more than that.
-
-    >>> resolution(torch.zeros(3, 25, dtype=torch.int64))
-    0.01
-    """
-    return LEAST_ROWS / y_val.shape[1] if y_val.dtype == torch.int64 else LEAST_VALUE
-
-
-class _Rates:
-    """The learning rates at a cycle's end, each by the mean least loss of its members, gone ones included.
-
-    Arguments:
-        before, now: each member's least loss before the cycle and after it.
-        present: the rates that are still under way.
-        alike: losses below it are alike.
-    """
-
-    def __init__(
-        self,
-        members: Sequence[Member],
-        before: Sequence[float],
-        now: Sequence[float],
-        present: Collection[float],
-        alike: float,
-    ) -> None:
-        self._before, self._now = self._means(members, before, alike), self._means(members, now, alike)
-        self._present, self._alike = set(present), alike
-
-    def converged(self) -> set[float]:
-        """Those to which the cycle brought less than 2 %, or less than can be told."""
-        return {
-            lr
-            for lr in self._present
-            if self._before[lr] - self._now[lr] <= max(GAIN * self._before[lr], self._alike / 4)
-        }
-
-    def behind(self) -> set[float]:
-        """Those far above the best, and those that have not caught up in twice the steps that another needed."""
-        best = min(self._now.values())
-        gone = [loss for lr, loss in self._now.items() if lr not in self._present]
-        finished = min(gone, default=math.inf)
-        return {lr for lr in self._present if self._now[lr] > BEHIND * best or self._now[lr] >= finished}
-
-    @staticmethod
-    def _means(members: Sequence[Member], losses: Sequence[float], alike: float) -> dict[float, float]:
-        by_rate: dict[float, list[float]] = {}
-        for member, loss in zip(members, losses, strict=True):
-            by_rate.setdefault(member.lr, []).append(max(loss, alike))
-        return {lr: math.fsum(values) / len(values) for lr, values in by_rate.items()}
-
-
-class _StackedCourse:
-    """The members under way, and what is known of each so far, gone ones included."""
-
-    def __init__(
-        self,
-        stack: Stack,
-        present: list[int],
-        x_val: Tensor,
-        y_val: Tensor,
-        watch: Callable[[Check], None],
-        count: int,
-    ) -> None:
-        self.stack = stack
-        self.present = present  # numbers of the members in the stack, in its order
-        self.least = [math.inf] * count  # each member's least validation loss
-        self.diverged: set[int] = set()
-        self.results: dict[int, TrainedMember] = {}
-        self._best_step = [0] * count
-        self._best = [leaf.clone() for leaf in stack.network.leaves]
-        self._x_val, self._y_val, self._watch = x_val, y_val, watch
-
-    def check(self, candidates: bool) -> None:
-        """Measure; of candidates keep the states that are the best yet."""
-        stack = self.stack
-        train_loss = stack.loss().tolist() if stack.steps else [math.nan] * len(self.present)
-        sets = torch.tensor([member.rows for member in stack.members])
-        val_loss = squared_error(stack.answer(self._x_val), self._y_val[sets]).tolist()
-        better = []
-        for position, n in enumerate(self.present):
-            if not math.isfinite(val_loss[position]) or (stack.steps and not math.isfinite(train_loss[position])):
-                self.diverged.add(n)
-            elif candidates and val_loss[position] < self.least[n] and n not in self.diverged:
-                self.least[n], self._best_step[n] = val_loss[position], stack.steps
-                better.append(position)
-        if better:
-            chosen = torch.tensor(better)
-            for best, leaf in zip(self._best, stack.network.leaves, strict=True):
-                best.index_copy_(0, chosen, leaf.index_select(0, chosen))
-        self._watch(Check(stack.steps, tuple(self.present), tuple(train_loss), tuple(val_loss), stack.answer))
-
-    def leave(self, ended: dict[int, EndOfTraining]) -> None:
-        """Members whose training has ended."""
-        if not ended:
-            return
-        stay = []
-        for position, n in enumerate(self.present):
-            if n not in ended:
-                stay.append(position)
-                continue
-            state = self.stack.network.state(position, self._best)
-            self.results[n] = TrainedMember(state, self.least[n], self._best_step[n], self.stack.steps, ended[n])
-        self.present = [self.present[position] for position in stay]
-        if stay:
-            self.stack.keep(stay)
-            chosen = torch.tensor(stay)
-            self._best = [best[chosen] for best in self._best]
+    return [found[order.index(n)] for n in range(len(members))]

@@ -13,9 +13,10 @@ from .answer.conclude import Conclusion, conclude, said_of
 from .answer.metric import METRICS
 from .answer.standing import ERRORS
 from .answer.words import say
+from .ask_chapters import ask_chapters
 from .data.parts import notes as notes_on_parts
 from .error import StudyError
-from .record import Study
+from .record import ChapterRecord, Study
 from .trial.config import Config, Recipe, Unit
 from .trial.fold import Fold
 from .trial.outcome import Weights
@@ -48,8 +49,9 @@ def finish(underway: Underway, stopped: Literal["", "budget"]) -> Study:
                 + "".join(f" {said}" for said in listed_failures(underway.failed)[:1])
             )
         weights = _weights(underway, found)
+        chapters = ask_chapters(underway, found)
     underway.say("writing the report")
-    study = _record(underway, found, stopped)
+    study = _record(underway, found, stopped, chapters)
     _write(underway, study, found, weights)
     return study
 
@@ -79,7 +81,9 @@ def _weights(underway: Underway, found: Conclusion) -> dict[Config, Weights]:
     return weights
 
 
-def _record(underway: Underway, found: Conclusion, stopped: Literal["", "budget"]) -> Study:
+def _record(
+    underway: Underway, found: Conclusion, stopped: Literal["", "budget"], chapters: list[ChapterRecord]
+) -> Study:
     data, size, metric = underway.data, underway.size, METRICS[underway.metric]
     study = Study(
         title=data.title,
@@ -123,6 +127,7 @@ def _record(underway: Underway, found: Conclusion, stopped: Literal["", "budget"
         versions={**underway.versions, "python": platform.python_version()},
         complete=not stopped,
         stopped=stopped,
+        chapters=chapters,
     )
     warned = [*underway.suspicions, *map(said_of, found.diverged), *cautions(study, found, underway.folds)]
     return say(study.model_copy(update={"warnings": warned}))

@@ -16,6 +16,8 @@ METRIC_NAMES = {
     "classification": ("error", "nll", "brier", "balanced-error", "auc", "f1"),
     "regression": ("rmse", "mae"),
 }
+CHAPTERS = ("how-much", "where", "convergence", "data-size", "reliance", "ensemble")  # as in chapters/table.py
+DEFAULT_CHAPTERS = CHAPTERS[:3]
 MOST_SEEDS, MOST_JOBS, MOST_EPOCHS = 10_000, 1_024, 10_000_000
 MOST_SECONDS = 366 * 86_400.0
 LRS = (1e-10, 100.0)
@@ -49,6 +51,7 @@ class StudyOptions:
     storage: str | None = None
     form: TextForm = field(default_factory=TextForm)
     columns: tuple[WantedColumn, ...] = ()
+    chapters: tuple[str, ...] = DEFAULT_CHAPTERS
 
     def __post_init__(self) -> None:
         _require("--seed", self.seed, 0 <= self.seed < 2**63, "a whole number, 0 or more")
@@ -84,6 +87,8 @@ class StudyOptions:
         if self.budget is not None:
             _require("--budget", self.budget, self.budget > 0, "a time above 0, as 90s, 10m or 1h30m")
             _require("--budget", self.budget, self.budget <= MOST_SECONDS, "a time of a year at most")
+        for name in self.chapters:
+            _require("--chapters", in_utf8(name), name in CHAPTERS, f"all, none, or of {', '.join(CHAPTERS)}")
         paths = (("--out", self.out), ("--test", self.test))
         columns = (("--target", self.target), ("--groups", self.groups), ("--time", self.time))
         for option, text in (*paths, *columns):
@@ -120,6 +125,22 @@ def numbers(option: str, texts: Sequence[str]) -> tuple[float, ...]:
         return tuple(float(part) for text in texts for part in text.split(",") if part.strip())
     except ValueError:
         raise StudyError(f"`{option}` must be numbers, as 0.1 or 0.1,0.2. Got {' '.join(texts)!r}.") from None
+
+
+def chapters_of(text: str | Sequence[str] | None) -> tuple[str, ...]:
+    """The chapters that are asked, in the table's order: "all", "none", or names; None means the first three.
+
+    >>> chapters_of("where,how-much"), chapters_of("none")
+    (('how-much', 'where'), ())
+    """
+    if text is None:
+        return DEFAULT_CHAPTERS
+    names = [name.strip() for name in text.split(",")] if isinstance(text, str) else list(text)
+    if names in (["all"], ["none"]):
+        return CHAPTERS if names == ["all"] else ()
+    wanted = [name for name in names if name]
+    unknown = tuple(name for name in wanted if name not in CHAPTERS)
+    return (*(name for name in CHAPTERS if name in wanted), *unknown)  # an unknown one is refused with the rest
 
 
 def sizes_of(text: str) -> tuple[int, ...]:

@@ -184,6 +184,60 @@ class ColumnRecord(_Record):
     why: str  # by what it was seen, what became of it, or why it was left out
 
 
+class ChapterPoint(_Record):
+    """A point of a chapter's figure. `x` is a number on the axis, or the place of a name; `value` may be infinite."""
+
+    x: float
+    value: float
+    low: float  # the 95 % interval over seeds; `value` itself where there is none
+    high: float
+
+
+class ChapterSeries(_Record):
+    """An arm's points in a chapter's figure."""
+
+    name: str
+    role: Literal["plain", "noisy", "decay", "other"]  # its colour
+    points: list[ChapterPoint]
+
+
+class ChapterMap(_Record):
+    """A chapter's heat map: `values[row][column]`, and the column's ridge, its least value between the rows."""
+
+    rows: list[float]
+    columns: list[float]
+    values: list[list[float | None]]  # None where nothing was run
+    ridge: list[float]  # in the rows' units, one a column
+
+
+class ChapterFigure(_Record):
+    """A chapter's figure as data."""
+
+    kind: Literal["points", "lines", "map"]
+    title: str  # the finding
+    caption: str
+    x_title: str
+    y_title: str
+    names: list[str] = []  # of the places on the x axis; empty where x is a number
+    percent: bool = False  # values are shares, shown in percent
+    log_x: bool = False
+    zero: bool = False  # 0 means no difference, and has a line
+    series: list[ChapterSeries] = []
+    map: ChapterMap | None = None
+
+
+class ChapterRecord(_Record):
+    """A chapter: a question, what was tried and measured, the answer, and its figure."""
+
+    name: str
+    question: str
+    arms: list[str]
+    measured: str
+    seeds: int
+    words: list[str]  # the answer, a sentence each
+    figure: ChapterFigure | None = None  # None where nothing can be drawn
+
+
 class Study(_Record):
     schema_version: int = SCHEMA
     title: str  # "MNIST digits", or the file's name
@@ -227,6 +281,7 @@ class Study(_Record):
     versions: dict[str, str]
     complete: bool
     stopped: str  # why not, where it isn't: "" | "interrupted" | "budget"
+    chapters: list[ChapterRecord] = []  # the questions beside "how much", in the order they were asked
 
     @property
     def plain(self) -> LevelResult | None:

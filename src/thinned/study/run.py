@@ -14,7 +14,7 @@ from .error import StudyWarning
 from .fault import faults_told
 from .finish import finish, write_runs
 from .keep.scratch import scratch_folder
-from .options import StudyOptions
+from .options import StudyOptions, chapters_of
 from .record import Study
 from .results import damaged
 from .underway import Progress, TableReading, Underway
@@ -45,6 +45,7 @@ def run_study(
     encoding: str | None = None,
     decimal: str | None = None,
     columns: Mapping[str, str] | None = None,
+    chapters: str | Sequence[str] | None = None,
     watch: Callable[[Progress], None] = lambda progress: None,
 ) -> Study:
     """Find out whether dropout helps on some data, at which p, and what to use.
@@ -81,6 +82,9 @@ def run_study(
             and "." or ",". None: found out.
         columns: what columns are, by name: "number", "level", "date", "date:%d/%m/%Y" or "ignore". What is not here is
             decided by the values; `columns` of the result tells how.
+        chapters: questions beside "how much" that are asked afterwards, on the same rows: names of
+            `thinned.study.options.CHAPTERS`, "all" or "none"; None means how-much, where and convergence.
+            `docs/guides/chapters.md` has each.
         watch: called as the study goes on.
 
     Returns what `study.json` in `out` holds; beside it lie `runs.csv`, `curves.csv`, `report.html`, and the networks
@@ -114,6 +118,7 @@ def run_study(
         storage=storage,
         form=TextForm(sep, encoding, decimal),
         columns=tuple(WantedColumn.of(f"{name}={kind}") for name, kind in (columns or {}).items()),
+        chapters=chapters_of(chapters),
     )
     return study(data, options, watch)
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from ..fit.loop import batch_size
-from ..fit.stacked_training import resolution
+from ..fit.training import resolution
 from .answer.metric import METRICS
 from .answer.standing import ERRORS
 from .data.dataset import Dataset
@@ -126,7 +126,7 @@ class Underway:
 
     def search(self) -> bool:
         """Train what is missing; False where the budget ended it."""
-        deadline = None if self.options.budget is None else self.start + self.options.budget - self._reserve()
+        deadline = None if self.options.budget is None else self.start + self.options.budget - self.reserve()
         while units := [unit for chooser in self.choosers() for unit in chooser.missing()]:
             if deadline is None:
                 units.sort(key=self._expected_seconds, reverse=True)  # the long ones last would leave a core idle
@@ -222,7 +222,7 @@ class Underway:
         found = [outcome.seconds for config, outcome in self.finished.items() if config.level == unit.level]
         return len(unit.seeds) * len(unit.lrs) * sum(found) / len(found) if found else 0.0
 
-    def _reserve(self) -> float:
+    def reserve(self) -> float:
         """Seconds of the budget for baselines, weights and the report."""
         assert self.options.budget is not None
         return min(0.3 * self.options.budget, 60.0)

@@ -52,6 +52,14 @@ class Preparation:
     def inputs(self) -> int:
         return len(self.mean) + len(self.gaps) + sum(len(levels) for levels in self.levels) + sum(self.rare)
 
+    def input_columns(self) -> list[str]:
+        """The column that each input is of, in the inputs' order."""
+        values = [*self.numbers, *(name for name, parts in self.dates for _ in parts)]
+        found = [*values, *(values[number] for number in self.gaps)]
+        for name, levels, rare in zip(self.texts, self.levels, self.rare, strict=True):
+            found += [name] * (len(levels) + rare)
+        return found
+
     def __call__(self, frame: pd.DataFrame) -> NDArray[np.float32]:
         """The network's inputs for `frame`, which must have `columns`; others are left aside.
 

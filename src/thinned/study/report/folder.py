@@ -7,6 +7,7 @@ from pathlib import Path
 from thinned.replaced_file import replace_file
 from thinned.study.report import (
     figure_activity,
+    figure_chapter,
     figure_grid,
     figure_learning,
     figure_level,
@@ -37,7 +38,10 @@ def write(folder: Path) -> Path:
     overview = figure_overview.picture(records, Units.deciding(study), Units.error(study))
     html = page(records, shown, folder)
     (folder / "figures").mkdir(exist_ok=True)
-    for figure in [*shown, overview]:
+    told = [figure for figure in map(figure_chapter.picture, study.chapters) if figure is not None]
+    for old in (folder / "figures").glob("chapter-*.png"):
+        old.unlink()  # of a chapter that this page may not have
+    for figure in [*shown, overview, *told]:
         path = folder / "figures" / f"{figure.name}.png"
         if isinstance(figure, Picture):
             replace_file(path, png(figure))

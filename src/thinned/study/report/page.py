@@ -8,7 +8,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from thinned.study.record import CONFIG, WEIGHTS
-from thinned.study.report import tables, wording
+from thinned.study.report import figure_chapter, tables, wording
 from thinned.study.report.picture import Missing, Picture, svg
 from thinned.study.report.records import Records
 from thinned.study.report.theme import DARK, LIGHT
@@ -28,6 +28,7 @@ def page(records: Records, figures: Sequence[Picture | Missing], folder: Path) -
     )
     environment.filters["unbroken"] = unbroken
     study, config = records.study, folder / CONFIG
+    told = [(chapter, figure_chapter.picture(chapter)) for chapter in study.chapters]
     metric, error = Units.deciding(study), Units.error(study)
     return environment.get_template("page.html.jinja").render(
         study=study,
@@ -41,6 +42,7 @@ def page(records: Records, figures: Sequence[Picture | Missing], folder: Path) -
         differences=tables.differences(study),
         ranges=tables.ranges(study),
         figures=[(figure, svg(figure) if isinstance(figure, Picture) else None) for figure in figures],
+        chapters=[(chapter, figure, svg(figure) if figure else None) for chapter, figure in told],
         rows=tables.levels(records),
         others=tables.other_metrics(study),
         baselines=tables.baselines(records),

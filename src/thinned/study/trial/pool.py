@@ -24,7 +24,20 @@ from .fold import Fold
 from .one_thread import one_thread
 
 T = TypeVar("T")
+
+
+class SeedWork(Protocol):
+    """What one piece of work is on: it has a name, and seeds whose folds it needs. A `Unit`, or a chapter's trial."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def seeds(self) -> tuple[int, ...]: ...
+
+
+U = TypeVar("U", bound=SeedWork)
 Work = Callable[[Unit, Mapping[int, Fold], Recipe], T]
+AnyWork = Callable[[U, Mapping[int, Fold], Recipe], T]
 Folds = Path | Mapping[int, Fold]
 
 
@@ -32,7 +45,7 @@ Folds = Path | Mapping[int, Fold]
 class Failed:
     """A unit that has no result, and why, in a line."""
 
-    unit: Unit
+    unit: SeedWork
     reason: str
 
 
@@ -74,8 +87,8 @@ class Pool:
         self._end(at_once=True)
 
     def map(
-        self, work: Work[T], units: Sequence[Unit], deadline: float | None = None, spare: Spare | None = None
-    ) -> Iterator[tuple[Unit, T | Failed]]:
+        self, work: AnyWork[U, T], units: Sequence[U], deadline: float | None = None, spare: Spare | None = None
+    ) -> Iterator[tuple[U, T | Failed]]:
         """Each unit with its result, as they finish, in any order.
 
         At `deadline`, a time of `time.monotonic`, what is under way is ended, and the rest has no result. Processes
@@ -89,9 +102,9 @@ class Pool:
                 for unit in units:
                     yield unit, _attempt(work, unit, self.folds, self.recipe)
             return
-        open_units, suspects = list(units)[::-1], list[Unit]()
-        running: dict[Future[T | Failed], Unit] = {}
-        tried_again: set[Unit] = set()
+        open_units, suspects = list(units)[::-1], list[U]()
+        running: dict[Future[T | Failed], U] = {}
+        tried_again: set[U] = set()
         while open_units or suspects or running:
             if suspects and not running:
                 unit = suspects.pop()
@@ -152,7 +165,7 @@ class Pool:
                 result = None
             spare.give(unit, result)
 
-    def _submit(self, work: Work[T], unit: Unit) -> Future[T | Failed]:
+    def _submit(self, work: AnyWork[U, T], unit: U) -> Future[T | Failed]:
         if self._executor is None:
             context = multiprocessing.get_context("spawn")
             self._executor = ProcessPoolExecutor(self.jobs, context, _begin, (self.folds,))
@@ -174,7 +187,7 @@ class Pool:
             self._give(set(self._beside))
 
 
-def _attempt(work: Work[T], unit: Unit, folds: Folds, recipe: Recipe) -> T | Failed:
+def _attempt(work: AnyWork[U, T], unit: U, folds: Folds, recipe: Recipe) -> T | Failed:
     torch.set_num_threads(1)
     try:
         return work(unit, _of_seeds(folds, unit.seeds), recipe)

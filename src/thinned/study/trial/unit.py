@@ -18,7 +18,8 @@ from torch import Tensor
 from ...fit.cycles import CHECKS
 from ...fit.perceptron import Perceptron
 from ...fit.stack import Member
-from ...fit.stacked_training import Check, TrainedMember, train_stack
+from ...fit.stacked_training import train_stack
+from ...fit.training import Check, TrainedMember
 from ...noise import fold_in
 from .config import Config, Recipe, Unit
 from .figures import deviation, figures
