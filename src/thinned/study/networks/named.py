@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
@@ -11,12 +11,13 @@ from torch import nn
 from ...fit.perceptron import Perceptron
 from ...nn import GRU, LSTM, Dropout
 from ..error import StudyError
+from ..record import NetworkKind
 from .recurrent import RecurrentNetwork
 from .residual import ResidualNetwork
 from .shape import InputShape
 from .transformer import HEAD, TransformerNetwork
 
-NetworkName = Literal["perceptron", "cnn", "lstm", "gru", "transformer"]
+NetworkName = NetworkKind
 HIDDEN: dict[NetworkName, tuple[int, ...]] = {  # small enough for two cores
     "perceptron": (128, 128),
     "cnn": (16, 32),
