@@ -49,7 +49,7 @@ def predict(
     data: Annotated[
         Path,
         typer.Argument(
-            help="The rows to predict: a .csv, .tsv, .parquet or .npz file, a folder of IDX images, or a picture or .txt "
+            help="The rows to predict: a .csv, .tsv, .parquet or .npz file, a folder of IDX images, a picture or .txt "
             "file, or a folder of them."
         ),
     ],
@@ -72,8 +72,8 @@ def predict(
 ) -> None:
     """Predict rows with the networks of a study, and say how sure they are of each.
 
-    One row for each row of the data, in their order; for pictures and .txt files with the file's name. Prediction, probabilities and interval are those of
-    `thinned.study.load`: the mean of the seeds' networks, nothing dropped.
+    One row for each row of the data, in their order; for pictures and .txt files with the file's name. Prediction,
+    probabilities and interval are those of `thinned.study.load`: the mean of the seeds' networks, nothing dropped.
 
     For numbers, in the target's units: prediction; low95 and high95, between which a new value lies with 95 %
     probability, its noise included; spread, the standard deviation of the networks' answers, and their quantiles,

@@ -76,7 +76,7 @@ def study(
     data: Annotated[
         Path | None,
         typer.Argument(
-            help="A .csv, .tsv, .parquet or .npz file; a folder of IDX images, or with a folder of pictures or .txt files "
+            help="A .csv, .tsv, .parquet or .npz file; a folder of IDX images, or a folder of pictures or .txt files "
             "for each class. Without it: MNIST digits."
         ),
     ] = None,

@@ -150,7 +150,10 @@ def write_networks(
 def write_activations(
     folder: Path, plain: Config, noisy: Config, weights: Mapping[Config, Weights], fold: Fold, recipe: Recipe
 ) -> None:
-    """Write `activations.npz`: the first hidden layer, of other networks than a perceptron the last, on some test rows, without dropout and with it."""
+    """Write `activations.npz`: a hidden layer on some test rows, without dropout and with it.
+
+    It is a perceptron's first, and what enters the last layer of another network.
+    """
     whole, _, _ = _activations(plain, weights[plain], fold, recipe)
     full, thinned, mask = _activations(noisy, weights[noisy], fold, recipe)
     content = io.BytesIO()

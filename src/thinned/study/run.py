@@ -56,9 +56,9 @@ def run_study(
     longer, at learning rates searched on validation rows, with the same effort for each.
 
     Arguments:
-        data: a `.csv`, `.tsv`, `.parquet` or `.npz` file; a folder of IDX images, of class folders of pictures or `.txt`
-            files, or of a `.txt` file a class; a map-style torch `Dataset` with items `(x, y)`; or None for 5,000 MNIST
-            digits.
+        data: a `.csv`, `.tsv`, `.parquet` or `.npz` file; a folder of IDX images, of class folders of pictures or
+            `.txt` files, or of a `.txt` file a class; a map-style torch `Dataset` with items `(x, y)`; or None for
+            5,000 MNIST digits.
         target: the column to predict.
         task: "classification" or "regression", if the target does not say.
         groups: a column whose equal values stay on one side of every split: patients, speakers, sites.
@@ -76,8 +76,8 @@ def run_study(
         weight_decays: strengths of the weight decay to try, alone and beside the best p.
         epochs: the most passes over the training rows; None means 1,000, and 12,700 steps. Training ends by itself
             before.
-        hidden: units of each hidden layer; None means 128, 128 for tables and 256, 256 for images. Of a cnn, the maps of
-            its first convolution and of each block.
+        hidden: units of each hidden layer; None means 128, 128 for tables and 256, 256 for images. Of a cnn, the maps
+            of its first convolution and of each block.
         network: "perceptron", "cnn" (pictures), "lstm", "gru" or "transformer" (texts). None means a perceptron, which
             sees a text as a bag of words: minutes on two cores, where the others take a quarter of an hour and more.
             These are trained one by one, with fewer seeds, rates and steps.

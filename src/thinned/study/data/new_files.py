@@ -59,6 +59,6 @@ def new_files(data: Path, form: ImageForm | None, text: TextForm | None = None) 
 
 def _no_pictures(data: Path) -> str:
     return (
-        f"{in_utf8(data)}: these networks have learnt from a table or texts, and not from pictures. Pass rows like those "
-        "of the study."
+        f"{in_utf8(data)}: these networks have learnt from a table or texts, and not from pictures. Pass rows like "
+        "those of the study."
     )

@@ -33,9 +33,9 @@ class Preparation:
 
     Inputs, in order: each number column, and the parts of each date column, as `(value or fill - mean) / scale`; a 0/1
     input for each of these columns that had missing values; for each text column a 0/1 input a level, then one for the
-    rare levels where there are any; then the words of the column that is read as words. A level that training rows did not have counts as rare, or where nothing is rare,
-    as all zeros. A number that did not vary in the training rows is an input of 0, whatever it is later: nothing was
-    learnt of it.
+    rare levels where there are any; then the words of the column that is read as words. A level that training rows did
+    not have counts as rare, or where nothing is rare, as all zeros. A number that did not vary in the training rows is
+    an input of 0, whatever it is later: nothing was learnt of it.
     """
 
     columns: tuple[str, ...]

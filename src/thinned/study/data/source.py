@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from ..record import Task
+from .class_folder import class_folder, is_class_folder
 from .column import read_columns
 from .columns import with_groups, with_time
 from .dataset import Dataset, StudyError
 from .digits import digits
 from .idx import idx_folder
 from .image_arrays import holds_images, image_arrays
-from .class_folder import class_folder, is_class_folder
 from .learn import learn
 from .learn_words import with_words
 from .overrule import TextForm, WantedColumn, check_time_alone

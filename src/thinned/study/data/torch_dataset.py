@@ -15,7 +15,7 @@ from ..error import StudyError
 from ..record import Task
 from .column import Column
 from .dataset import Dataset
-from .forms import LevelForm, NumberForm, WordsForm
+from .forms import NumberForm, WordsForm
 from .image_arrays import from_arrays, task_of
 from .table import check_classes, check_rows
 

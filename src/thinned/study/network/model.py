@@ -64,9 +64,9 @@ class StudyModel:
 
     `X` has the columns that the networks were trained on, in any order; others are left aside. It is a DataFrame, a
     table of pyarrow or polars, a mapping from names to columns, or an array with fields; or an array with these columns
-    in their order; or pictures `(N, H, W)`, `(N, H, W, C)` or `(N, C, H, W)`, where the networks learnt from pictures of
-    this size, of which `image` is the form. Values may be missing, and text may be new. What a column is, and how its numbers and dates are
-    written, was learnt in training: a row's answer depends on this row alone.
+    in their order; or pictures `(N, H, W)`, `(N, H, W, C)` or `(N, C, H, W)`, where the networks learnt from pictures
+    of this size, of which `image` is the form. Values may be missing, and text may be new. What a column is, and how
+    its numbers and dates are written, was learnt in training: a row's answer depends on this row alone.
 
     `networks` are `members` as modules, in evaluation mode. `temperature` is applied to the mean probability.
     `residuals` are target minus out-of-fold answer, ascending, in the target's units.

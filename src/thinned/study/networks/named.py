@@ -32,8 +32,8 @@ def check_network(name: NetworkName, shape: InputShape, hidden: Sequence[int]) -
     """Raises StudyError: the data are not what the network looks at, or it can't have these layers."""
     if name == "cnn" and shape.image is None:
         raise StudyError(
-            "`--network cnn`: a convolution looks at pictures, and these data have none. Leave --network out, or pass a "
-            "folder of pictures or an .npz file of images."
+            "`--network cnn`: a convolution looks at pictures, and these data have none. Leave --network out, or pass "
+            "a folder of pictures or an .npz file of images."
         )
     if name in WORD_NETWORKS and not shape.words:
         raise StudyError(

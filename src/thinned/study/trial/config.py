@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 
 from ..networks.named import NetworkName
@@ -77,4 +77,4 @@ class Recipe:
     batch: int
     max_steps: int
     network: NetworkName = "perceptron"
-    shape: InputShape = InputShape()  # what a row is, for all but a perceptron
+    shape: InputShape = field(default_factory=InputShape)  # what a row is, for all but a perceptron

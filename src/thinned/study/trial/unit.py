@@ -17,12 +17,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ...fit import training
 from ...fit.cycles import CHECKS
 from ...fit.perceptron import Perceptron
 from ...fit.separate import Separate, answers
 from ...fit.stack import Member
 from ...fit.stacked_training import train_stack
-from ...fit.training import Check, TrainedMember, train
+from ...fit.training import Check, TrainedMember
 from ...noise import fold_in
 from ..networks.named import made
 from .config import Config, Level, Recipe, Unit
@@ -131,7 +132,7 @@ def _train(
     if recipe.network != "perceptron":
         builds = [partial(build, recipe, outputs, level) for _ in members]
         separate = Separate(members, x, y, builds, recipe.batch)
-        return train(separate, x_val, y_val, max_steps=recipe.max_steps, watch=watch, needed=needed)
+        return training.train(separate, x_val, y_val, max_steps=recipe.max_steps, watch=watch, needed=needed)
     return train_stack(
         members,
         x,
