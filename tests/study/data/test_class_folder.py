@@ -158,7 +158,7 @@ def test_other_encodings_are_read(tmp_path: Path) -> None:
 def test_what_can_not_be_used_is_said_in_a_sentence(tmp_path: Path) -> None:
     one = tmp_path / "one"
     picture(one / "cat" / "1.png", 0)
-    with pytest.raises(StudyError, match="there must be two classes at least.*Got one, 'cat'"):
+    with pytest.raises(StudyError, match=r"there must be two classes at least.*Got one, 'cat'"):
         open_data(one)
     both = pictures(tmp_path / "both")
     (both / "cat" / "a.txt").write_text("x")

@@ -61,7 +61,7 @@ def test_levels_of_one_or_two_words_are_no_text(tmp_path: Path) -> None:
 def test_two_texts_and_a_text_as_target_are_refused(tmp_path: Path) -> None:
     path = written(tmp_path, MORE | {"title": TEXTS[::-1]})
     both = (WantedColumn.of("review=text"), WantedColumn.of("title=text"))
-    with pytest.raises(StudyError, match="one column can be text, whose words are read. Got review and title"):
+    with pytest.raises(StudyError, match=r"one column can be text, whose words are read\. Got review and title"):
         open_data(path, "stars", wanted=both)
     with pytest.raises(StudyError, match="the target must be number or level"):
         open_data(path, "stars", wanted=(WantedColumn.of("stars=text"),))

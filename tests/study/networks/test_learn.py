@@ -18,8 +18,9 @@ from thinned.cli.app import app
 from thinned.study import StudyError, load, run_study
 from thinned.study.record import Study
 
-GOOD, BAD = ["great", "lovely", "superb", "tasty", "perfect", "fine"], ["awful", "stale", "bitter", "nasty", "broken", "poor"]
-FILL = ["the", "a", "this", "it", "was", "and", "coffee", "tea", "product", "box", "arrived", "we", "bought", "taste", "with", "for", "my", "dog", "cat", "really"]
+GOOD = ("great", "lovely", "superb", "tasty", "perfect", "fine")
+BAD = ("awful", "stale", "bitter", "nasty", "broken", "poor")
+FILL = ("a", "this", "it", "was", "and", "coffee", "tea", "box", "we", "bought", "taste", "with", "for", "my", "dog")
 QUICK: dict[str, Any] = {"ps": [0.3], "lrs": [0.003], "weight_decays": [0.5], "seeds": 2, "jobs": 1}
 # What a guess would do: 9 of 10 wrong on the digits, half of the reviews.
 CHANCE = {"digits": 0.9, "reviews": 0.5}

@@ -128,7 +128,7 @@ def task_of(owner: str, labels: NDArray[Any]) -> Task:
 
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except Exception as error:  # a damaged file can raise anything in NumPy and zipfile
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 LARGEST_FILE = 100_000_000  # bytes
 MOST_PIXELS = 50_000_000  # of one picture: 150 MB of colours
+ROUNDING = 4  # of 255: so far apart can the colours of a grey picture be after a lossy format
 LONGEST_SIDE = 32  # pixels: what two cores can train on
 _LISTED = 3
 _GREY = {"1", "L", "LA", "I", "F", "I;16", "I;16B", "I;16L"}
@@ -77,8 +78,9 @@ def read_pictures(paths: Sequence[Path], form: ImageForm | None = None) -> ReadP
     if not found:
         raise StudyError(f"no picture can be read: {'; '.join(broken[:_LISTED])}. Copy the files again.")
     colours = np.stack(found)
-    grey = bool((colours == colours[..., :1]).all()) if form is None else form.channels == 1
-    if grey and not (colours == colours[..., :1]).all():
+    apart = int((colours.max(axis=3) - colours.min(axis=3)).max())
+    grey = apart <= ROUNDING if form is None else form.channels == 1
+    if grey and apart:
         pixels = np.round(colours @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)[..., None]  # ITU-R 601, as Pillow
     else:
         pixels = colours[..., :1] if grey else colours
