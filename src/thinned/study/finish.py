@@ -15,6 +15,7 @@ from .answer.standing import ERRORS
 from .answer.words import say
 from .data.parts import notes as notes_on_parts
 from .error import StudyError
+from .networks.named import WORD_NETWORKS
 from .record import Study
 from .trial.config import Config, Recipe, Unit
 from .trial.fold import Fold
@@ -135,7 +136,8 @@ def _write(underway: Underway, study: Study, found: Conclusion, weights: Mapping
     results.write_networks(out, underway.data, found, weights, underway.folds, underway.preparations, underway.recipe)
     write_runs(underway)
     results.write_range(out, underway.range)
-    results.write_activations(out, plain, noisy, weights, underway.folds[plain.seed], underway.recipe)
+    if underway.network not in WORD_NETWORKS:  # whose units are below zero as often as above it
+        results.write_activations(out, plain, noisy, weights, underway.folds[plain.seed], underway.recipe)
     results.write_study(out, study)
     from .report import write as write_report  # late: drawing needs matplotlib, which nothing above does
 

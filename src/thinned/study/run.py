@@ -77,7 +77,7 @@ def run_study(
         epochs: the most passes over the training rows; None means 1,000, and 12,700 steps. Training ends by itself
             before.
         hidden: units of each hidden layer; None means 128, 128 for tables and 256, 256 for images. Of a cnn, the maps
-            of its first convolution and of each block.
+            of each block.
         network: "perceptron", "cnn" (pictures), "lstm", "gru" or "transformer" (texts). None means a perceptron, which
             sees a text as a bag of words: minutes on two cores, where the others take a quarter of an hour and more.
             These are trained one by one, with fewer seeds, rates and steps.

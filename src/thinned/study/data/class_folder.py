@@ -14,7 +14,7 @@ from .column import Column
 from .dataset import Dataset, images
 from .forms import LevelForm, WordsForm
 from .overrule import TextForm
-from .pictures import is_picture, left_out, read_pictures
+from .pictures import broken_note, is_picture, left_out, read_pictures
 from .table import check_classes, check_rows
 from .text_file import decode_text
 
@@ -57,7 +57,11 @@ def class_folder(folder: Path, form: TextForm | None = None) -> Dataset:
             f"{in_utf8(folder)}: class folders must hold pictures or texts, not both. Got "
             f"{' and '.join(in_utf8(path.relative_to(folder)) for path in both)}. Pass a folder of one kind."
         )
-    notes = [left_out([in_utf8(path) for path in found.others], "other files were")] if found.others else []
+    notes = (
+        [left_out([in_utf8(path) for path in found.others], "other file was", "other files were")]
+        if found.others
+        else []
+    )
     return _of_pictures(folder, found, notes) if all(pictures) else _of_texts(folder, found, notes, form or TextForm())
 
 
@@ -122,7 +126,7 @@ def _of_pictures(folder: Path, found: Found, notes: list[str]) -> Dataset:
         form=read.form,
         target=CLASS,
         notes=(read.note, *notes),
-        warnings=(left_out(read.broken, "files can't be read as pictures and were"),) if read.broken else (),
+        warnings=broken_note(read.broken),
     )
 
 

@@ -37,7 +37,7 @@ def idx_folder(folder: Path) -> Dataset:
         pixels.reshape(len(pixels), -1),
         labels,
         test=np.arange(len(train[1]), len(labels)),
-        form=ImageForm(*train[0].shape[1:], channels=1),
+        form=ImageForm(train[0].shape[1], train[0].shape[2], 1),
     )
 
 

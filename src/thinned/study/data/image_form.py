@@ -56,7 +56,8 @@ def form_of(owner: str, pixels: Any) -> tuple[NDArray[Any], ImageForm]:
             row = int(np.flatnonzero(~np.isfinite(array).reshape(len(array), -1).all(1))[0])
             raise StudyError(f"{owner}: pixels must be finite numbers. Picture {row + 1} has one that is not. Mend it.")
         unit = 1.0 if array.min() >= 0 and 2.0 < array.max() <= BYTE else BYTE
-    form = ImageForm(*map(int, array.shape[1:]), unit=unit)
+    height, width, channels = map(int, array.shape[1:])
+    form = ImageForm(height, width, channels, unit)
     return as_bytes(owner, array, unit).reshape(len(array), -1), form
 
 

@@ -14,7 +14,7 @@ from .dataset import pixel_frame
 from .image_arrays import holds_images, test_images
 from .image_form import ImageForm
 from .overrule import TextForm
-from .pictures import is_picture, left_out, read_pictures
+from .pictures import broken_note, is_picture, read_pictures
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,7 @@ def new_files(data: Path, form: ImageForm | None, text: TextForm | None = None) 
         if form is None:
             raise StudyError(_no_pictures(data))
         read = read_pictures(pictures, form)
-        broken = (left_out(read.broken, "files can't be read as pictures and were"),) if read.broken else ()
-        return NewFiles(pixel_frame(read.pixels), tuple(map(in_utf8, read.files)), broken)
+        return NewFiles(pixel_frame(read.pixels), tuple(map(in_utf8, read.files)), broken_note(read.broken))
     if texts:
         found = [read_texts(path, text or TextForm(), whole=True)[0] for path in texts]
         return NewFiles(pd.DataFrame({TEXT: pd.Series(found, dtype=object)}), tuple(map(in_utf8, texts)))

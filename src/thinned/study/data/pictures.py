@@ -88,10 +88,20 @@ def read_pictures(paths: Sequence[Path], form: ImageForm | None = None) -> ReadP
     return ReadPictures(pixels.reshape(len(pixels), -1), tuple(files), form, tuple(broken), _note(heads, form))
 
 
-def left_out(broken: Sequence[str], what: str) -> str:
-    """A sentence that names files that were left out."""
+def left_out(broken: Sequence[str], one: str, many: str) -> str:
+    """A sentence that names files that were left out.
+
+    >>> left_out(["a.md"], "other file was", "other files were")
+    '1 other file was left out: a.md.'
+    """
     more = f" and {len(broken) - _LISTED:,} more" if len(broken) > _LISTED else ""
-    return f"{len(broken):,} {what} left out: {', '.join(broken[:_LISTED])}{more}."
+    return f"{len(broken):,} {one if len(broken) == 1 else many} left out: {', '.join(broken[:_LISTED])}{more}."
+
+
+def broken_note(broken: Sequence[str]) -> tuple[str, ...]:
+    """A sentence on files that are no pictures, if there are any."""
+    one, many = "file can't be read as a picture and was", "files can't be read as pictures and were"
+    return (left_out(broken, one, many),) if broken else ()
 
 
 class _UnreadableError(Exception):

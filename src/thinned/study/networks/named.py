@@ -23,7 +23,7 @@ HIDDEN: dict[NetworkName, tuple[int, ...]] = {  # small enough for two cores
     "cnn": (16, 32),
     "lstm": (64,),
     "gru": (64,),
-    "transformer": (64, 64),
+    "transformer": (32, 32),
 }
 WORD_NETWORKS = ("lstm", "gru", "transformer")
 

@@ -18,7 +18,7 @@ from ...nn import Dropout
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions beside a shortcut: `relu(shortcut(x) + bn(conv(relu(bn(conv(x))))))`, half as high and wide.
+    """Two convolutions beside a shortcut: `relu(shortcut(x) + bn(conv(relu(bn(conv(x))))))`, its stride in both branches.
 
     Source: He, Zhang, Ren and Sun 2016.
     """
@@ -37,11 +37,12 @@ class ResidualBlock(nn.Module):
 
 
 class ResidualNetwork(nn.Module):
-    """A convolution, a residual block for each further number of channels, the mean of each map, a last Linear.
+    """A convolution that halves height and width, a residual block for each number of channels, the mean of each map, and
+    a last Linear.
 
     Arguments:
         image: height, width and channels of a picture. Rows are flat, channels last.
-        channels: maps of the first convolution and of each block, such as (16, 32).
+        channels: maps of each block, such as (16, 32); the first convolution has those of the first.
         outputs: numbers of classes or targets.
         p: the probability that a mean is dropped; p_input: that a value of the picture is.
 
@@ -56,9 +57,8 @@ class ResidualNetwork(nn.Module):
         super().__init__()
         self.image = image
         self.input_dropout = Dropout(p_input)
-        self.first = nn.Conv2d(image[2], channels[0], 3, padding=1, bias=False)
+        self.first = nn.Conv2d(image[2], channels[0], 5, stride=2, padding=2, bias=False)
         self.norm = nn.BatchNorm2d(channels[0])
-        self.pool = nn.MaxPool2d(2, ceil_mode=True)
         blocks = enumerate(pairwise((channels[0], *channels)))
         self.blocks = nn.Sequential(*(ResidualBlock(a, b, stride=2 if block else 1) for block, (a, b) in blocks))
         self.dropout = Dropout(p)
@@ -68,7 +68,7 @@ class ResidualNetwork(nn.Module):
         """What the dropout is given: the mean of each of the last maps, `(B, channels)`."""
         height, width, channels = self.image
         maps = self.input_dropout(x).view(-1, height, width, channels).permute(0, 3, 1, 2)
-        maps = self.pool(torch.relu(self.norm(self.first(maps.contiguous()))))
+        maps = torch.relu(self.norm(self.first(maps.contiguous())))
         means: Tensor = self.blocks(maps).mean((2, 3))
         return means
 

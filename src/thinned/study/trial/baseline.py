@@ -61,13 +61,10 @@ def _without_order(fold: Fold) -> Fold:
     if not fold.words:
         return fold
     cut = fold.x_train.shape[1] - fold.length
-    sides = {name: getattr(fold, name) for name in ("x_train", "x_val", "x_test")}
-    return replace(
-        fold,
-        **{name: np.hstack([x[:, :cut], bag_of_numbers(x[:, cut:], fold.words)]) for name, x in sides.items()},
-        words=0,
-        length=0,
+    x_train, x_val, x_test = (
+        np.hstack([x[:, :cut], bag_of_numbers(x[:, cut:], fold.words)]) for x in (fold.x_train, fold.x_val, fold.x_test)
     )
+    return replace(fold, x_train=x_train, x_val=x_val, x_test=x_test, words=0, length=0)
 
 
 def constant(fold: Fold) -> Answers:
