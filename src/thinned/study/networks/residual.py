@@ -18,7 +18,7 @@ from ...nn import Dropout
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions beside a shortcut: `relu(shortcut(x) + bn(conv(relu(bn(conv(x))))))`, its stride in both branches.
+    """Two convolutions beside a shortcut: `relu(shortcut(x) + bn(conv(relu(bn(conv(x))))))`, one stride in both.
 
     Source: He, Zhang, Ren and Sun 2016.
     """
@@ -37,8 +37,7 @@ class ResidualBlock(nn.Module):
 
 
 class ResidualNetwork(nn.Module):
-    """A convolution that halves height and width, a residual block for each number of channels, the mean of each map, and
-    a last Linear.
+    """A convolution that halves height and width, residual blocks, the mean of each of the last maps, a last Linear.
 
     Arguments:
         image: height, width and channels of a picture. Rows are flat, channels last.
