@@ -79,7 +79,9 @@ def torch_data(found: Any, task: Task | None = None) -> Dataset:
             "Give it one to three axes",
         )
     frame = pd.DataFrame(values, columns=[f"x{column}" for column in range(values.shape[1])])
-    return _table(owner, frame, labels, task, tuple(Column(name, "number", NumberForm(), "numbers") for name in frame))
+    return _table(
+        owner, frame, labels, task, tuple(Column(str(name), "number", NumberForm(), "numbers") for name in frame)
+    )
 
 
 def _table(
