@@ -63,7 +63,7 @@ def read_pictures(paths: Sequence[Path], form: ImageForm | None = None) -> ReadP
     for path in paths:
         try:
             heads[path] = _opened(path).size
-        except _UnreadableError as error:
+        except _NoPictureError as error:
             broken.append(f"{in_utf8(path)} ({error})")
     if not heads:
         raise StudyError(f"no picture can be read: {'; '.join(broken[:_LISTED])}. Copy the files again.")
@@ -73,7 +73,7 @@ def read_pictures(paths: Sequence[Path], form: ImageForm | None = None) -> ReadP
         try:
             found.append(_decoded(path, height, width))
             files.append(path)
-        except _UnreadableError as error:
+        except _NoPictureError as error:
             broken.append(f"{in_utf8(path)} ({error})")
     if not found:
         raise StudyError(f"no picture can be read: {'; '.join(broken[:_LISTED])}. Copy the files again.")
@@ -104,7 +104,7 @@ def broken_note(broken: Sequence[str]) -> tuple[str, ...]:
     return (left_out(broken, one, many),) if broken else ()
 
 
-class _UnreadableError(Exception):
+class _NoPictureError(Exception):
     """Why a file is no picture that can be read."""
 
 
@@ -119,11 +119,11 @@ def _opened(path: Path) -> Image:
             warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)  # MOST_PIXELS is below it
             found = Pillow.open(io.BytesIO(content))
     except OSError as error:
-        raise _UnreadableError(error.strerror or "no picture, or a damaged one") from None
+        raise _NoPictureError(error.strerror or "no picture, or a damaged one") from None
     except Exception as error:  # a damaged file can raise anything in Pillow
-        raise _UnreadableError(_first_line(error)) from None
+        raise _NoPictureError(_first_line(error)) from None
     if found.size[0] * found.size[1] > MOST_PIXELS:
-        raise _UnreadableError(f"{found.size[0]:,} x {found.size[1]:,} pixels are more than {MOST_PIXELS:,}")
+        raise _NoPictureError(f"{found.size[0]:,} x {found.size[1]:,} pixels are more than {MOST_PIXELS:,}")
     return found
 
 
@@ -146,7 +146,7 @@ def _decoded(path: Path, height: int, width: int) -> NDArray[np.uint8]:
         if found.size != (width, height):
             found = found.resize((width, height), Pillow.Resampling.BILINEAR)
     except Exception as error:  # a damaged file can raise anything in Pillow
-        raise _UnreadableError(_first_line(error)) from None
+        raise _NoPictureError(_first_line(error)) from None
     return np.asarray(found, dtype=np.uint8)
 
 
