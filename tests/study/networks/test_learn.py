@@ -69,7 +69,7 @@ def test_each_network_learns_and_is_taken_away(
 ) -> None:
     task = "digits" if network == "cnn" else "reviews"
     if task == "digits":
-        write_digits(tmp_path / "digits", 450)
+        write_digits(tmp_path / "digits", 300)
         data, options = tmp_path / "digits", {}
     else:
         reviews(500).to_csv(tmp_path / "reviews.csv", index=False)

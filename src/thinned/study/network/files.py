@@ -66,7 +66,7 @@ def save(
     residuals = np.zeros(0) if residuals is None else np.sort(residuals.astype(np.float64))
     arrays: dict[str, NDArray[Any]] = {RESIDUALS: residuals}
     for number, member in enumerate(members):
-        arrays |= {f"{number}.network.{name}": np.ascontiguousarray(value) for name, value in member.weights.items()}
+        arrays |= {f"{number}.network.{name}": np.asarray(value, order="C") for name, value in member.weights.items()}
         prepared = {name: np.ascontiguousarray(getattr(member.preparation, name)) for name in PREPARED}
         arrays |= {f"{number}.prepare.{name}": value for name, value in prepared.items()}
     weights = safetensors.numpy.save(arrays)
