@@ -338,6 +338,18 @@ def _opened(data: str | Path | Dataset | TorchDataset[Any] | None, options: Stud
     if isinstance(data, Dataset):
         return checked(data, options.columns)
     if data is not None and not isinstance(data, (str, Path)):
+        given = {
+            "target": options.target,
+            "groups": options.groups,
+            "time": options.time,
+            "test": options.test,
+            "columns": options.columns or None,
+        }
+        unused = " and ".join(f"`{name}`" for name, value in given.items() if value is not None)
+        if unused:
+            raise StudyError(
+                f"`run_study`: {unused}: for a table. A torch dataset has items (x, y). Leave {unused} out."
+            )
         return checked(torch_data(data, options.task))
     path = None if data is None else Path(data)
     if path is not None:

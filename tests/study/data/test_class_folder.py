@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,7 +71,8 @@ def test_grey_saved_as_colours_is_grey(tmp_path: Path) -> None:
 def test_transparent_parts_are_white(tmp_path: Path, mode: str) -> None:
     pictures(tmp_path / "pets", "L")
     clear = Image.new("RGBA", (12, 10), (255, 0, 0, 0))
-    clear.convert(mode).save(tmp_path / "pets" / "cat" / "00.png", **({"transparency": 0} if mode == "P" else {}))
+    options: dict[str, Any] = {"transparency": 0} if mode == "P" else {}
+    clear.convert(mode).save(tmp_path / "pets" / "cat" / "00.png", **options)
     assert (pixels(open_data(tmp_path / "pets"))[0] == 255).all()
 
 

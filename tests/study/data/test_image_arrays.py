@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
+from thinned.study import run_study
 from thinned.study.data.dataset import StudyError
 from thinned.study.data.source import open_data
 from thinned.study.data.torch_dataset import torch_data
@@ -155,3 +156,9 @@ def test_a_torch_dataset_that_can_not_be_used(data: Any, said: str) -> None:
     with pytest.raises(StudyError) as refused:
         torch_data(data)
     assert said in str(refused.value)
+
+
+def test_a_torch_dataset_has_no_columns_to_name(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match=r"`target` and `groups`: for a table\. A torch dataset has items"):
+        run_study(TensorDataset(torch.ones(60, 3), torch.from_numpy(Y)), target="y", groups="x", out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -6,17 +6,26 @@ import pytest
 import torch
 from torch import nn
 
-from thinned.study.networks.named import HIDDEN, drops, hidden_places, made, rates, state_shapes, weights_of
+from thinned.study.networks.named import (
+    HIDDEN,
+    NetworkName,
+    drops,
+    hidden_places,
+    made,
+    rates,
+    state_shapes,
+    weights_of,
+)
 from thinned.study.networks.shape import InputShape
 
-NAMES = ("cnn", "lstm", "gru", "transformer")
-SHAPES = {
+NAMES: tuple[NetworkName, ...] = ("cnn", "lstm", "gru", "transformer")
+SHAPES: dict[NetworkName, InputShape] = {
     "cnn": InputShape(image=(9, 7, 3)),
-    **dict.fromkeys(("lstm", "gru", "transformer"), InputShape(2, words=20, length=5)),
+    **dict.fromkeys(NAMES[1:], InputShape(2, words=20, length=5)),
 }
 
 
-def rows(name: str) -> torch.Tensor:
+def rows(name: NetworkName) -> torch.Tensor:
     if name == "cnn":
         return torch.rand(4, 9 * 7 * 3)
     words = torch.tensor([[3, 4, 5, 6, 7], [3, 4, 0, 0, 0], [1, 1, 1, 1, 1], [0, 0, 0, 0, 0]])
@@ -24,7 +33,7 @@ def rows(name: str) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_p_is_of_every_hidden_place_and_p_input_of_inputs(name: str) -> None:
+def test_p_is_of_every_hidden_place_and_p_input_of_inputs(name: NetworkName) -> None:
     network = made(name, SHAPES[name], HIDDEN[name], 3, 0.5, 0.25)
     assert set(hidden_places(network).values()) == {0.5}
     assert {place: p for place, p in rates(network).items() if place not in hidden_places(network)} == {
@@ -35,7 +44,7 @@ def test_p_is_of_every_hidden_place_and_p_input_of_inputs(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_inference_has_no_noise_and_training_has(name: str) -> None:
+def test_inference_has_no_noise_and_training_has(name: NetworkName) -> None:
     network = made(name, SHAPES[name], HIDDEN[name], 3, 0.5)
     x = rows(name)
     network.eval()
@@ -47,7 +56,7 @@ def test_inference_has_no_noise_and_training_has(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_shapes_are_those_of_the_network_and_nothing_is_made(name: str) -> None:
+def test_shapes_are_those_of_the_network_and_nothing_is_made(name: NetworkName) -> None:
     network = made(name, SHAPES[name], HIDDEN[name], 3, 0.5)
     assert state_shapes(name, SHAPES[name], HIDDEN[name], 3) == {
         weight: (tuple(value.shape), value.dtype) for weight, value in network.state_dict().items()
@@ -56,7 +65,7 @@ def test_shapes_are_those_of_the_network_and_nothing_is_made(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["transformer"])
-def test_a_text_is_answered_alike_whatever_stands_behind_it(name: str) -> None:
+def test_a_text_is_answered_alike_whatever_stands_behind_it(name: NetworkName) -> None:
     short = made(name, InputShape(words=20, length=5), (16,), 3, 0.0).eval()
     x = torch.tensor([[3.0, 4.0, 0.0, 0.0, 0.0]])
     longer = made(name, InputShape(words=20, length=3), (16,), 3, 0.0).eval()
