@@ -68,9 +68,10 @@ def test_each_network_learns_and_is_taken_away(
     tmp_path: Path, network: str, epochs: int, hidden: tuple[int, ...], worst: float
 ) -> None:
     task = "digits" if network == "cnn" else "reviews"
+    options: dict[str, Any] = {}
     if task == "digits":
         write_digits(tmp_path / "digits", 300)
-        data, options = tmp_path / "digits", {}
+        data = tmp_path / "digits"
     else:
         reviews(500).to_csv(tmp_path / "reviews.csv", index=False)
         data, options = tmp_path / "reviews.csv", {"target": "stars"}
