@@ -536,7 +536,7 @@ def test_other_data_or_settings_in_the_same_folder_are_refused(
     [
         (["--p", "1.5"], "If 1.5 % was meant, pass 0.015."),
         (["--p", "0.1,much"], "`--p` must be numbers, as 0.1 or 0.1,0.2. Got '0.1,much'."),
-        (["--column", "x=text"], "`--column` must be NAME=KIND, where KIND is number, level, date or ignore"),
+        (["--column", "x=words"], "`--column` must be NAME=KIND, where KIND is number, level, date, text or ignore"),
         (["--sep", "ab", "--encoding", "utf-16"], "`--sep` must be one sign, or one of tab, comma"),
         (["--encoding", "utf-9"], "`--encoding` must be an encoding that Python knows"),
         (["nowhere.csv", "--target", "y"], "nowhere.csv: there is no such file or folder"),

@@ -67,7 +67,8 @@ ROOMS = closed(
 STUDY = closed(
     [
         ("data", set()),
-        ("trial", {"data"}),
+        ("networks", set()),
+        ("trial", {"data", "networks"}),
         ("search", {"trial"}),
         ("keep", {"trial"}),
         ("answer", {"search"}),

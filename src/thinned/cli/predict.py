@@ -33,6 +33,8 @@ Examples:
     thinned predict thinned-study new.parquet --n 200 --format json > predicted.json
 
     thinned predict thinned-study new.csv --p 0.1        thinned networks where no dropout was best
+
+    thinned predict thinned-study new-pictures           a folder of pictures or of .txt files, or one of them
 """
 
 
@@ -46,7 +48,10 @@ def predict(
     model: Annotated[Path, typer.Argument(help="The folder of a finished study.", metavar="MODEL_DIR")],
     data: Annotated[
         Path,
-        typer.Argument(help="A .csv, .tsv, .parquet or .npz file, or a folder of IDX images: the rows to predict."),
+        typer.Argument(
+            help="The rows to predict: a .csv, .tsv, .parquet or .npz file, a folder of IDX images, a picture or .txt "
+            "file, or a folder of them."
+        ),
     ],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The file to write. Without it: stdout.")] = None,
     n: Annotated[
@@ -67,8 +72,8 @@ def predict(
 ) -> None:
     """Predict rows with the networks of a study, and say how sure they are of each.
 
-    One row for each row of the data, in their order. Prediction, probabilities and interval are those of
-    `thinned.study.load`: the mean of the seeds' networks, nothing dropped.
+    One row for each row of the data, in their order; for pictures and .txt files with the file's name. Prediction,
+    probabilities and interval are those of `thinned.study.load`: the mean of the seeds' networks, nothing dropped.
 
     For numbers, in the target's units: prediction; low95 and high95, between which a new value lies with 95 %
     probability, its noise included; spread, the standard deviation of the networks' answers, and their quantiles,
@@ -109,13 +114,15 @@ def predicted(
 
     from ..study.error import StudyError
     from ..study.network.files import load
+    from ..study.networks.named import drops as masked
+    from ..study.networks.named import hidden_places
     from ..uncertainty.members import predict_members
 
     loaded = load(model)
-    frame = _rows(loaded, data, form)
+    frame, files = _rows(loaded, data, form)
     if not len(frame.values):
         raise StudyError(f"{data}: there must be rows to predict. Got none.")
-    drops = p is not None or any(network.drops for network in loaded.networks)
+    drops = p is not None or any(masked(network) for network in loaded.networks)
     if not drops and len(loaded.networks) == 1:
         say(
             "thinned predict: one network without dropout can't differ from others: what networks disagree about is 0.",
@@ -128,26 +135,39 @@ def predicted(
             n if drops else 0,
             seed=seed,
             task="classification" if loaded.classes else "regression",
-            p=None if p is None else {"dropout.*": p},
+            p=None if p is None else dict.fromkeys(hidden_places(loaded.networks[0]), p),
             units=None if loaded.classes else [(member.mean, member.scale) for member in loaded.members],
         )
     except ValueError as error:
         raise StudyError(str(error)) from None
-    return _classes(loaded, frame, networks) if loaded.classes else _numbers(loaded, frame, networks)
+    table = _classes(loaded, frame, networks) if loaded.classes else _numbers(loaded, frame, networks)
+    if files:
+        table.insert(0, "file", files)
+    return table
 
 
-def _rows(loaded: StudyModel, data: Path, form: TextForm | None) -> StudyRows:
+def _rows(loaded: StudyModel, data: Path, form: TextForm | None) -> tuple[StudyRows, list[str]]:
+    """The rows, and where each is a file of its own, the files' names."""
+    from ..study.data.new_files import new_files
     from ..study.data.source import open_data
     from ..study.data.table_file import read_table
     from ..study.error import StudyError
 
+    found = new_files(data, loaded.image, form)
+    if found is not None:
+        for note in found.notes:
+            say(f"thinned predict: {data}: {note}", err=True)
+        try:
+            return loaded.rows(found.frame), list(found.names)
+        except StudyError as error:
+            raise StudyError(f"{data}: {error}") from None
     if data.is_dir():
-        return loaded.rows(open_data(data, form=form).features)
+        return loaded.rows(open_data(data, form=form).features), []
     file = read_table(data, form, loaded.columns)
     for note in (*([] if file.usual else [f"{file.said}."]), *file.notes):
         say(f"thinned predict: {data}: {note}", err=True)
     try:
-        return loaded.rows(file.frame, file.place, form.decimal if form is not None else None)
+        return loaded.rows(file.frame, file.place, form.decimal if form is not None else None), []
     except StudyError as error:
         raise StudyError(f"{data}: {error}") from None
 

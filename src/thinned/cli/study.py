@@ -49,10 +49,22 @@ Examples:
 
     thinned study /usr/share/datasets/fashion-mnist      a folder of IDX images
 
+    thinned study pictures --network cnn                 a folder of pictures for each class
+
+    thinned study reviews.csv --target stars --column review=text --network lstm
+
     thinned study data.csv --target y --budget 10m       the best answer in ten minutes; give it again to go on
 
     thinned study data.csv --target y --p 0.1,0.5 --seeds 10 --hidden 512,512 --out my-study
 """
+
+
+class NetworkChoice(StrEnum):
+    perceptron = "perceptron"
+    cnn = "cnn"
+    lstm = "lstm"
+    gru = "gru"
+    transformer = "transformer"
 
 
 class TaskName(StrEnum):
@@ -64,7 +76,8 @@ def study(
     data: Annotated[
         Path | None,
         typer.Argument(
-            help="A .csv, .tsv, .parquet or .npz file, or a folder of IDX images. Without it: MNIST digits."
+            help="A .csv, .tsv, .parquet or .npz file; a folder of IDX images, or a folder of pictures or .txt files "
+            "for each class. Without it: MNIST digits."
         ),
     ] = None,
     target: Annotated[str | None, typer.Option(help="The column to predict.")] = None,
@@ -77,7 +90,7 @@ def study(
     column: Annotated[
         list[str] | None,
         typer.Option(
-            "--column", metavar="NAME=KIND", help="What a column is: number, level, date or ignore. Repeatable."
+            "--column", metavar="NAME=KIND", help="What a column is: number, level, date, text or ignore. Repeatable."
         ),
     ] = None,
     sep: Annotated[str | None, typer.Option("--sep", help=SEP)] = None,
@@ -88,7 +101,8 @@ def study(
     ] = Path("thinned-study"),
     seed: Annotated[int, typer.Option(help="The same seed gives the same numbers.")] = 0,
     seeds: Annotated[
-        int | None, typer.Option(help="How often each level is trained: 20 for tables, 5 for images.")
+        int | None,
+        typer.Option(help="How often each level is trained: 20 for tables, 5 for images, 3 for other networks."),
     ] = None,
     p: Annotated[
         list[str] | None, typer.Option("--p", help="Drop probabilities to try, as 0.1,0.2. 0 is always tried.")
@@ -103,7 +117,13 @@ def study(
     epochs: Annotated[
         int | None, typer.Option(help="The most passes over the training rows; training ends by itself before.")
     ] = None,
-    hidden: Annotated[str | None, typer.Option(help="Units of each hidden layer, as 256,256.")] = None,
+    hidden: Annotated[
+        str | None, typer.Option(help="Units of each hidden layer, as 256,256; of a cnn, its maps.")
+    ] = None,
+    network: Annotated[
+        NetworkChoice | None,
+        typer.Option(help="cnn is for pictures, lstm, gru and transformer are for texts. Default: perceptron."),
+    ] = None,
     metric: Annotated[
         str | None,
         typer.Option(help="What decides: error, nll, brier, balanced-error, auc, f1; for numbers rmse, mae."),
@@ -158,6 +178,7 @@ def study(
                 weight_decays=None if not weight_decay else numbers("--weight-decay", weight_decay),
                 epochs=epochs,
                 hidden=None if hidden is None else sizes_of(hidden),
+                network=None if network is None else network.value,
                 train_rows=train_rows,
                 metric=metric,
                 jobs=jobs if jobs is not None else cores(),

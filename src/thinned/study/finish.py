@@ -16,6 +16,7 @@ from .answer.words import say
 from .ask_chapters import ask_chapters
 from .data.parts import notes as notes_on_parts
 from .error import StudyError
+from .networks.named import WORD_NETWORKS
 from .record import ChapterRecord, Study
 from .trial.config import Config, Recipe, Unit
 from .trial.fold import Fold
@@ -101,6 +102,7 @@ def _record(
         rows_val=size.val,
         rows_test=size.test,
         outer=size.outer,
+        network_kind=underway.network,
         hidden=list(underway.recipe.hidden),
         batch=underway.recipe.batch,
         max_steps=underway.recipe.max_steps,
@@ -121,7 +123,7 @@ def _record(
         headline="",
         words=[],
         warnings=[],
-        notes=[*data.notes, *notes_on_parts(data, size)],
+        notes=[*data.notes, *underway.notes(), *notes_on_parts(data, size)],
         failures=listed_failures(underway.failed),
         seconds=sum(outcome.seconds for outcome in underway.finished.values()),
         versions={**underway.versions, "python": platform.python_version()},
@@ -139,7 +141,8 @@ def _write(underway: Underway, study: Study, found: Conclusion, weights: Mapping
     results.write_networks(out, underway.data, found, weights, underway.folds, underway.preparations, underway.recipe)
     write_runs(underway)
     results.write_range(out, underway.range)
-    results.write_activations(out, plain, noisy, weights, underway.folds[plain.seed], underway.recipe)
+    if underway.network not in WORD_NETWORKS:  # whose units are below zero as often as above it
+        results.write_activations(out, plain, noisy, weights, underway.folds[plain.seed], underway.recipe)
     results.write_study(out, study)
     from .report import write as write_report  # late: drawing needs matplotlib, which nothing above does
 

@@ -18,6 +18,7 @@ METRIC_NAMES = {
 }
 CHAPTERS = ("how-much", "where", "convergence", "data-size", "reliance", "ensemble")  # as in chapters/table.py
 DEFAULT_CHAPTERS = CHAPTERS[:3]
+NETWORK_NAMES = ("perceptron", "cnn", "lstm", "gru", "transformer")
 MOST_SEEDS, MOST_JOBS, MOST_EPOCHS = 10_000, 1_024, 10_000_000
 MOST_SECONDS = 366 * 86_400.0
 LRS = (1e-10, 100.0)
@@ -44,6 +45,7 @@ class StudyOptions:
     weight_decays: tuple[float, ...] | None = None
     epochs: int | None = None
     hidden: tuple[int, ...] | None = None
+    network: str | None = None
     train_rows: int | None = None
     metric: str | None = None
     jobs: int = 1
@@ -77,6 +79,8 @@ class StudyOptions:
         if self.hidden is not None:
             holds = len(self.hidden) > 0 and min(self.hidden) >= 1
             _require("--hidden", _said(self.hidden), holds, "units of each hidden layer, 1 or more")
+        if self.network is not None:
+            _require("--network", self.network, self.network in NETWORK_NAMES, f"one of {', '.join(NETWORK_NAMES)}")
         if self.train_rows is not None:
             _require("--train-rows", self.train_rows, self.train_rows >= 2, "at least 2")
         _require("--jobs", self.jobs, self.jobs >= 1, "at least 1")

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 Task = Literal["classification", "regression"]
 Arm = Literal["dropout", "decay", "both", "input"]
 Kind = Literal["better", "level", "unclear", "worse"]
+NetworkKind = Literal["perceptron", "cnn", "lstm", "gru", "transformer"]
 Advice = Literal["dropout", "decay", "both", "input", "plain", "nothing"]
 
 SCHEMA = 3
@@ -180,7 +181,7 @@ class ColumnRecord(_Record):
     """How a column of the table was read."""
 
     name: str
-    read_as: Literal["number", "level", "text", "date", "left out"]
+    read_as: Literal["number", "level", "text", "words", "date", "left out"]
     why: str  # by what it was seen, what became of it, or why it was left out
 
 
@@ -255,6 +256,7 @@ class Study(_Record):
     rows_val: int
     rows_test: int  # with outer splits: all of them
     outer: int
+    network_kind: NetworkKind = "perceptron"
     hidden: list[int]
     batch: int
     max_steps: int

@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -135,6 +136,7 @@ def write_networks(
                 weights=weights[run.config],
                 mean=folds[run.config.seed].mean,
                 scale=folds[run.config.seed].scale,
+                kind=recipe.network,
             )
             for run in runs
         ],
@@ -148,7 +150,10 @@ def write_networks(
 def write_activations(
     folder: Path, plain: Config, noisy: Config, weights: Mapping[Config, Weights], fold: Fold, recipe: Recipe
 ) -> None:
-    """Write `activations.npz`: the first hidden layer on some test rows, without dropout and with it."""
+    """Write `activations.npz`: a hidden layer on some test rows, without dropout and with it.
+
+    It is a perceptron's first, and what enters the last layer of another network.
+    """
     whole, _, _ = _activations(plain, weights[plain], fold, recipe)
     full, thinned, mask = _activations(noisy, weights[noisy], fold, recipe)
     content = io.BytesIO()
@@ -160,11 +165,15 @@ def _activations(
     config: Config, state: Weights, fold: Fold, recipe: Recipe
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
     """At inference, in training mode after dropout, and which units that keeps."""
-    network = as_network(state, config, recipe).eval()
+    network: Any = as_network(state, config, recipe).eval()
     key = fold_in(fold_in(recipe.key, config.seed), _SHOWN_MASK)
+    x = torch.from_numpy(fold.x_test[:SHOWN_ROWS])
     with torch.no_grad():
-        whole = network.activation(network.linear[0](torch.from_numpy(fold.x_test[:SHOWN_ROWS])))
-        dropout = network.dropout[0].train()
+        if recipe.network == "perceptron":
+            whole, layer = network.activation(network.linear[0](x)), network.dropout[0]
+        else:
+            whole, layer = network.features(x), network.dropout
+        dropout = layer.train()
         thinned, mask = dropout(whole, key=key), dropout(torch.ones_like(whole), key=key) != 0
     return whole.numpy(), thinned.numpy(), mask.numpy()
 

@@ -8,6 +8,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from torch.utils.data import Dataset as TorchDataset
+
 from .data.dataset import Dataset
 from .data.overrule import TextForm, WantedColumn
 from .error import StudyWarning
@@ -21,7 +23,7 @@ from .underway import Progress, TableReading, Underway
 
 
 def run_study(
-    data: str | Path | Dataset | None = None,
+    data: str | Path | Dataset | TorchDataset[Any] | None = None,
     *,
     target: str | None = None,
     task: Any = None,
@@ -36,6 +38,7 @@ def run_study(
     weight_decays: Sequence[float] | None = None,
     epochs: int | None = None,
     hidden: Sequence[int] | None = None,
+    network: str | None = None,
     train_rows: int | None = None,
     metric: str | None = None,
     jobs: int = 1,
@@ -54,7 +57,9 @@ def run_study(
     longer, at learning rates searched on validation rows, with the same effort for each.
 
     Arguments:
-        data: a `.csv`, `.tsv`, `.parquet` or `.npz` file, a folder of IDX images, or None for 5,000 MNIST digits.
+        data: a `.csv`, `.tsv`, `.parquet` or `.npz` file; a folder of IDX images, of class folders of pictures or
+            `.txt` files, or of a `.txt` file a class; a map-style torch `Dataset` with items `(x, y)`; or None for
+            5,000 MNIST digits.
         target: the column to predict.
         task: "classification" or "regression", if the target does not say.
         groups: a column whose equal values stay on one side of every split: patients, speakers, sites.
@@ -64,7 +69,7 @@ def run_study(
             twice, and seeds, rates and steps may be added.
         seed: decides every split, first weight, order and mask: the same seed gives the same numbers.
         seeds: how often each level is trained in the end, on other rows, weights and masks; at least 2. None means 20
-            for tables and 5 for images.
+            for tables, 5 for images, and 3 for networks other than a perceptron.
         ps: drop probabilities to try, in [0, 1). 0 is always among them. None means 0.02, 0.05, 0.1, 0.2, ... 0.5, and
             0.6 and 0.7 where 0.5 does best.
         lrs: learning rates to try, widened where the best is at an end; one alone is taken as given. None means what a
@@ -72,7 +77,11 @@ def run_study(
         weight_decays: strengths of the weight decay to try, alone and beside the best p.
         epochs: the most passes over the training rows; None means 1,000, and 12,700 steps. Training ends by itself
             before.
-        hidden: units of each hidden layer; None means 128, 128 for tables and 256, 256 for images.
+        hidden: units of each hidden layer; None means 128, 128 for tables and 256, 256 for images. Of a cnn, the maps
+            of each block.
+        network: "perceptron", "cnn" (pictures), "lstm", "gru" or "transformer" (texts). None means a perceptron, which
+            sees a text as a bag of words: minutes on two cores, where the others take a quarter of an hour and more.
+            These are trained one by one, with fewer seeds, rates and steps.
         train_rows: how many rows to train on; None means 1,000 images, or 55 % of a table.
         metric: what decides, a name of `thinned.study.answer.metric.METRICS`; None means error, or RMSE.
         jobs: processes. The numbers do not depend on it. Above 1, a script needs `if __name__ == "__main__":`.
@@ -80,7 +89,8 @@ def run_study(
         storage: where the record of trials is kept, an address that Optuna takes; None means a file in `out`.
         sep, encoding, decimal: how text files are written: the sign between fields, Python's name of the encoding,
             and "." or ",". None: found out.
-        columns: what columns are, by name: "number", "level", "date", "date:%d/%m/%Y" or "ignore". What is not here is
+        columns: what columns are, by name: "number", "level", "date", "date:%d/%m/%Y", "text" (its words are read) or
+            "ignore". What is not here is
             decided by the values; `columns` of the result tells how.
         chapters: questions beside "how much" that are asked afterwards, on the same rows: names of
             `thinned.study.options.CHAPTERS`, "all" or "none"; None means how-much, where and convergence.
@@ -111,6 +121,7 @@ def run_study(
         weight_decays=None if weight_decays is None else tuple(map(float, weight_decays)),
         epochs=epochs,
         hidden=None if hidden is None else tuple(hidden),
+        network=network,
         train_rows=train_rows,
         metric=metric,
         jobs=jobs,
@@ -124,7 +135,7 @@ def run_study(
 
 
 def study(
-    data: str | Path | Dataset | None,
+    data: str | Path | Dataset | TorchDataset[Any] | None,
     options: StudyOptions,
     watch: Callable[[Progress], None],
     told: Callable[[TableReading], None] = lambda reading: None,

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
+from torch.utils.data import Dataset as TorchDataset
 
 from ..fit.loop import batch_size
 from ..fit.training import resolution
@@ -18,17 +19,31 @@ from .answer.metric import METRICS
 from .answer.standing import ERRORS
 from .data.dataset import Dataset
 from .data.parts import parts, sizes
-from .data.prepare import Preparation
+from .data.prepare import Preparation, texts
 from .data.source import checked, open_data
 from .data.suspicion import suspicions
+from .data.torch_dataset import torch_data
+from .data.words import WordsPlan, plan_words, words_note
 from .error import StudyError
 from .keep.journal import Journal
 from .memory import check_memory
+from .networks.named import HIDDEN, NetworkName, check_network, weights_of
+from .networks.shape import InputShape
 from .options import METRIC_NAMES, StudyOptions, require_text
 from .other_models import OtherModels
 from .record import ColumnRecord
 from .search.chooser import Chooser, ValidationFigures
-from .search.grid import IMAGE_LRS, IMAGE_PS, IMAGE_WEIGHT_DECAYS, PS, WEIGHT_DECAYS, Grid
+from .search.grid import (
+    IMAGE_LRS,
+    IMAGE_PS,
+    IMAGE_WEIGHT_DECAYS,
+    PS,
+    SEPARATE_LRS,
+    SEPARATE_PS,
+    SEPARATE_WEIGHT_DECAYS,
+    WEIGHT_DECAYS,
+    Grid,
+)
 from .trial.config import Config, Recipe, Unit
 from .trial.fold import Fold
 from .trial.outcome import Outcome, diverged, still_holds
@@ -41,6 +56,7 @@ MAX_STEPS = 12_700  # seven cycles, the first of 100 steps,
 MAX_EPOCHS = 1_000  # but no more passes than this over a small table
 TABLE_HIDDEN, IMAGE_HIDDEN = (128, 128), (256, 256)
 TABLE_SEEDS, IMAGE_SEEDS = 20, 5
+SEPARATE_SEEDS, SEPARATE_STEPS, SEPARATE_ROWS = 3, 1_500, 2_000  # of networks that are trained one by one
 FEWEST_SEEDS = 2  # of an outer split
 STACKED = 150_000  # weights: networks up to this size are trained many at a time
 GROWTH = 1.15  # grids that grow train so many times the runs that can be foreseen: 1.04 breast_cancer, 1.26 the digits
@@ -73,7 +89,7 @@ class Underway:
 
     def __init__(
         self,
-        data: str | Path | Dataset | None,
+        data: str | Path | Dataset | TorchDataset[Any] | None,
         options: StudyOptions,
         scratch: Path | None,
         watch: Callable[[Progress], None],
@@ -81,7 +97,7 @@ class Underway:
     ) -> None:
         self.start = clock.monotonic()
         self.options, self.watch = options, watch
-        self.data = checked(data, options.columns) if isinstance(data, Dataset) else _opened(data, options)
+        self.data = _opened(data, options)
         self.suspicions = suspicions(self.data)
         self.columns = column_records(self.data, self.suspicions)
         told(TableReading(self.data.title, tuple(self.columns), self.data.notes, self.suspicions))
@@ -92,21 +108,31 @@ class Underway:
                 f"`--metric` must be one of {', '.join(METRIC_NAMES[task])} for {task}. Got {self.metric!r}. "
                 "--task reads the target the other way."
             )
-        self.size = sizes(self.data, options.train_rows, options.seed)
-        self.seeds = max(
-            options.seeds or (IMAGE_SEEDS if self.data.pixels else TABLE_SEEDS), FEWEST_SEEDS * self.size.outer
-        )
+        self.network = cast(NetworkName, options.network or "perceptron")
+        self.separate = self.network != "perceptron"
+        bearable = SEPARATE_ROWS if self.separate and not self.data.pixels else None
+        self.size = sizes(self.data, options.train_rows, options.seed, bearable)
+        usual = SEPARATE_SEEDS if self.separate else IMAGE_SEEDS if self.data.pixels else TABLE_SEEDS
+        self.seeds = max(options.seeds or usual, FEWEST_SEEDS * self.size.outer)
         batch = batch_size(self.size.train)
         an_epoch = -(-self.size.train // batch)
-        steps = min(MAX_STEPS, MAX_EPOCHS * an_epoch) if options.epochs is None else options.epochs * an_epoch
-        hidden = options.hidden or (IMAGE_HIDDEN if self.data.pixels else TABLE_HIDDEN)
-        self.recipe = Recipe(options.seed, hidden, batch, steps)
+        most = SEPARATE_STEPS if self.separate else MAX_STEPS
+        steps = min(most, MAX_EPOCHS * an_epoch) if options.epochs is None else options.epochs * an_epoch
+        perceptron = IMAGE_HIDDEN if self.data.pixels else TABLE_HIDDEN
+        hidden = options.hidden or (HIDDEN[self.network] if self.separate else perceptron)
+        self.plan: WordsPlan | None = None
+        if self.data.words is not None:
+            first = parts(self.data, self.size, options.seed, 0).train
+            column = texts(self.data.features.iloc[first], (self.data.words,))[:, 0]
+            self.plan = plan_words(self.data.words, list(column), ordered=self.separate)
         self.versions = {name: version(name) for name in ("thinned", "torch", "numpy", "scikit-learn", "optuna")}
         self.failed: dict[str, str] = {}
         self.lost: set[Config] = set()  # runs of failed units
         self.preparations: dict[int, Preparation] = {}
         self.folds: dict[int, Fold] = {}
         self._prepare(scratch)
+        self.recipe = Recipe(options.seed, hidden, batch, steps, self.network, self._shape())
+        check_network(self.network, self.recipe.shape, hidden)
         check_memory(self._weights_of_one(), hidden)
         self.finished: dict[Config, Outcome] = {}
         self.journal = Journal(options.out, self._decides(), options.storage, wanted=self._wanted())
@@ -123,6 +149,10 @@ class Underway:
         self.fresh = 0  # runs trained in this call
         self.training_since = clock.monotonic()
         self.training_until: float | None = None
+
+    def notes(self) -> list[str]:
+        """How data were read, beside what the data say themselves."""
+        return [] if self.plan is None else [words_note(self.plan, self.size.train)]
 
     def search(self) -> bool:
         """Train what is missing; False where the budget ended it."""
@@ -229,29 +259,44 @@ class Underway:
 
     def _prepare(self, scratch: Path | None) -> None:
         for seed in range(self.seeds):
-            found = prepared(self.data, parts(self.data, self.size, self.options.seed, seed))
+            found = prepared(self.data, parts(self.data, self.size, self.options.seed, seed), self.plan)
             if scratch is not None:
                 _save(found.fold, scratch / f"{seed}.npz")
             self.folds[seed], self.preparations[seed] = found.fold, found.preparation
 
     def _grid(self) -> Grid:
         options, diverges, images = self.options, self.range.diverges_at, self.data.pixels
-        single = images or self._weights_of_one() > STACKED
+        separate = self.separate
+        single = images or separate or self._weights_of_one() > STACKED
         proposed = self.range.proposed()
-        decays = IMAGE_WEIGHT_DECAYS if images else WEIGHT_DECAYS
+        decays = SEPARATE_WEIGHT_DECAYS if separate else IMAGE_WEIGHT_DECAYS if images else WEIGHT_DECAYS
+        ps = SEPARATE_PS if separate else IMAGE_PS if images else PS
+        lrs = proposed[SEPARATE_LRS] if separate else proposed[IMAGE_LRS] if images else proposed
         return Grid(
-            ps=(IMAGE_PS if images else PS) if options.ps is None else tuple(sorted({0.0, *options.ps})),
-            lrs=(proposed[IMAGE_LRS] if images else proposed) if options.lrs is None else _ascending(options.lrs),
+            ps=ps if options.ps is None else tuple(sorted({0.0, *options.ps})),
+            lrs=lrs if options.lrs is None else _ascending(options.lrs),
             lr_limit=float("inf") if diverges is None else diverges,
             weight_decays=decays if options.weight_decays is None else _ascending(options.weight_decays),
-            search_seeds=2 if single else 5 if self.size.outer == 1 else 3,
+            search_seeds=1 if separate else 2 if single else 5 if self.size.outer == 1 else 3,
             together=1 if single else 5,
             widen_ps=options.ps is None,
         )
 
     def _weights_of_one(self) -> int:
-        shape = (self.folds[0].x_train.shape[1], *self.recipe.hidden, max(self.folds[0].outputs, 1))
+        outputs = max(self.folds[0].outputs, 1)
+        if self.separate:
+            return weights_of(self.network, self.recipe.shape, self.recipe.hidden, outputs)
+        shape = (self.folds[0].x_train.shape[1], *self.recipe.hidden, outputs)
         return int(sum(a * b for a, b in pairwise(shape)))
+
+    def _shape(self) -> InputShape:
+        """What a row is, for a network that looks at more than a list of numbers."""
+        inputs, fold, image = self.folds[0].x_train.shape[1], self.folds[0], self.data.image
+        if self.separate and image is not None:
+            return InputShape(image=image.size)
+        if fold.words:
+            return InputShape(inputs - fold.length, words=fold.words, length=fold.length)
+        return InputShape(inputs) if self.separate else InputShape()
 
     def _decides(self) -> dict[str, Any]:
         """What decides the numbers of a run, beside its configuration."""
@@ -261,6 +306,7 @@ class Underway:
             "--seed": self.options.seed,
             "--hidden": self.recipe.hidden,
             "--train-rows": self.size.train,
+            **({"--network": self.network} if self.separate else {}),
             **({"--column": " ".join(map(str, self.options.columns))} if self.options.columns else {}),
             **{f"{name}'s version": self.versions[name] for name in ("thinned", "torch")},
         }
@@ -288,7 +334,23 @@ def _ascending(values: Sequence[float]) -> tuple[float, ...]:
     return tuple(sorted(set(values)))
 
 
-def _opened(data: str | Path | None, options: StudyOptions) -> Dataset:
+def _opened(data: str | Path | Dataset | TorchDataset[Any] | None, options: StudyOptions) -> Dataset:
+    if isinstance(data, Dataset):
+        return checked(data, options.columns)
+    if data is not None and not isinstance(data, (str, Path)):
+        given = {
+            "target": options.target,
+            "groups": options.groups,
+            "time": options.time,
+            "test": options.test,
+            "columns": options.columns or None,
+        }
+        unused = " and ".join(f"`{name}`" for name, value in given.items() if value is not None)
+        if unused:
+            raise StudyError(
+                f"`run_study`: {unused}: for a table. A torch dataset has items (x, y). Leave {unused} out."
+            )
+        return checked(torch_data(data, options.task))
     path = None if data is None else Path(data)
     if path is not None:
         require_text("the data file", path)

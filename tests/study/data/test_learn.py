@@ -291,9 +291,11 @@ def test_what_can_t_be_done_is_refused_with_the_value_and_its_line(
         read(tmp_path / "data.csv", values, wanted)
 
 
-@pytest.mark.parametrize("text", ["x", "x=", "=level", "x=text", "x=level:3", "x=date:soon", ""])
+@pytest.mark.parametrize("text", ["x", "x=", "=level", "x=words", "x=level:3", "x=date:soon", ""])
 def test_what_is_no_kind_is_refused(text: str) -> None:
-    with pytest.raises(StudyError, match=r"`--column` must be NAME=KIND, where KIND is number, level, date or ignore"):
+    with pytest.raises(
+        StudyError, match=r"`--column` must be NAME=KIND, where KIND is number, level, date, text or ignore"
+    ):
         WantedColumn.of(text)
 
 

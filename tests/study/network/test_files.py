@@ -161,6 +161,7 @@ def test_few_residuals_make_an_interval_without_an_end(tmp_path: Path) -> None:
 
 def test_the_modules_are_in_evaluation_mode_with_their_rates(classes: Path) -> None:
     for network in load(classes).networks:
+        assert isinstance(network, Perceptron)
         assert not network.training
         assert network.drops
         assert [layer.p for layer in network.dropout] == [0.3, 0.3]

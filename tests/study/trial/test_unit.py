@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.datasets import load_diabetes, load_digits
 
+from thinned.fit.perceptron import Perceptron
 from thinned.study.trial.config import Config, Level, Recipe, Unit
 from thinned.study.trial.figures import WORST_NLL, figures
 from thinned.study.trial.fold import Fold
@@ -155,6 +156,7 @@ def test_weights_again_give_the_same_answers(digits: dict[int, Fold]) -> None:
         assert list(states) == [outcome.config for outcome in wanted]
         for outcome in wanted:
             network = as_network(states[outcome.config], outcome.config, RECIPE).eval()
+            assert isinstance(network, Perceptron)
             with torch.no_grad():
                 answers = network(torch.from_numpy(digits[outcome.config.seed].x_test)).numpy()
             assert np.array_equal(answers, outcome.test_output)

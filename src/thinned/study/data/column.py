@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from ..error import StudyError
 from .cells import as_cells
-from .forms import Cells, DateForm, Form, LevelForm, NumberForm
+from .forms import Cells, DateForm, Form, LevelForm, NumberForm, WordsForm
 
 LARGEST = 1e30  # networks compute in float32, and squares of values must fit in it
-Kind = Literal["number", "level", "text", "date", "left out"]
+Kind = Literal["number", "level", "text", "words", "date", "left out"]
 Place = Callable[[int], str]  # a row's number, from 0, in words
 
 
@@ -28,7 +28,8 @@ def row_of(row: int) -> str:
 class Column:
     """A column of a table.
 
-    `kind` is what people are shown: "text" are levels of which most are rare, and "left out" has no part in training.
+    `kind` is what people are shown: "text" are levels of which most are rare, "words" are texts whose words are read,
+    and "left out" has no part in training.
     `why` says how that was seen. `role` is "target", "groups" or "time" where the column is no feature. `asked` says
     whether the caller decided.
     """
@@ -66,7 +67,7 @@ class Column:
 
     def with_decimal(self, decimal: str) -> Column:
         """The column with numbers that have another decimal sign."""
-        if isinstance(self.form, DateForm) or decimal == self.form.decimal:
+        if isinstance(self.form, (DateForm, WordsForm)) or decimal == self.form.decimal:
             return self
         return replace(self, form=replace(self.form, decimal="," if decimal == "," else "."))
 
@@ -142,6 +143,8 @@ def facts_of(column: Column) -> dict[str, Any]:
         facts["truth"] = form.truth
     elif isinstance(form, DateForm):
         facts |= {"form": "date", "format": form.format}
+    elif isinstance(form, WordsForm):
+        facts |= {"form": "words"}
     else:
         facts |= {"form": "level", "numeric": form.numeric, "decimal": form.decimal, "padded": form.padded}
     return facts
@@ -154,6 +157,8 @@ def column_of(facts: dict[str, Any]) -> Column:
         form = NumberForm(facts["decimal"], facts["grouped"], facts["unit"], facts["truth"])
     elif facts["form"] == "date":
         form = DateForm(facts["format"])
+    elif facts["form"] == "words":
+        form = WordsForm()
     else:
         form = LevelForm(facts["numeric"], facts["decimal"], facts["padded"])
     return Column(facts["name"], facts["kind"], form, facts["why"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from ..error import StudyError as StudyError
 from ..record import Task
 from .column import Column
+from .image_form import ImageForm
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Dataset:
     `warnings` are read before any answer.
 
     `columns` say how each column was read, those that are no features too. Where there are none, a study looks at
-    `features` itself.
+    `features` itself. `image` is the form of pictures whose pixels `features` are, row by row, channels last.
     """
 
     title: str
@@ -44,6 +46,12 @@ class Dataset:
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     columns: tuple[Column, ...] = ()
+    image: ImageForm | None = None
+
+    @property
+    def words(self) -> str | None:
+        """The column of texts that are read as words."""
+        return next((column.name for column in self.columns if column.kind == "words" and column.feature), None)
 
     @property
     def rows(self) -> int:
@@ -60,6 +68,8 @@ class Dataset:
                 digest.update(part.tobytes())
         if self.pixels:
             digest.update(self.features.to_numpy().tobytes())
+            if self.image is not None and (self.image.channels > 1 or self.image.height != self.image.width):
+                digest.update(repr(self.image).encode())
         else:
             digest.update(pd.util.hash_pandas_object(self.features, index=False).to_numpy().tobytes())
         return digest.hexdigest()[:16]
@@ -68,21 +78,37 @@ class Dataset:
 def images(
     title: str,
     source: str,
-    pixels: NDArray[np.uint8],
-    labels: NDArray[np.int64],
+    pixels: NDArray[Any],
+    labels: NDArray[Any],
     test: NDArray[np.int64] | None = None,
+    form: ImageForm | None = None,
+    **facts: Any,
 ) -> Dataset:
-    """Grey images, one a row of `pixels` `(rows, height * width)`, with whole-number labels."""
+    """Images, one a row of `pixels` `(rows, height * width * channels)`, with labels.
+
+    Arguments:
+        form: of the pictures. None: grey squares.
+        facts: further fields of the `Dataset`.
+    """
     names, codes = np.unique(labels, return_inverse=True)
-    columns = [f"pixel_{i}" for i in range(pixels.shape[1])]
+    side = round(pixels.shape[1] ** 0.5)
+    if form is None and side * side == pixels.shape[1]:
+        form = ImageForm(side, side, 1)
+    facts = {"target": "label"} | facts
     return Dataset(
         title=title,
         source=source,
         task="classification",
-        target="label",
-        features=pd.DataFrame(pixels, columns=columns, copy=False),
+        features=pixel_frame(pixels),
         y=codes.astype(np.int64),
-        classes=tuple(int(name) for name in names),
+        classes=tuple(names.tolist()),
         test=test,
         pixels=True,
+        image=form,
+        **facts,
     )
+
+
+def pixel_frame(pixels: NDArray[Any]) -> pd.DataFrame:
+    """Flat pictures as columns."""
+    return pd.DataFrame(pixels, columns=[f"pixel_{i}" for i in range(pixels.shape[1])], copy=False)

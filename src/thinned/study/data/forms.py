@@ -160,4 +160,19 @@ class LevelForm:
         return "text, since numbers lose the zeros in front" if self.padded else "levels"
 
 
-Form = NumberForm | DateForm | LevelForm
+@dataclass(frozen=True)
+class WordsForm:
+    """Texts as they stand, of which words are read. A missing one has no words."""
+
+    def read(self, cells: pd.Series[Any]) -> Cells:
+        if is_text(cells):
+            found = list(cells)
+        else:
+            found = [None if pd.isna(value) else plain(value) for value in cells]
+        return Cells(pd.Series(found, cells.index, dtype=object, name=cells.name), np.zeros(len(cells), dtype=bool))
+
+    def __str__(self) -> str:
+        return "texts"
+
+
+Form = NumberForm | DateForm | LevelForm | WordsForm

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .dataset import Dataset, StudyError, images
+from .image_form import ImageForm
 
 _UBYTE = 0x08  # the format's type code for unsigned bytes, the only one these sets use
 
@@ -36,6 +37,7 @@ def idx_folder(folder: Path) -> Dataset:
         pixels.reshape(len(pixels), -1),
         labels,
         test=np.arange(len(train[1]), len(labels)),
+        form=ImageForm(train[0].shape[1], train[0].shape[2], 1),
     )
 
 

@@ -12,7 +12,7 @@ from ..error import StudyError
 from .cell import NOTHING, TRUTH
 from .cells import plain
 from .column import Column
-from .forms import DateForm, LevelForm, NumberForm
+from .forms import DateForm, LevelForm, NumberForm, WordsForm
 from .learn_date import MOST, compact
 from .look import EMPTY, ColumnLook
 from .numbers_in_words import numbers_in_words
@@ -25,6 +25,8 @@ def as_asked(look: ColumnLook, wanted: WantedColumn) -> Column:
         found = Column(look.name, "left out", LevelForm(), "as asked")
     elif wanted.kind == "level":
         found = Column(look.name, "level", look.level_form(), f"{look.cells.nunique():,} different values, as asked")
+    elif wanted.kind == "text":
+        found = Column(look.name, "words", WordsForm(), "its words, as asked")
     elif wanted.kind == "number":
         found = _number(look, wanted)
     else:

@@ -11,7 +11,7 @@ from typing import Literal, cast, get_args
 
 from ..error import StudyError
 
-Wanted = Literal["number", "level", "date", "ignore"]
+Wanted = Literal["number", "level", "date", "text", "ignore"]
 SEPARATORS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}
 
 

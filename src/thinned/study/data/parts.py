@@ -18,6 +18,8 @@ from .draw import draw, order
 FOLDS = 4  # outer folds of a small table
 SMALL = 500  # rows; a table of as many or more has one test set
 IMAGE_TRAIN_ROWS = 1000  # few enough that an MLP overfits visibly
+FEW_IMAGES = 1200  # below it, images are divided as a table is
+OF_BEARABLE = 1.5  # times the training rows that a slow network has: fewer rows are divided as a table is
 MAX_TRAIN_ROWS = 10_000
 MAX_VAL_ROWS = 5_000
 MAX_TEST_ROWS = 10_000
@@ -51,7 +53,7 @@ class SeedRows:
     outer: int = 0
 
 
-def sizes(data: Dataset, train_rows: int | None = None, seed: int = 0) -> Sizes:
+def sizes(data: Dataset, train_rows: int | None = None, seed: int = 0, bearable: int | None = None) -> Sizes:
     """How many rows each part gets.
 
     Tables under 500 rows: four outer folds; of the rows outside a fold, 55/75 for training and 20/75 for validation.
@@ -64,6 +66,7 @@ def sizes(data: Dataset, train_rows: int | None = None, seed: int = 0) -> Sizes:
     Arguments:
         train_rows: how many rows to train on.
         seed: the study's. Which groups are tested on depends on it, and so does how many rows are left.
+        bearable: training rows that a network can bear, where `train_rows` does not say.
 
     Raises StudyError where the data have not enough rows, groups or points in time for that.
     """
@@ -73,7 +76,11 @@ def sizes(data: Dataset, train_rows: int | None = None, seed: int = 0) -> Sizes:
         most = min(int(TIME_SHARE * len(earlier)), MAX_TRAIN_ROWS)
         return _enough(data, Sizes(min(train_rows or most, most), len(late), len(latest)), len(earlier), train_rows)
     outer = _outer(data)
-    wanted = train_rows if train_rows is not None else IMAGE_TRAIN_ROWS if data.pixels else None
+    own = data.rows - (0 if data.test is None else len(data.test))
+    few = own < FEW_IMAGES
+    wanted = train_rows if train_rows is not None else IMAGE_TRAIN_ROWS if data.pixels and not few else None
+    if wanted is None and bearable is not None and own - data.rows // 4 > OF_BEARABLE * bearable:
+        wanted = bearable
     if wanted is None or outer > 1:
         tests = _tests(data, min(data.rows // 4, MAX_TEST_ROWS), outer, seed)
         pool = min(len(_pool(data, test)) for test in tests)

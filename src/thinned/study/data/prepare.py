@@ -20,6 +20,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from ..error import StudyError
 from .dates_in_words import PARTS, days, part, varying
+from .words import WordList, WordsPlan, learn_words
 
 MISSING = ""  # the level of a text value that is not there
 MAX_LEVELS = 30  # further levels of a text column, the rarest, share one input
@@ -32,9 +33,9 @@ class Preparation:
 
     Inputs, in order: each number column, and the parts of each date column, as `(value or fill - mean) / scale`; a 0/1
     input for each of these columns that had missing values; for each text column a 0/1 input a level, then one for the
-    rare levels where there are any. A level that training rows did not have counts as rare, or where nothing is rare,
-    as all zeros. A number that did not vary in the training rows is an input of 0, whatever it is later: nothing was
-    learnt of it.
+    rare levels where there are any; then the words of the column that is read as words. A level that training rows did
+    not have counts as rare, or where nothing is rare, as all zeros. A number that did not vary in the training rows is
+    an input of 0, whatever it is later: nothing was learnt of it.
     """
 
     columns: tuple[str, ...]
@@ -47,10 +48,16 @@ class Preparation:
     texts: tuple[str, ...]
     levels: tuple[tuple[str, ...], ...]
     rare: tuple[bool, ...]
+    words: WordList | None = None
+
+    @property
+    def plain_inputs(self) -> int:
+        """Inputs beside those of words."""
+        return len(self.mean) + len(self.gaps) + sum(len(levels) for levels in self.levels) + sum(self.rare)
 
     @property
     def inputs(self) -> int:
-        return len(self.mean) + len(self.gaps) + sum(len(levels) for levels in self.levels) + sum(self.rare)
+        return self.plain_inputs + (0 if self.words is None else self.words.inputs)
 
     def input_columns(self) -> list[str]:
         """The column that each input is of, in the inputs' order."""
@@ -78,27 +85,36 @@ class Preparation:
             parts.append(known)
             if rare:
                 parts.append(~known.any(axis=1, keepdims=True))
+        if self.words is not None:
+            parts.append(self.words(texts(frame, (self.words.plan.column,))[:, 0]))
         return np.concatenate(parts, axis=1, dtype=np.float32)
 
 
-def fit(frame: pd.DataFrame, pixels: bool = False) -> Preparation:
-    """Learn fills (medians), means, scales and levels from training rows; `pixels` are divided by 255 instead."""
+def fit(frame: pd.DataFrame, pixels: bool = False, plan: WordsPlan | None = None) -> Preparation:
+    """Learn fills (medians), means, scales, levels and words from training rows; `pixels` are divided by 255 instead.
+
+    Arguments:
+        plan: how the column of texts is read.
+    """
     columns = tuple(frame.columns)
+    words = None if plan is None else learn_words(plan, list(texts(frame, (plan.column,))[:, 0]))
     if pixels:
         zeros = np.zeros(len(columns))
         scale = np.full(len(columns), PIXEL_SCALE)
         return Preparation(columns, columns, (), zeros, zeros, scale, np.zeros(0, dtype=np.int64), (), (), ())
-    textual = {name: is_text(frame[name]) for name in columns}
-    dated = {name: not textual[name] and is_date(frame[name]) for name in columns}
-    number_names = tuple(name for name in columns if not textual[name] and not dated[name])
-    text_names = tuple(name for name in columns if textual[name])
-    dates = tuple((name, varying(frame[name])) for name in columns if dated[name])
+    cells = tuple(name for name in columns if plan is None or name != plan.column)
+    textual = {name: is_text(frame[name]) for name in cells}
+    dated = {name: not textual[name] and is_date(frame[name]) for name in cells}
+    number_names = tuple(name for name in cells if not textual[name] and not dated[name])
+    text_names = tuple(name for name in cells if textual[name])
+    dates = tuple((name, varying(frame[name])) for name in cells if dated[name])
     values = np.concatenate([numbers(frame, number_names), parts_of(frame, dates)], axis=1)
     count = values.shape[1]
     pipeline = transformer(count, len(text_names))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Skipping features without any observed values")
-        pipeline.fit(np.concatenate([values.astype(object), texts(frame, text_names)], axis=1))
+        if cells:
+            pipeline.fit(np.concatenate([values.astype(object), texts(frame, text_names)], axis=1))
     fill = mean = np.zeros(0)
     scale = np.ones(0)
     gaps = np.zeros(0, dtype=np.int64)
@@ -118,7 +134,9 @@ def fit(frame: pd.DataFrame, pixels: bool = False) -> Preparation:
             infrequent = set() if few is None else set(few)
             levels.append(tuple(level for level in found if level not in infrequent))
             rare.append(bool(infrequent))
-    return Preparation(columns, number_names, dates, fill, mean, scale, gaps, text_names, tuple(levels), tuple(rare))
+    return Preparation(
+        columns, number_names, dates, fill, mean, scale, gaps, text_names, tuple(levels), tuple(rare), words
+    )
 
 
 def transformer(count: int, texts: int) -> ColumnTransformer:

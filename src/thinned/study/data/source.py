@@ -1,20 +1,23 @@
-"""From what the user names to a `Dataset`: nothing is the digits, a folder is images, a file is a table."""
+"""From what the user names to a `Dataset`: nothing is the digits, a folder is images or texts, a file is a table."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from ..record import Task
+from .class_folder import class_folder, is_class_folder
 from .column import read_columns
 from .columns import with_groups, with_time
 from .dataset import Dataset, StudyError
 from .digits import digits
 from .idx import idx_folder
+from .image_arrays import holds_images, image_arrays
 from .learn import learn
+from .learn_words import with_words
 from .overrule import TextForm, WantedColumn, check_time_alone
 from .sound import check_dataset
 from .suspicion import number_ids, without_constants, without_row_numbers, without_text_ids
@@ -35,7 +38,8 @@ def open_data(
     """Load the data of a study.
 
     Arguments:
-        data: a table, a folder of images, or None for the digits.
+        data: a table, an `.npz` file of images, a folder of images, of class folders or of a text file a class, or None
+            for the digits.
         target: the column to predict.
         task: "classification" or "regression", if the target does not say.
         groups: a column; rows that share its value are never on both sides of a cut.
@@ -46,6 +50,36 @@ def open_data(
 
     Raises StudyError where they cannot be used.
     """
+    form = form or TextForm()
+    if data is not None and data.is_dir() and is_class_folder(data):
+        _refuse(
+            f"{data} is a folder of files, each of a class,",
+            {
+                "--target": target,
+                "--task": task,
+                "--groups": groups,
+                "--time": time,
+                "--test": test,
+                "--sep": form.sep,
+                "--decimal": form.decimal,
+                "--column": wanted or None,
+            },
+        )
+        return checked(class_folder(data, form))
+    if data is not None and holds_images(data):
+        _refuse(
+            f"{data} holds images,",
+            {
+                "--groups": groups,
+                "--time": time,
+                "--test": test,
+                "--sep": form.sep,
+                "--encoding": form.encoding,
+                "--decimal": form.decimal,
+                "--column": wanted or None,
+            },
+        )
+        return checked(image_arrays(data, target, task))
     if data is not None and not data.is_dir():
         check_time_alone(groups, time, test)
         found = table(data, target, task, test, form=form, wanted=wanted, groups=groups, time=time)
@@ -54,7 +88,6 @@ def open_data(
         if time is not None:
             found = with_time(found, time)
         return checked(found)
-    form = form or TextForm()
     options: dict[str, object] = {
         "--target": target,
         "--task": task,
@@ -63,13 +96,18 @@ def open_data(
         "--test": test,
     }
     options |= {"--sep": form.sep, "--encoding": form.encoding, "--decimal": form.decimal, "--column": wanted or None}
-    if any(value is not None for value in options.values()):
-        given = " and ".join(f"`{name}`" for name, value in options.items() if value is not None)
-        what = "The built-in digits have" if data is None else f"{data} is a folder of images, which has"
-        raise StudyError(
-            f"{given}: for a data file, not for images. {what} a label for every image. Leave {given} out."
-        )
+    _refuse("The built-in digits have" if data is None else f"{data} is a folder of images, which has", options)
     return checked(digits() if data is None else idx_folder(data))
+
+
+def _refuse(what: str, options: Mapping[str, object]) -> None:
+    """Raises StudyError: options for tables."""
+    given = " and ".join(f"`{name}`" for name, value in options.items() if value is not None)
+    if not given:
+        return
+    if what.endswith(","):
+        raise StudyError(f"{given}: for a table. {what} and has no columns to name. Leave {given} out.")
+    raise StudyError(f"{given}: for a data file, not for images. {what} a label for every image. Leave {given} out.")
 
 
 def checked(data: Dataset, wanted: Sequence[WantedColumn] = ()) -> Dataset:
@@ -92,5 +130,6 @@ def learned(data: Dataset, wanted: Sequence[WantedColumn] = ()) -> Dataset:
     if absent:
         raise StudyError(f"`--column {absent[0]}` must name a feature of {data.title}. There is none of this name.")
     rows = np.arange(data.rows) if data.test is None else np.setdiff1d(np.arange(data.rows), data.test)
-    columns = learn(data.features.iloc[rows].reset_index(drop=True), wanted={item.name: item for item in wanted})
+    own = data.features.iloc[rows].reset_index(drop=True)
+    columns = with_words(learn(own, wanted={item.name: item for item in wanted}), own)
     return replace(data, columns=columns, features=read_columns(columns, data.features))

@@ -90,7 +90,7 @@ def without_text_ids(data: Dataset) -> Dataset:
     names = []
     for name in frame.columns:
         column = frame[name]
-        if _asked(data, str(name)) or not is_text(column):
+        if _asked(data, str(name)) or name == data.words or not is_text(column):
             continue
         if (values := column.dropna().astype(str)).nunique() >= max(DIFFERENT * len(frame), 2):
             names.append((str(name), values.nunique()))
@@ -185,7 +185,7 @@ def _rare(data: Dataset) -> list[str]:
     """Text columns of which a network sees nearly nothing: the levels that have an input of their own hold few rows."""
     found = []
     for name, column in _own_rows(data).items():
-        if not is_text(column):
+        if not is_text(column) or name == data.words:
             continue
         counts = column.dropna().value_counts().to_numpy()
         rare = 1 - counts[:MAX_LEVELS][counts[:MAX_LEVELS] > 1].sum() / counts.sum()

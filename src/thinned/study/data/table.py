@@ -18,6 +18,7 @@ from .columns import absent, check_cut, check_filled, listed
 from .dataset import Dataset, StudyError
 from .forms import DateForm, LevelForm, NumberForm
 from .learn import Role, learn, sign_of
+from .learn_words import with_words
 from .overrule import TextForm, Wanted, WantedColumn
 from .table_file import TableFile, read_table
 
@@ -87,8 +88,8 @@ def table(
     if frame.shape[1] == 1:
         sep = "" if file.form.sep is None else " If the file has more, pass the sign between them as --sep."
         raise StudyError(f"{path}: there must be a column besides the target {target!r}. There is none.{sep}")
-    if own < MIN_ROWS:
-        raise StudyError(f"{path}: a study needs at least {MIN_ROWS} rows with a target. Got {own}.")
+    check_rows(path, own)
+    found = with_words(found, frame[known], file.place)
     used = [column for column in found if column.kind != "left out"]
     if not any(column.feature for column in used):
         apart = "; ".join(f"{column.name}: {column.role or column.why}" for column in found)
@@ -131,7 +132,7 @@ def table(
     if decided == "regression":
         return Dataset(task="regression", y=_quantities(path, answer), **common)
     names, codes = np.unique(_labels(answered, answer), return_inverse=True)
-    _check_classes(path, test, target, names, np.bincount(codes[:own], minlength=len(names)))
+    check_classes(path, test, target, names, np.bincount(codes[:own], minlength=len(names)))
     return Dataset(task="classification", y=codes.astype(np.int64), classes=tuple(names.tolist()), **common)
 
 
@@ -171,7 +172,7 @@ def _asked(
                 f"`--column {item}`: {item.name} says how rows are cut, and must be {' or '.join(allowed)}. Pass "
                 f"{item.name}={allowed[0]}, or leave it out."
             )
-        if item.name == target and item.kind in ("date", "ignore"):
+        if item.name == target and item.kind in ("date", "text", "ignore"):
             raise StudyError(f"`--column {item}`: the target must be number or level. Pass one of them.")
     return {item.name: item for item in wanted}
 
@@ -266,7 +267,14 @@ def _check_exact(path: Path, answer: pd.Series[Any]) -> None:
         )
 
 
-def _check_classes(path: Path, test: Path | None, target: str, names: Any, counts: Any) -> None:
+def check_rows(owner: Path | str, rows: int) -> None:
+    """Raises StudyError: too few rows."""
+    if rows < MIN_ROWS:
+        raise StudyError(f"{owner}: a study needs at least {MIN_ROWS} rows with a target. Got {rows}.")
+
+
+def check_classes(path: Path | str, test: Path | str | None, target: str, names: Any, counts: Any) -> None:
+    """Raises StudyError: a class has too few rows, or test rows alone."""
     if (counts == 0).any():
         raise StudyError(
             f"`--test`: the classes of {test} must be among those of {path}. {names.tolist()[int(counts.argmin())]!r} "

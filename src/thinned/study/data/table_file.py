@@ -133,7 +133,11 @@ def _with_index(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _read_npz(path: Path) -> pd.DataFrame:
-    arrays = np.load(path, allow_pickle=False)
+    with path.open("rb") as file:  # which np.load leaves open where it fails
+        return _of_npz(path, np.load(file, allow_pickle=False))
+
+
+def _of_npz(path: Path, arrays: Any) -> pd.DataFrame:
     if isinstance(arrays, np.ndarray):
         raise StudyError(f"{path}: must be an archive of arrays, as np.savez writes. It is one array, as of np.save.")
     with arrays:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
+from ...plain_text import in_utf8
 from ..error import StudyError
 from .overrule import SEPARATORS, TextForm
 
@@ -52,15 +53,7 @@ def read_text(path: Path, asked: TextForm) -> TextRows:
             twice, a quote is not closed; with the line.
         OSError, EOFError, zlib.error: it can't be read.
     """
-    content = path.read_bytes()
-    if path.name.endswith(".gz"):
-        content = gzip.decompress(content)
-    text, encoding, guess = _decoded(path, content, asked.encoding)
-    if "\0" in text:
-        raise StudyError(
-            f"{path}: could not be read: as {encoding} it holds zero bytes, which no text does. Pass the file's "
-            "--encoding, or a text file."
-        )
+    text, encoding, guess = _text_of(path, asked)
     skipped, sep = 0, asked.sep
     if (said := _SAID_SEP.match(text)) is not None:
         text, skipped, sep = text[said.end() :], 1, sep or said[1]
@@ -73,6 +66,27 @@ def read_text(path: Path, asked: TextForm) -> TextRows:
     _check_widths(path, names, rows, lines, sep)
     form = replace(asked, sep=sep, encoding=encoding)
     return TextRows(names, tuple(rows), tuple(lines[1:]), form, _told(sep, encoding, guess))
+
+
+def decode_text(path: Path, asked: TextForm) -> str:
+    """A file of running text. Raises StudyError: it can't be read or decoded."""
+    try:
+        return _text_of(path, asked)[0].removeprefix("\ufeff")
+    except OSError as error:
+        raise StudyError(f"{in_utf8(path)}: could not be read: {error.strerror or error}.") from error
+
+
+def _text_of(path: Path, asked: TextForm) -> tuple[str, str, str]:
+    content = path.read_bytes()
+    if path.name.endswith(".gz"):
+        content = gzip.decompress(content)
+    text, encoding, guess = _decoded(path, content, asked.encoding)
+    if "\0" in text:
+        raise StudyError(
+            f"{path}: could not be read: as {encoding} it holds zero bytes, which no text does. Pass the file's "
+            "--encoding, or a text file."
+        )
+    return text, encoding, guess
 
 
 def _decoded(path: Path, content: bytes, asked: str | None) -> tuple[str, str, str]:

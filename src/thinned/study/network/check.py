@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from ...fit.perceptron import Perceptron
 from ..answer.together import offsets
+from ..data.words import FIRST
 from ..error import UnreadableError
+from ..networks.named import state_shapes
+from ..networks.shape import InputShape
 from .schema import ConfigFile, MemberFacts
 
 PREPARED = ("fill", "mean", "scale", "gaps")
@@ -19,9 +22,20 @@ RESIDUALS = "residuals"
 
 
 def numbers_of(columns: tuple[str, ...], member: MemberFacts) -> tuple[str, ...]:
-    """The columns of a member that are neither text nor dates."""
+    """The columns of a member that are neither text nor dates nor words."""
     others = {*(item.name for item in member.texts), *(item.name for item in member.dates)}
+    others |= {member.words.column} if member.words is not None else set()
     return tuple(name for name in columns if name not in others)
+
+
+def shape_of(said: ConfigFile, member: MemberFacts, plain: int) -> InputShape:
+    """What a row is, of which so many inputs are no words."""
+    words, pictures = member.words, said.inputs.pictures
+    if said.network.kind == "cnn" and pictures is not None:
+        return InputShape(image=(pictures.height, pictures.width, pictures.channels))
+    if words is not None and words.length:
+        return InputShape(plain, words=words.slots + FIRST, length=words.length)
+    return InputShape(plain + (0 if words is None else words.slots))
 
 
 def check_arrays(config: Path, stored: Path, said: ConfigFile, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -29,15 +43,19 @@ def check_arrays(config: Path, stored: Path, said: ConfigFile, arrays: Mapping[s
 
     Shapes are compared by their numbers alone: no layer is made.
     """
-    expected: dict[str, tuple[tuple[int, ...] | None, type]] = {RESIDUALS: (None, np.float64)}
+    expected: dict[str, tuple[tuple[int, ...] | None, Any]] = {RESIDUALS: (None, np.float64)}
     for number, member in enumerate(said.members):
         count = len(numbers_of(tuple(said.inputs.columns), member)) + sum(len(item.parts) for item in member.dates)
         gaps = arrays.get(f"{number}.prepare.gaps", np.zeros(0, dtype=np.int64))
         expected |= {f"{number}.prepare.{name}": ((count,), np.float64) for name in PREPARED}
         expected[f"{number}.prepare.gaps"] = (None, np.int64)
         inputs = count + gaps.size + sum(len(item.levels) + item.rare for item in member.texts)
-        shapes = Perceptron.shapes(inputs, said.network.hidden, len(said.target.classes or ()) or 1)
-        expected |= {f"{number}.network.{name}": (shape, np.float32) for name, shape in shapes.items()}
+        shape = shape_of(said, member, inputs)
+        shapes = state_shapes(said.network.kind, shape, said.network.hidden, len(said.target.classes or ()) or 1)
+        expected |= {
+            f"{number}.network.{name}": (size, np.float32 if kind == torch.float32 else np.int64)
+            for name, (size, kind) in shapes.items()
+        }
     for name in [*expected, *arrays]:
         _check_one(config, stored, name, expected.get(name), arrays.get(name))
     for number in range(len(said.members)):
@@ -53,7 +71,7 @@ def _check_one(
     config: Path,
     stored: Path,
     name: str,
-    expected: tuple[tuple[int, ...] | None, type] | None,
+    expected: tuple[tuple[int, ...] | None, Any] | None,
     found: NDArray[Any] | None,
 ) -> None:
     if expected is None or found is None:

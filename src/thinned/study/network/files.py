@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,14 @@ from ...replaced_file import replace_file
 from ..answer.together import offsets
 from ..data.column import column_of, facts_of
 from ..data.dataset import Dataset
+from ..data.image_form import ImageForm
 from ..data.prepare import Preparation
 from ..data.source import learned
+from ..data.words import WordList, WordsPlan
 from ..error import UnreadableError
 from ..record import CONFIG, WEIGHTS
 from ..trial.config import Level, Recipe
-from .check import PREPARED, RESIDUALS, check_arrays, numbers_of
+from .check import PREPARED, RESIDUALS, check_arrays, numbers_of, shape_of
 from .model import EnsembleMember, StudyModel
 from .schema import ConfigFile, MemberFacts, fault
 
@@ -63,7 +66,7 @@ def save(
     residuals = np.zeros(0) if residuals is None else np.sort(residuals.astype(np.float64))
     arrays: dict[str, NDArray[Any]] = {RESIDUALS: residuals}
     for number, member in enumerate(members):
-        arrays |= {f"{number}.network.{name}": np.ascontiguousarray(value) for name, value in member.weights.items()}
+        arrays |= {f"{number}.network.{name}": np.asarray(value, order="C") for name, value in member.weights.items()}
         prepared = {name: np.ascontiguousarray(getattr(member.preparation, name)) for name in PREPARED}
         arrays |= {f"{number}.prepare.{name}": value for name, value in prepared.items()}
     weights = safetensors.numpy.save(arrays)
@@ -80,6 +83,7 @@ def save(
             "p": float(level.p),
             "p_input": float(level.p_input),
             "activation": "relu",
+            **({} if recipe.network == "perceptron" else {"kind": recipe.network}),
             "sha256": hashlib.sha256(weights).hexdigest(),  # of the weights' file
         },
         "training": {
@@ -90,7 +94,7 @@ def save(
             "batch": recipe.batch,
             "study_seed": recipe.key,
         },
-        "inputs": {"columns": list(members[0].preparation.columns), **_reading(data)},
+        "inputs": {"columns": list(members[0].preparation.columns), **_reading(data), **_pictures(data)},
         "members": [_facts(member, numeric=not data.classes) for member in members],
     }
     replace_file(folder / WEIGHTS, weights)
@@ -107,6 +111,11 @@ def _reading(data: Dataset) -> dict[str, Any]:
     }
 
 
+def _pictures(data: Dataset) -> dict[str, Any]:
+    """The form of pictures."""
+    return {} if data.image is None else {"pictures": asdict(data.image)}
+
+
 def _facts(member: EnsembleMember, numeric: bool) -> dict[str, Any]:
     prepared = member.preparation
     return {
@@ -118,7 +127,12 @@ def _facts(member: EnsembleMember, numeric: bool) -> dict[str, Any]:
             for name, levels, rare in zip(prepared.texts, prepared.levels, prepared.rare, strict=True)
         ],
         "dates": [{"name": name, "parts": list(parts)} for name, parts in prepared.dates],
+        **({} if prepared.words is None else {"words": _words(prepared.words)}),
     }
+
+
+def _words(words: WordList) -> dict[str, Any]:
+    return {**asdict(words.plan), "known": list(words.known)}
 
 
 def load(folder: str | Path) -> StudyModel:
@@ -168,30 +182,42 @@ def _model(said: ConfigFile, arrays: Mapping[str, NDArray[Any]]) -> StudyModel:
     shape, classes = said.network, tuple(said.target.classes or ())
     columns = tuple(said.inputs.columns)
     reading = tuple(column_of(column.model_dump()) for column in said.inputs.read)
-    members = tuple(_member(number, member, columns, arrays) for number, member in enumerate(said.members))
+    members = tuple(_member(number, member, columns, arrays, said) for number, member in enumerate(said.members))
+    pictures = said.inputs.pictures
+    image = None if pictures is None else ImageForm(**pictures.model_dump())
     networks = tuple(
         member.network(tuple(shape.hidden), len(classes) or 1, shape.p, shape.p_input) for member in members
     )
-    return StudyModel(networks, members, classes, said.temperature, arrays[RESIDUALS], reading)
+    return StudyModel(networks, members, classes, said.temperature, arrays[RESIDUALS], reading, image)
 
 
 def _member(
-    number: int, said: MemberFacts, columns: tuple[str, ...], arrays: Mapping[str, NDArray[Any]]
+    number: int,
+    said: MemberFacts,
+    columns: tuple[str, ...],
+    arrays: Mapping[str, NDArray[Any]],
+    config: ConfigFile,
 ) -> EnsembleMember:
-    prefix = f"{number}.network."
+    prefix, words = f"{number}.network.", said.words
+    preparation = Preparation(
+        columns=columns,
+        numbers=numbers_of(columns, said),
+        dates=tuple((item.name, tuple(item.parts)) for item in said.dates),
+        **{name: arrays[f"{number}.prepare.{name}"] for name in PREPARED},
+        texts=tuple(item.name for item in said.texts),
+        levels=tuple(tuple(item.levels) for item in said.texts),
+        rare=tuple(item.rare for item in said.texts),
+        words=None
+        if words is None
+        else WordList(WordsPlan(words.column, words.slots, words.length), tuple(words.known)),
+    )
     return EnsembleMember(
         seed=said.seed,
         lr=said.lr,
-        preparation=Preparation(
-            columns=columns,
-            numbers=numbers_of(columns, said),
-            dates=tuple((item.name, tuple(item.parts)) for item in said.dates),
-            **{name: arrays[f"{number}.prepare.{name}"] for name in PREPARED},
-            texts=tuple(item.name for item in said.texts),
-            levels=tuple(tuple(item.levels) for item in said.texts),
-            rare=tuple(item.rare for item in said.texts),
-        ),
+        preparation=preparation,
         weights={name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)},
         mean=said.mean,
         scale=said.scale,
+        kind=config.network.kind,
+        shape=shape_of(config, said, preparation.plain_inputs),
     )

@@ -9,33 +9,44 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
 
 from ...fit.perceptron import Perceptron
+from ...fit.separate import answers
 from ..answer.together import offsets, probabilities, together
 from ..data.as_frame import as_frame
 from ..data.column import Column, Place, pixel_columns, read_columns, row_of
+from ..data.dataset import pixel_frame
+from ..data.image_form import ImageForm
 from ..data.overrule import TextForm
 from ..data.prepare import Preparation
 from ..error import StudyError
+from ..networks.named import NetworkName, made
+from ..networks.shape import InputShape
 
 
 @dataclass(frozen=True)
 class EnsembleMember:
     """One of the networks to take away: one seed's, with the preparation that was fitted on its training rows.
 
-    `mean` and `scale` are those of its training rows' target: 0 and 1 for classes. `weights` are a `Perceptron`'s.
+    `mean` and `scale` are those of its training rows' target: 0 and 1 for classes. `weights` are the network's, of the
+    name `kind`; `shape` is what a row is for it, where it is no perceptron.
     """
 
     seed: int
     lr: float
     preparation: Preparation
-    weights: dict[str, NDArray[np.float32]]
+    weights: dict[str, NDArray[Any]]
     mean: float = 0.0
     scale: float = 1.0
+    kind: NetworkName = "perceptron"
+    shape: InputShape | None = None
 
-    def network(self, hidden: tuple[int, ...], outputs: int, p: float, p_input: float) -> Perceptron:
+    def network(self, hidden: tuple[int, ...], outputs: int, p: float, p_input: float) -> nn.Module:
         """The network, in evaluation mode. Raises RuntimeError where the weights have another shape."""
-        network = Perceptron(self.preparation.inputs, hidden, outputs, p, p_input)
+        shape = self.shape or InputShape(self.preparation.inputs)
+        with torch.random.fork_rng(devices=[]):
+            network = made(self.kind, shape, hidden, outputs, p, p_input)
         network.load_state_dict({name: torch.tensor(value) for name, value in self.weights.items()})
         return network.eval()
 
@@ -53,19 +64,21 @@ class StudyModel:
 
     `X` has the columns that the networks were trained on, in any order; others are left aside. It is a DataFrame, a
     table of pyarrow or polars, a mapping from names to columns, or an array with fields; or an array with these columns
-    in their order. Values may be missing, and text may be new. What a column is, and how its numbers and dates are
-    written, was learnt in training: a row's answer depends on this row alone.
+    in their order; or pictures `(N, H, W)`, `(N, H, W, C)` or `(N, C, H, W)`, where the networks learnt from pictures
+    of this size, of which `image` is the form. Values may be missing, and text may be new. What a column is, and how
+    its numbers and dates are written, was learnt in training: a row's answer depends on this row alone.
 
     `networks` are `members` as modules, in evaluation mode. `temperature` is applied to the mean probability.
     `residuals` are target minus out-of-fold answer, ascending, in the target's units.
     """
 
-    networks: tuple[Perceptron, ...]
+    networks: tuple[nn.Module, ...]
     members: tuple[EnsembleMember, ...] = field(repr=False)
     classes: tuple[str | int | bool, ...]
     temperature: float
     residuals: NDArray[np.float64] = field(repr=False)
     reading: tuple[Column, ...] = field(default=(), repr=False)
+    image: ImageForm | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -125,7 +138,7 @@ class StudyModel:
         found = []
         with torch.no_grad():
             for network, member, x in zip(self.networks, self.members, self.inputs(X), strict=True):
-                output: NDArray[np.float64] = network(torch.from_numpy(x)).double().numpy()
+                output: NDArray[np.float64] = _answers(network, torch.from_numpy(x)).double().numpy()
                 if not np.isfinite(output).all():
                     row = int((~np.isfinite(output).all(axis=1)).argmax())
                     raise StudyError(
@@ -154,6 +167,8 @@ class StudyModel:
 
         Raises StudyError: a column is missing, or a value is not written as in training.
         """
+        if self.image is not None and getattr(X, "ndim", 2) > 2:
+            X = pixel_frame(self.image.rows("`predict`", X))  # noqa: N806
         frame = as_frame(X, self.columns)
         if not self.reading:
             return StudyRows(pixel_columns(self.columns, frame, place))
@@ -161,6 +176,14 @@ class StudyModel:
         if sign is not None:
             reading = tuple(column.with_decimal(sign) for column in reading)
         return StudyRows(read_columns(reading, frame, place))
+
+
+def _answers(network: nn.Module, x: Tensor) -> Tensor:
+    """A perceptron answers all rows at once; the maps and states of other networks would fill the memory."""
+    if not isinstance(network, Perceptron):
+        return answers(network, x)
+    output: Tensor = network(x)
+    return output
 
 
 Predictor = StudyModel  # its older name, by which it can still be imported; `thinned.Predictor` is another class

@@ -8,12 +8,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ..data.column import Kind
 from ..data.dates_in_words import PARTS
+from ..networks.named import WORD_NETWORKS, NetworkName
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Units = Annotated[int, Field(ge=1)]
 Decimal = Literal[".", ","]
+MOST_SIDE = 10_000  # pixels
 
 
 class _Table(BaseModel):
@@ -37,7 +39,8 @@ class Shape(_Table):
     hidden: list[Units] = Field(min_length=1)
     p: Probability
     p_input: Probability
-    activation: Literal["relu"]
+    activation: Literal["relu"] = "relu"
+    kind: NetworkName = "perceptron"
     sha256: str
 
 
@@ -77,6 +80,12 @@ class DateColumn(_ReadColumn):
     format: str
 
 
+class WordsColumn(_ReadColumn):
+    """Texts as `forms.WordsForm` reads them."""
+
+    form: Literal["words"]
+
+
 class LevelColumn(_ReadColumn):
     """Levels as `forms.LevelForm` reads them."""
 
@@ -93,12 +102,31 @@ class Apart(_Table):
     why: str
 
 
+class Pictures(_Table):
+    """The form of pictures, as `image_form.ImageForm` has it."""
+
+    height: Annotated[int, Field(ge=1, le=MOST_SIDE)]
+    width: Annotated[int, Field(ge=1, le=MOST_SIDE)]
+    channels: Annotated[int, Field(ge=1, le=4)]
+    unit: Positive
+
+
+class Words(_Table):
+    """How a column of texts becomes inputs, and which words are known, as `words.WordList` has it."""
+
+    column: str
+    slots: Units
+    length: Annotated[int, Field(ge=0)]
+    known: list[str]
+
+
 class Inputs(_Table):
     """The columns that networks take, and how each is read."""
 
     columns: list[str] = Field(min_length=1)
-    read: list[Annotated[NumberColumn | DateColumn | LevelColumn, Field(discriminator="form")]]
+    read: list[Annotated[NumberColumn | DateColumn | LevelColumn | WordsColumn, Field(discriminator="form")]]
     apart: list[Apart]
+    pictures: Pictures | None = None
 
 
 class Texts(_Table):
@@ -125,6 +153,7 @@ class MemberFacts(_Table):
     scale: Positive = 1.0
     texts: list[Texts]
     dates: list[Dates]
+    words: Words | None = None
 
 
 class ConfigFile(_Table):
@@ -150,6 +179,14 @@ class ConfigFile(_Table):
             raise ValueError(f"network.members must be the number of members, {len(self.members)}")
         if len(set(self.inputs.columns)) < len(self.inputs.columns):
             raise ValueError("inputs.columns must differ")
+        pictures = self.inputs.pictures
+        if pictures is not None and pictures.height * pictures.width * pictures.channels != len(self.inputs.columns):
+            raise ValueError("inputs.pictures must have as many values as there are inputs.columns")
+        if self.network.kind == "cnn" and pictures is None:
+            raise ValueError("inputs.pictures must be there for a cnn")
+        ordered = [member.words is not None and member.words.length > 0 for member in self.members]
+        if self.network.kind in WORD_NETWORKS and not all(ordered):
+            raise ValueError(f"members: words with a length must be there for network.kind {self.network.kind}")
         read = {column.name for column in self.inputs.read}
         if read and not read >= set(self.inputs.columns):
             raise ValueError("inputs.read must hold every one of inputs.columns")
@@ -157,6 +194,11 @@ class ConfigFile(_Table):
             names = [*(text.name for text in member.texts), *(date.name for date in member.dates)]
             if len(set(names)) < len(names) or not set(names) <= set(self.inputs.columns):
                 raise ValueError("members: texts and dates must be of different inputs.columns")
+            words = member.words
+            if words is not None and (words.column in names or words.column not in self.inputs.columns):
+                raise ValueError("members: words must be of one of inputs.columns that is no text and no date")
+            if words is not None and len(words.known) > words.slots:
+                raise ValueError(f"members: words.known must be at most words.slots, {words.slots}")
             if any(not set(date.parts) <= set(PARTS) for date in member.dates):
                 raise ValueError(f"members: parts of dates must be among {', '.join(PARTS)}")
         return self

@@ -28,7 +28,7 @@ def picture(activations: Activations | None) -> Picture | Missing:
     return Picture(
         name=NAME,
         title=f"{noisy} of hidden units are active with dropout, {plain} without",
-        caption="How to read it: left, how many units of the first hidden layer are above zero for a test row; right, "
+        caption="How to read it: left, how many units of a hidden layer are above zero for a test row; right, "
         f"how strongly each unit fires, averaged over {rows} test rows, strongest first. "
         "Dropout is switched off for both networks.",
         alt=f"Active share: {plain} at p = 0 and {noisy} at {at(activations.p)}. "

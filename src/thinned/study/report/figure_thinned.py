@@ -34,7 +34,7 @@ def picture(activations: Activations | None) -> Picture | Missing:
     return Picture(
         name=NAME,
         title=f"In training every row meets its own thinned network: {percent(share)} of units are dropped",
-        caption=f"How to read it: the {units} busiest of {activations.whole.shape[1]} units of the first hidden layer, "
+        caption=f"How to read it: the {units} busiest of {activations.whole.shape[1]} units of a hidden layer, "
         f"for {rows} test rows of the {at(activations.p)} network. A dropped unit is switched off by the noise; "
         f"a blank unit is zero by itself (ReLU). {_scaling(activations)}",
         alt=f"Two maps of {rows} test rows by {units} hidden units. Above, dropout off: {percent((whole >= 0).mean())} "

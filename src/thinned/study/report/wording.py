@@ -147,6 +147,15 @@ def method(records: Records) -> list[str]:
     ]
 
 
+NETWORKS = {
+    "perceptron": "perceptron; dropout behind each hidden layer",
+    "cnn": "convolutions in residual blocks with batch normalisation; dropout of the last maps, behind them",
+    "lstm": "LSTM; locked dropout of what enters each layer, and of the mean over words",
+    "gru": "GRU; locked dropout of what enters each layer, and of the mean over words",
+    "transformer": "transformer encoder, layer normalisation first; dropout of embeddings, attention and branches",
+}
+
+
 def settings(records: Records) -> list[tuple[str, str]]:
     """The study's settings, names and values."""
     study = records.study
@@ -157,7 +166,11 @@ def settings(records: Records) -> list[tuple[str, str]]:
         ("decided by", study.metric_title),
         ("features", f"{study.features:,}"),
         ("rows", rows + (f", in {study.outer} outer splits" if study.outer > 1 else "")),
-        ("hidden layers", " \N{MULTIPLICATION SIGN} ".join(str(width) for width in study.hidden)),
+        *([] if study.network_kind == "perceptron" else [("network", NETWORKS[study.network_kind])]),
+        (
+            "maps" if study.network_kind == "cnn" else "hidden layers",
+            " \N{MULTIPLICATION SIGN} ".join(str(width) for width in study.hidden),
+        ),
         ("batch", f"{study.batch:,}"),
         ("p", ", ".join(f"{p:g}" for p in study.ps)),
         ("weight decays", ", ".join(f"{decay:g}" for decay in study.weight_decays) or DASH),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice, product
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 from threadpoolctl import threadpool_limits
 
+from ..data.words import bag_of_numbers
 from .fold import Fold
 
 BaselineName = Literal["constant", "linear", "tree"]
@@ -51,8 +52,19 @@ class Answers:
 
 
 def baselines(fold: Fold, like: Answers | None = None) -> list[Answers]:
-    """All three; `like` as in `tree`."""
+    """All three; `like` as in `tree`. Words in their order are a bag of words here."""
+    fold = _without_order(fold)
     return [constant(fold), linear(fold), tree(fold, like)]
+
+
+def _without_order(fold: Fold) -> Fold:
+    if not fold.words:
+        return fold
+    cut = fold.x_train.shape[1] - fold.length
+    x_train, x_val, x_test = (
+        np.hstack([x[:, :cut], bag_of_numbers(x[:, cut:], fold.words)]) for x in (fold.x_train, fold.x_val, fold.x_test)
+    )
+    return replace(fold, x_train=x_train, x_val=x_val, x_test=x_test, words=0, length=0)
 
 
 def constant(fold: Fold) -> Answers:

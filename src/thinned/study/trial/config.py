@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 
+from ..networks.named import NetworkName
+from ..networks.shape import InputShape
 from ..record import Arm
 
 
@@ -71,6 +73,8 @@ class Recipe:
     """What all runs of a study share."""
 
     key: int  # the study's seed
-    hidden: tuple[int, ...]
+    hidden: tuple[int, ...]  # units of each layer; of a cnn, maps
     batch: int
     max_steps: int
+    network: NetworkName = "perceptron"
+    shape: InputShape = field(default_factory=InputShape)  # what a row is, for all but a perceptron

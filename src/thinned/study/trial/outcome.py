@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from .config import Config
 
 Ended = Literal["converged", "raced", "steps", "diverged"]
 APART = 1.0  # nats a training row, by which a network that fell apart is worse than an untrained one
-Weights = dict[str, NDArray[np.float32]]  # as `Perceptron.load_state_dict` takes them
+Weights = dict[str, NDArray[Any]]  # as the network's `load_state_dict` takes them
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ..data.dataset import Dataset
 from ..data.parts import SeedRows
 from ..data.prepare import Preparation, fit
+from ..data.words import FIRST, WordsPlan
 from .fold import Fold
 
 
@@ -21,12 +22,13 @@ class Prepared:
     preparation: Preparation
 
 
-def prepared(data: Dataset, part: SeedRows) -> Prepared:
+def prepared(data: Dataset, part: SeedRows, plan: WordsPlan | None = None) -> Prepared:
     """The rows of `part` as a network takes them.
 
-    Fills, means, scales and levels, and for regression the target's mean and deviation, come from the training rows.
+    Fills, means, scales, levels and words, and for regression the target's mean and deviation, come from the training
+    rows. `plan` says how a column of texts is read.
     """
-    preparation = fit(data.features.iloc[part.train], data.pixels)
+    preparation = fit(data.features.iloc[part.train], data.pixels, plan)
     y: NDArray[np.int64] | NDArray[np.float32]
     if data.task == "regression":
         mean, scale = float(data.y[part.train].mean()), float(data.y[part.train].std()) or 1.0
@@ -47,6 +49,8 @@ def prepared(data: Dataset, part: SeedRows) -> Prepared:
             outputs=len(data.classes),
             mean=mean,
             scale=scale,
+            words=0 if plan is None or not plan.length else plan.slots + FIRST,
+            length=0 if plan is None else plan.length,
         ),
         preparation,
     )

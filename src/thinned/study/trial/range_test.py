@@ -5,15 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import fmean
 
 import torch
 
+from ...fit.learners import Learners
+from ...fit.separate import Separate
 from ...fit.stack import Member, Stack
 from ...noise import fold_in
-from .config import Recipe
+from .config import Level, Recipe
 from .fold import Fold
 from .one_thread import one_thread
+from .unit import build
 
 LOWEST, HIGHEST, STEPS = 1e-6, 10.0, 200
 SMOOTHING = 0.9  # what a smoothed loss keeps of the one before
@@ -59,13 +63,18 @@ def range_test(fold: Fold, recipe: Recipe) -> RangeTest:
     """
     member = Member(rows=0, key=fold_in(recipe.key, 0), p=0.0, p_input=0.0, lr=HIGHEST, weight_decay=0.0)
     x, y = torch.from_numpy(fold.x_train)[None], torch.from_numpy(fold.y_train)[None]
-    stack = Stack([member], x, y, max(fold.outputs, 1), recipe.hidden, recipe.batch)
+    outputs = max(fold.outputs, 1)
+    learners: Learners
+    if recipe.network == "perceptron":
+        learners = Stack([member], x, y, outputs, recipe.hidden, recipe.batch)
+    else:
+        learners = Separate([member], x, y, [partial(build, recipe, outputs, Level("dropout"))], recipe.batch)
     lrs = [LOWEST * (HIGHEST / LOWEST) ** (step / (STEPS - 1)) for step in range(STEPS)]
     losses = []
     with one_thread():
         for lr in lrs:
-            stack.step(lr / HIGHEST)
-            losses.append(stack.loss().item())
+            learners.step(lr / HIGHEST)
+            losses.append(learners.loss().item())
             if not math.isfinite(losses[-1]):
                 break
     return judged(lrs, losses)

@@ -9,19 +9,24 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
+from ...fit import training
 from ...fit.cycles import CHECKS
 from ...fit.perceptron import Perceptron
+from ...fit.separate import Separate, answers
 from ...fit.stack import Member
 from ...fit.stacked_training import train_stack
 from ...fit.training import Check, TrainedMember
 from ...noise import fold_in
-from .config import Config, Recipe, Unit
+from ..networks.named import made
+from .config import Config, Level, Recipe, Unit
 from .figures import deviation, figures
 from .fold import Fold
 from .outcome import Measured, Outcome, Weights
@@ -46,8 +51,7 @@ def train_unit(unit: Unit, folds: Mapping[int, Fold], recipe: Recipe) -> list[Ou
     for number, (config, result) in enumerate(zip(configs, trained, strict=True)):
         fold = folds[config.seed]
         network = as_network(result.state, config, recipe).eval()
-        with torch.no_grad():
-            on_train, on_val, on_test = (network(torch.from_numpy(x)) for x in (fold.x_train, fold.x_val, fold.x_test))
+        on_train, on_val, on_test = (_answers(network, x) for x in (fold.x_train, fold.x_val, fold.x_test))
         y_train, y_val = torch.from_numpy(fold.y_train)[None], torch.from_numpy(fold.y_val)[None]
         sigma, scale = deviation(on_val[None], y_val), torch.tensor([fold.scale], dtype=torch.float64)
         found.append(
@@ -78,15 +82,29 @@ def weights_again(
     return {all_configs[number]: _arrays(trained[number]) for number in needed}
 
 
-def as_network(state: Mapping[str, Tensor | NDArray[np.float32]], config: Config, recipe: Recipe) -> Perceptron:
+def as_network(state: Mapping[str, Tensor | NDArray[Any]], config: Config, recipe: Recipe) -> nn.Module:
     """The network that has some weights, with the dropout layers that it was trained with."""
     tensors = {name: torch.as_tensor(value) for name, value in state.items()}
     weights = [value for name, value in tensors.items() if name.endswith("weight")]
-    level, generator = config.level, torch.Generator()  # torch's own is left alone
-    inputs, outputs = weights[0].shape[1], weights[-1].shape[0]
-    network = Perceptron(inputs, recipe.hidden, outputs, level.p, level.p_input, generator)
+    level, outputs = config.level, weights[-1].shape[0]
+    network: nn.Module
+    if recipe.network == "perceptron":
+        generator = torch.Generator()  # torch's own is left alone
+        network = Perceptron(weights[0].shape[1], recipe.hidden, outputs, level.p, level.p_input, generator)
+    else:
+        with torch.random.fork_rng(devices=[]):
+            network = made(recipe.network, recipe.shape, recipe.hidden, outputs, level.p, level.p_input)
     network.load_state_dict(tensors)
     return network
+
+
+def _answers(network: nn.Module, x: NDArray[np.float32]) -> Tensor:
+    """A perceptron answers all rows at once; the maps and states of other networks would fill the memory."""
+    if not isinstance(network, Perceptron):
+        return answers(network, torch.from_numpy(x))
+    with torch.no_grad():
+        output: Tensor = network(torch.from_numpy(x))
+    return output
 
 
 def _train(
@@ -108,17 +126,31 @@ def _train(
         )
         for config in unit.configs()
     ]
-    first = folds[seeds[0]]
+    outputs = max(folds[seeds[0]].outputs, 1)
+    x, y, x_val, y_val = (_sets(folds, seeds, name) for name in ("x_train", "y_train", "x_val", "y_val"))
+    watch = (lambda check: None) if curves is None else curves.add
+    if recipe.network != "perceptron":
+        builds = [partial(build, recipe, outputs, level) for _ in members]
+        separate = Separate(members, x, y, builds, recipe.batch)
+        return training.train(separate, x_val, y_val, max_steps=recipe.max_steps, watch=watch, needed=needed)
     return train_stack(
         members,
-        *(_sets(folds, seeds, name) for name in ("x_train", "y_train", "x_val", "y_val")),
-        outputs=max(first.outputs, 1),
+        x,
+        y,
+        x_val,
+        y_val,
+        outputs=outputs,
         hidden=recipe.hidden,
         batch=recipe.batch,
         max_steps=recipe.max_steps,
-        watch=(lambda check: None) if curves is None else curves.add,
+        watch=watch,
         needed=needed,
     )
+
+
+def build(recipe: Recipe, outputs: int, level: Level, generator: torch.Generator) -> nn.Module:
+    """A network of the recipe with its first weights, and the dropout of a level."""
+    return made(recipe.network, recipe.shape, recipe.hidden, outputs, level.p, level.p_input, generator)
 
 
 def _arrays(trained: TrainedMember) -> Weights:
