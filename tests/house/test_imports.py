@@ -73,6 +73,7 @@ STUDY = closed(
         ("answer", {"search"}),
         ("network", {"answer"}),
         ("report", {"answer"}),
+        ("tuning", {"answer", "keep"}),
     ]
 )
 # Within `check/`: what a rule can ask, the rules, and what runs and shows them.
