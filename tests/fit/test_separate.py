@@ -51,7 +51,8 @@ class Net(nn.Module):
 
 def separate(networks: list[nn.Module], members: list[Member], batch: int = BATCH) -> Separate:
     x, y = data(0)
-    return Separate(members, x, y, [lambda generator, own=own: own for own in networks], batch)
+    builds: list[Any] = [lambda generator, own=own: own for own in networks]
+    return Separate(members, x, y, builds, batch)
 
 
 @pytest.mark.parametrize("classes", [0, 2])
@@ -63,7 +64,7 @@ def test_a_perceptron_by_itself_has_the_course_that_it_has_in_a_stack(classes: i
     stacked = train(
         Stack(members, x, y, outputs, HIDDEN, BATCH), x_val, y_val, max_steps=150, watch=seen["stack"].append
     )
-    builds = [
+    builds: list[Any] = [
         lambda generator, one=one: Perceptron(INPUTS, HIDDEN, outputs, one.p, one.p_input, generator) for one in members
     ]
     alone = train(Separate(members, x, y, builds, BATCH), x_val, y_val, max_steps=150, watch=seen["separate"].append)
@@ -115,7 +116,8 @@ def test_equal_trainings_give_equal_bits_and_leave_torch_s_generator_alone(build
 
         def forward(self, x: Tensor) -> Tensor:
             found = self.inner(self.noise(x))
-            return found[0] if isinstance(found, tuple) else found
+            output: Tensor = found[0] if isinstance(found, tuple) else found
+            return output
 
     (x, y), (x_val, y_val) = data(0), data(0, 30, seed=2)
 

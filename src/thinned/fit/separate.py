@@ -139,9 +139,9 @@ class _Learner:
         if isinstance(self.network, Perceptron):
             keys = [fold_in(self._masks, layer) for layer in range(len(self.network.dropout) + 1)]
             output: Tensor = self.network(x, fold_numbers(keys, step))
-            return output
-        with _torch_seeded(fold_in(self._masks, step)), self._keyed():
-            output = self.network(x)
+        else:
+            with _torch_seeded(fold_in(self._masks, step)), self._keyed():
+                output = self.network(x)
         return output
 
     @contextmanager

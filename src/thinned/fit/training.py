@@ -70,7 +70,7 @@ def train(
 
     Arguments:
         learners: what is trained; its members have numbers 0, 1, ...
-        x_val, y_val: each set's validation rows, `(R, rows, ...)` and `(R, rows)`; y is int64 for classes, else float32.
+        x_val, y_val: each set's validation rows, `(R, rows, ...)` and `(R, rows)`; y as in training.
         max_steps: of each member.
         watch: called at step 0 and whenever the validation loss is measured.
         needed: numbers of the members whose results are wanted: the training ends when these have left. The others are
@@ -79,7 +79,7 @@ def train(
     Returns: a result for each member, in the learners' order.
     """
     members = list(learners.members)
-    course = _Course(learners, x_val, y_val, watch)
+    course = _Members(learners, x_val, y_val, watch)
     wanted = set(range(len(members)) if needed is None else needed)
     alike = resolution(y_val)
     course.check(candidates=True)
@@ -166,7 +166,7 @@ class _Rates:
         return {lr: math.fsum(values) / len(values) for lr, values in by_rate.items()}
 
 
-class _Course:
+class _Members:
     """The members under way, and what is known of each so far, gone ones included."""
 
     def __init__(self, learners: Learners, x_val: Tensor, y_val: Tensor, watch: Callable[[Check], None]) -> None:
