@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-ZERO, START = "p = 0", "as it was"
+ZERO, WAS, PLANNED = "p = 0", "as it was", "as the plan has it"
 MULTIPLIERS = (0.5, 1.5, 2.0)
 HIGHEST = 0.9  # no place gets a higher p by the multiplier
 
@@ -42,8 +42,12 @@ def zero(start: Mapping[str, float]) -> Arm:
     return Arm.of(ZERO, dict.fromkeys(start, 0.0))
 
 
-def as_it_was(start: Mapping[str, float]) -> Arm:
-    return Arm.of(START, start)
+def as_it_was(was: Mapping[str, float]) -> Arm:
+    return Arm.of(WAS, was)
+
+
+def as_planned(start: Mapping[str, float]) -> Arm:
+    return Arm.of(PLANNED, start)
 
 
 def multiplied(start: Mapping[str, float]) -> Iterator[Arm]:

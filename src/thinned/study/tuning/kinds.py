@@ -53,6 +53,9 @@ def kind_of(place: RatePlace, modules: Mapping[str, torch.nn.Module]) -> str:
         return "attention"
     if _INPUT_NAME.search(leaf) or "embed" in above.lower() or "Embedding" in holder:
         return "input"
+    beside = {type(module) for module in parent.children()} if parent is not None else set()
+    if torch.nn.Embedding in beside and torch.nn.ModuleList in beside:  # as GPT-2 has it, before its blocks
+        return "input"
     if isinstance(parent, torch.nn.Sequential) and not above and next(iter(parent._modules), "") == leaf:
         return "input"
     return "hidden"

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from statistics import fmean
 
 from ..error import StudyError
-from .arms import Arm, as_it_was, multiplied, of_kind, zero
+from .arms import Arm, as_it_was, as_planned, multiplied, of_kind, zero
 from .subject import Tunable
 from .trainings import Training, Trainings
 
@@ -32,7 +32,7 @@ class Search:
         self, trainings: Trainings, tunable: Tunable, ps: Sequence[float], most: int, seed: int, sign: float
     ) -> None:
         self.trainings, self.tunable, self.ps, self.seed = trainings, tunable, ps, seed
-        self.zero, self.start = zero(tunable.start), as_it_was(tunable.start)
+        self.zero, self.was = zero(tunable.start), as_it_was(tunable.was)
         self.arms: dict[str, Arm] = {}
         self.whole = True  # False where `most` ended the search
         self._left, self._sign = most, sign
@@ -42,7 +42,7 @@ class Search:
 
         Raises StudyError: p = 0 has no figure, or no other arm has.
         """
-        for arm in (self.zero, self.start):
+        for arm in (self.zero, self.was, as_planned(self.tunable.start)):
             self._try(arm)
         if all(self.loss(arm) is None for arm in self.arms.values()):
             raise StudyError(f"`tune`: nothing could be trained. {self._first_reason()}")

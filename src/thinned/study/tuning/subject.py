@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +28,14 @@ Subject = torch.nn.Module | Plan | Build
 class Tunable:
     """The places whose p is tuned.
 
-    `start` has the p of each place as it was, by the name that `set_rates` takes. `kinds` has each place's kind.
+    `start` has the p of each place, by the name that `set_rates` takes; where a plan sets it, the plan's. `was` has it
+    as it was before, 0 where the place is new. `kinds` has each place's kind.
     """
 
     subject: Subject
     plan: Plan | None
     start: dict[str, float]
+    was: dict[str, float]
     kinds: dict[str, str]
     left_out: tuple[str, ...] = field(default=())  # places whose p can't be set, with the reason
 
@@ -57,9 +59,9 @@ class Tunable:
             if plan is not None:
                 raise StudyError("`tune`: there must be one plan. Got two. Pass a model, and `plan` beside it.")
             found = {line.where: line.p for line in subject.enabled}
-            tuned = cls(subject, subject, found, {line.where: kind_of_line(line) for line in subject.enabled})
+            tuned = cls(subject, subject, found, found, {line.where: kind_of_line(line) for line in subject.enabled})
         else:
-            model = cls(subject, plan, {}, {}).model({})
+            model = cls(subject, plan, {}, {}, {}).model({})
             tuned = cls(subject, plan, *_places(model))
         if not tuned.start:
             why = f" Left out: {'; '.join(tuned.left_out)}." if tuned.left_out else ""
@@ -119,7 +121,7 @@ class Tunable:
                     f"`tune`: `kinds` must name places. {pattern!r} matches none of {', '.join(self.kinds)}."
                 )
             named_kinds |= dict.fromkeys(names, kind)
-        return Tunable(self.subject, self.plan, self.start, named_kinds, self.left_out)
+        return replace(self, kinds=named_kinds)
 
     @staticmethod
     def _planned(plan: Plan, rates: Mapping[str, float]) -> Plan:
@@ -128,8 +130,10 @@ class Tunable:
         return plan
 
 
-def _places(model: torch.nn.Module) -> tuple[dict[str, float], dict[str, str], tuple[str, ...]]:
-    """Rates and kinds by name, one name for each p, and what was left out."""
+def _places(
+    model: torch.nn.Module,
+) -> tuple[dict[str, float], dict[str, float], dict[str, str], tuple[str, ...]]:
+    """Rates, rates before a plan, and kinds by name, one name for each p; and what was left out."""
     places = RatePlaces("tune", model)
     applied = Applied.of(model)
     planned = {} if applied is None else {line.where: kind_of_line(line) for line in applied.plan.enabled}
@@ -141,10 +145,13 @@ def _places(model: torch.nn.Module) -> tuple[dict[str, float], dict[str, str], t
             left_out.append(f"{place}, {place.why or 'whose p no source tells'}")
             continue
         groups.setdefault(place.name if place.attribute is None else place.attribute.key, []).append(place)
-    start, kinds = {}, {}
+    start: dict[str, float] = {}
+    was: dict[str, float] = {}
+    kinds: dict[str, str] = {}
     for group in groups.values():
         found = [by_name.get(place.name) or kind_of(place, places.modules) for place in group]
         name = group[-1].name if len(group) > 1 else group[0].name
         start[name] = float(group[0].p or 0.0)
+        was[name] = 0.0 if any(place.name in by_name for place in group) else start[name]
         kinds[name] = "attention" if "attention" in found else found[0]
-    return start, kinds, tuple(left_out)
+    return start, was, kinds, tuple(left_out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +13,7 @@ from ...model.plan.plan import Plan
 from ...replaced_file import replace_file
 from ..answer.interval import Bounds, interval
 from ..error import StudyError
-from .arms import START, ZERO, Arm
+from .arms import WAS, ZERO, Arm
 from .result import PairedDifference, TriedArm, TuneResult
 from .search import FIRST, MORE, Search
 from .subject import Subject, Tunable
@@ -89,27 +90,78 @@ def tune(
     >>> print(tune(fit, net, trials=12, out=tempfile.mkdtemp()).set_rates_line)
     thinned.set_rates(model, {'1': 0.2})
     """
-    _check(fit, direction, seeds, seed, ps, trials)
-    out = Path(out)
-    tunable = Tunable.of(model, plan, kinds)
+    _check_fit(fit)
+    options = TuneOptions(Path(out), metric, direction, judge, budget, seeds, seed, tuple(ps), trials)
+    return tuned(fit, Tunable.of(model, plan, kinds), options, watch=watch)
+
+
+@dataclass(frozen=True)
+class TuneOptions:
+    """See `tune` for what each means."""
+
+    out: Path
+    metric: str | None = None
+    direction: Literal["minimize", "maximize"] = "minimize"
+    judge: str | None = None
+    budget: Any = None
+    seeds: int = 5
+    seed: int = 0
+    ps: tuple[float, ...] = PS
+    trials: int = 60
+
+    def __post_init__(self) -> None:
+        if self.direction not in ("minimize", "maximize"):
+            raise StudyError(f"`tune`: `direction` must be 'minimize' or 'maximize'. Got {self.direction!r}.")
+        if self.seeds < 2:
+            raise StudyError(
+                f"`tune`: `seeds` must be at least 2: one can't tell an effect from luck. Got {self.seeds}."
+            )
+        if not 0 <= self.seed < 2**31:
+            raise StudyError(f"`tune`: `seed` must be a whole number from 0 to 2^31. Got {self.seed}.")
+        if self.trials < LEAST:
+            raise StudyError(f"`tune`: `trials` must be at least {LEAST}. Got {self.trials}.")
+        for p in self.ps:
+            if not 0 <= p < 1:
+                hint = f" If {p:g} % was meant, pass {p / 100:g}." if 1 < p < 100 else ""
+                raise StudyError(f"`tune`: `ps` must be in [0, 1). Got {p}.{hint}")
+        if not any(self.ps):
+            raise StudyError("`tune`: `ps` must have a rate above 0 to compare with 0. Got none.")
+
+    @property
+    def judges(self) -> range:
+        """The seeds that judge: none of the search's."""
+        return range(self.seed + FIRST + MORE, self.seed + FIRST + MORE + self.seeds)
+
+
+def tuned(
+    fit: FitFunction,
+    tunable: Tunable,
+    options: TuneOptions,
+    facts: Mapping[str, Any] | None = None,
+    watch: Callable[[Training], None] = lambda training: None,
+) -> TuneResult:
+    """`tune` with its options in one. `facts` are further settings that decide a figure, such as the data's digest."""
     settings = {
         "places": [f"{name} {p:.6g}" for name, p in tunable.start.items()],
-        "metric": metric,
-        "judge": judge,
-        "direction": direction,
-        "budget": repr(budget),
-        "seed": seed,
+        "metric": options.metric,
+        "judge": options.judge,
+        "direction": options.direction,
+        "budget": repr(options.budget),
+        "seed": options.seed,
     }
-    trainings = Trainings(out, settings, fit, tunable, budget, (metric, judge), direction, watch)
+    metrics = options.metric, options.judge
+    trainings = Trainings(
+        options.out, settings | dict(facts or {}), fit, tunable, options.budget, metrics, options.direction, watch
+    )
     try:
-        search = Search(trainings, tunable, ps, trials, seed, -1.0 if direction == "maximize" else 1.0)
+        sign = -1.0 if options.direction == "maximize" else 1.0
+        search = Search(trainings, tunable, options.ps, options.trials, options.seed, sign)
         best = search.best()
-        judges = range(seed + FIRST + MORE, seed + FIRST + MORE + seeds)
-        rivals = {ZERO: search.zero, START: search.start, TUNED: best}
-        judged = {name: [trainings.run(arm, number) for number in judges] for name, arm in rivals.items()}
+        rivals = {ZERO: search.zero, WAS: search.was, TUNED: best}
+        judged = {name: [trainings.run(arm, seed) for seed in options.judges] for name, arm in rivals.items()}
     finally:
         trainings.close()
-    return _result(tunable, search, rivals, judged, direction, out)
+    return _result(tunable, search, rivals, judged, options.direction, options.out)
 
 
 def _result(
@@ -128,13 +180,13 @@ def _result(
         raise StudyError(f"`tune`: nothing is left to compare. {' '.join(notes)}")
     differences = tuple(
         PairedDifference(first, second, judge, _paired(judged[first], judged[second], judge), direction)
-        for first, second in ((TUNED, ZERO), (TUNED, START), (START, ZERO))
+        for first, second in ((TUNED, ZERO), (TUNED, WAS), (WAS, ZERO))
         if first in sound and second in sound and rivals[first].key != rivals[second].key
     )
     taken = _simplest(sound, differences)
     if rivals[TUNED].key == rivals[ZERO].key:
         notes.append("The search liked p = 0 best.")
-    if rivals[TUNED].key == rivals[START].key != rivals[ZERO].key:
+    if rivals[TUNED].key == rivals[WAS].key != rivals[ZERO].key:
         notes.append("The search liked the rates as they were best.")
     every = {item.figures.get(name) for item in search.trainings.known.values() if item.seed == search.seed}
     if len(search.arms) > 2 and len(every) == 1:
@@ -188,22 +240,8 @@ def _tried(search: Search, arm: Arm, kinds: Mapping[str, str], direction: str) -
     return TriedArm(arm.name, arm.by_kind(kinds), figure, len(found), note)
 
 
-def _check(fit: Any, direction: str, seeds: int, seed: int, ps: Sequence[float], trials: int) -> None:
+def _check_fit(fit: Any) -> None:
     if not callable(fit):
         raise TypeError(
             f"`tune`: `fit` must be a function. Got {type(fit).__name__}. Pass fit(model, rates, seed, budget)."
         )
-    if direction not in ("minimize", "maximize"):
-        raise StudyError(f"`tune`: `direction` must be 'minimize' or 'maximize'. Got {direction!r}.")
-    if seeds < 2:
-        raise StudyError(f"`tune`: `seeds` must be at least 2: one can't tell an effect from luck. Got {seeds}.")
-    if not 0 <= seed < 2**31:
-        raise StudyError(f"`tune`: `seed` must be a whole number from 0 to 2^31. Got {seed}.")
-    if trials < LEAST:
-        raise StudyError(f"`tune`: `trials` must be at least {LEAST}. Got {trials}.")
-    for p in ps:
-        if not 0 <= p < 1:
-            hint = f" If {p:g} % was meant, pass {p / 100:g}." if 1 < p < 100 else ""
-            raise StudyError(f"`tune`: `ps` must be in [0, 1). Got {p}.{hint}")
-    if not any(ps):
-        raise StudyError("`tune`: `ps` must have a rate above 0 to compare with 0. Got none.")
