@@ -44,8 +44,8 @@ class TriedArm:
 
     name: str
     levels: dict[str, float]
-    figure: float | None  # the mean over the search's seeds; None where it failed or diverged
-    seeds: int
+    figure: float | None  # the mean over the two seeds of all arms; None where one failed or diverged
+    final: float | None  # of the best arms: the mean over four seeds
     note: str = ""
 
 
@@ -87,7 +87,7 @@ class TuneResult:
                 arm.name,
                 *(f"{arm.levels.get(kind, 0.0):g}" for kind in kinds),
                 "" if arm.figure is None else f"{arm.figure:.4g}",
-                str(arm.seeds),
+                "" if arm.final is None else f"{arm.final:.4g}",
                 arm.note,
             )
             for arm in self.arms
@@ -100,8 +100,8 @@ class TuneResult:
                 *map(str, self.differences),
                 *self.notes,
                 "",
-                f"Tried, by the mean {self.metric} of the search ({better} is better). Places: {places}.",
-                *text_table(("rates", *(f"p {kind}" for kind in kinds), self.metric, "seeds", ""), rows),
+                f"Tried, by the mean {self.metric} over seeds ({better} is better). Places: {places}.",
+                *text_table(("rates", *(f"p {kind}" for kind in kinds), "2 seeds", "4 seeds", ""), rows),
                 "",
                 *self.set_rates_line.splitlines(),
             ]

@@ -70,9 +70,13 @@ class Search:
         known = self.trainings.known
         return [known[arm.key, seed] for seed in self.seeds() if (arm.key, seed) in known]
 
-    def loss(self, arm: Arm) -> float | None:
-        """The mean of the metric over the arm's seeds, less being better; None where one failed or diverged."""
-        found = self.found(arm)
+    def loss(self, arm: Arm, first: bool = False) -> float | None:
+        """The mean of the metric over the arm's seeds, less being better; None where one failed or diverged.
+
+        Arguments:
+            first: whether only the seeds that all arms have count.
+        """
+        found = self.found(arm)[: FIRST if first else None]
         if len(found) < FIRST or any(item.ended != "trained" for item in found):
             return None
         return self._sign * fmean(item.figures[self.trainings.metric] for item in found)

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...model.plan.plan import Plan
 from ...replaced_file import replace_file
-from ..answer.interval import Bounds, interval
+from ..answer.interval import Bounds, Interval, interval
 from ..error import StudyError
 from .arms import WAS, ZERO, Arm
 from .result import PairedDifference, TriedArm, TuneResult
@@ -222,10 +222,16 @@ def _simplest(sound: Sequence[str], differences: Sequence[PairedDifference]) -> 
     return next((rival for rival in sound if rival not in beaten), sound[0])
 
 
-def _paired(first: Sequence[Training], second: Sequence[Training], metric: str) -> Any:
-    """Student's interval of paired differences over seeds: a figure has no rows, so both columns are the same."""
-    gaps = np.array([a.figures[metric] - b.figures[metric] for a, b in zip(first, second, strict=True)])
-    return interval([np.stack([gaps, gaps], axis=1)], Bounds(-np.inf, np.inf, float(len(gaps))))
+def _paired(first: Sequence[Training], second: Sequence[Training], metric: str) -> Interval:
+    """Student's interval of paired differences over seeds: a figure has no rows, so both columns are the same.
+
+    Where all differences are equal there is no scatter: then it is the exact bound for seeds that differ, with
+    differences as large as the largest figure.
+    """
+    pairs = np.array([[item.figures[metric] for item in found] for found in (first, second)])
+    gaps = pairs[0] - pairs[1]
+    size = float(np.abs(pairs).max()) if np.ptp(gaps) == 0 and pairs.any() else np.inf
+    return interval([np.stack([gaps, gaps], axis=1)], Bounds(-size, size, float(len(gaps))))
 
 
 def _lost(rival: str, found: Sequence[Training]) -> str:
@@ -234,10 +240,17 @@ def _lost(rival: str, found: Sequence[Training]) -> str:
 
 
 def _tried(search: Search, arm: Arm, kinds: Mapping[str, str], direction: str) -> TriedArm:
-    found, loss = search.found(arm), search.loss(arm)
+    found = search.found(arm)
     note = next((f"{item.ended}: {item.reason}" for item in found if item.ended != "trained"), "")
-    figure = None if loss is None else -loss if direction == "maximize" else loss
-    return TriedArm(arm.name, arm.by_kind(kinds), figure, len(found), note)
+    early, late = search.loss(arm, first=True), search.loss(arm)
+    sign = -1.0 if direction == "maximize" else 1.0
+    return TriedArm(
+        name=arm.name,
+        levels=arm.by_kind(kinds),
+        figure=None if early is None else sign * early,
+        final=sign * late if late is not None and len(found) > FIRST else None,
+        note=note,
+    )
 
 
 def _check_fit(fit: Any) -> None:
