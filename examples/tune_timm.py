@@ -19,7 +19,7 @@ x, y = torch.tensor(images / 255, dtype=torch.float32).reshape(-1, 1, 28, 28), t
 
 
 def build():
-    sizes = {"img_size": 28, "patch_size": 7, "in_chans": 1, "embed_dim": 48, "depth": 2, "num_heads": 3}
+    sizes = {"img_size": 28, "patch_size": 14, "in_chans": 1, "embed_dim": 48, "depth": 2, "num_heads": 3}
     return timm.create_model("vit_tiny_patch16_224", num_classes=10, **sizes)
 
 
@@ -46,4 +46,4 @@ def fit(model, rates, seed, budget):
 plan = thinned.plan(build(), x[:8])
 with tempfile.TemporaryDirectory() as folder:
     choices = {"metric": "validation error", "judge": "test error", "ps": (0.0, 0.1, 0.3)}
-    print(tune(fit, build, plan=plan, budget=150, trials=24, seeds=3, out=folder, **choices))
+    print(tune(fit, build, plan=plan, budget=150, trials=20, seeds=3, out=folder, **choices))

@@ -178,11 +178,7 @@ def _result(
     sound = [rival for rival in rivals if rival not in lost]
     if not sound:
         raise StudyError(f"`tune`: nothing is left to compare. {' '.join(notes)}")
-    differences = tuple(
-        PairedDifference(first, second, judge, _paired(judged[first], judged[second], judge), direction)
-        for first, second in ((TUNED, ZERO), (TUNED, WAS), (WAS, ZERO))
-        if first in sound and second in sound and rivals[first].key != rivals[second].key
-    )
+    differences = _differences({rival: (rivals[rival].key, judged[rival]) for rival in sound}, judge, direction)
     taken = _simplest(sound, differences)
     if rivals[TUNED].key == rivals[ZERO].key:
         notes.append("The search liked p = 0 best.")
@@ -215,6 +211,21 @@ def _result(
     return result
 
 
+def _differences(
+    sound: Mapping[str, tuple[str, list[Training]]], judge: str, direction: Literal["minimize", "maximize"]
+) -> tuple[PairedDifference, ...]:
+    """Each pair of different rates once."""
+    found: dict[frozenset[str], PairedDifference] = {}
+    for first, second in ((WAS, ZERO), (TUNED, ZERO), (TUNED, WAS)):
+        if first not in sound or second not in sound:
+            continue
+        (key, runs), (other, others) = sound[first], sound[second]
+        if key != other and frozenset((key, other)) not in found:
+            paired = _paired(runs, others, judge)
+            found[frozenset((key, other))] = PairedDifference(first, second, judge, paired, direction)
+    return tuple(sorted(found.values(), key=lambda item: item.first != TUNED))
+
+
 def _simplest(sound: Sequence[str], differences: Sequence[PairedDifference]) -> str:
     """The first of the three that no other is seen to beat."""
     beaten = {item.second for item in differences if item.verdict == "better"}
@@ -225,12 +236,12 @@ def _simplest(sound: Sequence[str], differences: Sequence[PairedDifference]) -> 
 def _paired(first: Sequence[Training], second: Sequence[Training], metric: str) -> Interval:
     """Student's interval of paired differences over seeds: a figure has no rows, so both columns are the same.
 
-    Where all differences are equal there is no scatter: then it is the exact bound for seeds that differ, with
-    differences as large as the largest figure.
+    Where all differences are equal there is no scatter: then it is the exact bound for a share of other seeds that
+    differ, by the difference's own size, or by the largest figure's where it is 0.
     """
     pairs = np.array([[item.figures[metric] for item in found] for found in (first, second)])
     gaps = pairs[0] - pairs[1]
-    size = float(np.abs(pairs).max()) if np.ptp(gaps) == 0 and pairs.any() else np.inf
+    size = float(np.abs(pairs).max()) if pairs.any() and not gaps.any() else np.inf
     return interval([np.stack([gaps, gaps], axis=1)], Bounds(-size, size, float(len(gaps))))
 
 
