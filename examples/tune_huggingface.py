@@ -35,10 +35,10 @@ def build():
 
 
 def fit(model, rates, seed, budget):
-    """Train on 400 reviews that the seed draws. The last 1,000 are test rows, the 500 before them validation rows."""
-    order = torch.randperm(3500, generator=torch.Generator().manual_seed(seed))[:400]
+    """Train on 1,000 reviews that the seed draws. The last 1,000 are test rows, the 500 before them validation rows."""
+    order = torch.randperm(3500, generator=torch.Generator().manual_seed(seed))[:1000]
     arguments = transformers.TrainingArguments(
-        output_dir=folder, max_steps=budget, per_device_train_batch_size=32, learning_rate=2e-3, seed=seed,
+        output_dir=folder, max_steps=budget, per_device_train_batch_size=32, learning_rate=3e-3, seed=seed,
         use_cpu=True, report_to=[], disable_tqdm=True, save_strategy="no", logging_strategy="no",
         per_device_eval_batch_size=500, dataloader_pin_memory=False,
     )  # fmt: skip
@@ -52,5 +52,5 @@ def fit(model, rates, seed, budget):
 
 
 with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as out:
-    choices = {"metric": "validation loss", "judge": "test loss", "ps": (0.0, 0.3, 0.6)}
-    print(tune(fit, build, budget=60, trials=24, seeds=3, out=out, **choices))
+    choices = {"metric": "validation loss", "judge": "test loss", "ps": (0.0, 0.4)}
+    print(tune(fit, build, budget=100, trials=14, seeds=3, out=out, **choices))

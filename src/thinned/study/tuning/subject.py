@@ -19,6 +19,7 @@ from ...model.rates.rate_places import RatePlace, RatePlaces
 from ...model.rates.rates import set_rates
 from ..error import StudyError
 from .kinds import kind_of, kind_of_line
+from .seeded import seeded
 
 Build = Callable[[], torch.nn.Module]
 Subject = torch.nn.Module | Plan | Build
@@ -61,8 +62,7 @@ class Tunable:
             found = {line.where: line.p for line in subject.enabled}
             tuned = cls(subject, subject, found, found, {line.where: kind_of_line(line) for line in subject.enabled})
         else:
-            model = cls(subject, plan, {}, {}, {}).model({})
-            tuned = cls(subject, plan, *_places(model))
+            tuned = cls(subject, plan, *_places(cls(subject, plan, {}, {}, {})._sample({})))
         if not tuned.start:
             why = f" Left out: {'; '.join(tuned.left_out)}." if tuned.left_out else ""
             raise StudyError(
@@ -96,7 +96,7 @@ class Tunable:
 
     def save(self, rates: Mapping[str, float], folder: Path) -> Path:
         """Write the rates: `plan.toml` for a plan alone, else `rates.toml`. The file that was written."""
-        made = self.model(rates)
+        made = self._sample(rates)
         if isinstance(made, Plan):
             made.save(folder / "plan.toml")
             return folder / "plan.toml"
@@ -110,7 +110,12 @@ class Tunable:
     def title(self) -> str:
         if isinstance(self.subject, Plan):
             return f"a plan of {self.subject.model or 'a model'}"
-        return type(self.model({})).__name__
+        return type(self._sample({})).__name__
+
+    def _sample(self, rates: Mapping[str, float]) -> Any:
+        """A model to look at. The caller's generators stay where they are."""
+        with seeded(0):
+            return self.model(rates)
 
     def _with(self, kinds: Mapping[str, str]) -> Tunable:
         named_kinds = dict(self.kinds)

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-import random
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
-
-import numpy as np
-import torch
 
 from ..error import StudyError
 from ..keep.database import TrialDatabase
 from ..keep.identity import HERE, StudyIdentity, found_in
 from ..keep.lock import FolderLock
 from .arms import Arm
+from .seeded import seeded
 from .subject import Tunable
 
 if TYPE_CHECKING:
@@ -106,7 +102,7 @@ class Trainings:
     def _train(self, arm: Arm, seed: int) -> Training:
         start = time.monotonic()
         rates = arm.by_place()
-        with _seeded(seed):
+        with seeded(seed):
             model = self._tunable.model(rates)
             try:
                 told = self._fit(model, dict(rates), seed, self._budget)
@@ -143,21 +139,6 @@ class Trainings:
                 f"`tune`: `fit` must return {missing[0]!r}, which decides. It returned {', '.join(figures) or 'none'}."
             )
         return figures
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Within it, the generators of torch, NumPy and Python start from a seed; afterwards they are where they were."""
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002  the caller's loop may use it
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        np.random.seed(seed % 2**32)  # noqa: NPY002
-        random.seed(seed)
-        try:
-            yield
-        finally:
-            random.setstate(python)
-            np.random.set_state(numpy)  # noqa: NPY002
 
 
 def _trial(item: Training, levels: Mapping[str, float], metric: str, direction: str) -> FrozenTrial:

@@ -179,7 +179,7 @@ def _result(
     if not sound:
         raise StudyError(f"`tune`: nothing is left to compare. {' '.join(notes)}")
     differences = _differences({rival: (rivals[rival].key, judged[rival]) for rival in sound}, judge, direction)
-    taken = _simplest(sound, differences)
+    taken = _simplest({rival: rivals[rival].key for rival in sound}, differences)
     if rivals[TUNED].key == rivals[ZERO].key:
         notes.append("The search liked p = 0 best.")
     if rivals[TUNED].key == rivals[WAS].key != rivals[ZERO].key:
@@ -226,11 +226,12 @@ def _differences(
     return tuple(sorted(found.values(), key=lambda item: item.first != TUNED))
 
 
-def _simplest(sound: Sequence[str], differences: Sequence[PairedDifference]) -> str:
-    """The first of the three that no other is seen to beat."""
+def _simplest(sound: Mapping[str, str], differences: Sequence[PairedDifference]) -> str:
+    """The first of the three that no other is seen to beat. `sound` has their rates: equal ones are beaten together."""
     beaten = {item.second for item in differences if item.verdict == "better"}
     beaten |= {item.first for item in differences if item.verdict == "worse"}
-    return next((rival for rival in sound if rival not in beaten), sound[0])
+    lost = {sound[rival] for rival in beaten}
+    return next((rival for rival, key in sound.items() if key not in lost), next(iter(sound)))
 
 
 def _paired(first: Sequence[Training], second: Sequence[Training], metric: str) -> Interval:
