@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 import thinned
-from thinned.cli import app
+from thinned.cli.app import app
 
 MODULE = """
 import torch
