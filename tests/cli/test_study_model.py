@@ -56,6 +56,7 @@ def study(*arguments: str) -> Any:
     return CliRunner().invoke(app, ["study", *arguments])
 
 
+@pytest.mark.long
 def test_a_model_is_tuned_on_a_table(folder: Path) -> None:
     found = study(
         "rows.csv", "--target", "sick", "--column", "dose=ignore", "--model", "own_net:build", "--epochs", "20", *RUN

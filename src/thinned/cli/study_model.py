@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from rich.console import Console
 
 from .ending import printed
-from .factory import TargetError, made, named
+from .factory import TargetError, named
 from .reading import show_reading
 from .terminal import show
 
@@ -43,7 +43,7 @@ def tune_own(text: str, data: Path | None, options: StudyOptions, console: Conso
             raise TargetError(f"`--model` must name a function that builds a model. Got a {type(found).__name__}.")
     except TargetError as error:
         raise StudyError(str(error).replace(_VERBOSE, "")) from None
-    build: Callable[..., Any] = partial(made, found, factory, text) if factory.called else found
+    build: Callable[..., Any] = partial(found, *factory.args, **factory.kwargs) if factory.called else found
     from ..study.own_model import SEEDS, TRIALS, tune_model  # late: torch and pandas
     from ..study.underway import Progress
 

@@ -7,6 +7,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -203,7 +204,8 @@ def _factory(build: Callable[..., Any], rows: _Rows, title: str) -> Callable[[],
             f"`--model`: {title} must need no arguments but `inputs` and `outputs`. It needs {', '.join(unknown)}. "
             f"Give {'it a default' if len(unknown) == 1 else 'them defaults'}, or name another function."
         )
-    given = {item.name: offered[item.name] for item in parameters if item.name in offered}
+    bound = build.keywords if isinstance(build, partial) else {}  # what the caller has said stays
+    given = {item.name: offered[item.name] for item in parameters if item.name in offered and item.name not in bound}
 
     def make() -> nn.Module:
         try:
