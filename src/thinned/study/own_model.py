@@ -35,7 +35,7 @@ from .trial.one_thread import one_thread
 from .trial.prepared import prepared
 from .tuning.result import TuneResult
 from .tuning.subject import Tunable
-from .tuning.trainings import Training
+from .tuning.trainings import SeedTraining
 from .tuning.tune import PS, TuneOptions, tuned
 from .underway import MAX_EPOCHS, MAX_STEPS, TableReading, column_records
 
@@ -54,7 +54,7 @@ def tune_model(
     options: StudyOptions,
     *,
     title: str,
-    watch: Callable[[Training], None] = lambda training: None,
+    watch: Callable[[SeedTraining], None] = lambda training: None,
     told: Callable[[TableReading], None] = lambda reading: None,
 ) -> TuneResult:
     """Tune the dropout of a model on some data.
@@ -76,7 +76,7 @@ def tune_model(
     if foreign:
         raise StudyError(f"`--model`: {', '.join(foreign)} is for the study's own networks. Leave it out.")
     with faults_told(options.out), one_thread():
-        rows = _Rows(data, options, told)
+        rows = _FoldedData(data, options, told)
         make, example = _factory(build, rows, title), rows.fold(0)
         first = make()
         x = torch.from_numpy(example.x_train[:EXAMPLE])
@@ -104,7 +104,7 @@ def tune_model(
         return tuned(fit, tunable, choices, facts, watch)
 
 
-class _Rows:
+class _FoldedData:
     """The data and each seed's rows. The test rows are the same for all seeds."""
 
     def __init__(
@@ -159,7 +159,7 @@ class _Rows:
 class _Fit:
     """One training for `tune`: every learning rate to convergence, and the one with the least validation loss."""
 
-    def __init__(self, rows: _Rows, key: int, lrs: tuple[float, ...], max_steps: int) -> None:
+    def __init__(self, rows: _FoldedData, key: int, lrs: tuple[float, ...], max_steps: int) -> None:
         self.max_steps = max_steps
         self._rows, self._key, self._lrs = rows, key, lrs
 
@@ -185,7 +185,7 @@ class _Fit:
         }
 
 
-def _factory(build: Callable[..., Any], rows: _Rows, title: str) -> Callable[[], nn.Module]:
+def _factory(build: Callable[..., Any], rows: _FoldedData, title: str) -> Callable[[], nn.Module]:
     """`build` with the arguments that it takes."""
     shape = rows.fold(0).x_train.shape[1:]
     offered = {"inputs": shape[0] if len(shape) == 1 else tuple(shape), "outputs": rows.outputs}
@@ -221,7 +221,7 @@ def _factory(build: Callable[..., Any], rows: _Rows, title: str) -> Callable[[],
     return make
 
 
-def _check_output(model: nn.Module, x: Tensor, rows: _Rows, title: str) -> None:
+def _check_output(model: nn.Module, x: Tensor, rows: _FoldedData, title: str) -> None:
     """One batch through the model in evaluation mode: it must give `(B, outputs)`."""
     try:
         with torch.no_grad():

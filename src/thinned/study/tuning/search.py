@@ -12,7 +12,7 @@ from statistics import fmean
 from ..error import StudyError
 from .arms import Arm, as_it_was, as_planned, multiplied, of_kind, zero
 from .subject import Tunable
-from .trainings import Training, Trainings
+from .trainings import SeedTraining, Trainings
 
 FIRST, MORE = 2, 2  # seeds of every arm, and further ones of the best
 FINALISTS = 4
@@ -65,7 +65,7 @@ class Search:
         """The seeds of the search. Those that judge come behind."""
         return range(self.seed, self.seed + FIRST + MORE)
 
-    def found(self, arm: Arm) -> list[Training]:
+    def found(self, arm: Arm) -> list[SeedTraining]:
         """The arm's trainings in the search, by seed."""
         known = self.trainings.known
         return [known[arm.key, seed] for seed in self.seeds() if (arm.key, seed) in known]

@@ -26,7 +26,7 @@ ONE = "figure"  # the name of a metric that `fit` returns as a number alone
 
 
 @dataclass(frozen=True)
-class Training:
+class SeedTraining:
     """One training: its figures, and how it ended.
 
     A training that raised is "failed"; one whose figure is no finite number is "diverged". `reason` says more.
@@ -60,7 +60,7 @@ class Trainings:
         budget: Any,
         metrics: tuple[str | None, str | None],
         direction: str,
-        watch: Callable[[Training], None],
+        watch: Callable[[SeedTraining], None],
     ) -> None:
         self._fit, self._tunable, self._budget, self._direction, self._watch = fit, tunable, budget, direction, watch
         self.metric, self.judge = metrics[0] or ONE, metrics[1] or metrics[0] or ONE
@@ -89,7 +89,7 @@ class Trainings:
         item = self.known.get((arm.key, seed))
         return item is not None and item.ended != "failed"
 
-    def run(self, arm: Arm, seed: int) -> Training:
+    def run(self, arm: Arm, seed: int) -> SeedTraining:
         """A training's figures: those that are there, or new ones."""
         if not self.has(arm, seed):
             item = self._train(arm, seed)
@@ -99,7 +99,7 @@ class Trainings:
             self._watch(item)
         return self.known[arm.key, seed]
 
-    def _train(self, arm: Arm, seed: int) -> Training:
+    def _train(self, arm: Arm, seed: int) -> SeedTraining:
         start = time.monotonic()
         rates = arm.by_place()
         with seeded(seed):
@@ -110,12 +110,12 @@ class Trainings:
                 raise
             except Exception as error:  # whatever it is, it is this training's alone
                 reason = f"{type(error).__name__}: {error}".strip(": ").splitlines()[0]
-                return Training(arm.name, arm.key, seed, "failed", {}, reason, time.monotonic() - start)
+                return SeedTraining(arm.name, arm.key, seed, "failed", {}, reason, time.monotonic() - start)
         figures = self._figures(told)
         lost = [name for name in (self.metric, self.judge) if not math.isfinite(figures[name])]
         reason = f"{lost[0]} is {figures[lost[0]]}" if lost else ""
         seconds = time.monotonic() - start
-        return Training(arm.name, arm.key, seed, "diverged" if lost else "trained", figures, reason, seconds)
+        return SeedTraining(arm.name, arm.key, seed, "diverged" if lost else "trained", figures, reason, seconds)
 
     def _figures(self, told: Any) -> dict[str, float]:
         """What `fit` returned, as numbers by name."""
@@ -141,7 +141,7 @@ class Trainings:
         return figures
 
 
-def _trial(item: Training, levels: Mapping[str, float], metric: str, direction: str) -> FrozenTrial:
+def _trial(item: SeedTraining, levels: Mapping[str, float], metric: str, direction: str) -> FrozenTrial:
     from optuna.distributions import FloatDistribution
     from optuna.trial import TrialState, create_trial
 
@@ -165,10 +165,10 @@ def _trial(item: Training, levels: Mapping[str, float], metric: str, direction: 
     )
 
 
-def _read(trial: FrozenTrial) -> Training:
+def _read(trial: FrozenTrial) -> SeedTraining:
     facts = trial.user_attrs
     figures = {name: float(value) for name, value in facts["figures"].items()}
     rates = json.dumps(json.loads(facts["rates"]))
-    return Training(
+    return SeedTraining(
         facts["arm"], rates, facts["seed"], facts["ended"], figures, facts["reason"], float(facts["seconds"])
     )

@@ -17,7 +17,7 @@ from .arms import WAS, ZERO, Arm
 from .result import PairedDifference, TriedArm, TuneResult
 from .search import FIRST, MORE, Search
 from .subject import Subject, Tunable
-from .trainings import FitFunction, Training, Trainings
+from .trainings import FitFunction, SeedTraining, Trainings
 
 PS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7)
 TUNED = "tuned"
@@ -39,7 +39,7 @@ def tune(
     trials: int = 60,
     kinds: Mapping[str, str] | None = None,
     out: str | Path = "thinned-tune",
-    watch: Callable[[Training], None] = lambda training: None,
+    watch: Callable[[SeedTraining], None] = lambda training: None,
 ) -> TuneResult:
     """Find p for each kind of place in a model (input, hidden, attention, ...) by your own training loop.
 
@@ -138,7 +138,7 @@ def tuned(
     tunable: Tunable,
     options: TuneOptions,
     facts: Mapping[str, Any] | None = None,
-    watch: Callable[[Training], None] = lambda training: None,
+    watch: Callable[[SeedTraining], None] = lambda training: None,
 ) -> TuneResult:
     """`tune` with its options in one. `facts` are further settings that decide a figure, such as the data's digest."""
     settings = {
@@ -168,7 +168,7 @@ def _result(
     tunable: Tunable,
     search: Search,
     rivals: Mapping[str, Arm],
-    judged: Mapping[str, list[Training]],
+    judged: Mapping[str, list[SeedTraining]],
     direction: Literal["minimize", "maximize"],
     out: Path,
 ) -> TuneResult:
@@ -212,7 +212,7 @@ def _result(
 
 
 def _differences(
-    sound: Mapping[str, tuple[str, list[Training]]], judge: str, direction: Literal["minimize", "maximize"]
+    sound: Mapping[str, tuple[str, list[SeedTraining]]], judge: str, direction: Literal["minimize", "maximize"]
 ) -> tuple[PairedDifference, ...]:
     """Each pair of different rates once."""
     found: dict[frozenset[str], PairedDifference] = {}
@@ -234,7 +234,7 @@ def _simplest(sound: Mapping[str, str], differences: Sequence[PairedDifference])
     return next((rival for rival, key in sound.items() if key not in lost), next(iter(sound)))
 
 
-def _paired(first: Sequence[Training], second: Sequence[Training], metric: str) -> Interval:
+def _paired(first: Sequence[SeedTraining], second: Sequence[SeedTraining], metric: str) -> Interval:
     """Student's interval of paired differences over seeds: a figure has no rows, so both columns are the same.
 
     Where all differences are equal there is no scatter: then it is the exact bound for a share of other seeds that
@@ -246,7 +246,7 @@ def _paired(first: Sequence[Training], second: Sequence[Training], metric: str) 
     return interval([np.stack([gaps, gaps], axis=1)], Bounds(-size, size, float(len(gaps))))
 
 
-def _lost(rival: str, found: Sequence[Training]) -> str:
+def _lost(rival: str, found: Sequence[SeedTraining]) -> str:
     item = next(item for item in found if item.ended != "trained")
     return f"{rival}, seed {item.seed}, {item.ended}: {item.reason}. So these rates are not compared."
 
