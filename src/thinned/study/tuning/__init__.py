@@ -1,0 +1,1 @@
+"""How much dropout a network of the caller's wants, by the caller's own training: p for each kind of place."""
