@@ -14,7 +14,11 @@ from tests.lora import as_peft
 
 DOCS = Path(__file__).parents[2] / "docs"
 # What has no code to run here: indexes, what a program writes, measurements, and pages told in fragments.
-ELSEWHERE = {"index.md", "guides/index.md", *(f"guides/{name}.md" for name in ("streams", "study", "transforms"))}
+ELSEWHERE = {
+    "index.md",
+    "guides/index.md",
+    *(f"guides/{name}.md" for name in ("streams", "study", "study-data", "transforms")),
+}
 # Pages whose code needs an environment of its own: tests/backends runs them.
 BACKENDS = {"guides/jax.md", "guides/keras.md", "guides/one-mask.md"}
 # Pages whose code trains for seconds.

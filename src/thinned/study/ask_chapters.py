@@ -21,7 +21,7 @@ def ask_chapters(underway: Underway, found: Conclusion) -> list[ChapterRecord]:
 
     A chapter of which too little is finished, for want of time or since trials failed, has no record.
     """
-    wanted = [one for one in CHAPTERS if one.name in underway.options.chapters]
+    wanted = [one for one in CHAPTERS if one.name in underway.options.asked]
     scene = _scene(underway, found)
     files = TrialFiles(underway.options.out, underway.recipe)
     trials = {one.name: one.trials(scene) for one in wanted}

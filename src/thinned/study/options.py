@@ -18,6 +18,7 @@ METRIC_NAMES = {
 }
 CHAPTERS = ("how-much", "where", "convergence", "data-size", "reliance", "ensemble")  # as in chapters/table.py
 DEFAULT_CHAPTERS = CHAPTERS[:3]
+ANY_NETWORK_CHAPTERS = ("how-much", "convergence")  # read from the runs that are there; the others train perceptrons
 NETWORK_NAMES = ("perceptron", "cnn", "lstm", "gru", "transformer")
 MOST_SEEDS, MOST_JOBS, MOST_EPOCHS = 10_000, 1_024, 10_000_000
 MOST_SECONDS = 366 * 86_400.0
@@ -53,7 +54,15 @@ class StudyOptions:
     storage: str | None = None
     form: TextForm = field(default_factory=TextForm)
     columns: tuple[WantedColumn, ...] = ()
-    chapters: tuple[str, ...] = DEFAULT_CHAPTERS
+    chapters: tuple[str, ...] | None = None
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The chapters to tell: those that were named, or the first three, as far as the network has them."""
+        if self.chapters is not None:
+            return self.chapters
+        perceptron = self.network in (None, "perceptron")
+        return tuple(name for name in DEFAULT_CHAPTERS if perceptron or name in ANY_NETWORK_CHAPTERS)
 
     def __post_init__(self) -> None:
         _require("--seed", self.seed, 0 <= self.seed < 2**63, "a whole number, 0 or more")
@@ -91,8 +100,11 @@ class StudyOptions:
         if self.budget is not None:
             _require("--budget", self.budget, self.budget > 0, "a time above 0, as 90s, 10m or 1h30m")
             _require("--budget", self.budget, self.budget <= MOST_SECONDS, "a time of a year at most")
-        for name in self.chapters:
+        for name in self.chapters or ():
             _require("--chapters", in_utf8(name), name in CHAPTERS, f"all, none, or of {', '.join(CHAPTERS)}")
+            if self.network not in (None, "perceptron"):
+                rule = f"of {', '.join(ANY_NETWORK_CHAPTERS)} with --network {self.network}: the others train perceptrons"
+                _require("--chapters", name, name in ANY_NETWORK_CHAPTERS, rule)
         paths = (("--out", self.out), ("--test", self.test))
         columns = (("--target", self.target), ("--groups", self.groups), ("--time", self.time))
         for option, text in (*paths, *columns):
@@ -131,14 +143,14 @@ def numbers(option: str, texts: Sequence[str]) -> tuple[float, ...]:
         raise StudyError(f"`{option}` must be numbers, as 0.1 or 0.1,0.2. Got {' '.join(texts)!r}.") from None
 
 
-def chapters_of(text: str | Sequence[str] | None) -> tuple[str, ...]:
-    """The chapters that are asked, in the table's order: "all", "none", or names; None means the first three.
+def chapters_of(text: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    """The chapters that are asked, in the table's order: "all", "none", or names; None where nothing is said.
 
     >>> chapters_of("where,how-much"), chapters_of("none")
     (('how-much', 'where'), ())
     """
     if text is None:
-        return DEFAULT_CHAPTERS
+        return None
     names = [name.strip() for name in text.split(",")] if isinstance(text, str) else list(text)
     if names in (["all"], ["none"]):
         return CHAPTERS if names == ["all"] else ()

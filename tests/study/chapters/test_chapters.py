@@ -12,7 +12,7 @@ import pytest
 from thinned.study import StudyError, run_study
 from thinned.study.chapters.table import CHAPTERS as TABLE
 from thinned.study.error import StudyWarning
-from thinned.study.options import CHAPTERS, DEFAULT_CHAPTERS
+from thinned.study.options import ANY_NETWORK_CHAPTERS, CHAPTERS, DEFAULT_CHAPTERS, StudyOptions
 from thinned.study.record import ChapterRecord, Study
 from thinned.study.trial.pool import Pool
 
@@ -51,6 +51,14 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Study]:
 def test_names_of_options_are_the_table_s() -> None:
     assert [chapter.name for chapter in TABLE] == list(CHAPTERS)
     assert [chapter.name for chapter in TABLE][:3] == list(DEFAULT_CHAPTERS)
+    assert [chapter.name for chapter in TABLE if chapter.run is None] == list(ANY_NETWORK_CHAPTERS)
+
+
+def test_chapters_that_train_perceptrons_are_for_studies_of_these() -> None:
+    assert StudyOptions(network="lstm").asked == ANY_NETWORK_CHAPTERS
+    assert StudyOptions(network="perceptron").asked == StudyOptions().asked == DEFAULT_CHAPTERS
+    with pytest.raises(StudyError, match=r"`--chapters` must be of how-much, convergence with --network cnn: .* where"):
+        StudyOptions(network="cnn", chapters=("how-much", "where"))
 
 
 def test_every_chapter_is_told_with_words_and_a_figure_on_record_and_page(asked: tuple[Path, Study]) -> None:
