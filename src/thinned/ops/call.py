@@ -100,7 +100,7 @@ def drop(
             constants = law_constants(owner, law, p, input.shape, tuple(broadcast_dims), *elsewhere)
             number = as_number(key, generator)
             if on_cpu:
-                return cpu.thin(input, residual, out, (number, *constants))
+                return cpu.thin(input, residual, out, number, constants)
             return gpu.thin(input, residual, out, number if number < 2**63 else number - 2**64, constants)
     p = as_rate(PROBABILITY, owner, "p", p)
     check(LAW, owner, "law", law)
