@@ -11,8 +11,8 @@
 
 namespace thinned::call {
 
-// set_torch(tools): what the functions below ask of torch, in the order of `Tool`. The last call counts.
-PyObject* set_torch(PyObject*, PyObject* tools);
+// set_torch(first, tools): what the functions below ask of torch, in the order of `Tool`, from number `first` on.
+PyObject* set_torch(PyObject*, PyObject* const* args, Py_ssize_t count);
 
 // plain(x) -> whether x is an ordinary CPU tensor of a type that the kernel has, outside of forward-mode autograd
 PyObject* plain(PyObject*, PyObject* x);
@@ -24,8 +24,16 @@ PyObject* able(PyObject*, PyObject* x);
 PyObject* draw(PyObject*, PyObject* const* args, Py_ssize_t count);
 
 // thin(x, residual, out, key, constants) -> a new tensor with the noise, or `out`. `residual` and `out` may be None;
-// `constants` is (threshold, scale, shift, fill, noise_strides, base). Only for tensors that are `plain`.
+// `constants` is (threshold, scale, shift, fill, noise_strides, base), with None for strides in the order of the shape.
+// Only for tensors that are `plain`.
 PyObject* thin(const InstructionSet& set, PyObject* const* args, Py_ssize_t count);
+
+// usual(x, p, law) -> `thin` with a new key; or None, with nothing drawn, where the call is not a usual one
+PyObject* usual(const InstructionSet& set, PyObject* const* args, Py_ssize_t count);
+
+// usual_of_layer(x, attributes) -> `usual` with p and scaling of an `nn.Dropout`; or None where its settings ask for
+// more
+PyObject* usual_of_layer(const InstructionSet& set, PyObject* const* args, Py_ssize_t count);
 
 // Do a job that is not arranged yet; Python's other threads may run while a large one is done. Returns the threads
 // used.

@@ -115,6 +115,18 @@ PyObject* xla_drop(PyObject*, PyObject* name) {
     return nullptr;
 }
 
+// usual_<instruction set>: `usual` of call.hpp
+template <int SET>
+PyObject* usual(PyObject*, PyObject* const* args, Py_ssize_t count) {
+    return thinned::call::usual(thinned::INSTRUCTION_SETS[SET], args, count);
+}
+
+// usual_of_layer_<instruction set>: `usual_of_layer` of call.hpp
+template <int SET>
+PyObject* usual_of_layer(PyObject*, PyObject* const* args, Py_ssize_t count) {
+    return thinned::call::usual_of_layer(thinned::INSTRUCTION_SETS[SET], args, count);
+}
+
 template <class F>
 PyCFunction fast(F function) {
     return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
@@ -126,10 +138,16 @@ PyMethodDef methods[] = {
     {"run_avx2", fast(run<1>), METH_FASTCALL, nullptr},
     {"thin_avx512", fast(thin<0>), METH_FASTCALL, nullptr},
     {"thin_avx2", fast(thin<1>), METH_FASTCALL, nullptr},
+    {"usual_avx512", fast(usual<0>), METH_FASTCALL, nullptr},
+    {"usual_avx2", fast(usual<1>), METH_FASTCALL, nullptr},
+    {"usual_of_layer_avx512", fast(usual_of_layer<0>), METH_FASTCALL, nullptr},
+    {"usual_of_layer_avx2", fast(usual_of_layer<1>), METH_FASTCALL, nullptr},
 #endif
     {"run_portable", fast(run<thinned::SETS - 1>), METH_FASTCALL, nullptr},
     {"thin_portable", fast(thin<thinned::SETS - 1>), METH_FASTCALL, nullptr},
-    {"set_torch", thinned::call::set_torch, METH_O, nullptr},
+    {"usual_portable", fast(usual<thinned::SETS - 1>), METH_FASTCALL, nullptr},
+    {"usual_of_layer_portable", fast(usual_of_layer<thinned::SETS - 1>), METH_FASTCALL, nullptr},
+    {"set_torch", fast(thinned::call::set_torch), METH_FASTCALL, nullptr},
     {"plain", thinned::call::plain, METH_O, nullptr},
     {"able", thinned::call::able, METH_O, nullptr},
     {"draw", fast(thinned::call::draw), METH_FASTCALL, nullptr},

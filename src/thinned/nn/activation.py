@@ -15,6 +15,7 @@ from torch.fx import Proxy
 from ..noise import PROBABILITY, SCALING
 from ..ops import Rate, as_rate, deviation, drop, gaussian
 from ..ops.input import check_tensor
+from ..ops.usual import usual_of_layer
 from .site import Checked, CheckedAxes, Site, own_key, rate, thin
 from .symbolic import function_node, module_node
 
@@ -149,6 +150,10 @@ class Dropout(Site, torch.nn.Dropout):
     def forward(
         self, input: Tensor, *, key: int | Tensor | None = None, generator: torch.Generator | None = None
     ) -> Tensor:
+        if key is generator is None and not torch.compiler.is_compiling():
+            output = usual_of_layer(input, self.__dict__)
+            if output is not None:
+                return output
         if isinstance(input, Proxy):
             return module_node(self, input, key=key, generator=generator)
         return thin(

@@ -18,6 +18,7 @@ from .nested import through_padded
 from .philox import signed
 from .placed import Placed
 from .rate import Rate, as_rate, is_zero, packed
+from .usual import usual
 
 
 def drop(
@@ -80,6 +81,15 @@ def drop(
     >>> drop(torch.ones(8), 0.5, key=7)
     tensor([0., 2., 2., 2., 2., 0., 2., 0.])
     """
+    bare = key is generator is offset is step is global_shape is residual is out is None
+    if (
+        bare
+        and type(broadcast_dims) is tuple
+        and not broadcast_dims
+        and not torch.compiler.is_compiling()
+        and (result := usual(input, p, law)) is not None
+    ):
+        return result
     if key is None and generator is None and (source := placed.source()) is not None:
         key = source.draw(input)
     given = key

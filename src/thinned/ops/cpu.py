@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from .._torch import dispatch_keys, dispatch_modes, forward_mode, function_mode, innermost_transform, tracing_state
+from ..noise import place
 from ..noise.kernel import DROP, TYPES, announce, kernel, module
 from . import eager
 from .philox import signed
@@ -32,6 +33,7 @@ with torch.inference_mode(False):
 
 if module:  # in the order of csrc/call.cpp
     module.set_torch(
+        0,
         (
             Tensor,
             torch.nn.Parameter,
@@ -45,7 +47,7 @@ if module:  # in the order of csrc/call.cpp
             tracing_state,
             torch.empty_like,
             _threads,
-        )
+        ),
     )
 
 
@@ -105,7 +107,8 @@ def writable(x: Tensor, residual: Tensor | None, out: Tensor, alike: Callable[[T
     return apart and not recorded and alike(x, out)
 
 
-Constants = tuple[int, float, float, float, tuple[int, ...], int]  # threshold, scale, shift, fill, noise strides, base
+# Threshold, scale, shift, fill, the noise's strides, and its base. None: strides in the order of the shape.
+Constants = tuple[int, float, float, float, tuple[int, ...] | None, int]
 Numbers = tuple[int, Constants]  # with the key
 
 
@@ -115,7 +118,7 @@ def thin(x: Tensor, residual: Tensor | None, out: Tensor | None, key: int, const
     The backward pass needs the numbers, and no tensor.
     """
     if torch.is_grad_enabled() and (x.requires_grad or (residual is not None and residual.requires_grad)):
-        result: Tensor = _apply(x, residual, out, (key, constants))
+        result: Tensor = record(x, (key, constants), residual, out)
         return result
     y: Tensor = kernel.thin(x, residual, out, key, constants)
     if out is not None:
@@ -125,7 +128,9 @@ def thin(x: Tensor, residual: Tensor | None, out: Tensor | None, key: int, const
 
 class _Thin(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, residual: Tensor | None, out: Tensor | None, numbers: Numbers) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, numbers: Numbers, residual: Tensor | None = None, out: Tensor | None = None
+    ) -> Tensor:
         ctx.numbers = numbers
         if out is not None:
             ctx.mark_dirty(x)
@@ -134,9 +139,9 @@ class _Thin(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-        needs_x, needs_residual, *_ = ctx.needs_input_grad
+        needs_x, _, *more = ctx.needs_input_grad
         ours = _linear(grad, *ctx.numbers) if needs_x else None
-        return ours, grad if needs_residual else None, None, None
+        return ours, None, grad if more and more[0] else None, None
 
 
 def _linear(x: Tensor, key: int, constants: Constants) -> Tensor:
@@ -149,7 +154,7 @@ def _linear(x: Tensor, key: int, constants: Constants) -> Tensor:
         torch.tensor(signed(key), device="cpu"),
         torch.tensor((threshold, scale, 0.0, 0.0), dtype=torch.float64, device="cpu"),
         True,
-        [signed(step) for step in strides],
+        [signed(step) for step in (place(x.shape).strides if strides is None else strides)],
         signed(base),
     )
     return result
@@ -163,4 +168,4 @@ def without_sums(constants: Constants) -> Constants:
 
 
 # `Function.apply` without its checks for torch.func, which `able` has made already.
-_apply: Any = super(torch.autograd.Function, _Thin).apply
+record: Callable[..., Any] = super(torch.autograd.Function, _Thin).apply

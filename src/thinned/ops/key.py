@@ -108,7 +108,7 @@ def as_number(key: int | Tensor | None, generator: torch.Generator | None = None
     """`as_key` as a number, for a backend that needs no tensor. The key is this number modulo 2**64."""
     if key is None and generator is None:
         # The same draw as in `draw_key`, but into an existing tensor: a new one would double the cost of a small call.
-        number = _cell.draw()
+        number = cell.draw()
         rank = _rank()
         return number if rank is None else fold_number(number % 2**64, rank)
     if isinstance(key, Tensor) or generator is not None:
@@ -131,4 +131,4 @@ class _Cell(threading.local):
         )
 
 
-_cell = _Cell()
+cell = _Cell()

@@ -1,0 +1,58 @@
+"""The usual call in training, in one call of the compiled kernel: a drop of a tensor with a key from torch's generator.
+
+Python's steps between a layer and the kernel cost more than dropout of ten thousand elements. So the kernel's module
+takes them itself (`usual` in csrc/call.cpp): it asks what `cpu.able` asks, draws the key as `key.as_number` does, makes
+the result and calls the kernel, as `cpu.thin` does.
+
+It is taken where p is a number in (0, 1], the tensor is `cpu.able` and contiguous, positions count from 0 in the order of
+the shape, and no stream and no rank has a part in the key. There the numbers for the kernel are those of `call.drop`, so
+that bits, draws and graph are the same. Everywhere else nothing is drawn, and the general way is taken.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..noise.formulas import LAW, numbers
+from ..noise.kernel import module
+from . import cpu, key, placed
+from .rate import Rate
+
+
+def usual_of_layer(x: Tensor, attributes: dict[str, Any]) -> Tensor | None:
+    """`usual` with the settings of an `nn.Dropout`. None too where its settings ask for more, or a stream has it."""
+    found: Tensor | None = cpu.kernel.usual_of_layer(x, attributes)
+    return found
+
+
+def usual(x: Tensor, p: Rate, law: str) -> Tensor | None:
+    """`call.drop` with a new key where the call is a usual one, else None. Not for traces of torch.compile."""
+    found: Tensor | None = cpu.kernel.usual(x, p, law)
+    return found
+
+
+def _alone() -> bool:
+    return False
+
+
+_several = torch.distributed.is_initialized if torch.distributed.is_available() else _alone
+
+
+@lru_cache(maxsize=1024)
+def _constants(law: str, p: float) -> cpu.Constants | None:
+    """What `call.law_constants` gives for every shape, or None for an unknown law, which `call.drop` refuses."""
+    if LAW.fault(law):
+        return None
+    level, gain, shift, fill = numbers(law, p)
+    return int(level), gain, shift, fill, None, 0
+
+
+FIRST = 12  # the number of the first tool below, as csrc/call.cpp counts them
+if module:
+    module.set_torch(
+        FIRST, (torch.is_grad_enabled, placed.source, _several, _constants, key.cell, cpu.record)
+    )
