@@ -25,7 +25,8 @@ enum Tool {
     DISTRIBUTED,     // a function: whether there may be several processes
     CONSTANTS,       // a function: the constants for a law's name and p, or None
     CELL,            // an object with `draw`, which gives a key
-    RECORD,          // a function of (x, (key, constants)): `thin` with a gradient
+    RECORD,          // a function of (x, numbers) that records `usual_forward`; numbers are (key, constants, set)
+    LINEAR,          // a function of (gradient, key, constants): the linear part of the map, in every case
     TOOLS,
 };
 PyObject* tool[TOOLS];
@@ -43,11 +44,12 @@ enum Name {
     NUMEL,
     REQUIRES_GRAD,
     DRAW,
+    NUMBERS,
     NAMES
 };
-constexpr const char* NAME_TEXTS[NAMES] = {"raw_repr", "dtype",      "_current_level", "shape", "stride",
-                                           "data_ptr", "contiguous", "is_contiguous",  "numel", "requires_grad",
-                                           "draw"};
+constexpr const char* NAME_TEXTS[NAMES] = {"raw_repr", "dtype",         "_current_level", "shape",
+                                           "stride",   "data_ptr",      "contiguous",     "is_contiguous",
+                                           "numel",    "requires_grad", "draw",           "numbers"};
 PyObject* name[NAMES];
 
 // The attributes of a layer, by the names that `nn.Dropout` has for them.
@@ -243,7 +245,7 @@ PyObject* noise_on(PyObject* x, PyObject* residual, PyObject* out, uint64_t key,
 }
 
 // `usual` of call.hpp.
-PyObject* usual_call(PyObject* x, PyObject* rate, PyObject* law, Kernel kernel) {
+PyObject* usual_call(PyObject* x, PyObject* rate, PyObject* law, int set) {
     if (!PyFloat_CheckExact(rate) || !PyUnicode_CheckExact(law)) Py_RETURN_NONE;
     const double p = PyFloat_AsDouble(rate);
     int truth = p > 0 && p <= 1 ? is_able(x) : 0;
@@ -259,9 +261,23 @@ PyObject* usual_call(PyObject* x, PyObject* rate, PyObject* law, Kernel kernel) 
     int recorded = is_true(PyObject_GetAttr(x, name[REQUIRES_GRAD]));
     if (recorded == 1) recorded = is_true(PyObject_CallNoArgs(tool[GRAD_ENABLED]));
     if (recorded < 0) return nullptr;
-    if (!recorded) return noise_on(x, nullptr, nullptr, bits(key.get()), constants.get(), kernel);
-    const Held numbers(PyTuple_Pack(2, key.get(), constants.get()));
+    if (!recorded) return noise_on(x, nullptr, nullptr, bits(key.get()), constants.get(), INSTRUCTION_SETS[set].kernel);
+    const Held number(PyLong_FromLong(set));
+    const Held numbers(number ? PyTuple_Pack(3, key.get(), constants.get(), number.get()) : nullptr);
     return numbers ? PyObject_CallFunctionObjArgs(tool[RECORD], x, numbers.get(), nullptr) : nullptr;
+}
+
+// Noise by numbers that `usual_call` has packed.
+PyObject* noise_by(PyObject* numbers, PyObject* x) {
+    const long set = PyLong_AsLong(PyTuple_GetItem(numbers, 2));
+    return noise_on(x, nullptr, nullptr, bits(PyTuple_GetItem(numbers, 0)), PyTuple_GetItem(numbers, 1),
+                    INSTRUCTION_SETS[set].kernel);
+}
+
+bool are_numbers(PyObject* object) {
+    if (object && PyTuple_CheckExact(object) && PyTuple_Size(object) == 3) return true;
+    if (!PyErr_Occurred()) PyErr_SetString(PyExc_TypeError, "the numbers must be those of `usual`.");
+    return false;
 }
 
 // From this many elements on other Python threads may run meanwhile.
@@ -328,16 +344,35 @@ PyObject* thin(const InstructionSet& set, PyObject* const* args, Py_ssize_t coun
     return noise_on(args[0], given(1), given(2), key, args[4], set.kernel);
 }
 
-PyObject* usual(const InstructionSet& set, PyObject* const* args, Py_ssize_t count) {
-    if (count != 3 || !tool[RECORD]) {
+PyObject* usual_forward(PyObject*, PyObject* const* args, Py_ssize_t count) {
+    if (count != 3 || !are_numbers(args[2]) || PyObject_SetAttr(args[0], name[NUMBERS], args[2])) return nullptr;
+    return noise_by(args[2], args[1]);
+}
+
+PyObject* usual_backward(PyObject*, PyObject* const* args, Py_ssize_t count) {
+    const Held numbers(count == 2 ? PyObject_GetAttr(args[0], name[NUMBERS]) : nullptr);
+    if (!are_numbers(numbers.get())) return nullptr;
+    PyObject *const key = PyTuple_GetItem(numbers.get(), 0), *const constants = PyTuple_GetItem(numbers.get(), 1);
+    const bool linear =
+        !PyFloat_AsDouble(PyTuple_GetItem(constants, 2)) && !PyFloat_AsDouble(PyTuple_GetItem(constants, 3));
+    int direct = linear ? is_plain(args[1]) : 0;
+    if (direct == 1) direct = says_false(GRAD_ENABLED);
+    if (direct < 0) return nullptr;
+    const Held ours(direct ? noise_by(numbers.get(), args[1])
+                           : PyObject_CallFunctionObjArgs(tool[LINEAR], args[1], key, constants, nullptr));
+    return ours ? PyTuple_Pack(2, ours.get(), Py_None) : nullptr;
+}
+
+PyObject* usual(int set, PyObject* const* args, Py_ssize_t count) {
+    if (count != 3 || !tool[LINEAR]) {
         PyErr_SetString(PyExc_TypeError, "usual takes x, p and law, after set_torch.");
         return nullptr;
     }
-    return usual_call(args[0], args[1], args[2], set.kernel);
+    return usual_call(args[0], args[1], args[2], set);
 }
 
-PyObject* usual_of_layer(const InstructionSet& set, PyObject* const* args, Py_ssize_t count) {
-    if (count != 2 || !PyDict_Check(args[1]) || !tool[RECORD]) {
+PyObject* usual_of_layer(int set, PyObject* const* args, Py_ssize_t count) {
+    if (count != 2 || !PyDict_Check(args[1]) || !tool[LINEAR]) {
         PyErr_SetString(PyExc_TypeError, "usual_of_layer takes x and a layer's attributes, after set_torch.");
         return nullptr;
     }
@@ -350,7 +385,7 @@ PyObject* usual_of_layer(const InstructionSet& set, PyObject* const* args, Py_ss
                                 own[BROADCAST_DIMS] && PyTuple_CheckExact(own[BROADCAST_DIMS]) &&
                                 !PyTuple_Size(own[BROADCAST_DIMS]) && (!own[STREAM] || own[STREAM] == Py_None);
     if (!plain_settings) Py_RETURN_NONE;
-    return usual_call(args[0], own[P], own[SCALING], set.kernel);
+    return usual_call(args[0], own[P], own[SCALING], set);
 }
 
 }  // namespace thinned::call

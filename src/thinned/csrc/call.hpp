@@ -29,11 +29,15 @@ PyObject* draw(PyObject*, PyObject* const* args, Py_ssize_t count);
 PyObject* thin(const InstructionSet& set, PyObject* const* args, Py_ssize_t count);
 
 // usual(x, p, law) -> `thin` with a new key; or None, with nothing drawn, where the call is not a usual one
-PyObject* usual(const InstructionSet& set, PyObject* const* args, Py_ssize_t count);
+PyObject* usual(int set, PyObject* const* args, Py_ssize_t count);
 
 // usual_of_layer(x, attributes) -> `usual` with p and scaling of an `nn.Dropout`; or None where its settings ask for
 // more
-PyObject* usual_of_layer(const InstructionSet& set, PyObject* const* args, Py_ssize_t count);
+PyObject* usual_of_layer(int set, PyObject* const* args, Py_ssize_t count);
+
+// The forward and the backward of the autograd function that records a usual call. Its context keeps the numbers.
+PyObject* usual_forward(PyObject*, PyObject* const* args, Py_ssize_t count);
+PyObject* usual_backward(PyObject*, PyObject* const* args, Py_ssize_t count);
 
 // Do a job that is not arranged yet; Python's other threads may run while a large one is done. Returns the threads
 // used.

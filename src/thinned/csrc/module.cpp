@@ -118,13 +118,13 @@ PyObject* xla_drop(PyObject*, PyObject* name) {
 // usual_<instruction set>: `usual` of call.hpp
 template <int SET>
 PyObject* usual(PyObject*, PyObject* const* args, Py_ssize_t count) {
-    return thinned::call::usual(thinned::INSTRUCTION_SETS[SET], args, count);
+    return thinned::call::usual(SET, args, count);
 }
 
 // usual_of_layer_<instruction set>: `usual_of_layer` of call.hpp
 template <int SET>
 PyObject* usual_of_layer(PyObject*, PyObject* const* args, Py_ssize_t count) {
-    return thinned::call::usual_of_layer(thinned::INSTRUCTION_SETS[SET], args, count);
+    return thinned::call::usual_of_layer(SET, args, count);
 }
 
 template <class F>
@@ -147,6 +147,8 @@ PyMethodDef methods[] = {
     {"thin_portable", fast(thin<thinned::SETS - 1>), METH_FASTCALL, nullptr},
     {"usual_portable", fast(usual<thinned::SETS - 1>), METH_FASTCALL, nullptr},
     {"usual_of_layer_portable", fast(usual_of_layer<thinned::SETS - 1>), METH_FASTCALL, nullptr},
+    {"usual_forward", fast(thinned::call::usual_forward), METH_FASTCALL, nullptr},
+    {"usual_backward", fast(thinned::call::usual_backward), METH_FASTCALL, nullptr},
     {"set_torch", fast(thinned::call::set_torch), METH_FASTCALL, nullptr},
     {"plain", thinned::call::plain, METH_O, nullptr},
     {"able", thinned::call::able, METH_O, nullptr},

@@ -118,7 +118,7 @@ def thin(x: Tensor, residual: Tensor | None, out: Tensor | None, key: int, const
     The backward pass needs the numbers, and no tensor.
     """
     if torch.is_grad_enabled() and (x.requires_grad or (residual is not None and residual.requires_grad)):
-        result: Tensor = record(x, (key, constants), residual, out)
+        result: Tensor = _apply(x, (key, constants), residual, out)
         return result
     y: Tensor = kernel.thin(x, residual, out, key, constants)
     if out is not None:
@@ -140,11 +140,11 @@ class _Thin(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         needs_x, _, *more = ctx.needs_input_grad
-        ours = _linear(grad, *ctx.numbers) if needs_x else None
+        ours = linear(grad, *ctx.numbers) if needs_x else None
         return ours, None, grad if more and more[0] else None, None
 
 
-def _linear(x: Tensor, key: int, constants: Constants) -> Tensor:
+def linear(x: Tensor, key: int, constants: Constants) -> Tensor:
     """The linear part of the map, for a gradient. The gradient may be a batch of vmap, or itself need a gradient."""
     threshold, scale, shift, fill, strides, base = constants
     if kernel.plain(x):
@@ -168,4 +168,4 @@ def without_sums(constants: Constants) -> Constants:
 
 
 # `Function.apply` without its checks for torch.func, which `able` has made already.
-record: Callable[..., Any] = super(torch.autograd.Function, _Thin).apply
+_apply: Callable[..., Any] = super(torch.autograd.Function, _Thin).apply

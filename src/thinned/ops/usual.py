@@ -53,6 +53,16 @@ def _constants(law: str, p: float) -> cpu.Constants | None:
 
 FIRST = 12  # the number of the first tool below, as csrc/call.cpp counts them
 if module:
+
+    class _Thin(torch.autograd.Function):
+        """The gradient of a usual call, which the kernel's module computes too; `cpu.linear` where more is asked."""
+
+        forward = staticmethod(module.usual_forward)
+        backward = staticmethod(module.usual_backward)
+
+    # `Function.apply` without its checks for torch.func, which the module has made already.
+    _record = super(torch.autograd.Function, _Thin).apply
     module.set_torch(
-        FIRST, (torch.is_grad_enabled, placed.source, _several, _constants, key.cell, cpu.record)
+        FIRST,
+        (torch.is_grad_enabled, placed.source, _several, _constants, key.cell, _record, cpu.linear),
     )
