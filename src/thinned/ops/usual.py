@@ -12,7 +12,6 @@ that bits, draws and graph are the same. Everywhere else nothing is drawn, and t
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,12 +20,6 @@ from ..noise.formulas import LAW, numbers
 from ..noise.kernel import module
 from . import cpu, key, placed
 from .rate import Rate
-
-
-def usual_of_layer(x: Tensor, attributes: dict[str, Any]) -> Tensor | None:
-    """`usual` with the settings of an `nn.Dropout`. None too where its settings ask for more, or a stream has it."""
-    found: Tensor | None = cpu.kernel.usual_of_layer(x, attributes)
-    return found
 
 
 def usual(x: Tensor, p: Rate, law: str) -> Tensor | None:
