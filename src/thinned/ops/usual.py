@@ -6,7 +6,8 @@ the result and calls the kernel, as `cpu.thin` does.
 
 It is taken where p is a number in (0, 1], the tensor is `cpu.able` and contiguous, positions count from 0 in the order
 of the shape, and no stream and no rank has a part in the key. There the numbers for the kernel are those of
-`call.drop`, so bits, draws and derivatives are the same. Everywhere else nothing is drawn, and the general way is taken.
+`call.drop`, so bits, draws and derivatives are the same. Everywhere else nothing is drawn, and the general way is
+taken.
 
 The gradient is an autograd function whose two functions are the module's. Nodes of autograd's own (`where` and `mul` on
 a mask) take longer: two nodes and a pass over a mask cost 16 us more than one such function at 1,024 floats.
