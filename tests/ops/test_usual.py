@@ -109,9 +109,13 @@ def test_second_derivatives_hooks_and_what_is_saved(taken: Callable[[], int]) ->
     layer, x = thinned.nn.Dropout(0.3), torch.linspace(-1, 1, 50)
     saved: list[Tensor] = []
 
+    def pack(tensor: Tensor) -> Tensor:
+        saved.append(tensor)
+        return tensor
+
     def steps() -> list[Tensor]:
         leaf, seen = x.clone().requires_grad_(), list[Tensor]()
-        with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t) or t, lambda t: t):
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
             y = layer(leaf)
         y.register_hook(seen.append)
         weight = torch.linspace(1, 2, 50, requires_grad=True)
@@ -183,7 +187,8 @@ def test_every_other_call_goes_the_general_way(case: str, taken: Callable[[], in
 
 def test_modes_streams_and_forward_mode_go_the_general_way(taken: Callable[[], int]) -> None:
     layer = thinned.nn.Dropout(0.5)
-    for mode in (Passing(), Dispatching()):
+    modes: tuple[Any, ...] = (Passing(), Dispatching())  # type: ignore[no-untyped-call]
+    for mode in modes:
         with mode:
             layer(X)
     with thinned.stream(layer, 1):

@@ -150,7 +150,7 @@ class Dropout(Site, torch.nn.Dropout):
     def forward(
         self, input: Tensor, *, key: int | Tensor | None = None, generator: torch.Generator | None = None
     ) -> Tensor:
-        if key is generator is None and not is_compiling():
+        if key is None and generator is None and not is_compiling():
             usual: Tensor | None = cpu.kernel.usual_of_layer(input, self.__dict__)  # ops/usual.py says which calls
             if usual is not None:
                 return usual

@@ -81,9 +81,14 @@ def drop(
     >>> drop(torch.ones(8), 0.5, key=7)
     tensor([0., 2., 2., 2., 2., 0., 2., 0.])
     """
-    bare = key is generator is offset is step is global_shape is residual is out is None
     if (
-        bare
+        key is None
+        and generator is None
+        and residual is None
+        and out is None
+        and offset is None
+        and step is None
+        and global_shape is None
         and type(broadcast_dims) is tuple
         and not broadcast_dims
         and not torch.compiler.is_compiling()

@@ -21,6 +21,8 @@ from ..noise.kernel import DROP, TYPES, announce, kernel, module
 from . import eager
 from .philox import signed
 
+__all__ = ["able", "drop", "kernel", "linear", "thin", "without_sums", "writable"]
+
 _TYPES = {getattr(torch, name): number for name, number in TYPES.items()}
 _threads = torch.get_num_threads
 
@@ -108,11 +110,12 @@ def writable(x: Tensor, residual: Tensor | None, out: Tensor, alike: Callable[[T
 
 
 # Threshold, scale, shift, fill, the noise's strides, and its base. None: strides in the order of the shape.
-Constants = tuple[int, float, float, float, tuple[int, ...] | None, int]
-Numbers = tuple[int, Constants]  # with the key
+Constants = tuple[int, float, float, float, tuple[int, ...], int]
+AnyShape = tuple[int, float, float, float, None, int]
+Numbers = tuple[int, Constants | AnyShape]  # with the key
 
 
-def thin(x: Tensor, residual: Tensor | None, out: Tensor | None, key: int, constants: Constants) -> Tensor:
+def thin(x: Tensor, residual: Tensor | None, out: Tensor | None, key: int, constants: Constants | AnyShape) -> Tensor:
     """`drop`, or `residual + drop(x)`, with a gradient; in place if `out` is `x`. Only for calls that `able` allows.
 
     The backward pass needs the numbers, and no tensor.
@@ -144,7 +147,7 @@ class _Thin(torch.autograd.Function):
         return ours, None, grad if more and more[0] else None, None
 
 
-def linear(x: Tensor, key: int, constants: Constants) -> Tensor:
+def linear(x: Tensor, key: int, constants: Constants | AnyShape) -> Tensor:
     """The linear part of the map, for a gradient. The gradient may be a batch of vmap, or itself need a gradient."""
     threshold, scale, shift, fill, strides, base = constants
     if kernel.plain(x):

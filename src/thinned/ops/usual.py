@@ -40,7 +40,7 @@ _several = torch.distributed.is_initialized if torch.distributed.is_available() 
 
 
 @lru_cache(maxsize=1024)
-def _constants(law: str, p: float) -> cpu.Constants | None:
+def _constants(law: str, p: float) -> cpu.AnyShape | None:
     """What `call.law_constants` gives for every shape, or None for an unknown law, which `call.drop` refuses."""
     if LAW.fault(law):
         return None
