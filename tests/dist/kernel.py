@@ -13,6 +13,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from importlib.metadata import distribution
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tests.vectors import read
@@ -99,13 +100,13 @@ def checks(wheel: Path, sdist: Path) -> Iterator[Check]:
 
 
 class Counted:
-    """A kernel's `run` that counts its calls: whether the compiled code did the work."""
+    """A function of a kernel's that counts its calls: whether the compiled code did the work."""
 
-    def __init__(self, run: Callable[..., int]) -> None:
+    def __init__(self, run: Callable[..., Any]) -> None:
         self.run = run
         self.count = 0
 
-    def __call__(self, *arguments: object) -> int:
+    def __call__(self, *arguments: object) -> Any:
         self.count += 1
         return self.run(*arguments)
 

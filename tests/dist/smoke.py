@@ -46,25 +46,26 @@ def thinned_says(*arguments: str, expected: int = 0) -> str:
 
 def torch_checks() -> Iterator[Check]:
     def torch_masks_are_the_contracts_and_the_kernels() -> None:
-        fastest = loader.kernel.run
-        loader.kernel.run = runs = Counted(fastest)
+        fastest = loader.kernel.thin
+        loader.kernel.thin = runs = Counted(fastest)
         for case in read.masks():
             y = thinned.ops.drop(torch.ones(case.shape), case.p, key=case.key, **case.block)
             assert case.agrees(y.numpy() != 0), str(case)
             assert set(y.unique().tolist()) <= {0.0, case.scale}, str(case)
         assert runs.count > 0, "the kernel has drawn nothing"
-        loader.kernel.run = fastest
+        loader.kernel.thin = fastest
 
     def a_layers_gradient_has_the_mask_of_its_output() -> None:
-        fastest = loader.kernel.run
-        loader.kernel.run = runs = Counted(fastest)
+        fastest = loader.kernel.usual_of_layer
+        loader.kernel.usual_of_layer = runs = Counted(fastest)
         torch.manual_seed(0)
         x = torch.rand(64, 100, requires_grad=True)
         layer = thinned.nn.Dropout(0.25)
         y = layer(x)
         y.sum().backward()
-        assert runs.count >= 2, "forward and backward are the kernel's"
-        loader.kernel.run = fastest
+        loader.kernel.usual_of_layer = fastest
+        assert runs.count == 1, "the forward is the kernel's"
+        assert y.grad_fn.name() == "_UsualCallBackward", "the backward is the kernel's"
         assert x.grad is not None
         assert torch.equal(x.grad, torch.where(y != 0, torch.tensor(4 / 3), 0.0))
         assert 0 < int((y == 0).sum()) < y.numel()

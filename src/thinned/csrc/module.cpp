@@ -1,23 +1,15 @@
 // The Python module `thinned._kernel`: addresses, sizes and strides in, nothing out. Built against the stable ABI, so
 // that one binary serves every Python from 3.11 on, and, knowing no framework, every torch.
-#define PY_SSIZE_T_CLEAN
-#ifndef Py_LIMITED_API  // the build sets it too
-#define Py_LIMITED_API 0x030B0000
-#endif
-#include <Python.h>
-
 #include <cstring>
 #include <initializer_list>
 
+#include "call.hpp"
 #include "job.hpp"
 #include "xla.hpp"
 
 namespace {
 
 using thinned::Job;
-
-// From this many elements on other Python threads may run meanwhile.
-constexpr int64_t RELEASE = 16384;
 
 uint64_t bits(PyObject* number) { return PyLong_AsUnsignedLongLongMask(number); }
 void* address(PyObject* number) { return reinterpret_cast<void*>(static_cast<uintptr_t>(bits(number))); }
@@ -71,18 +63,13 @@ PyObject* run(PyObject*, PyObject* const* args, Py_ssize_t count) {
     job.base = bits(args[16]);
     if (PyErr_Occurred()) return nullptr;
 
-    const int64_t elements = job.count();
-    thinned::stream_if_large(job);
-    thinned::arrange(job);
-    int used;
-    if (elements < RELEASE) {
-        used = thinned::run(job, thinned::INSTRUCTION_SETS[SET].kernel, 1);
-    } else {
-        Py_BEGIN_ALLOW_THREADS
-        used = thinned::run(job, thinned::INSTRUCTION_SETS[SET].kernel, threads);
-        Py_END_ALLOW_THREADS
-    }
-    return PyLong_FromLong(used);
+    return PyLong_FromLong(thinned::call::do_job(job, thinned::INSTRUCTION_SETS[SET].kernel, threads));
+}
+
+// thin_<instruction set>: `thin` of call.hpp
+template <int SET>
+PyObject* thin(PyObject*, PyObject* const* args, Py_ssize_t count) {
+    return thinned::call::thin(thinned::INSTRUCTION_SETS[SET], args, count);
 }
 
 // fold_in(key, number) -> key
@@ -128,6 +115,18 @@ PyObject* xla_drop(PyObject*, PyObject* name) {
     return nullptr;
 }
 
+// usual_<instruction set>: `usual` of call.hpp
+template <int SET>
+PyObject* usual(PyObject*, PyObject* const* args, Py_ssize_t count) {
+    return thinned::call::usual(SET, args, count);
+}
+
+// usual_of_layer_<instruction set>: `usual_of_layer` of call.hpp
+template <int SET>
+PyObject* usual_of_layer(PyObject*, PyObject* const* args, Py_ssize_t count) {
+    return thinned::call::usual_of_layer(SET, args, count);
+}
+
 template <class F>
 PyCFunction fast(F function) {
     return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
@@ -137,8 +136,23 @@ PyMethodDef methods[] = {
 #if defined(THINNED_X86)
     {"run_avx512", fast(run<0>), METH_FASTCALL, nullptr},
     {"run_avx2", fast(run<1>), METH_FASTCALL, nullptr},
+    {"thin_avx512", fast(thin<0>), METH_FASTCALL, nullptr},
+    {"thin_avx2", fast(thin<1>), METH_FASTCALL, nullptr},
+    {"usual_avx512", fast(usual<0>), METH_FASTCALL, nullptr},
+    {"usual_avx2", fast(usual<1>), METH_FASTCALL, nullptr},
+    {"usual_of_layer_avx512", fast(usual_of_layer<0>), METH_FASTCALL, nullptr},
+    {"usual_of_layer_avx2", fast(usual_of_layer<1>), METH_FASTCALL, nullptr},
 #endif
     {"run_portable", fast(run<thinned::SETS - 1>), METH_FASTCALL, nullptr},
+    {"thin_portable", fast(thin<thinned::SETS - 1>), METH_FASTCALL, nullptr},
+    {"usual_portable", fast(usual<thinned::SETS - 1>), METH_FASTCALL, nullptr},
+    {"usual_of_layer_portable", fast(usual_of_layer<thinned::SETS - 1>), METH_FASTCALL, nullptr},
+    {"usual_forward", fast(thinned::call::usual_forward), METH_FASTCALL, nullptr},
+    {"usual_backward", fast(thinned::call::usual_backward), METH_FASTCALL, nullptr},
+    {"set_torch", fast(thinned::call::set_torch), METH_FASTCALL, nullptr},
+    {"plain", thinned::call::plain, METH_O, nullptr},
+    {"able", thinned::call::able, METH_O, nullptr},
+    {"draw", fast(thinned::call::draw), METH_FASTCALL, nullptr},
     {"fold_in", fast(fold_in), METH_FASTCALL, nullptr},
     {"instruction_sets", instruction_sets, METH_NOARGS, nullptr},
     {"pool", pool, METH_NOARGS, nullptr},

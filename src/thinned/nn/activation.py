@@ -10,10 +10,11 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.compiler import is_compiling
 from torch.fx import Proxy
 
 from ..noise import PROBABILITY, SCALING
-from ..ops import Rate, as_rate, deviation, drop, gaussian
+from ..ops import Rate, as_rate, cpu, deviation, drop, gaussian
 from ..ops.input import check_tensor
 from .site import Checked, CheckedAxes, Site, own_key, rate, thin
 from .symbolic import function_node, module_node
@@ -149,6 +150,10 @@ class Dropout(Site, torch.nn.Dropout):
     def forward(
         self, input: Tensor, *, key: int | Tensor | None = None, generator: torch.Generator | None = None
     ) -> Tensor:
+        if key is None and generator is None and not is_compiling():
+            usual: Tensor | None = cpu.kernel.usual_of_layer(input, self.__dict__)  # ops/usual.py says which calls
+            if usual is not None:
+                return usual
         if isinstance(input, Proxy):
             return module_node(self, input, key=key, generator=generator)
         return thin(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
@@ -30,6 +31,8 @@ instruction_sets: tuple[str, ...] = module.instruction_sets() if module else ()
 class Kernel:
     """The kernel as it is used: `run` (csrc/module.cpp lists its arguments) on one instruction set, or None and why.
 
+    The others (csrc/call.hpp) are for torch's tensors; `ops/cpu.py` makes torch known to them.
+
     Arguments:
         choice: an instruction set by name, "off" for none, None for the fastest.
 
@@ -48,11 +51,28 @@ class Kernel:
                 "Unset it for the fastest."
             )
         self.run: Any = None
+        self.thin: Any = None
+        self.plain: Callable[[object], bool] = _never
+        self.able: Callable[[object], bool] = _never
+        self.usual: Callable[..., Any] = _nothing
+        self.usual_of_layer: Callable[..., Any] = _nothing
         self.instruction_set: str | None = None
         self.reason = f"{VARIABLE}={choice}" if choice else missing or "the fastest that this machine has"
         if module and choice != OFF:
             self.instruction_set = choice or instruction_sets[0]
             self.run = getattr(module, f"run_{self.instruction_set}")
+            self.thin = getattr(module, f"thin_{self.instruction_set}")
+            self.usual = getattr(module, f"usual_{self.instruction_set}")
+            self.usual_of_layer = getattr(module, f"usual_of_layer_{self.instruction_set}")
+            self.plain, self.able = module.plain, module.able
+
+
+def _never(x: object) -> bool:
+    return False
+
+
+def _nothing(*arguments: object) -> None:
+    return None
 
 
 _choice = os.environ.get(VARIABLE) or None  # empty is unset

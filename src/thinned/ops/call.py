@@ -18,6 +18,7 @@ from .nested import through_padded
 from .philox import signed
 from .placed import Placed
 from .rate import Rate, as_rate, is_zero, packed
+from .usual import usual
 
 
 def drop(
@@ -80,6 +81,20 @@ def drop(
     >>> drop(torch.ones(8), 0.5, key=7)
     tensor([0., 2., 2., 2., 2., 0., 2., 0.])
     """
+    if (
+        key is None
+        and generator is None
+        and residual is None
+        and out is None
+        and offset is None
+        and step is None
+        and global_shape is None
+        and type(broadcast_dims) is tuple
+        and not broadcast_dims
+        and not torch.compiler.is_compiling()
+        and (result := usual(input, p, law)) is not None
+    ):
+        return result
     if key is None and generator is None and (source := placed.source()) is not None:
         key = source.draw(input)
     given = key
@@ -100,7 +115,7 @@ def drop(
             constants = law_constants(owner, law, p, input.shape, tuple(broadcast_dims), *elsewhere)
             number = as_number(key, generator)
             if on_cpu:
-                return cpu.thin(input, residual, out, (number, *constants))
+                return cpu.thin(input, residual, out, number, constants)
             return gpu.thin(input, residual, out, number if number < 2**63 else number - 2**64, constants)
     p = as_rate(PROBABILITY, owner, "p", p)
     check(LAW, owner, "law", law)

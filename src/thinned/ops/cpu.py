@@ -9,15 +9,19 @@ from __future__ import annotations
 import itertools
 import operator
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from .._torch import dispatch_keys, dispatch_modes, forward_mode, function_mode, innermost_transform, tracing_state
-from ..noise.kernel import ADD, DROP, TYPES, announce, kernel
+from ..noise import place
+from ..noise.kernel import DROP, TYPES, announce, kernel, module
 from . import eager
 from .philox import signed
+
+__all__ = ["able", "drop", "kernel", "linear", "thin", "without_sums", "writable"]
 
 _TYPES = {getattr(torch, name): number for name, number in TYPES.items()}
 _threads = torch.get_num_threads
@@ -28,6 +32,25 @@ with torch.inference_mode():
     _PLAIN_KEYS = {dispatch_keys(torch.empty(0, device="cpu")).raw_repr()}
 with torch.inference_mode(False):
     _PLAIN_KEYS.add(dispatch_keys(torch.empty(0, device="cpu")).raw_repr())
+
+if module:  # in the order of csrc/call.cpp
+    module.set_torch(
+        0,
+        (
+            Tensor,
+            torch.nn.Parameter,
+            _TYPES,
+            dispatch_keys,
+            _PLAIN_KEYS,
+            forward_mode,
+            dispatch_modes,
+            function_mode,
+            innermost_transform,
+            tracing_state,
+            torch.empty_like,
+            _threads,
+        ),
+    )
 
 
 def drop(
@@ -60,31 +83,15 @@ def able(x: Tensor, residual: Tensor | None = None, out: Tensor | None = None) -
     """Whether `thin` may do this call: there is no dispatch mode, function mode, transform or trace, and the kernel
     supports the types and layouts. Every other call goes through torch's dispatcher."""
     return (
-        _plain(x)
-        and kernel.run is not None
-        and not dispatch_modes()
-        and innermost_transform() is None
-        and not function_mode()
-        and tracing_state() is None
+        kernel.able(x)
         and (residual is None or _alike(x, residual))
         and (out is None or writable(x, residual, out, _alike))
     )
 
 
-def _plain(x: Tensor) -> bool:
-    """Whether `x` is an ordinary CPU tensor of a type that the kernel supports, outside of forward-mode autograd."""
-    kind = type(x)
-    return (
-        (kind is Tensor or kind is torch.nn.Parameter)
-        and dispatch_keys(x).raw_repr() in _PLAIN_KEYS
-        and x.dtype in _TYPES
-        and forward_mode["_current_level"] < 0
-    )
-
-
 def _alike(x: Tensor, other: Tensor) -> bool:
     """Whether `other` is an ordinary tensor with the shape and type of `x`."""
-    return _plain(other) and other.shape == x.shape and other.dtype == x.dtype
+    return kernel.plain(other) and other.shape == x.shape and other.dtype == x.dtype
 
 
 def writable(x: Tensor, residual: Tensor | None, out: Tensor, alike: Callable[[Tensor, Tensor], bool]) -> bool:
@@ -102,21 +109,21 @@ def writable(x: Tensor, residual: Tensor | None, out: Tensor, alike: Callable[[T
     return apart and not recorded and alike(x, out)
 
 
-# Threshold, scale, shift, fill, the noise's strides, and its base. `Numbers` has the key in front of them.
+# Threshold, scale, shift, fill, the noise's strides, and its base. None: strides in the order of the shape.
 Constants = tuple[int, float, float, float, tuple[int, ...], int]
-Numbers = tuple[int, int, float, float, float, tuple[int, ...], int]
+AnyShape = tuple[int, float, float, float, None, int]
+Numbers = tuple[int, Constants | AnyShape]  # with the key
 
 
-def thin(x: Tensor, residual: Tensor | None, out: Tensor | None, numbers: Numbers) -> Tensor:
+def thin(x: Tensor, residual: Tensor | None, out: Tensor | None, key: int, constants: Constants | AnyShape) -> Tensor:
     """`drop`, or `residual + drop(x)`, with a gradient; in place if `out` is `x`. Only for calls that `able` allows.
 
     The backward pass needs the numbers, and no tensor.
     """
     if torch.is_grad_enabled() and (x.requires_grad or (residual is not None and residual.requires_grad)):
-        result: Tensor = _apply(x, residual, out, numbers)
+        result: Tensor = _apply(x, (key, constants), residual, out)
         return result
-    y = torch.empty_like(x) if out is None else out
-    _run(y, x, residual, numbers)
+    y: Tensor = kernel.thin(x, residual, out, key, constants)
     if out is not None:
         torch.autograd.graph.increment_version(out)
     return y
@@ -124,62 +131,44 @@ def thin(x: Tensor, residual: Tensor | None, out: Tensor | None, numbers: Number
 
 class _Thin(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, residual: Tensor | None, out: Tensor | None, numbers: Numbers) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, numbers: Numbers, residual: Tensor | None = None, out: Tensor | None = None
+    ) -> Tensor:
         ctx.numbers = numbers
         if out is not None:
             ctx.mark_dirty(x)
-        y = torch.empty_like(x) if out is None else x
-        _run(y, x, residual, numbers)
+        y: Tensor = kernel.thin(x, residual, out, *numbers)
         return y
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-        needs_x, needs_residual, *_ = ctx.needs_input_grad
-        ours = _linear(grad, ctx.numbers) if needs_x else None
-        return ours, grad if needs_residual else None, None, None
+        needs_x, _, *more = ctx.needs_input_grad
+        ours = linear(grad, *ctx.numbers) if needs_x else None
+        return ours, None, grad if more and more[0] else None, None
 
 
-def _linear(x: Tensor, numbers: Numbers) -> Tensor:
+def linear(x: Tensor, key: int, constants: Constants | AnyShape) -> Tensor:
     """The linear part of the map, for a gradient. The gradient may be a batch of vmap, or itself need a gradient."""
-    key, threshold, scale, shift, fill, strides, base = numbers
-    if _plain(x):
-        return thin(x, None, None, (key, threshold, scale, 0.0, 0.0, strides, base) if shift or fill else numbers)
+    threshold, scale, shift, fill, strides, base = constants
+    if kernel.plain(x):
+        return thin(x, None, None, key, without_sums(constants) if shift or fill else constants)
     result: Tensor = torch.ops.thinned.drop(
         x,
         torch.tensor(signed(key), device="cpu"),
         torch.tensor((threshold, scale, 0.0, 0.0), dtype=torch.float64, device="cpu"),
         True,
-        [signed(step) for step in strides],
+        [signed(step) for step in (place(x.shape).strides if strides is None else strides)],
         signed(base),
     )
     return result
 
 
+@lru_cache(maxsize=1024)
+def without_sums(constants: Constants) -> Constants:
+    """The constants of the linear part."""
+    threshold, scale, _, _, strides, base = constants
+    return threshold, scale, 0.0, 0.0, strides, base
+
+
 # `Function.apply` without its checks for torch.func, which `able` has made already.
-_apply: Any = super(torch.autograd.Function, _Thin).apply
-
-
-def _run(y: Tensor, x: Tensor, residual: Tensor | None, numbers: Numbers) -> None:
-    """Call the kernel: write `drop(x)`, plus the residual if there is one, to `y`."""
-    steps = x.stride()
-    if 0 in steps and x is not y:
-        # The gradient of a sum is one number with strides 0. The kernel's fast loop needs contiguous memory.
-        x = x.contiguous()
-        steps = x.stride()
-    if residual is None:
-        form, address, residual_steps = DROP, 0, steps
-    else:
-        form, address, residual_steps = ADD, residual.data_ptr(), residual.stride()
-    kernel.run(
-        form,
-        _TYPES[x.dtype],
-        y.data_ptr(),
-        x.data_ptr(),
-        address,
-        x.shape,
-        y.stride(),
-        steps,
-        residual_steps,
-        _threads(),
-        *numbers,
-    )
+_apply: Callable[..., Any] = super(torch.autograd.Function, _Thin).apply

@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,7 +17,7 @@ from torch import Tensor
 from .._torch import dispatch_keys, dispatch_modes, forward_mode, function_mode, innermost_transform, tracing_state
 from ..noise.law import LEVELS
 from . import eager
-from .cpu import Constants, writable
+from .cpu import Constants, without_sums, writable
 from .philox import signed
 from .triton import trust
 from .triton.arrange import DROP, GAUSSIAN, UNIFORM
@@ -197,18 +196,12 @@ def _linear(x: Tensor, key: int, constants: Constants) -> Tensor:
     """The linear part of the map, for a gradient. The gradient may be a batch of vmap, or itself need a gradient."""
     threshold, scale, shift, fill, strides, base = constants
     if _plain(x):
-        return thin(x, None, None, key, _without_sums(constants) if shift or fill else constants)
+        return thin(x, None, None, key, without_sums(constants) if shift or fill else constants)
     law = torch.tensor((threshold, scale, 0.0, 0.0), dtype=torch.float64, device="cpu")
     result: Tensor = torch.ops.thinned.drop(
         x, torch.tensor(signed(key), device="cpu"), law, True, [signed(step) for step in strides], signed(base)
     )
     return result
-
-
-@lru_cache(maxsize=1024)
-def _without_sums(constants: Constants) -> Constants:
-    threshold, scale, _, _, strides, base = constants
-    return threshold, scale, 0.0, 0.0, strides, base
 
 
 def _new(x: Tensor, residual: Tensor | None, key: int, constants: Constants) -> Tensor:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -10,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from .._torch import functorch_config
 from ..noise import UINT64, check
+from ..noise.kernel import module
 from .fold import fold_in, fold_number
 from .philox import signed
 from .rate import tracing
@@ -105,7 +108,7 @@ def as_number(key: int | Tensor | None, generator: torch.Generator | None = None
     """`as_key` as a number, for a backend that needs no tensor. The key is this number modulo 2**64."""
     if key is None and generator is None:
         # The same draw as in `draw_key`, but into an existing tensor: a new one would double the cost of a small call.
-        number = int(_cell.tensor.random_(-(2**63), 2**63 - 1).item())
+        number = cell.draw()
         rank = _rank()
         return number if rank is None else fold_number(number % 2**64, rank)
     if isinstance(key, Tensor) or generator is not None:
@@ -115,11 +118,17 @@ def as_number(key: int | Tensor | None, generator: torch.Generator | None = None
 
 
 class _Cell(threading.local):
-    """A tensor for one number, separate in each thread."""
+    """A tensor for one number, separate in each thread, and the function that draws into it."""
 
     def __init__(self) -> None:
         with torch.inference_mode(False):
-            self.tensor = torch.empty((), dtype=torch.int64, device="cpu")
+            tensor = torch.empty((), dtype=torch.int64, device="cpu")
+        limits = -(2**63), 2**63 - 1
+        self.draw: Callable[[], int] = (
+            partial(module.draw, tensor.random_, limits, tensor.data_ptr())
+            if module
+            else lambda: int(tensor.random_(*limits).item())
+        )
 
 
-_cell = _Cell()
+cell = _Cell()
