@@ -4,17 +4,23 @@ Hooks open something before a module's forward and close it afterwards, also aft
 after an exception that is no `Exception`. So the module's call is caught as well, by the attribute in which
 `module.compile()` puts another way to call it. torch leaves it out of copies and pickles; a handle that is copied with
 the module (`freeze`, `set_rates`) puts it on the copy again.
+
+torch also stops in the midst of the hooks that it runs after an error, where another thread changes the hooks of the
+module meanwhile. What is left open is closed then too, and the error is the one for which the hooks were run.
 """
 
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
 import torch
 
 from ..._torch import makes_no_graph, outer_call
+from ...forked import PROCESS
+from .underway import FILE, NAME
 
 Module = torch.nn.Module
 
@@ -40,17 +46,34 @@ class CaughtCall:
         call = self.before if self.before is not None and module is self.module else module._call_impl
         try:
             return call(*args, **kwargs)
-        except Exception:
-            raise
+        except Exception as error:
+            first = _before_changed_hooks(error)
+            if first is None:
+                raise
         except BaseException:
-            for undo in [*self.undos]:
-                undo(module)
+            self._undo(module)
             raise
+        self._undo(module)
+        raise first
+
+    def _undo(self, module: Module) -> None:
+        for undo in [*self.undos]:
+            undo(module)
 
     def _called(self, frame: Any) -> Module:
         """The module that is called: of a replica, which has its module's attributes, the replica."""
         found: Module = frame.f_locals["self"] if frame.f_code is outer_call.__code__ else self.module
         return found
+
+
+def _before_changed_hooks(error: Exception) -> Exception | None:
+    """The error after which torch ran hooks, until another thread changed the module's hooks; None for all others."""
+    first, last = error.__context__, error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    own = last is not None and last.tb_frame.f_code.co_name == NAME and last.tb_frame.f_code.co_filename == FILE
+    changed = type(error) is RuntimeError and own and "mutated during iteration" in str(error)
+    return first if changed and isinstance(first, Exception) else None
 
 
 class OnInterrupt:
@@ -71,10 +94,15 @@ class OnInterrupt:
         return OnInterrupt, (self._module, self._undo)  # in a copy, of the copied module
 
     def remove(self) -> None:
+        with PROCESS:  # another thread may put something there at this moment
+            self._remove()
+
+    def _remove(self) -> None:
         if self._undo in self._call.undos:
             self._call.undos.remove(self._undo)
         own = vars(self._module)
-        if not self._call.undos and own.get("_compiled_call_impl") is self._call:
+        alone = threading.active_count() == 1  # another may be between torch's look at the attribute and its call
+        if not self._call.undos and own.get("_compiled_call_impl") is self._call and (alone or self._call.before):
             if self._call.before is None:
                 del own["_compiled_call_impl"]
             else:
