@@ -31,8 +31,8 @@ def add_hooks(handles: list[Handle], model: Module, watch: Any) -> None:
     for module in modules:
         if module is model or not (_is_silent(module) or module in fused):
             with PROCESS:
+                handles.append(OnInterrupt(module, watch.interrupted))  # first on and last off: it sees what hooks left
                 hook(handles, module, enter, leave)
-                handles.append(OnInterrupt(module, watch.interrupted))
 
 
 def hook(handles: list[Handle], module: Module, enter: Any, leave: Any, *, with_kwargs: bool = False) -> None:

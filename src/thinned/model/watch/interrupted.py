@@ -5,6 +5,7 @@ after an exception that is no `Exception`. So the module's call is caught as wel
 `module.compile()` puts another way to call it. torch leaves it out of copies and pickles; a handle that is copied with
 the module (`freeze`, `set_rates`) puts it on the copy again.
 
+Where another thread takes off hooks of a module that runs, what they have opened is closed at the end of the call.
 torch also stops in the midst of the hooks that it runs after an error, where another thread changes the hooks of the
 module meanwhile. What is left open is closed then too, and the error is the one for which the hooks were run.
 """
@@ -12,9 +13,9 @@ module meanwhile. What is left open is closed then too, and the error is the one
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Callable
 from typing import Any, Protocol
+from weakref import WeakValueDictionary
 
 import torch
 
@@ -37,6 +38,7 @@ class CaughtCall:
     def __init__(self, module: Module, before: Any) -> None:
         self.module, self.before = module, before  # the call that `module.compile()` has put there, or None
         self.undos: list[Callable[[Module], None]] = []
+        self.running: dict[int, list[Callable[[Module], None]]] = {}  # for each call what has been taken off meanwhile
 
     @makes_no_graph
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -44,6 +46,8 @@ class CaughtCall:
             return (self.before or self.module._call_impl)(*args, **kwargs)
         module = self._called(sys._getframe(1))
         call = self.before if self.before is not None and module is self.module else module._call_impl
+        taken_off: list[Callable[[Module], None]] = []
+        self.running[id(taken_off)] = taken_off
         try:
             return call(*args, **kwargs)
         except Exception as error:
@@ -53,6 +57,10 @@ class CaughtCall:
         except BaseException:
             self._undo(module)
             raise
+        finally:
+            del self.running[id(taken_off)]
+            for undo in taken_off:
+                undo(module)
         self._undo(module)
         raise first
 
@@ -76,13 +84,26 @@ def _before_changed_hooks(error: Exception) -> Exception | None:
     return first if changed and isinstance(first, Exception) else None
 
 
+_CALLS: WeakValueDictionary[int, CaughtCall] = WeakValueDictionary()  # those that are taken off and still run too
+
+
+def _caught(module: Module) -> CaughtCall:
+    """The caught call of a module: the one that it has, one that is still under way in another thread, or a new one."""
+    found, known = vars(module).get("_compiled_call_impl"), _CALLS.get(id(module))
+    if isinstance(found, CaughtCall):
+        return found
+    if found is None and known is not None and known.module is module and known.before is None:
+        return known
+    made = _CALLS[id(module)] = CaughtCall(module, found)
+    return made
+
+
 class OnInterrupt:
     """`undo(module)` is called when an interrupt ends a call of the module, until `remove()`."""
 
     def __init__(self, module: Module, undo: Callable[[Module], None]) -> None:
         self._module, self._undo = module, undo
-        found = vars(module).get("_compiled_call_impl")
-        self._call = found if isinstance(found, CaughtCall) else CaughtCall(module, found)
+        self._call = _caught(module)
         try:
             self._call.undos.append(undo)
             vars(module)["_compiled_call_impl"] = self._call
@@ -100,9 +121,10 @@ class OnInterrupt:
     def _remove(self) -> None:
         if self._undo in self._call.undos:
             self._call.undos.remove(self._undo)
+            for taken_off in [*self._call.running.values()]:
+                taken_off.append(self._undo)
         own = vars(self._module)
-        alone = threading.active_count() == 1  # another may be between torch's look at the attribute and its call
-        if not self._call.undos and own.get("_compiled_call_impl") is self._call and (alone or self._call.before):
+        if not self._call.undos and own.get("_compiled_call_impl") is self._call:
             if self._call.before is None:
                 del own["_compiled_call_impl"]
             else:
