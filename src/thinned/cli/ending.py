@@ -111,7 +111,7 @@ class _Closed(io.TextIOBase):
             raise OSError(errno.EBADF, "stdout is closed")
 
 
-def _unwritten(stream: TextIO | None, probe: str) -> str:
+def _unwritten(stream: TextIO | _Closed | None, probe: str) -> str:
     """What keeps a stream from being written to its end: "" for nothing."""
     try:
         if stream is not None:

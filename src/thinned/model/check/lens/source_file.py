@@ -257,9 +257,9 @@ class SourceFile:
         """Whether the file concerns torch: it imports torch or a package around it, or has a class with a `forward`."""
         if not _MENTIONED.search(self._as_read):
             return False
-        first = (node for node in self.tree.body if isinstance(node, ast.Import | ast.ImportFrom))  # of most files
-        if any(map(_WORLD.match, (name for node in first for name in _imported(node).values()))):
-            return True
+        for node in self.tree.body:  # enough for most files
+            if isinstance(node, ast.Import | ast.ImportFrom) and any(map(_WORLD.match, _imported(node).values())):
+                return True
         return any(map(_WORLD.match, self.aliases.values())) or any(
             isinstance(next(self.above(node)), ast.ClassDef) for node in self.functions if node.name == "forward"
         )
