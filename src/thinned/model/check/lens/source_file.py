@@ -167,8 +167,10 @@ class SourceFile:
     def aliases(self) -> dict[str, str]:
         """The qualified name of each imported name, wherever the import is. `F = torch.nn.functional` counts as one."""
         found: dict[str, str] = {}
-        for imported in (*self.nodes(ast.Import), *self.nodes(ast.ImportFrom)):
-            found |= _imported(imported)
+        for plain in self.nodes(ast.Import):
+            found |= _imported(plain)
+        for origin in self.nodes(ast.ImportFrom):
+            found |= _imported(origin)
         for statement in self.tree.body:
             if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Attribute | ast.Name):
                 name = dotted(statement.value)
