@@ -7,6 +7,7 @@ python -m benchmarks.check --quick   # small files alone
 from __future__ import annotations
 
 import argparse
+import ast
 import tempfile
 import time
 from collections.abc import Callable
@@ -19,7 +20,12 @@ from thinned.model.check.walk import check_paths
 HEAD = "import torch\nimport torch.nn.functional as F\nfrom torch import nn\n\n"
 SIZES = (250, 500, 1_000, 2_000)
 LINES = (10_000, 100_000)
-GOALS = {"check": 3.0, "check --fix": 6.0, "check of clean lines": 3.0}  # seconds, of the largest
+GOALS = {
+    "check": 3.0,
+    "check --fix": 6.0,
+    "check of clean lines": 3.0,
+    "without a dropout": 3.0,
+}  # seconds, of the largest
 
 
 def dropouts(number: int) -> str:
@@ -45,6 +51,17 @@ class Block{number}(nn.Module):
     return HEAD + "".join(module.format(number=number) for number in range(lines // 10))
 
 
+def without(lines: int) -> str:
+    """The same without a dropout."""
+    return (
+        clean(lines)
+        .replace("nn.Dropout(p)", "nn.Identity()")
+        .replace("self.dropout", "self.last")
+        .replace(", 0.1, training=self.training)", ")")
+        .replace("F.dropout(", "F.relu(")
+    )
+
+
 def seconds(work: Callable[[], object]) -> float:
     """Of processor time, of one call, as the command makes it."""
     start = time.process_time()
@@ -62,7 +79,9 @@ def fixed(path: Path) -> None:
 def measured(path: Path, work: str, text: str) -> float:
     """Seconds of one kind of work on a file of this text."""
     path.write_text(text, encoding="utf-8")
-    action = fixed if work == "check --fix" else lambda file: check_paths([file])
+    action: Callable[[Path], object] = fixed if work == "check --fix" else lambda file: check_paths([file])
+    if work == "Python's parser alone":
+        action = lambda _: ast.parse(text)  # noqa: E731 - what no check can do without
     return seconds(lambda: action(path))
 
 
@@ -71,6 +90,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small files alone")
     quick = parser.parse_args().quick
     sizes, lines = (SIZES[:2], LINES[:1]) if quick else (SIZES, LINES)
+    alone = "Python's parser alone"
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "net.py")
         measured(path, "check --fix", dropouts(2))  # what is loaded at the first time
@@ -78,11 +98,13 @@ def main() -> None:
             *(("check", f"{size:,} dropouts", measured(path, "check", dropouts(size))) for size in sizes),
             *(("check --fix", f"{size:,} dropouts", measured(path, "check --fix", dropouts(size))) for size in sizes),
             *(("check of clean lines", f"{size:,} lines", measured(path, "check", clean(size))) for size in lines),
+            *(("without a dropout", f"{size:,} lines", measured(path, "check", without(size))) for size in lines),
+            *((alone, f"{size:,} lines", measured(path, alone, clean(size))) for size in lines),
         ]
     print("| work | file | seconds | goal |\n|---|---|---|---|")
     for work, what, took in rows:
         largest = what in (f"{SIZES[-1]:,} dropouts", f"{LINES[-1]:,} lines")
-        print(f"| {work} | {what} | {took:.2f} | {f'{GOALS[work]:g}' if largest else ''} |")
+        print(f"| {work} | {what} | {took:.2f} | {f'{GOALS[work]:g}' if largest and work in GOALS else ''} |")
 
 
 if __name__ == "__main__":

@@ -227,7 +227,8 @@ def main() -> None:
     for name, count in sorted(stress.done.items()):
         sys.stdout.write(f"  {name}: {count:,}\n")
     for text, count in Counter(stress.wrong).most_common(10):
-        sys.stdout.write(f"{count} times {text[:3000]}\n")
+        shown = text if len(text) < 6000 else f"{text[:3000]} ... {text[-3000:]}"
+        sys.stdout.write(f"{count} times {shown}\n")
     sys.exit(bool(stress.wrong))
 
 

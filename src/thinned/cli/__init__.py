@@ -12,5 +12,7 @@ def main() -> None:
         print("thinned: the command line needs pip install 'thinned[study]'", file=sys.stderr)  # noqa: T201
         raise SystemExit(1)
     from .app import app
+    from .ending import said_if_unprinted
 
-    app(prog_name="thinned")
+    with said_if_unprinted():
+        app(prog_name="thinned")

@@ -93,14 +93,14 @@ def check(
                 _tell(made, preview=diff)
             with collected_later():
                 found = check_paths(paths, **options)
-        failed = bool(found.errors or (made and made.left))
-        if diff and made is not None and (made.fixes or not found.nothing):
-            for line in text(found.errors):
-                say(line, err=True)
-            (say if sys.stdout is not None and sys.stdout.isatty() else give)(made.diff, nl=False)
-            raise typer.Exit(FAILED if failed else FOUND if made.fixes and not exit_zero else 0)
     except (CheckError, OSError) as error:
         raise stop("check", error, verbose=verbose) from None
+    failed = bool(found.errors or (made and made.left))
+    if diff and made is not None and (made.fixes or not found.nothing):
+        for line in text(found.errors):
+            say(line, err=True)
+        (say if sys.stdout is not None and sys.stdout.isatty() else give)(made.diff, nl=False)
+        raise typer.Exit(FAILED if failed else FOUND if made.fixes and not exit_zero else 0)
     _print(found, output_format)
     if found.nothing:
         raise typer.Exit(0 if allow_empty else FAILED)

@@ -1,17 +1,20 @@
-"""How a long command ends early: by a signal as by Ctrl-C, or with an answer that could not be printed."""
+"""How a command ends early: by a signal as by Ctrl-C, or with an answer that could not be printed."""
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
+from typing import TextIO
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+UNPRINTED = 2  # as for every other thing that could not be done
 INTERRUPTED = 130  # what a shell expects of a program that Ctrl-C ended
 
 
@@ -61,3 +64,70 @@ def printed(show: Callable[[], None]) -> str:
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - open to the end
         return getattr(error, "strerror", None) or "its reader has gone"
     return ""
+
+
+@contextmanager
+def said_if_unprinted() -> Iterator[None]:
+    """Within it a full or closed stdout is a sentence on stderr and exit code 2, whatever the command would end with.
+
+    A reader that has gone is no error, as in `thinned rules | head -1`.
+    """
+    ended: BaseException | None = None
+    if sys.stdout is None:
+        sys.stdout = _Closed()
+    try:
+        yield
+    except (OSError, SystemExit) as error:
+        ended = error
+    probe = "\n" if isinstance(ended, OSError) else ""  # what failed to be written is no more there to be flushed
+    why, where = _unwritten(sys.stdout, probe), "stdout"
+    if not why and probe:
+        why, where = _unwritten(sys.stderr, probe), "stderr"
+    if not why:
+        if ended is not None:
+            raise ended
+        return
+    lost = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - open to the end
+    if where == "stdout":
+        sys.stdout = lost
+        _write_last(f"thinned: the answer could not be printed: {why}.\n")
+    else:
+        sys.stderr = lost
+    raise SystemExit(UNPRINTED) from None
+
+
+class _Closed(io.TextIOBase):
+    """In the place of a stdout that the caller has closed, so that what is lost is noticed."""
+
+    lost = False
+
+    def write(self, text: str) -> int:
+        self.lost = self.lost or bool(text)
+        self.flush()
+        return 0
+
+    def flush(self) -> None:
+        if self.lost:
+            raise OSError(errno.EBADF, "stdout is closed")
+
+
+def _unwritten(stream: TextIO | _Closed | None, probe: str) -> str:
+    """What keeps a stream from being written to its end: "" for nothing."""
+    try:
+        if stream is not None:
+            if probe:
+                stream.write(probe)
+            stream.flush()
+    except BrokenPipeError:
+        return ""
+    except (OSError, ValueError) as error:
+        return getattr(error, "strerror", None) or str(error)
+    return ""
+
+
+def _write_last(text: str) -> None:
+    """Write to stderr, if there is one that takes it."""
+    with suppress(OSError, ValueError):
+        if sys.stderr is not None:
+            sys.stderr.write(text)
+            sys.stderr.flush()

@@ -255,3 +255,73 @@ def test_a_generator_of_the_process_is_not_a_model_s_own(name: str, held: str) -
         loud = Run(lambda m, x: x * generator.uniform(0, 1)).eval()
         with thinned.eval_guard(loud), pytest.raises(thinned.NoiseInEval):
             loud(X)
+
+
+@pytest.mark.parametrize("ends", ["returns", "raises"])
+def test_a_guard_that_ends_in_the_midst_of_another_thread_s_forward_leaves_nothing_there(ends: str) -> None:
+    """The other thread has met its hook before the forward, and meets none afterwards."""
+    inside, ended = threading.Event(), threading.Event()
+
+    def forward(_: Any, x: Tensor) -> Tensor:
+        inside.set()
+        assert ended.wait(60)
+        if ends == "raises":
+            raise ValueError
+        return x
+
+    net = Run(forward).eval()
+    guard = thinned.eval_guard(net)
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(net, X)
+        assert inside.wait(60)
+        guard.remove()
+        ended.set()
+        assert isinstance(call.exception(), ValueError) == (ends == "raises")
+        assert pool.submit(_modes).result() == (0, 0)
+    assert not torch.utils._python_dispatch.is_in_torch_dispatch_mode(include_infra_modes=False)
+
+
+def _modes() -> tuple[int, int]:
+    """How many modes torch has in this thread."""
+    functions, operators = torch.overrides, torch.utils._python_dispatch
+    return (
+        len(functions._get_current_function_mode_stack()),
+        len(operators._get_current_dispatch_mode_stack()),
+    )
+
+
+def test_hooks_that_another_thread_changes_while_torch_runs_them_hide_no_error_and_leave_no_mode() -> None:
+    """torch goes through a module's hooks after an error, and stops where their number changes."""
+    net = Run(lambda _, x: F.dropout(x, 0.5)).eval()
+
+    def change(*_: Any) -> None:  # as another thread does at this moment
+        net.register_forward_hook(print)
+
+    net.register_forward_hook(change, always_call=True)
+    with thinned.eval_guard(net), pytest.raises(thinned.NoiseInEval, match=":dropout"):
+        net(X)
+    assert _modes() == (0, 0)
+    assert not torch.utils._python_dispatch.is_in_torch_dispatch_mode(include_infra_modes=False)
+
+
+def test_threads_that_guard_one_model_at_once() -> None:
+    """Each hears of the noise, and of nothing else, whoever puts hooks on and takes them off meanwhile."""
+    net = Run(lambda _, x: F.dropout(x, 0.5)).eval()
+
+    def work() -> list[str]:
+        torch.set_num_threads(1)
+        heard = []
+        for _ in range(20):
+            with thinned.eval_guard(net):
+                try:
+                    net(X)
+                except thinned.NoiseInEval as error:
+                    heard.append(error.place)
+        return [*heard, str(_modes())]
+
+    with ThreadPoolExecutor(4) as pool:
+        found = [call.result() for call in [pool.submit(work) for _ in range(4)]]
+    assert found == [[":dropout"] * 20 + ["(0, 0)"]] * 4
+    assert not torch.utils._python_dispatch.is_in_torch_dispatch_mode(include_infra_modes=False)
+    assert not net._forward_hooks
+    assert not net._forward_pre_hooks

@@ -31,8 +31,8 @@ def add_hooks(handles: list[Handle], model: Module, watch: Any) -> None:
     for module in modules:
         if module is model or not (_is_silent(module) or module in fused):
             with PROCESS:
+                handles.append(OnInterrupt(module, watch.interrupted))  # first on and last off: it sees what hooks left
                 hook(handles, module, enter, leave)
-                handles.append(OnInterrupt(module, watch.interrupted))
 
 
 def hook(handles: list[Handle], module: Module, enter: Any, leave: Any, *, with_kwargs: bool = False) -> None:
@@ -49,9 +49,14 @@ def take_off(handles: list[Handle]) -> None:
 
 
 def last(module: Module, watch: Any) -> None:
-    """Let a watch's forward hook run after all hooks of others: noise in a hook is noise of the model."""
+    """Let a watch's forward hook run after all hooks of others: noise in a hook is noise of the model.
+
+    Where it does so already the hooks stay as they are: another thread may be going through them.
+    """
     hooks: Any = module._forward_hooks  # an OrderedDict
-    for key in [key for key, value in hooks.items() if _watch_of(value) is watch]:
+    found = [(key, _watch_of(value)) for key, value in [*hooks.items()]]
+    others = max((place for place, (_, owner) in enumerate(found) if owner is None), default=-1)
+    for key in [key for key, owner in found[: max(others, 0)] if owner is watch]:
         hooks.move_to_end(key)
 
 

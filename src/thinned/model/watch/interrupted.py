@@ -4,6 +4,10 @@ Hooks open something before a module's forward and close it afterwards, also aft
 after an exception that is no `Exception`. So the module's call is caught as well, by the attribute in which
 `module.compile()` puts another way to call it. torch leaves it out of copies and pickles; a handle that is copied with
 the module (`freeze`, `set_rates`) puts it on the copy again.
+
+Where another thread takes off hooks of a module that runs, what they have opened is closed at the end of the call.
+torch also stops in the midst of the hooks that it runs after an error, where another thread changes the hooks of the
+module meanwhile. What is left open is closed then too, and the error is the one for which the hooks were run.
 """
 
 from __future__ import annotations
@@ -11,10 +15,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from typing import Any, Protocol
+from weakref import WeakValueDictionary
 
 import torch
 
 from ..._torch import makes_no_graph, outer_call
+from ...forked import PROCESS
+from .underway import FILE, NAME
 
 Module = torch.nn.Module
 
@@ -31,6 +38,7 @@ class CaughtCall:
     def __init__(self, module: Module, before: Any) -> None:
         self.module, self.before = module, before  # the call that `module.compile()` has put there, or None
         self.undos: list[Callable[[Module], None]] = []
+        self.running: dict[int, list[Callable[[Module], None]]] = {}  # for each call what has been taken off meanwhile
 
     @makes_no_graph
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -38,14 +46,27 @@ class CaughtCall:
             return (self.before or self.module._call_impl)(*args, **kwargs)
         module = self._called(sys._getframe(1))
         call = self.before if self.before is not None and module is self.module else module._call_impl
+        taken_off: list[Callable[[Module], None]] = []
+        self.running[id(taken_off)] = taken_off
         try:
             return call(*args, **kwargs)
-        except Exception:
-            raise
+        except Exception as error:
+            first = _before_changed_hooks(error)
+            if first is None:
+                raise
         except BaseException:
-            for undo in [*self.undos]:
-                undo(module)
+            self._undo(module)
             raise
+        finally:
+            del self.running[id(taken_off)]
+            for undo in taken_off:
+                undo(module)
+        self._undo(module)
+        raise first
+
+    def _undo(self, module: Module) -> None:
+        for undo in [*self.undos]:
+            undo(module)
 
     def _called(self, frame: Any) -> Module:
         """The module that is called: of a replica, which has its module's attributes, the replica."""
@@ -53,13 +74,36 @@ class CaughtCall:
         return found
 
 
+def _before_changed_hooks(error: Exception) -> Exception | None:
+    """The error after which torch ran hooks, until another thread changed the module's hooks; None for all others."""
+    first, last = error.__context__, error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    own = last is not None and last.tb_frame.f_code.co_name == NAME and last.tb_frame.f_code.co_filename == FILE
+    changed = type(error) is RuntimeError and own and "mutated during iteration" in str(error)
+    return first if changed and isinstance(first, Exception) else None
+
+
+_CALLS: WeakValueDictionary[int, CaughtCall] = WeakValueDictionary()  # those that are taken off and still run too
+
+
+def _caught(module: Module) -> CaughtCall:
+    """The caught call of a module: the one that it has, one that is still under way in another thread, or a new one."""
+    found, known = vars(module).get("_compiled_call_impl"), _CALLS.get(id(module))
+    if isinstance(found, CaughtCall):
+        return found
+    if found is None and known is not None and known.module is module and known.before is None:
+        return known
+    made = _CALLS[id(module)] = CaughtCall(module, found)
+    return made
+
+
 class OnInterrupt:
     """`undo(module)` is called when an interrupt ends a call of the module, until `remove()`."""
 
     def __init__(self, module: Module, undo: Callable[[Module], None]) -> None:
         self._module, self._undo = module, undo
-        found = vars(module).get("_compiled_call_impl")
-        self._call = found if isinstance(found, CaughtCall) else CaughtCall(module, found)
+        self._call = _caught(module)
         try:
             self._call.undos.append(undo)
             vars(module)["_compiled_call_impl"] = self._call
@@ -71,8 +115,14 @@ class OnInterrupt:
         return OnInterrupt, (self._module, self._undo)  # in a copy, of the copied module
 
     def remove(self) -> None:
+        with PROCESS:  # another thread may put something there at this moment
+            self._remove()
+
+    def _remove(self) -> None:
         if self._undo in self._call.undos:
             self._call.undos.remove(self._undo)
+            for taken_off in [*self._call.running.values()]:
+                taken_off.append(self._undo)
         own = vars(self._module)
         if not self._call.undos and own.get("_compiled_call_impl") is self._call:
             if self._call.before is None:

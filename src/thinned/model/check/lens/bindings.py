@@ -5,13 +5,14 @@ from __future__ import annotations
 import ast
 import weakref
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from .remembered import remembered
 from .source_file import Function, SourceFile, dotted
 
+Answer = TypeVar("Answer")
 Comprehension = ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp
 _OWN = ("self", "cls")
 EACH = None  # a step from a value to what is bound: to each element in turn; other steps are positions
@@ -44,6 +45,24 @@ class Followed(dict[ast.expr, tuple[ast.expr, ...]]):
         self.cut = 0  # how often a chain of names was too long to be followed
         self.held: dict[tuple[ast.AST, str], tuple[ast.expr, ...]] = {}  # what a name of a scope, or of a class, is
         self.held_open: set[tuple[ast.AST, str]] = set()
+        self.known: dict[object, Any] = {}  # what is asked of the list or dictionary of a name at each of its uses
+        self.known_open: set[object] = set()
+
+    def once_for_all(self, question: object, answer: Callable[[], Answer]) -> Answer:
+        """The answer to a question about a name, which is the same at each use. It may ask itself on the way."""
+        if question in self.known:
+            found: Answer = self.known[question]
+            return found
+        inner, cut = question in self.known_open, self.cut
+        self.known_open.add(question)
+        try:
+            found = answer()
+        finally:
+            if not inner:
+                self.known_open.discard(question)
+        if not self.known_open and cut == self.cut:  # inside of another question some names stand for nothing yet
+            self.known[question] = found
+        return found
 
 
 class Bindings:

@@ -71,6 +71,8 @@ DELIBERATE = re.compile(
 
 
 EVERYTHING = FUNCTIONS | ATTENTION | MODULES | RECURRENT
+# Each name of it has one of these in its last part.
+WORDS = ("rop", "attention", "flash_attn", "epth", "LSTM", "GRU", "RNN")
 
 
 def given(call: ast.Call, argument_of: Argument) -> ast.expr | None:

@@ -66,7 +66,7 @@ def layer_name(file: SourceFile, call: ast.expr) -> str | None:
 @remembered
 def networks(file: SourceFile) -> tuple[LayerChain, ...]:
     """Every `Sequential`, and every chain of layers that are called on each other's results."""
-    return (*_sequential(file), *_functional(file)) if "keras" in file.text else ()
+    return (*_sequential(file), *_functional(file)) if file.says("keras") else ()
 
 
 def applied(file: SourceFile) -> Iterator[LayerUse]:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from .bindings import EACH, Binding, bindings
+from .bindings import EACH, AddedEntry, Binding, bindings
 from .carriers import SAME, WRAPPERS
 from .classes import family
 from .mode import asks, guarded
@@ -116,13 +116,37 @@ def parts_of(file: SourceFile, node: ast.expr, key: ast.expr | None) -> Iterator
                 whole = isinstance(wanted, int) and -len(found) <= wanted < len(found)
                 for value in [found[wanted]] if whole and isinstance(wanted, int) else found:
                     yield from _followed(file, value)
-    for entry in changes:
-        if (
-            entry is not None
+    if changes:
+        asked = "added", id(changes), key is None, wanted if isinstance(wanted, str | int | None) else repr(wanted)
+        yield from bindings(file).followed.once_for_all(asked, lambda: _added(file, changes, key))
+
+
+def _added(file: SourceFile, changes: Sequence[AddedEntry | None], key: ast.expr | None) -> tuple[ast.expr, ...]:
+    """What is put into a list or dictionary under a key, or anywhere; of several with one qualified name the first."""
+    return _first_of_each(
+        file,
+        (
+            value
+            for entry in changes
+            if entry is not None
             and not entry.all_of_it
             and (entry.key is None or key is None or _same(file, entry.key, key))
-        ):
-            yield from _followed(file, entry.value)
+            for value in _followed(file, entry.value)
+        ),
+    )
+
+
+def _first_of_each(file: SourceFile, values: Iterable[ast.expr]) -> tuple[ast.expr, ...]:
+    """The values, of several with one qualified name the first, and of those without one the first few."""
+    answer: dict[object, ast.expr] = {}
+    without = 0
+    for value in values:
+        name = file.resolve(value) or value
+        without += name is value and name not in answer
+        answer.setdefault(name, value)
+        if without >= _MOST:
+            break
+    return tuple(answer.values())
 
 
 def entries(file: SourceFile, node: ast.expr) -> list[tuple[object, ast.expr]] | None:
@@ -156,7 +180,12 @@ def entries(file: SourceFile, node: ast.expr) -> list[tuple[object, ast.expr]] |
 def whole_dict(file: SourceFile, node: ast.expr) -> list[tuple[object, ast.expr]] | None:
     """The keys and values of the one dictionary that an expression stands for, the same in both modes; else None."""
     with bindings(file).once("whole_dict", node) as first:
-        return _whole_dict(file, node) if first else None
+        if not first:
+            return None
+        place = bindings(file).place_of_name(node) if isinstance(node, ast.Name) else None
+        if place is None:
+            return _whole_dict(file, node)
+        return bindings(file).followed.once_for_all(("whole_dict", place), lambda: _whole_dict(file, node))
 
 
 def _whole_dict(file: SourceFile, node: ast.expr) -> list[tuple[object, ast.expr]] | None:
@@ -223,6 +252,16 @@ def _followed(file: SourceFile, node: ast.expr) -> Iterator[ast.expr]:
 
 def _bound(file: SourceFile, binding: Binding) -> Iterator[ast.expr]:
     """What is bound: the value, or the part of it to which the way leads."""
+    place = bindings(file).place_of_name(binding.value) if isinstance(binding.value, ast.Name) and binding.way else None
+    if place is None:
+        yield from _led_to(file, binding)
+    else:
+        yield from bindings(file).followed.once_for_all(
+            ("parts", place, binding.way), lambda: _first_of_each(file, _led_to(file, binding))
+        )
+
+
+def _led_to(file: SourceFile, binding: Binding) -> Iterator[ast.expr]:
     values = [binding.value]
     for place in binding.way:
         if place is EACH:

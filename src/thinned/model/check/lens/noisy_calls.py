@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ...known.functions import Noisy
-from .calls import EVERYTHING, given
+from .calls import EVERYTHING, WORDS, given, is_open
 from .carriers import carriers
 from .meanings import elements, guarded_value, meanings, whole_dict
 from .remembered import remembered
@@ -47,6 +47,8 @@ def noisy_calls(file: SourceFile, table: Mapping[str, Noisy]) -> Iterator[NoisyC
     default), entries of lists and dictionaries, `getattr`, `functools.partial`, `operator.methodcaller`, `map`, and
     what a function of the file returns. So are `*args` and `**kwargs` whose contents the file shows.
     """
+    if not file.says(*WORDS):
+        return
     for call, name in file.calls:
         if name in table:
             yield NoisyCall(call, name, table[name], _with_splats(file, call, call.func, call.args, call.keywords))
@@ -140,6 +142,8 @@ def _with_splats(
     file: SourceFile, call: ast.Call, function: ast.expr, args: Sequence[ast.expr], words: Sequence[ast.keyword]
 ) -> ast.Call:
     """A call with the contents of `*args` and `**kwargs` in their place, where the file shows them."""
+    if args is call.args and words is call.keywords and not is_open(call):
+        return call
     placed: list[ast.expr] = []
     for part in args:
         shown = _sequence(file, part.value) if isinstance(part, ast.Starred) else None
@@ -192,7 +196,7 @@ def _spoken(file: SourceFile) -> list[tuple[ast.expr, str | None, bool]]:
     found: list[tuple[ast.expr, str | None, bool]] = [(node, None, True) for node in _written(file, "import_module")]
     for text in sorted((short | last) - {"import_module"}):
         for node in _written(file, text):
-            above = next(file.above(node))
+            above = file.parent(node)
             whole = not isinstance(above, ast.Attribute) or above.attr == "__dict__"
             if (whole or text in short) and not (isinstance(above, ast.Call) and above.func is node):
                 name = file.resolve(node)  # most nodes need no such question

@@ -6,6 +6,7 @@ import ast
 import io
 import re
 import tokenize
+import unicodedata
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -31,10 +32,12 @@ _PRIVATE = [
 ]
 _LIBRARIES = ("torch.nn.", "timm.", "torchvision.ops.", "flash_attn.", "xformers.")  # which these are of
 # Packages of the world of torch.
-_WORLD = re.compile(
-    r"(torch\w*|thinned|timm|transformers|lightning\w*|pytorch_\w+|flash_attn|xformers|peft|diffusers|fastai|accelerate"
-    r"|monai|skorch|ignite|mm(cv|engine|det|seg|pretrain)|detectron2|sentence_transformers|keras|tf_keras|tensorflow|jax|flax|equinox|functorch)(\.|$)"
+_PACKAGES = (
+    r"torch\w*|thinned|timm|transformers|lightning\w*|pytorch_\w+|flash_attn|xformers|peft|diffusers|fastai|accelerate"
+    r"|monai|skorch|ignite|mm(cv|engine|det|seg|pretrain)|detectron2|sentence_transformers|keras|tf_keras|tensorflow|jax|flax|equinox|functorch"
 )
+_WORLD = re.compile(rf"({_PACKAGES})(\.|$)")
+_MENTIONED = re.compile(rf"{_PACKAGES}|forward")
 _NOQA = re.compile(r"#\s*noqa(?P<some>\s*:\s*(?P<codes>[A-Z]+\d+(?:[,\s]+[A-Z]+\d+)*))?", re.IGNORECASE)
 
 _OF_NAMES = {"idna", "punycode"}  # of hosts; their time grows faster than the text
@@ -58,11 +61,28 @@ class SourceFile:
         self.tree = parsed(text, path)
         # With their line ends; lines are counted as in Python. Behind the last line end is a line too.
         self.lines = [*io.StringIO(text, newline=""), *([""] if text.endswith(("\n", "\r")) or not text else [])]
-        self.index = SyntaxTree(self.tree)
         self.answers: dict[object, dict[tuple[object, ...], Any]] = {}  # of questions that are `remembered`
-        self._bound: dict[ast.AST, set[str]] = {}
-        self._local: dict[ast.AST, dict[str, str]] = {}
+        self._stores: dict[str, dict[ast.AST, int]] = {}
+        self._first: dict[tuple[ast.AST | None, str], str | None] = {}  # what a name means in a scope
         self._columns: dict[int, list[int]] = {}
+
+    @cached_property
+    def index(self) -> SyntaxTree:
+        """The nodes of the tree. No rule needs them where the text has none of the words that it looks for."""
+        return SyntaxTree(self.tree)
+
+    def says(self, *words: str) -> bool:
+        """Whether the text has one of these words, or parts of words: a quick look, before the tree is asked.
+
+        >>> SourceFile("net.py", "y = F.dropout(x)").says("manual_seed", "drop")
+        True
+        """
+        return any(word in self._as_read for word in words)
+
+    @cached_property
+    def _as_read(self) -> str:
+        """The text with names as Python reads them: it takes a letter in bold, or of full width, for the plain one."""
+        return self.text if self.text.isascii() else unicodedata.normalize("NFKC", self.text)
 
     # Positions
 
@@ -73,6 +93,10 @@ class SourceFile:
     def above(self, node: ast.AST) -> Iterator[ast.AST]:
         """The nodes that contain this node, from the innermost to the outermost."""
         return self.index.above(node)
+
+    def parent(self, node: ast.AST) -> ast.AST:
+        """The node that contains this node directly. StopIteration for the root."""
+        return self.index.parent(node)
 
     def put(self, node: ast.AST, place: ast.AST) -> None:
         """Let a new node stand in the place of a node of the file, so that its names mean what they do there."""
@@ -144,13 +168,9 @@ class SourceFile:
         """The qualified name of each imported name, wherever the import is. `F = torch.nn.functional` counts as one."""
         found: dict[str, str] = {}
         for plain in self.nodes(ast.Import):
-            for alias in plain.names:
-                first = alias.name.partition(".")[0]
-                found[alias.asname or first] = alias.name if alias.asname else first
+            found |= _imported(plain)
         for origin in self.nodes(ast.ImportFrom):
-            start = "." * origin.level + (origin.module or "")
-            for alias in origin.names:
-                found[alias.asname or alias.name] = f"{start}.{alias.name}"
+            found |= _imported(origin)
         for statement in self.tree.body:
             if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Attribute | ast.Name):
                 name = dotted(statement.value)
@@ -171,35 +191,57 @@ class SourceFile:
         if name is None:
             return None
         first, dot, rest = name.partition(".")
-        whole = self.aliases.get(first, first)
+        if first not in self._bound:
+            return _public(self.aliases.get(first, first) + dot + rest)
+        place = self.index.scope(node), first
+        if place not in self._first:
+            self._first[place] = self._meaning(node, first)
+        whole = self._first[place]
+        return None if whole is None else _public(whole + dot + rest)
+
+    def _meaning(self, node: ast.expr, name: str) -> str | None:
+        """The qualified name of a name where a node stands; None for an argument or a local variable."""
+        stored = self._stored(name)
         for scope in self.index.scopes(node):
             if isinstance(scope, Scope):
-                if first in self.bound(scope):
+                if (scope, name) in self._local:
+                    return self._local[scope, name]
+                if scope in stored or any(argument.arg == name for argument in arguments(scope)):
                     return None
-                if first in self._local[scope]:
-                    whole = self._local[scope][first]
-                    break
-        return _public(whole + dot + rest)
+        return self.aliases.get(name, name)
 
-    def bound(self, scope: Scope) -> set[str]:
-        """The arguments and local variables of a function, without its names for what is imported: `f = F.dropout`."""
-        if scope not in self._bound:
-            names = {argument.arg for argument in arguments(scope)}
-            stored = Counter(node.id for node in self.index.within(scope, ast.Name) if isinstance(node.ctx, ast.Store))
-            local: dict[str, str] = {}
-            for node in self.index.within(scope, ast.Assign):
-                if isinstance(node.value, ast.Attribute | ast.Name):
-                    first, _, rest = (dotted(node.value) or "").partition(".")
-                    if first in self.aliases:
-                        local |= {
-                            target.id: f"{self.aliases[first]}.{rest}".rstrip(".")
-                            for target in node.targets
-                            if isinstance(target, ast.Name)
-                        }
-            local = {name: whole for name, whole in local.items() if stored[name] == 1 and name not in names}
-            self._local[scope] = local
-            self._bound[scope] = names.union(stored) - local.keys()
-        return self._bound[scope]
+    @cached_property
+    def _bound(self) -> set[str]:
+        """The names that are bound anywhere. Most names of imports are not, and need no look at what is around them."""
+        names = {node.id for node in self.nodes(ast.Name) if type(node.ctx) is ast.Store}
+        return names.union(node.arg for node in self.nodes(ast.arg))
+
+    def _stored(self, name: str) -> dict[ast.AST, int]:
+        """How often each function or class gives a name a value, those inside of it included."""
+        if name not in self._stores:
+            self._stores[name] = Counter(
+                scope
+                for node in self.index.within(self.tree, (ast.Name, name))
+                if isinstance(node.ctx, ast.Store)
+                for scope in self.index.scopes(node)
+            )
+        return self._stores[name]
+
+    @cached_property
+    def _local(self) -> dict[tuple[ast.AST, str], str]:
+        """The local names of functions for what is imported, as `f` in `f = F.dropout`. They get no other value."""
+        found: dict[tuple[ast.AST, str], str] = {}
+        for node in self.nodes(ast.Assign):
+            if isinstance(node.value, ast.Attribute | ast.Name):
+                first, _, rest = (dotted(node.value) or "").partition(".")
+                if first not in self.aliases:
+                    continue
+                for name in (target.id for target in node.targets if isinstance(target, ast.Name)):
+                    for scope in (scope for scope in self.index.scopes(node) if isinstance(scope, Scope)):
+                        given = any(argument.arg == name for argument in arguments(scope))
+                        if self._stored(name)[scope] == 1 and not given:
+                            found[scope, name] = f"{self.aliases[first]}.{rest}".rstrip(".")
+        return found
 
     @cached_property
     def calls(self) -> list[tuple[ast.Call, str]]:
@@ -215,6 +257,11 @@ class SourceFile:
     @cached_property
     def uses_torch(self) -> bool:
         """Whether the file concerns torch: it imports torch or a package around it, or has a class with a `forward`."""
+        if not _MENTIONED.search(self._as_read):
+            return False
+        for node in self.tree.body:  # enough for most files
+            if isinstance(node, ast.Import | ast.ImportFrom) and any(map(_WORLD.match, _imported(node).values())):
+                return True
         return any(map(_WORLD.match, self.aliases.values())) or any(
             isinstance(next(self.above(node)), ast.ClassDef) for node in self.functions if node.name == "forward"
         )
@@ -278,6 +325,19 @@ def parsed(text: str, path: str = "<source>") -> ast.Module:
             raise SyntaxError("can't be checked: it is nested too deeply", (path, 1, 1, "")) from None
         except ValueError as error:
             raise SyntaxError(f"can't be read: {error}", (path, 1, 1, "")) from None
+
+
+def _imported(node: ast.Import | ast.ImportFrom) -> dict[str, str]:
+    """The qualified name of each name that an import gives.
+
+    >>> _imported(ast.parse("import torch.nn").body[0]), _imported(ast.parse("from torch import nn as n").body[0])
+    ({'torch': 'torch'}, {'n': 'torch.nn'})
+    """
+    if isinstance(node, ast.Import):
+        named = [(alias.name.partition(".")[0], alias) for alias in node.names]
+        return {alias.asname or first: alias.name if alias.asname else first for first, alias in named}
+    start = "." * node.level + (node.module or "")
+    return {alias.asname or alias.name: f"{start}.{alias.name}" for alias in node.names}
 
 
 class Written(NamedTuple):
@@ -346,6 +406,8 @@ def dotted(node: ast.expr) -> str | None:
     """
     if isinstance(node, ast.Name):
         return node.id
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):  # most chains
+        return f"{node.value.id}.{node.attr}"
     parts: list[str] = []
     while isinstance(node, ast.Attribute):
         parts.append(node.attr)

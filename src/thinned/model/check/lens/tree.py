@@ -13,6 +13,8 @@ Key = type[ast.AST] | tuple[type[ast.AST], str]
 
 # Fields that hold no nodes, or nodes of which nobody asks: the context of a name, signs of operators.
 _LEFT_OUT = {"ctx", "op", "ops", "id", "attr", "arg", "asname", "module", "level", "type_comment", "type_ignores"}
+# Lists with something else than nodes in them: None, or names.
+_MIXED = {"keys", "kw_defaults", "names", "kwd_attrs"}
 
 
 class SyntaxTree:
@@ -44,14 +46,16 @@ class SyntaxTree:
             add_found(number)
             for name in names:
                 value = getattr(node, name, None)
-                if type(value) is list:
-                    for child in value:
-                        if isinstance(child, some_node):
-                            add_node(child)
-                            add_parent(number)
-                elif isinstance(value, some_node):
-                    add_node(value)
-                    add_parent(number)
+                if type(value) is not list:
+                    if isinstance(value, some_node):
+                        add_node(value)
+                        add_parent(number)
+                elif value:
+                    children = (
+                        value if name not in _MIXED else [child for child in value if isinstance(child, some_node)]
+                    )
+                    nodes += children
+                    parents += [number] * len(children)
         self._numbers = dict(zip(nodes, range(len(nodes)), strict=True))
         self._inside: dict[tuple[ast.AST, Key], list[ast.AST]] = {}
         self._sorted: dict[Key, tuple[list[int], list[int]]] = {}
@@ -74,6 +78,15 @@ class SyntaxTree:
             number = self._parents[number]
             yield self._nodes[number]
 
+    def parent(self, node: ast.AST) -> ast.AST:
+        """The node that contains this node directly; for a node that is put into the tree, as for `above`.
+
+        Raises:
+            StopIteration: it is the root, or of another tree.
+        """
+        number = 0 if node in self._put else self._numbers.get(node, 0)
+        return self._nodes[self._parents[number]] if number else next(self.above(node))
+
     def scopes(self, node: ast.AST) -> Iterator[ast.AST]:
         """The functions, lambdas and classes that contain this node, from the innermost to the outermost."""
         while node in self._put:
@@ -84,6 +97,13 @@ class SyntaxTree:
         while number:
             yield self._nodes[number]
             number = self._scopes[number]
+
+    def scope(self, node: ast.AST) -> ast.AST | None:
+        """The innermost function, lambda or class that contains this node; None if there is none."""
+        number = self._numbers.get(node)
+        if number is None or node in self._put:
+            return next(self.scopes(node), None)
+        return self._nodes[self._scopes[number]] if self._scopes[number] else None
 
     def within(self, scope: ast.AST, key: type[Node] | tuple[type[Node], str]) -> list[Node]:
         """The nodes of one kind in a scope, itself included: all, or those with one name.
@@ -123,11 +143,18 @@ class SyntaxTree:
     def _numbered(self, key: Key) -> list[int]:
         if not isinstance(key, tuple):
             return self._found.get(key, [])
-        if key[0] not in self._named:
-            self._named.add(key[0])
-            name = "id" if key[0] is ast.Name else "attr"
-            for number in self._found.get(key[0], []):
-                self._found.setdefault((key[0], getattr(self._nodes[number], name)), []).append(number)
+        kind = key[0]
+        if kind not in self._named:
+            self._named.add(kind)
+            called, nodes = ("id" if kind is ast.Name else "attr"), self._nodes
+            by_name: dict[str, list[int]] = {}
+            for number in self._found.get(kind, []):
+                name = getattr(nodes[number], called)
+                if name in by_name:
+                    by_name[name].append(number)
+                else:
+                    by_name[name] = [number]
+            self._found.update(((kind, name), numbers) for name, numbers in by_name.items())
         return self._found.get(key, [])
 
     @cached_property

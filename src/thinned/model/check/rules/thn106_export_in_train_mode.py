@@ -12,7 +12,7 @@ from ..rule import Rule
 
 
 def source(file: SourceFile) -> Iterator[Finding]:
-    for call, name in file.calls:
+    for call, name in file.calls if file.says("TRAINING") else ():
         mode = argument(call, None, ("training",)) if name == "torch.onnx.export" else None
         if mode is not None and (file.resolve(mode) or "").endswith("TrainingMode.TRAINING"):
             yield RULE.on(file, call, "`torch.onnx.export` is told to keep dropout in training mode")

@@ -13,6 +13,8 @@ from ..rule import Rule
 
 
 def source(file: SourceFile) -> Iterator[Finding]:
+    if not file.says("backward"):
+        return
     for call in file.nodes(ast.Call):
         model = _evaluated(call)
         if model is None:

@@ -18,7 +18,7 @@ _FLAX = {"flax.linen.Dropout", "thinned.interop.jax.linen.Dropout"}
 
 
 def source(file: SourceFile) -> Iterator[Finding]:
-    if not any(word in file.text for word in ("keras", "tensorflow", "flax")):
+    if not file.says("keras", "tensorflow", "flax"):
         return
     said = set[ast.AST]()
     for call in file.nodes(ast.Call):

@@ -18,7 +18,7 @@ _TAPE = re.compile(r"^tensorflow\.(\w+\.)*GradientTape$")
 
 
 def source(file: SourceFile) -> Iterator[Finding]:
-    if "GradientTape" not in file.text:
+    if not file.says("GradientTape"):
         return
     models = _models(file)
     for call in file.nodes(ast.Call):

@@ -18,6 +18,8 @@ _ATTENTION = re.compile(
 
 
 def source(file: SourceFile) -> Iterator[Finding]:
+    if not file.says("flax"):
+        return
     for call, name in file.calls:
         if not _ATTENTION.match(name) or is_open(call):
             continue

@@ -24,7 +24,7 @@ _RECURRENT = {
 
 
 def source(file: SourceFile) -> Iterator[Finding]:
-    if "keras" not in file.text:
+    if not file.says("keras"):
         return
     for call, _ in file.calls:
         if layer_name(file, call) not in _RECURRENT:

@@ -13,7 +13,7 @@ from ..rule import Rule
 
 
 def source(file: SourceFile) -> Iterator[Finding]:
-    if "thinned" not in file.text:
+    if not file.says("thinned"):
         return
     for call in file.nodes(ast.Call):
         key = next((keyword.value for keyword in call.keywords if keyword.arg == "key"), None)
