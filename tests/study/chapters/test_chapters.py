@@ -28,9 +28,9 @@ def table(path: Path, x: np.ndarray, y: np.ndarray) -> Path:
     return path
 
 
-def dominant(folder: Path, rows: int = 160) -> dict[str, Path]:
+def dominant(folder: Path, rows: int = 160) -> dict[str, Any]:
     """Training and test rows in which one feature decides, and seven say nothing."""
-    found = {}
+    found: dict[str, Any] = {}
     for seed, name in enumerate(("data", "test")):
         x = np.random.default_rng(seed).normal(size=(rows, 8))
         found[name] = table(folder / f"{name}.csv", x, np.where(x[:, 3] > 0, "yes", "no"))
