@@ -16,7 +16,9 @@ def test_a_run_has_a_row_for_each_work() -> None:
     rows = run("check", "--quick").splitlines()
     assert rows[0] == "| work | file | seconds | goal |"
     assert [row.split(" | ")[0] for row in rows[2:]] == ["| check"] * 2 + ["| check --fix"] * 2 + [
-        "| check of clean lines"
+        "| check of clean lines",
+        "| without a dropout",
+        "| Python's parser alone",
     ]
     assert all(float(row.split(" | ")[2]) > 0 for row in rows[2:])
     assert f"{SIZES[1]:,} dropouts" in rows[3]

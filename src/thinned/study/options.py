@@ -103,7 +103,9 @@ class StudyOptions:
         for name in self.chapters or ():
             _require("--chapters", in_utf8(name), name in CHAPTERS, f"all, none, or of {', '.join(CHAPTERS)}")
             if self.network not in (None, "perceptron"):
-                rule = f"of {', '.join(ANY_NETWORK_CHAPTERS)} with --network {self.network}: the others train perceptrons"
+                rule = (
+                    f"of {', '.join(ANY_NETWORK_CHAPTERS)} with --network {self.network}: the others train perceptrons"
+                )
                 _require("--chapters", name, name in ANY_NETWORK_CHAPTERS, rule)
         paths = (("--out", self.out), ("--test", self.test))
         columns = (("--target", self.target), ("--groups", self.groups), ("--time", self.time))

@@ -85,7 +85,7 @@ def state_shapes(
     """The shape and kind of each array of `state_dict`, by name, without making any.
 
     >>> state_shapes("cnn", InputShape(image=(28, 28, 3)), (60_000,), 1)["first.weight"]
-    ((60000, 3, 3, 3), torch.float32)
+    ((60000, 3, 5, 5), torch.float32)
     """
     if name == "perceptron":
         sizes = Perceptron.shapes(shape.inputs, hidden, outputs)

@@ -88,7 +88,7 @@ def tune(
     >>> def fit(model, rates, seed, budget):
     ...     return (rates["1"] - 0.3) ** 2 + seed / 1000
     >>> print(tune(fit, net, trials=12, out=tempfile.mkdtemp()).set_rates_line)
-    thinned.set_rates(model, {'1': 0.2})
+    thinned.set_rates(model, {'1': 0.3})
     """
     _check_fit(fit)
     options = TuneOptions(Path(out), metric, direction, judge, budget, seeds, seed, tuple(ps), trials)
