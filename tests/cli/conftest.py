@@ -42,7 +42,7 @@ def thinned() -> Thinned:
 def small() -> list[str]:
     """Options of a study that takes a moment."""
     options = {"--hidden": "8", "--epochs": "3", "--seeds": "4", "--p": "0.3", "--weight-decay": "0.5", "--jobs": "1"}
-    return [part for option in options.items() for part in option] + ["--lr", "0.003,0.01"]
+    return [part for option in options.items() for part in option] + ["--lr", "0.003,0.01", "--chapters", "none"]
 
 
 @pytest.fixture

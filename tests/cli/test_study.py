@@ -235,7 +235,7 @@ def test_regression_speaks_the_targets_units(regressed: tuple[Path, Result]) -> 
 def test_more_seeds_rates_or_steps_run_nothing_again(thinned: Thinned, tumours: Path, tmp_path: Path) -> None:
     """The same call again trains nothing; more seeds and another p train what is new, and old numbers stay."""
     out = tmp_path / "study"
-    options = ["--hidden", "8", "--weight-decay", "0.5", "--lr", "0.01", "--jobs", "1", "-o", out]
+    options = ["--hidden", "8", "--weight-decay", "0.5", "--lr", "0.01", "--jobs", "1", "--chapters", "none", "-o", out]
 
     def grown(seeds: int, ps: str, epochs: int = 3) -> pd.DataFrame:
         more = ["--seeds", str(seeds), "--p", ps, "--epochs", str(epochs)]
@@ -504,7 +504,7 @@ def test_from_python_the_numbers_are_the_same(
     seen: list[Any] = []
     study = run_study(
         tumours, target="target", out=tmp_path / "out", hidden=(8,), epochs=3, seeds=4, ps=[0.3], lrs=[0.003, 0.01],
-        weight_decays=[0.5], watch=seen.append,
+        weight_decays=[0.5], chapters="none", watch=seen.append,
     )  # fmt: skip
     pd.testing.assert_frame_equal(numbers(tmp_path / "out"), numbers(classified[0]), check_exact=True)
     known = {"seconds", "title"}

@@ -89,7 +89,7 @@ def test_a_closed_stdout_in_every_command(name: str, folder: Path) -> None:
     assert_one_sentence((FAST | SLOW)[name], folder, ">&-", "stdout is closed")
 
 
-@pytest.mark.parametrize("name", ["check", "rules"])
+@pytest.mark.parametrize("name", ["check", pytest.param("rules", marks=pytest.mark.long)])
 def test_a_reader_that_has_gone(name: str, folder: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)

@@ -22,7 +22,7 @@ ELSEWHERE = {
 # Pages whose code needs an environment of its own: tests/backends runs them.
 BACKENDS = {"guides/jax.md", "guides/keras.md", "guides/one-mask.md"}
 # Pages whose code trains for seconds.
-LONG = {"guides/sklearn.md", "guides/predict.md"}
+LONG = {"guides/chapters.md", "guides/predict.md", "guides/sklearn.md"}
 PAGES = sorted(
     page
     for page in (path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))

@@ -57,7 +57,7 @@ class Compiled(torch.nn.Module):
 
 
 @backend
-@pytest.mark.parametrize("pieces", [None, quarters])
+@pytest.mark.parametrize("pieces", [None, pytest.param(quarters, marks=pytest.mark.compiler)])
 def test_fifty_steps_are_one_graph_and_eager_s_masks(
     backend: str, pieces: Callable[[Stream, Tensor], Iterator[Tensor]] | None
 ) -> None:

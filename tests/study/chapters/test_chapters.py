@@ -112,6 +112,7 @@ def test_the_noise_has_its_part_of_the_training_loss(asked: tuple[Path, Study]) 
     assert f"the noise's part is {noisy[0] - noisy[1]:.3f}" in chapter.words[-1]
 
 
+@pytest.mark.long
 def test_a_second_call_trains_nothing_but_what_is_damaged(
     asked: tuple[Path, Study], monkeypatch: pytest.MonkeyPatch
 ) -> None:
