@@ -102,7 +102,7 @@ int is_true(PyObject* object) {
 
 int is_plain(PyObject* x) {
     if (!tool[TENSOR]) return 0;
-    PyObject* const kind = reinterpret_cast<PyObject*>(Py_TYPE(x));
+    const PyObject* const kind = reinterpret_cast<PyObject*>(Py_TYPE(x));
     if (kind != tool[TENSOR] && kind != tool[PARAMETER]) return 0;
     const Held keys(PyObject_CallFunctionObjArgs(tool[DISPATCH_KEYS], x, nullptr));
     if (!keys) return -1;
@@ -297,18 +297,28 @@ int do_job(Job& job, Kernel kernel, int threads) {
     return used;
 }
 
+namespace {
+
+// Make Python's strings of those texts that have none yet; false is an error.
+bool interned(PyObject** strings, const char* const* texts, int count) {
+    for (int n = 0; n < count; ++n) {
+        if (!strings[n]) strings[n] = PyUnicode_InternFromString(texts[n]);
+        if (!strings[n]) return false;
+    }
+    return true;
+}
+
+}  // namespace
+
 PyObject* set_torch(PyObject*, PyObject* const* args, Py_ssize_t count) {
     const long first = count == 2 ? PyLong_AsLong(args[0]) : -1;
     const Py_ssize_t given = first >= 0 && PyTuple_Check(args[1]) ? PyTuple_Size(args[1]) : TOOLS + 1;
-    if (PyErr_Occurred() || first + given > TOOLS) {
+    if (PyErr_Occurred() || first < 0 || first >= TOOLS || given > TOOLS - first) {
         if (!PyErr_Occurred())
             PyErr_Format(PyExc_TypeError, "set_torch takes a place and a tuple, within %d.", static_cast<int>(TOOLS));
         return nullptr;
     }
-    for (int n = 0; n < NAMES; ++n)
-        if (!name[n] && !(name[n] = PyUnicode_InternFromString(NAME_TEXTS[n]))) return nullptr;
-    for (int n = 0; n < SETTINGS; ++n)
-        if (!setting[n] && !(setting[n] = PyUnicode_InternFromString(SETTING_TEXTS[n]))) return nullptr;
+    if (!interned(name, NAME_TEXTS, NAMES) || !interned(setting, SETTING_TEXTS, SETTINGS)) return nullptr;
     for (Py_ssize_t t = 0; t < given; ++t) {
         PyObject* const before = tool[first + t];
         tool[first + t] = Py_NewRef(PyTuple_GetItem(args[1], t));
@@ -352,9 +362,11 @@ PyObject* usual_forward(PyObject*, PyObject* const* args, Py_ssize_t count) {
 PyObject* usual_backward(PyObject*, PyObject* const* args, Py_ssize_t count) {
     const Held numbers(count == 2 ? PyObject_GetAttr(args[0], name[NUMBERS]) : nullptr);
     if (!are_numbers(numbers.get())) return nullptr;
-    PyObject *const key = PyTuple_GetItem(numbers.get(), 0), *const constants = PyTuple_GetItem(numbers.get(), 1);
-    const bool linear =
-        !PyFloat_AsDouble(PyTuple_GetItem(constants, 2)) && !PyFloat_AsDouble(PyTuple_GetItem(constants, 3));
+    PyObject* const key = PyTuple_GetItem(numbers.get(), 0);  // NOLINT(misc-const-correctness): passed on to Python
+    PyObject* const constants = PyTuple_GetItem(numbers.get(), 1);
+    const double shift = PyFloat_AsDouble(PyTuple_GetItem(constants, 2));
+    const double fill = PyFloat_AsDouble(PyTuple_GetItem(constants, 3));
+    const bool linear = shift == 0 && fill == 0;
     int direct = linear ? is_plain(args[1]) : 0;
     if (direct == 1) direct = says_false(GRAD_ENABLED);
     if (direct < 0) return nullptr;
