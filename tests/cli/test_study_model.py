@@ -31,6 +31,7 @@ def deep(depth): pass
 def nothing(): pass
 def wrong(inputs): return torch.nn.Sequential(torch.nn.Linear(inputs, 5), torch.nn.Dropout(0.1))
 def narrow(outputs): return torch.nn.Linear(3, outputs)
+def shown(inputs, outputs): raise RuntimeError(f"{inputs} and {outputs}")
 def failing(): raise RuntimeError("no such layer")
 def linear(inputs, outputs): return torch.nn.Linear(inputs, outputs)
 three = 3
@@ -136,9 +137,31 @@ def test_a_model_that_cannot_be_used_is_told_in_a_sentence(model: str, said: str
     assert not Path("thinned-study").exists()
 
 
-@pytest.mark.parametrize("option", [("--hidden", "8"), ("--jobs", "2"), ("--budget", "1m"), ("--weight-decay", "0.1")])
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("--hidden", "8"),
+        ("--jobs", "2"),
+        ("--budget", "1m"),
+        ("--weight-decay", "0.1"),
+        ("--network", "cnn"),
+        ("--chapters", "where"),
+    ],
+)
 @pytest.mark.usefixtures("folder")
 def test_options_of_the_studys_own_networks_are_refused(option: tuple[str, str]) -> None:
     found = study("rows.csv", "--target", "sick", "--column", "dose=ignore", "--model", "own_net:build", *option)
     assert found.exit_code == 2
     assert f"`--model`: {option[0]}" in found.output.replace("`--jobs`", "--jobs")
+
+
+def test_pictures_come_as_torch_has_them_and_texts_as_counts_of_words(folder: Path) -> None:
+    random = np.random.default_rng(0)
+    np.savez(folder / "pictures.npz", X=random.integers(0, 256, (40, 12, 10, 3), dtype=np.uint8), y=np.arange(40) % 4)
+    said = " ".join(study("pictures.npz", "--model", "own_net:shown").output.split())
+    assert "RuntimeError: (3, 12, 10) and 4" in said
+    texts = [f"{'good' if n % 2 else 'bad'} thing number {n}" for n in range(60)]
+    pd.DataFrame({"review": texts, "liked": np.arange(60) % 2}).to_csv(folder / "reviews.csv", index=False)
+    said = " ".join(study("reviews.csv", "--target", "liked", "--model", "own_net:shown").output.split())
+    assert "and 2. Mend it" in said
+    assert "RuntimeError: (" not in said  # a number of columns

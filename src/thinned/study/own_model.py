@@ -25,11 +25,10 @@ from ..noise import fold_in
 from .answer.metric import METRICS
 from .data.dataset import Dataset
 from .data.parts import Sizes, parts, sizes
-from .data.source import checked, open_data
 from .data.suspicion import suspicions
 from .error import StudyError
 from .fault import faults_told
-from .options import METRIC_NAMES, StudyOptions
+from .options import StudyOptions
 from .trial.fold import Fold
 from .trial.one_thread import one_thread
 from .trial.prepared import prepared
@@ -37,7 +36,7 @@ from .tuning.result import TuneResult
 from .tuning.subject import Tunable
 from .tuning.trainings import SeedTraining
 from .tuning.tune import PS, TuneOptions, tuned
-from .underway import MAX_EPOCHS, MAX_STEPS, TableReading, column_records
+from .underway import TableReading, column_records, deciding_metric, most_steps, opened, words_of_first_seed
 
 LRS = (3e-4, 1e-3, 3e-3)
 SEEDS = 5
@@ -45,7 +44,14 @@ TRIALS = 60
 EXAMPLE = 8  # rows
 CHOOSES = "validation loss"
 # Options of the study's own networks and search, which have no meaning for a model of the caller's.
-FOREIGN = {"--hidden": "hidden", "--weight-decay": "weight_decays", "--budget": "budget", "--storage": "storage"}
+FOREIGN = {
+    "--hidden": "hidden",
+    "--weight-decay": "weight_decays",
+    "--budget": "budget",
+    "--storage": "storage",
+    "--network": "network",
+    "--chapters": "chapters",
+}
 
 
 def tune_model(
@@ -64,8 +70,8 @@ def tune_model(
     rows judge.
 
     Arguments:
-        build: gives a new model. It may take `inputs`, the number of columns or for images `(1, H, W)`, and `outputs`,
-            the number of classes, or 1.
+        build: gives a new model. It may take `inputs`, the number of columns or for images `(channels, H, W)`, and
+            `outputs`, the number of classes, or 1.
         title: what the model is called.
 
     Raises:
@@ -90,7 +96,7 @@ def tune_model(
                 "`thinned study` without --model trains a network that has."
             ) from None
         lrs = LRS if options.lrs is None else options.lrs
-        fit = _Fit(rows, options.seed, lrs, rows.steps(options.epochs))
+        fit = _Fit(rows, options.seed, lrs, most_steps(rows.size.train, options.epochs))
         facts = {"data": rows.data.fingerprint(), "model": title, "lrs": list(lrs), "rows": list(_numbers(rows.size))}
         choices = TuneOptions(
             out=options.out,
@@ -110,30 +116,15 @@ class _FoldedData:
     def __init__(
         self, data: str | Path | Dataset | None, options: StudyOptions, told: Callable[[TableReading], None]
     ) -> None:
-        if isinstance(data, Dataset):
-            self.data = checked(data, options.columns)
-        else:
-            path = None if data is None else Path(data)
-            self.data = open_data(
-                path,
-                options.target,
-                options.task,
-                options.groups,
-                options.time,
-                options.test,
-                options.form,
-                options.columns,
-            )
+        self.data = opened(data, options)
         warned = suspicions(self.data)
         told(TableReading(self.data.title, tuple(column_records(self.data, warned)), self.data.notes, warned))
-        names = METRIC_NAMES[self.data.task]
-        self.metric = options.metric or names[0]
-        if self.metric not in names:
-            raise StudyError(f"`--metric` must be one of {', '.join(names)} for {self.data.task}. Got {self.metric!r}.")
+        self.metric = deciding_metric(options, self.data.task)
         size = sizes(self.data, options.train_rows, options.seed)
         # One test set, for a search over several would have trained on the test rows of some.
         self.size = size if size.outer == 1 else replace(size, outer=1, test=size.test // size.outer)
         self._seed = options.seed
+        self._words = words_of_first_seed(self.data, self.size, options.seed, ordered=False)
         self._folds: dict[int, Fold] = {}
 
     @property
@@ -141,19 +132,16 @@ class _FoldedData:
         return max(len(self.data.classes), 1)
 
     def fold(self, seed: int) -> Fold:
-        """A seed's rows; images as `(rows, 1, H, W)` where they are square."""
+        """A seed's rows; images as `(rows, channels, H, W)`, texts as a bag of words."""
         if seed not in self._folds:
-            fold = prepared(self.data, parts(self.data, self.size, self._seed, seed)).fold
-            if self.data.pixels and math.isqrt(fold.x_train.shape[1]) ** 2 == fold.x_train.shape[1]:
-                fold = replace(
-                    fold, x_train=_images(fold.x_train), x_val=_images(fold.x_val), x_test=_images(fold.x_test)
+            fold = prepared(self.data, parts(self.data, self.size, self._seed, seed), self._words).fold
+            if self.data.image is not None:
+                x_train, x_val, x_test = (
+                    _pictures(x, self.data.image.size) for x in (fold.x_train, fold.x_val, fold.x_test)
                 )
+                fold = replace(fold, x_train=x_train, x_val=x_val, x_test=x_test)
             self._folds[seed] = fold
         return self._folds[seed]
-
-    def steps(self, epochs: int | None) -> int:
-        an_epoch = -(-self.size.train // batch_size(self.size.train))
-        return min(MAX_STEPS, MAX_EPOCHS * an_epoch) if epochs is None else epochs * an_epoch
 
 
 class _Fit:
@@ -243,9 +231,9 @@ def _check_output(model: nn.Module, x: Tensor, rows: _FoldedData, title: str) ->
         )
 
 
-def _images(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    side = math.isqrt(x.shape[1])
-    return x.reshape(len(x), 1, side, side)
+def _pictures(x: NDArray[np.float32], size: tuple[int, int, int]) -> NDArray[np.float32]:
+    """Flat rows, channels last, as torch's layers for images take them: `(rows, channels, H, W)`."""
+    return np.ascontiguousarray(np.moveaxis(x.reshape(len(x), *size), 3, 1))
 
 
 def _set(values: NDArray[Any]) -> Tensor:

@@ -18,7 +18,7 @@ from ..fit.training import resolution
 from .answer.metric import METRICS
 from .answer.standing import ERRORS
 from .data.dataset import Dataset
-from .data.parts import parts, sizes
+from .data.parts import Sizes, parts, sizes
 from .data.prepare import Preparation, texts
 from .data.source import checked, open_data
 from .data.suspicion import suspicions
@@ -31,7 +31,7 @@ from .networks.named import HIDDEN, NetworkName, check_network, weights_of
 from .networks.shape import InputShape
 from .options import METRIC_NAMES, StudyOptions, require_text
 from .other_models import OtherModels
-from .record import ColumnRecord
+from .record import ColumnRecord, Task
 from .search.chooser import Chooser, ValidationFigures
 from .search.grid import (
     IMAGE_LRS,
@@ -97,17 +97,12 @@ class Underway:
     ) -> None:
         self.start = clock.monotonic()
         self.options, self.watch = options, watch
-        self.data = _opened(data, options)
+        self.data = opened(data, options)
         self.suspicions = suspicions(self.data)
         self.columns = column_records(self.data, self.suspicions)
         told(TableReading(self.data.title, tuple(self.columns), self.data.notes, self.suspicions))
         task = self.data.task
-        self.metric = options.metric or ERRORS[task]
-        if self.metric not in METRIC_NAMES[task]:
-            raise StudyError(
-                f"`--metric` must be one of {', '.join(METRIC_NAMES[task])} for {task}. Got {self.metric!r}. "
-                "--task reads the target the other way."
-            )
+        self.metric = deciding_metric(options, task)
         self.network = cast(NetworkName, options.network or "perceptron")
         self.separate = self.network != "perceptron"
         bearable = SEPARATE_ROWS if self.separate and not self.data.pixels else None
@@ -115,16 +110,10 @@ class Underway:
         usual = SEPARATE_SEEDS if self.separate else IMAGE_SEEDS if self.data.pixels else TABLE_SEEDS
         self.seeds = max(options.seeds or usual, FEWEST_SEEDS * self.size.outer)
         batch = batch_size(self.size.train)
-        an_epoch = -(-self.size.train // batch)
-        most = SEPARATE_STEPS if self.separate else MAX_STEPS
-        steps = min(most, MAX_EPOCHS * an_epoch) if options.epochs is None else options.epochs * an_epoch
+        steps = most_steps(self.size.train, options.epochs, SEPARATE_STEPS if self.separate else MAX_STEPS)
         perceptron = IMAGE_HIDDEN if self.data.pixels else TABLE_HIDDEN
         hidden = options.hidden or (HIDDEN[self.network] if self.separate else perceptron)
-        self.plan: WordsPlan | None = None
-        if self.data.words is not None:
-            first = parts(self.data, self.size, options.seed, 0).train
-            column = texts(self.data.features.iloc[first], (self.data.words,))[:, 0]
-            self.plan = plan_words(self.data.words, list(column), ordered=self.separate)
+        self.plan = words_of_first_seed(self.data, self.size, options.seed, ordered=self.separate)
         self.versions = {name: version(name) for name in ("thinned", "torch", "numpy", "scikit-learn", "optuna")}
         self.failed: dict[str, str] = {}
         self.lost: set[Config] = set()  # runs of failed units
@@ -334,7 +323,37 @@ def _ascending(values: Sequence[float]) -> tuple[float, ...]:
     return tuple(sorted(set(values)))
 
 
-def _opened(data: str | Path | Dataset | TorchDataset[Any] | None, options: StudyOptions) -> Dataset:
+def deciding_metric(options: StudyOptions, task: Task) -> str:
+    """What decides: `--metric`, or the task's error. Raises StudyError: a metric of the other task."""
+    metric = options.metric or ERRORS[task]
+    if metric not in METRIC_NAMES[task]:
+        raise StudyError(
+            f"`--metric` must be one of {', '.join(METRIC_NAMES[task])} for {task}. Got {metric!r}. "
+            "--task reads the target the other way."
+        )
+    return metric
+
+
+def most_steps(rows: int, epochs: int | None, most: int = MAX_STEPS) -> int:
+    """The most steps of a training on so many rows: those of `--epochs`, or `most`, or of 1,000 passes if fewer."""
+    an_epoch = -(-rows // batch_size(rows))
+    return min(most, MAX_EPOCHS * an_epoch) if epochs is None else epochs * an_epoch
+
+
+def words_of_first_seed(data: Dataset, size: Sizes, seed: int, ordered: bool) -> WordsPlan | None:
+    """How texts become words, by the first seed's training rows; None where the data have no texts.
+
+    Arguments:
+        ordered: for networks that read words in their order; else for a bag of words.
+    """
+    if data.words is None:
+        return None
+    first = parts(data, size, seed, 0).train
+    return plan_words(data.words, list(texts(data.features.iloc[first], (data.words,))[:, 0]), ordered=ordered)
+
+
+def opened(data: str | Path | Dataset | TorchDataset[Any] | None, options: StudyOptions) -> Dataset:
+    """The data that a caller names, read by the options, or checked where they are in memory."""
     if isinstance(data, Dataset):
         return checked(data, options.columns)
     if data is not None and not isinstance(data, (str, Path)):

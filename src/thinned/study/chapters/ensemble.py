@@ -52,7 +52,7 @@ def _averaged(learnt: Learnt, key: int) -> dict[str, float]:
     drawn = predict(network, x, n=MOST, seed=key, samples=True, task="classification" if fold.outputs else "regression")
     assert drawn.samples is not None
     whole = weight_scaling(network, x)
-    sigma = deviation(answers(network, torch.from_numpy(fold.x_val))[None], torch.from_numpy(fold.y_val)[None])
+    sigma = deviation(torch.from_numpy(learnt.val_output)[None], torch.from_numpy(fold.y_val)[None])
     found = _judged(fold, _probability(fold, whole)[None], sigma, SCALED)
     for size in SIZES:
         for way, outputs in ((NETWORKS, _probability(fold, single)), (SAMPLES, drawn.samples)):

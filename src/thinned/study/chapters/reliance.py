@@ -8,16 +8,12 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from ...fit.perceptron import Perceptron
-from ...fit.separate import answers
 from ...noise import fold_in
 from ..record import ChapterFigure, Estimate
 from ..trial.config import Recipe
 from ..trial.fold import Fold
-from ..trial.measure import measured_rows
-from ..trial.outcome import Figures as RunFigures
 from .chapter import Answer, Chapter
 from .interval import Values, over_seeds, seen
 from .points import pair
@@ -56,7 +52,7 @@ def _reliance(learnt: Learnt, groups: list[int], key: int) -> dict[str, float]:
     hidden = _hidden(network, fold)
     error = learnt.figures().error
     x, y = fold.x_val[:ROWS], fold.y_val[:ROWS]
-    base = _loss(network, x, y, fold)
+    base = learnt.figures(x, y).loss
     generator = np.random.default_rng(key)
     importance = np.zeros(max(groups) + 1)
     for group in range(len(importance)):
@@ -64,7 +60,7 @@ def _reliance(learnt: Learnt, groups: list[int], key: int) -> dict[str, float]:
         for _ in range(REPEATS):
             mixed = x.copy()
             mixed[:, own] = x[generator.permutation(len(x))][:, own]
-            importance[group] += max(_loss(network, mixed, y, fold) - base, 0.0) / REPEATS
+            importance[group] += max(learnt.figures(mixed, y).loss - base, 0.0) / REPEATS
     top = int(importance.argmax())
     without = fold.x_test.copy()
     own = [n for n, one in enumerate(groups) if one == top]
@@ -75,7 +71,7 @@ def _reliance(learnt: Learnt, groups: list[int], key: int) -> dict[str, float]:
         "concentration": float(importance[top] / importance.sum()) if importance.sum() > 0 else 1 / len(importance),
         "top": float(top),
         "error": error,
-        "missing": _judge(network, without, fold.y_test, fold).error,
+        "missing": learnt.figures(without).error,
     }
 
 
@@ -92,15 +88,6 @@ def _hidden(network: Perceptron, fold: Fold) -> NDArray[np.float32]:
     with torch.no_grad():
         found: NDArray[np.float32] = network.activation(network.linear[0](torch.from_numpy(fold.x_test))).numpy()
     return found
-
-
-def _judge(network: nn.Module, x: NDArray[np.float32], y: NDArray[np.generic], fold: Fold) -> RunFigures:
-    val, own = (answers(network, torch.from_numpy(rows)).numpy() for rows in (fold.x_val, x))
-    return measured_rows(val, own, fold, y)
-
-
-def _loss(network: nn.Module, x: NDArray[np.float32], y: NDArray[np.generic], fold: Fold) -> float:
-    return _judge(network, x, y, fold).loss
 
 
 def tell(scene: Scene, results: Results) -> Answer | None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from numpy.typing import NDArray
+from torch import nn
 
 from ...fit.perceptron import Perceptron
 from ...fit.separate import answers
@@ -19,6 +21,7 @@ from ..trial.config import Recipe
 from ..trial.fold import Fold
 from ..trial.measure import measured_rows
 from ..trial.outcome import Figures as RunFigures
+from ..trial.unit import stacked
 from .trial import Figures, Trial
 
 
@@ -30,14 +33,16 @@ class Learnt:
     fold: Fold
     trained: TrainedMember
 
-    def figures(self) -> RunFigures:
-        """On test rows."""
-        val, test = (answers(self.network, torch.from_numpy(x)).numpy() for x in (self.fold.x_val, self.fold.x_test))
-        return measured_rows(val, test, self.fold)
+    @cached_property
+    def val_output(self) -> NDArray[np.float32]:
+        """Answers to the validation rows, which say how wide a regression's predictions are."""
+        found: NDArray[np.float32] = answers(self.network, torch.from_numpy(self.fold.x_val)).numpy()
+        return found
 
-    def train_error(self) -> float:
-        val, own = (answers(self.network, torch.from_numpy(x)).numpy() for x in (self.fold.x_val, self.fold.x_train))
-        return measured_rows(val, own, self.fold, self.fold.y_train).error
+    def figures(self, x: NDArray[np.float32] | None = None, y: NDArray[np.generic] | None = None) -> RunFigures:
+        """On some rows; the fold's test rows by default."""
+        rows = self.fold.x_test if x is None else x
+        return measured_rows(self.val_output, answers(self.network, torch.from_numpy(rows)).numpy(), self.fold, y)
 
 
 def perceptrons(
@@ -59,7 +64,7 @@ def perceptrons(
             Member(rows, fold_in(recipe.key, seed), p, p_input, trial.lr, 0.0, alone, p_output)
             for rows, seed in enumerate(trial.seeds)
         ],
-        *_sets(trial, folds),
+        *(stacked(folds, trial.seeds, name) for name in ("x_train", "y_train", "x_val", "y_val")),
         outputs=outputs,
         hidden=recipe.hidden,
         batch=batch,
@@ -79,15 +84,6 @@ def judged(learnt: Sequence[Learnt]) -> Figures:
     return {
         "error": [found.error for found in on_test],
         "nll": [found.nll for found in on_test],
-        "train_error": [one.train_error() for one in learnt],
+        "train_error": [one.figures(one.fold.x_train, one.fold.y_train).error for one in learnt],
         "steps": [float(one.trained.best_step) for one in learnt],
     }
-
-
-def _sets(trial: Trial, folds: Mapping[int, Fold]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Training and validation rows of the trial's seeds, each as one tensor."""
-    x, y, x_val, y_val = (
-        torch.from_numpy(np.stack([getattr(folds[seed], name) for seed in trial.seeds]))
-        for name in ("x_train", "y_train", "x_val", "y_val")
-    )
-    return x, y, x_val, y_val

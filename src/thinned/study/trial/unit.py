@@ -127,7 +127,7 @@ def _train(
         for config in unit.configs()
     ]
     outputs = max(folds[seeds[0]].outputs, 1)
-    x, y, x_val, y_val = (_sets(folds, seeds, name) for name in ("x_train", "y_train", "x_val", "y_val"))
+    x, y, x_val, y_val = (stacked(folds, seeds, name) for name in ("x_train", "y_train", "x_val", "y_val"))
     watch = (lambda check: None) if curves is None else curves.add
     if recipe.network != "perceptron":
         builds = [partial(build, recipe, outputs, level) for _ in members]
@@ -157,7 +157,7 @@ def _arrays(trained: TrainedMember) -> Weights:
     return {name: value.numpy().copy() for name, value in trained.state.items()}  # not views of the whole stack
 
 
-def _sets(folds: Mapping[int, Fold], seeds: Sequence[int], name: str) -> Tensor:
+def stacked(folds: Mapping[int, Fold], seeds: Sequence[int], name: str) -> Tensor:
     """One array of each seed's fold, as one tensor `(seeds, rows, ...)`."""
     return torch.from_numpy(np.stack([getattr(folds[seed], name) for seed in seeds]))
 
@@ -174,7 +174,7 @@ class _Curves:
         self._sets = torch.tensor([seeds.index(config.seed) for config in configs])
         self._scales = torch.tensor([folds[config.seed].scale for config in configs], dtype=torch.float64)
         self._x_train, self._y_train, self._x_val, self._y_val = (
-            _sets(folds, seeds, name)[:, :CURVE_ROWS] for name in ("x_train", "y_train", "x_val", "y_val")
+            stacked(folds, seeds, name)[:, :CURVE_ROWS] for name in ("x_train", "y_train", "x_val", "y_val")
         )
         self._max_steps = recipe.max_steps
         self._losses = [0.0] * len(configs)  # training losses since the last point, times the steps that they are of
