@@ -85,7 +85,8 @@ def _found(folder: Path) -> Found:
     tops = {path.relative_to(folder).parts[0].lower() for path in data if len(path.relative_to(folder).parts) > 1}
     split = bool(tops) and tops <= {*TRAIN, *TEST} and bool(tops & set(TRAIN)) and bool(tops & set(TEST))
     files, classes, tested = [], [], []
-    others = [path for path in every if path not in set(data)]
+    known = set(data)
+    others = [path for path in every if path not in known]
     for path in data:
         parts = path.relative_to(folder).parts
         test = split and parts[0].lower() in TEST
