@@ -115,7 +115,7 @@ def stream_attribute(noise: str) -> str:
 
 def stream_attributes(module: torch.nn.Module) -> dict[str, Any]:
     """The attributes that put a module into a stream. In a copy, which is in no stream, their values are None."""
-    return {name: value for name, value in module.__dict__.items() if name.startswith(_STREAM)}
+    return {name: value for name, value in [*module.__dict__.items()] if name.startswith(_STREAM)}
 
 
 def own_key(

@@ -50,7 +50,7 @@ class _Walk:
         self._meet(model)
         for name, module in self._modules:  # the list grows in the loop
             self.found += (name, type(module), id(module))
-            for key, value in vars(module).items():
+            for key, value in [*vars(module).items()]:  # another thread may put hooks on meanwhile
                 if key not in _SKIPPED and not (isinstance(value, dict) and not value):  # mostly empty tables of hooks
                     self.found.append(key)
                     self._walk(value, DEPTH)
@@ -83,13 +83,13 @@ class _Walk:
 
 def _inside(value: Any) -> Iterator[Any]:
     if isinstance(value, Mapping):
-        yield from value.keys()
-        yield from value.values()
+        yield from [*value.keys()]
+        yield from [*value.values()]
     elif isinstance(value, (list, tuple, set, frozenset, deque)):
-        yield from value
+        yield from [*value]
     elif isinstance(value, partial):
         yield from (value.func, value.args, value.keywords)
     if not isinstance(value, dict):
-        yield from getattr(value, "__dict__", {}).values()
+        yield from [*getattr(value, "__dict__", {}).values()]
         for name in copyreg._slotnames(type(value)):  # type: ignore[attr-defined]
             yield getattr(value, name, None)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch._dynamo.testing import CompileCounterWithBackend
 
 import thinned
+from thinned.model.watch.interrupted import Handle
 
 X = torch.ones(16, 8)
 
@@ -257,9 +258,23 @@ def test_a_generator_of_the_process_is_not_a_model_s_own(name: str, held: str) -
             loud(X)
 
 
+class Between:
+    """A handle that does something before it is removed."""
+
+    def __init__(self, handle: Handle, before: Callable[[], object]) -> None:
+        self.handle, self.before = handle, before
+
+    def remove(self) -> None:
+        self.before()
+        self.handle.remove()
+
+
+@pytest.mark.parametrize("taken_off", range(4))
 @pytest.mark.parametrize("ends", ["returns", "raises"])
-def test_a_guard_that_ends_in_the_midst_of_another_thread_s_forward_leaves_nothing_there(ends: str) -> None:
-    """The other thread has met its hook before the forward, and meets none afterwards."""
+def test_a_guard_that_ends_in_the_midst_of_another_thread_s_forward_leaves_nothing_there(
+    ends: str, taken_off: int
+) -> None:
+    """The other thread has met its hook before the forward, and leaves it when so many handles have been taken off."""
     inside, ended = threading.Event(), threading.Event()
 
     def forward(_: Any, x: Tensor) -> Tensor:
@@ -274,9 +289,16 @@ def test_a_guard_that_ends_in_the_midst_of_another_thread_s_forward_leaves_nothi
     with ThreadPoolExecutor(1) as pool:
         call = pool.submit(net, X)
         assert inside.wait(60)
+
+        def end() -> None:
+            ended.set()
+            assert isinstance(call.exception(60), ValueError) == (ends == "raises")
+
+        if taken_off < 3:
+            assert len(guard._handles) == 3
+            guard._handles[2 - taken_off] = Between(guard._handles[2 - taken_off], end)
         guard.remove()
-        ended.set()
-        assert isinstance(call.exception(), ValueError) == (ends == "raises")
+        end()
         assert pool.submit(_modes).result() == (0, 0)
     assert not torch.utils._python_dispatch.is_in_torch_dispatch_mode(include_infra_modes=False)
 

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
+from ..._torch import never_compiled
 from ...ops.rate import packed
 from ..known.functions import canonical, noisy
 from ..known.where import Where
@@ -46,12 +47,10 @@ def override(module: Module, where: Where, p: float) -> None:
     hook = _hook(module)
     if hook is None:
         hook = _Enter()
-        leave = _Leave(hook)
-        hook.handles = [
-            module.register_forward_pre_hook(hook),
-            module.register_forward_hook(leave, always_call=True),
-            OnInterrupt(module, _interrupted),
-        ]
+        # What enters the mode is put on last and taken off first: what leaves it is there for every call that entered.
+        leaving = module.register_forward_hook(_Leave(hook), always_call=True)
+        interrupted = OnInterrupt(module, _interrupted)
+        hook.handles = [module.register_forward_pre_hook(hook), interrupted, leaving]
     hook.rates[where] = p
 
 
@@ -73,7 +72,7 @@ def restore(module: Module, where: Where) -> None:
 
 
 def _hook(module: Module) -> _Enter | None:
-    return next((hook for hook in module._forward_pre_hooks.values() if isinstance(hook, _Enter)), None)
+    return next((hook for hook in [*module._forward_pre_hooks.values()] if isinstance(hook, _Enter)), None)
 
 
 class _Enter:
@@ -150,7 +149,7 @@ class _Override(TorchFunctionMode):
             args, kwargs = self._given(func, args, kwargs)
         return func(*args, **kwargs)
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    @never_compiled
     def _given(self, func: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
         """The call's arguments, with another p if the call comes from a line with an override, and drops."""
         law = _law(args[2]) if func is _DROP else "deviation" if func is _GAUSSIAN else ""

@@ -91,7 +91,7 @@ def _rates(model: Module) -> Iterator[tuple[str, Own]]:
 def _numbers(model: Module, name: str) -> Iterator[Anchor]:
     """The plain attributes of a module that are 0 and have "drop" in their name, so they may hold a p."""
     module = dict(named_modules(model)).get(name)
-    for attribute, value in vars(module).items() if module is not None else ():
+    for attribute, value in [*vars(module).items()] if module is not None else ():
         if "drop" in attribute.lower() and type(value) in (int, float) and value == 0:
             yield Anchor(attribute, name)
 

@@ -14,11 +14,11 @@ from typing import Any
 
 import torch
 
-from ..._torch import innermost_transform
+from ..._torch import innermost_transform, never_compiled
 from ..known.modules import rate_attributes
 from ..watch.callsite import is_run_by_tool
 from ..watch.generators import States, own_state
-from ..watch.interrupted import Handle, OnInterrupt
+from ..watch.interrupted import Handle
 from ..watch.unregistered import private_generators
 from .drawing import Drawing
 from .forward_watch import ForwardWatch
@@ -90,7 +90,7 @@ class FrozenWatch(ForwardWatch):
         if not self.is_traced(module) and self._passes.stack:
             self._finish(module, args, kwargs, output)
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    @never_compiled
     def _finish(self, module: Module, args: Any, kwargs: Any, output: Any) -> None:
         before, light = self._before.states, self.is_light
         self._end(module)
@@ -153,5 +153,5 @@ def watch_frozen(module: Module, root: Module) -> list[Handle]:
         return []
     vars(module)[ROOT] = root
     handles: list[Handle] = []
-    hook(handles, module, EnterFrozen(), LeaveFrozen(), with_kwargs=True)
-    return [*handles, OnInterrupt(module, interrupted)]
+    hook(handles, module, EnterFrozen(), LeaveFrozen(), interrupted, with_kwargs=True)
+    return handles

@@ -31,14 +31,20 @@ def add_hooks(handles: list[Handle], model: Module, watch: Any) -> None:
     for module in modules:
         if module is model or not (_is_silent(module) or module in fused):
             with PROCESS:
-                handles.append(OnInterrupt(module, watch.interrupted))  # first on and last off: it sees what hooks left
-                hook(handles, module, enter, leave)
+                hook(handles, module, enter, leave, watch.interrupted)
 
 
-def hook(handles: list[Handle], module: Module, enter: Any, leave: Any, *, with_kwargs: bool = False) -> None:
-    """Register the two hooks of a watch, also on a module of TorchScript, whose own methods refuse it."""
-    handles.append(Module.register_forward_pre_hook(module, enter, prepend=True))
+def hook(
+    handles: list[Handle], module: Module, enter: Any, leave: Any, interrupted: Any, *, with_kwargs: bool = False
+) -> None:
+    """Register the two hooks of a watch, also on a module of TorchScript, whose own methods refuse it.
+
+    What opens comes last, and goes first: a call of another thread that has opened something finds what closes it, on
+    the module or among what was taken off while it ran.
+    """
     handles.append(Module.register_forward_hook(module, leave, always_call=True, with_kwargs=with_kwargs))
+    handles.append(OnInterrupt(module, interrupted))
+    handles.append(Module.register_forward_pre_hook(module, enter, prepend=True))
 
 
 def take_off(handles: list[Handle]) -> None:

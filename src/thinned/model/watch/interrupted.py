@@ -48,25 +48,24 @@ class CaughtCall:
         call = self.before if self.before is not None and module is self.module else module._call_impl
         taken_off: list[Callable[[Module], None]] = []
         self.running[id(taken_off)] = taken_off
+        whole = False  # whether every hook that the call owes has run
+        first: Exception | None = None
         try:
-            return call(*args, **kwargs)
+            result = call(*args, **kwargs)
+            whole = True
+            return result
         except Exception as error:
             first = _before_changed_hooks(error)
+            whole = first is None
             if first is None:
                 raise
-        except BaseException:
-            self._undo(module)
-            raise
         finally:
-            del self.running[id(taken_off)]
-            for undo in taken_off:
+            with PROCESS:  # what another thread takes off meanwhile is on one of the two lists
+                del self.running[id(taken_off)]
+                undos = taken_off if whole else [*taken_off, *self.undos]
+            for undo in undos:
                 undo(module)
-        self._undo(module)
         raise first
-
-    def _undo(self, module: Module) -> None:
-        for undo in [*self.undos]:
-            undo(module)
 
     def _called(self, frame: Any) -> Module:
         """The module that is called: of a replica, which has its module's attributes, the replica."""

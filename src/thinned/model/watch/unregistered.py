@@ -152,7 +152,7 @@ def _values(module: Module) -> Iterator[tuple[str, Any]]:
         if attribute in _TORCHS or attribute == _OURS:
             continue
         hooks = attribute in _HOOKS
-        value = [hook for hook in value.values() if not _is_ours(hook)] if hooks else value
+        value = [hook for hook in [*value.values()] if not _is_ours(hook)] if hooks else value
         yield from _below(value, attribute.lstrip("_") if hooks else attribute, _DEEPEST, seen)
 
 

@@ -101,7 +101,7 @@ def _attributes(module: Module) -> dict[str, tuple[Any, Any]]:
     """By name, a module's plain attributes: the value, and a shallow copy of it if it is a list or a dictionary."""
     return {
         name: (value, value.copy() if type(value) in (list, dict) else None)
-        for name, value in vars(module).items()
+        for name, value in [*vars(module).items()]
         if name not in _TORCHS
     }
 
