@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from ..._torch import never_compiled
 from ...forked import undone
 from ..edit.without_noise import drops, without_noise
 from ..inspect.pattern import named
@@ -67,7 +68,7 @@ class Silence(ForwardWatch):
             return func, args, kwargs
         return without_noise(func, args, kwargs)
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    @never_compiled
     def _is_off(self, func: Any) -> bool:
         frame = sys._getframe(2)
         place = self._names.place(list(running(frame)))
