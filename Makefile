@@ -16,7 +16,8 @@ APART := zoo or compiler or ranks or sanitizer or frameworks or device or long
 NUMERIC := tests/contract tests/fit tests/interop tests/model/batch_norm tests/model/convert tests/model/plan \
 	tests/model/quiet tests/model/rates tests/nn tests/regressions tests/stream tests/theory tests/transforms \
 	tests/uncertainty --ignore=tests/stream/test_compile.py --ignore=tests/transforms/test_compile.py
-PYTEST := $(BIN)/python -m pytest -n auto
+WORKERS := -n auto --dist loadgroup
+PYTEST := $(BIN)/python -m pytest $(WORKERS)
 
 # What a wheel is made of.
 PACKAGE := pyproject.toml README.md README.ko.md CHANGELOG.md LICENSE $(wildcard tests/vectors/*) \
@@ -56,7 +57,7 @@ test-rounding: $(VENV)/dev.stamp ## comparisons that lean on one machine's round
 oldest: $(OLDEST)/torch.stamp ## an environment with the oldest torch that the package allows
 
 test-oldest: oldest $(VENV)/dev.stamp ## the tests of `make test` that meet torch, on the oldest one and with AVX2 alone
-	ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 $(OLDEST)/bin/python -m pytest -n auto -m "not ($(APART))" $(TESTS_OLDEST)
+	ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 $(OLDEST)/bin/python -m pytest $(WORKERS) -m "not ($(APART))" $(TESTS_OLDEST)
 
 backends: $(BACKENDS)/backends.stamp ## an environment with Keras, TensorFlow, JAX, Flax and Equinox
 

@@ -28,6 +28,22 @@ APART = {
 }
 
 
+# What takes long to make, by the fixture that makes it, and where. The tests that ask for it run on one worker, which makes
+# it once (`--dist loadgroup` in the Makefile).
+MADE_ONCE = {
+    "asked": "tests/study/chapters",
+    "check": "tests/csrc",
+    "classified": "tests/cli",
+    "digits": "tests/uncertainty/test_calibrate.py",
+    "page_of": "tests/study/report",
+    "records": "tests/study/report",
+    "records_of": "tests/study/report",
+    "regressed": "tests/cli",
+    "results": "tests/benchmarks",
+    "tensors": "tests/benchmarks",
+    "whole": "tests/study/report",
+}
+
 # What needs an environment of its own, by the package that it has (`make test-backends`). Elsewhere it is not imported.
 BACKENDS = {
     "tests/backends/jax": "jax",
@@ -65,6 +81,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if mark := _mark(item.path):
             item.add_marker(mark)
+        for fixture in getattr(item, "fixturenames", ()):
+            if fixture in MADE_ONCE and ROOT / MADE_ONCE[fixture] in (item.path, *item.path.parents):
+                item.add_marker(pytest.mark.xdist_group(MADE_ONCE[fixture]))
 
 
 def _backend_missing(path: Path) -> bool:

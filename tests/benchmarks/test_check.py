@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from benchmarks.check import SIZES, clean, dropouts
 
 from thinned.model.check.registry import ENTRIES, rule
@@ -12,6 +13,7 @@ from .run import run
 RULES = [rule(entry.code) for entry in ENTRIES if "source" in entry.looks_at]
 
 
+@pytest.mark.long
 def test_a_run_has_a_row_for_each_work() -> None:
     rows = run("check", "--quick").splitlines()
     assert rows[0] == "| work | file | seconds | goal |"

@@ -24,6 +24,7 @@ recorded_by_this_triton = pytest.mark.skipif(
 )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
 @pytest.mark.parametrize("target", ["sm_80", "sm_90", "sm_100"])
 def test_the_plain_drop_is_within_its_limits(dtype: str, target: str) -> None:

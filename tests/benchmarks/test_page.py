@@ -38,6 +38,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return tensors, steps
 
 
+@pytest.mark.long
 def test_the_page_follows_a_run(results: tuple[Path, Path], tmp_path: Path) -> None:
     tensors, steps = results
     page = tmp_path / "performance.md"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from benchmarks.predict import LOOP, OURS
 
 from .run import ROOT, read, run
 
 
+@pytest.mark.long
 def test_a_run_and_its_tables(tmp_path: Path) -> None:
     rows, page = tmp_path / "predict.csv", tmp_path / "performance.md"
     page.write_text((ROOT / "docs" / "design" / "performance.md").read_text(encoding="utf-8"), encoding="utf-8")

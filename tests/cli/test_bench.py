@@ -68,6 +68,7 @@ def test_another_table_is_not_appended_to(thinned: Thinned, tmp_path: Path) -> N
     assert (tmp_path / "mine.csv").read_text() == "a,b\n1,2\n"
 
 
+@pytest.mark.long
 def test_rows_that_end_without_a_line_end_stay_rows(thinned: Thinned, tmp_path: Path) -> None:
     call = ("bench", "--device", "cpu", "--sizes", "64", "--seconds", "0", "--dtype", "float32")
     assert thinned(*call).exit_code == 0
@@ -94,6 +95,7 @@ def test_a_place_that_can_t_be_written_is_refused_before_the_work(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder.png", "locked.png"]
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.name == "nt", reason="a limit of POSIX")
 def test_where_the_disk_is_full_the_old_files_stay(thinned: Thinned, tmp_path: Path) -> None:
     """Another run's rows and picture, of which an append or a picture drawn in place would leave a part."""

@@ -248,6 +248,7 @@ def test_every_rule_is_listed(thinned: Thinned, monkeypatch: pytest.MonkeyPatch)
         assert rule.name in listed.output
 
 
+@pytest.mark.long
 def test_every_rule_explains_itself(thinned: Thinned) -> None:
     for code, rule in rules().items():
         shown = thinned("rule", code.lower())

@@ -36,6 +36,7 @@ def test_without_typer_one_line_says_what_to_install() -> None:
     assert result.stderr == "thinned: the command line needs pip install 'thinned[study]'\n"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("module", ["thinned", "thinned.nn", "thinned.cli", "thinned.study"])
 def test_importing_is_light(module: str) -> None:
     code = (

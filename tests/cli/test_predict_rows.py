@@ -58,6 +58,7 @@ def answers(result: Result) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]
     return pd.read_csv(io.StringIO(result.stdout))[["p_big", "p_small"]].to_numpy()
 
 
+@pytest.mark.long
 def test_each_row_alone_has_the_answer_that_it_has_among_all(thinned: Thinned, model: Path, tmp_path: Path) -> None:
     rows = table().drop(columns="kind")
     rows.to_csv(tmp_path / "all.csv", index=False)

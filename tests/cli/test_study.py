@@ -305,6 +305,7 @@ def test_a_unit_that_fails_is_one_failure_with_its_reason(
     assert {level.p for level in study.levels if level.arm == "dropout"} == {0.0, 0.3}
 
 
+@pytest.mark.long
 def test_where_every_unit_fails_there_is_no_answer(
     thinned: Thinned, small: list[str], tumours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -531,6 +532,7 @@ def test_other_data_or_settings_in_the_same_folder_are_refused(
     assert (out / "runs.csv").read_bytes() == before
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -214,6 +214,7 @@ def test_a_folder_that_goes_away_is_a_sentence_and_is_not_made_again(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("error", "message"),
     [
@@ -319,6 +320,7 @@ def test_a_file_whose_name_is_no_text_is_refused_at_the_start(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.long
 def test_a_folder_that_can_not_be_written_to_is_refused_before_anything_is_trained(
     thinned: Thinned, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -99,6 +99,7 @@ def test_a_reader_that_has_gone(name: str, folder: Path) -> None:
     assert said == ""
 
 
+@pytest.mark.long
 def test_a_stderr_that_takes_nothing(folder: Path) -> None:
     code, said = called(FAST["check"], folder, "2>&-")
     assert (code, said) == (1, "")

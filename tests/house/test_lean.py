@@ -49,12 +49,16 @@ def test_extras_are_known() -> None:
     } <= modules_of_extras()
 
 
-@pytest.mark.parametrize("statement", ["import thinned", "import thinned.nn", "import thinned; thinned.nn"])
+@pytest.mark.parametrize(
+    "statement",
+    ["import thinned", "import thinned; thinned.nn", pytest.param("import thinned.nn", marks=pytest.mark.long)],
+)
 def test_import_is_lean(statement: str) -> None:
     own = imported_by(statement)
     assert "thinned" in own
     assert not own & modules_of_extras()
 
 
+@pytest.mark.long
 def test_a_heavy_import_is_noticed() -> None:
     assert imported_by("import thinned, pandas") & modules_of_extras() >= {"pandas"}

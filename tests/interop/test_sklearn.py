@@ -54,6 +54,7 @@ def test_breast_cancer(classifier: DropoutClassifier, cancer: Split) -> None:
     assert np.abs(probability.sum(1) - 1).max() < 1e-12
 
 
+@pytest.mark.long
 def test_errors_are_less_sure(classifier: DropoutClassifier, cancer: Split) -> None:
     _, x, _, y = cancer
     found, wrong = classifier.uncertainty(x), classifier.predict(x) != y
@@ -130,7 +131,7 @@ def test_without_early_stopping_every_epoch_is_run(diabetes: Split) -> None:
     assert 30 < model.noise_std_ < 80
 
 
-@pytest.mark.parametrize("kind", [DropoutClassifier, DropoutRegressor])
+@pytest.mark.parametrize("kind", [DropoutRegressor, pytest.param(DropoutClassifier, marks=pytest.mark.long)])
 def test_an_integer_seed_repeats(kind: Any, cancer: Split) -> None:
     x, rows, y, _ = cancer
     first, second, other = (kind(**FAST | {"random_state": seed}).fit(x, y) for seed in (1, 1, 2))
@@ -139,6 +140,7 @@ def test_an_integer_seed_repeats(kind: Any, cancer: Split) -> None:
     assert not torch.equal(first.uncertainty(rows).std, other.uncertainty(rows).std)
 
 
+@pytest.mark.long
 def test_a_random_state_is_drawn_from_and_torch_left_alone(cancer: Split) -> None:
     x, rows, y, _ = cancer
     state = torch.get_rng_state()
@@ -165,6 +167,7 @@ def test_a_prediction_does_not_depend_on_its_company(
     assert np.allclose(classifier.predict_proba(cancer[1]), together, rtol=1e-7, atol=0)
 
 
+@pytest.mark.long
 def test_a_device_is_where_it_runs_and_the_network_stays_on_the_cpu(cancer: Split) -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu:0"
     model = DropoutClassifier(**FAST, device=device).fit(cancer[0], cancer[2])
@@ -199,6 +202,7 @@ def test_columns_and_labels_have_names() -> None:
         model.predict(frame.data[frame.data.columns[::-1]])
 
 
+@pytest.mark.long
 def test_ten_classes() -> None:
     x, rows, y, labels = train_test_split(*load_digits(return_X_y=True), random_state=0)
     model = DropoutClassifier((64,), max_epochs=30, patience=5, n_samples=20, lr=3e-3, random_state=0).fit(x, y)

@@ -137,6 +137,7 @@ def test_the_order_of_rows_does_not_matter() -> None:
 FORMS = [sparse.csr_array, sparse.csc_array, sparse.coo_array, sparse.csr_matrix, sparse.csc_matrix, sparse.coo_matrix]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 def test_sparse_rows_are_the_dense_ones(kind: Any) -> None:
     x, y = data(kind)
@@ -162,6 +163,7 @@ def test_scores_agree(classes: int) -> None:
     assert np.isfinite(scores).all()
 
 
+@pytest.mark.long
 def test_a_scorer_may_use_either() -> None:
     x, y = load_breast_cancer(return_X_y=True)
     for scoring in ("roc_auc", "neg_log_loss", "average_precision"):

@@ -250,6 +250,7 @@ def test_gaussian_inference_without_an_activation_is_refused() -> None:
         DropConnectLinear(2, 2, inference="median")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("scaling", ["inverted", "classic"])
 def test_gaussian_inference_has_the_masks_moments(scaling: str) -> None:
     torch.manual_seed(0)

@@ -154,6 +154,7 @@ def random_jobs(seed: int, count: int) -> Iterator[tuple[Job, Array, random.Rand
         count -= 1
 
 
+@pytest.mark.long
 def test_any_layout_sharing_and_place() -> None:
     for number, (job, out, _) in enumerate(random_jobs(2, 1500)):
         expected = job.by_contract()
@@ -221,10 +222,11 @@ def test_threads_are_those_of_torch_and_only_where_they_pay() -> None:
 
 
 @pytest.mark.parametrize(
-    "element", [ELEMENTS[name] for name in ("float32", "bfloat16", "float16")], ids=lambda e: e.name
+    "name", ["float32", *(pytest.param(name, marks=pytest.mark.long) for name in ("bfloat16", "float16"))]
 )
-def test_outputs_too_large_for_the_caches(element: Element) -> None:
+def test_outputs_too_large_for_the_caches(name: str) -> None:
     """From 32 MiB on they are written around the caches, where their addresses allow it."""
+    element = ELEMENTS[name]
     size = np.dtype(element.storage).itemsize
     count = 32 * 2**20 // size + 77
     room, pattern = np.empty(count + 64 // size, element.storage), numbers(element, (4099,), np.random.default_rng(5))
@@ -234,11 +236,11 @@ def test_outputs_too_large_for_the_caches(element: Element) -> None:
     scaled = Job("drop", element, run_of(4099), pattern, law=Law(threshold=0)).by_contract()
     kept = bernoulli(whole.key, 0.25, (count,), offset=(3,), global_shape=(3 + count,))
     expected = np.where(kept, np.resize(scaled, count), np.zeros(1, element.storage))
-    for name in instruction_sets:
+    for instruction_set in instruction_sets:
         for at in {aligned, (aligned + 1) % (64 // size)}:
             out = room[at : at + count]
-            whole.by_kernel(name, out, threads=2)
-            assert whole.same(out, expected), name
+            whole.by_kernel(instruction_set, out, threads=2)
+            assert whole.same(out, expected), instruction_set
 
 
 @each_set

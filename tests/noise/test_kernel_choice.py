@@ -90,6 +90,7 @@ def test_without_the_module_off_is_silent() -> None:
     assert (run.returncode, run.stderr) == (0, "")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("choice", ["avx1024", *(pytest.param(name, marks=pytest.mark.long) for name in ("AVX2", "0"))])
 def test_a_wrong_name_is_one_clear_error(choice: str) -> None:
     run = python("import thinned.nn", choice)

@@ -44,6 +44,7 @@ def test_a_shard_is_a_slice_of_the_whole(cut: tuple[Axes, Axes, Axes, Axes], key
         assert np.array_equal(law(shape, **block), law(whole, broadcast_dims=shared)[inside])
 
 
+@pytest.mark.long
 @settings(max_examples=150, deadline=None, derandomize=True, database=None)
 @given(cut=cuts())
 def test_positions_are_row_major_in_the_noise_shape(cut: tuple[Axes, Axes, Axes, Axes]) -> None:

@@ -18,6 +18,7 @@ def test_generator_gives_the_published_answers() -> None:
         assert philox(counter, key).tolist() == output
 
 
+@pytest.mark.long
 def test_committed_files_are_what_the_script_writes() -> None:
     texts = runpy.run_path(str(read.HERE / "write.py"))["texts"]()
     assert sorted(texts) == sorted(path.name for path in read.HERE.glob("noise-1-*.txt"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from tests.vectors import read
 from torch import Tensor
@@ -36,6 +37,7 @@ def test_every_key_of_a_tensor_has_its_child() -> None:
     assert torch.equal(torch.vmap(torch.vmap(lambda key: fold_in(key, 9)))(keys), expected)
 
 
+@pytest.mark.compiler
 def test_one_graph_for_every_key_and_number() -> None:
     torch._dynamo.reset()
 

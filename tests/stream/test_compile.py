@@ -101,6 +101,7 @@ def test_calls_in_and_out_of_graphs_are_numbered_together(backend: str) -> None:
     assert graphs() == 1
 
 
+@pytest.mark.compiler
 @backend
 def test_one_graph_serves_every_block_of_a_class(backend: str) -> None:
     """Regional compilation: what differs between the blocks' sites is data."""
@@ -267,6 +268,7 @@ def test_another_stream_takes_the_same_graph(backend: str) -> None:
     assert graphs() == 2, "outside a stream keys are drawn"
 
 
+@pytest.mark.compiler
 def test_inference_mode_and_no_grad_go_between() -> None:
     """What a graph counts there can be saved by autograd afterwards."""
     layer = nn.Dropout(0.5)

@@ -254,6 +254,7 @@ def test_recurrent_layers(way: Way, packed: bool) -> None:
     assert_same(step(model, partial(forward, way)), step(model, partial(forward, directly)))
 
 
+@pytest.mark.long
 @way
 def test_microbatches(way: Way) -> None:
     """Backward passes inside their part, after it, and all at the end."""

@@ -55,10 +55,15 @@ CASES = [Case(variant, settings) for variant in VARIANTS for settings in _scalin
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """`case`: every layer; `keyed`: those that are one field of noise on their input."""
-    for fixture in ("case", "keyed"):
-        if fixture in metafunc.fixturenames:
-            metafunc.parametrize(fixture, [row for row in CASES if fixture == "case" or row.variant.keyed], ids=str)
+    """`case`: every layer; `traced`: every layer, where a case takes long; `keyed`: one field of noise on the input."""
+    if "case" in metafunc.fixturenames:
+        metafunc.parametrize("case", CASES, ids=str)
+    if "traced" in metafunc.fixturenames:
+        rest = pytest.mark.compiler
+        traced = [pytest.param(row, marks=rest) if row.settings.get("scaling") == "classic" else row for row in CASES]
+        metafunc.parametrize("traced", traced, ids=str)
+    if "keyed" in metafunc.fixturenames:
+        metafunc.parametrize("keyed", [row for row in CASES if row.variant.keyed], ids=str)
 
 
 @pytest.fixture

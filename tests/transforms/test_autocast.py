@@ -30,6 +30,7 @@ def test_dtype_and_mask(keyed: Case, dtype: torch.dtype) -> None:
     assert torch.equal(y, plain)
 
 
+@pytest.mark.compiler
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.usefixtures("dynamo")
 def test_a_model_in_training(compiled: bool) -> None:
@@ -88,6 +89,7 @@ def test_a_recurrent_layer_gives_torch_s_dtypes_in_both_modes(
         assert dtypes(getattr(thinned.nn, kind)(**settings).train()) == expected
 
 
+@pytest.mark.compiler
 def test_recurrent_dropout_is_traced_under_autocast(dynamo: None) -> None:
     layer = thinned.nn.LSTM(3, 4, recurrent_dropout=0.3)
     with torch.autocast("cpu", dtype=torch.bfloat16):

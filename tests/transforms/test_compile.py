@@ -15,22 +15,22 @@ from thinned.nn import AlphaDropout, Dropout, Dropout2d, GaussianDropout, Stocha
 pytestmark = pytest.mark.usefixtures("dynamo")
 
 
-def test_gradients_are_those_of_eager_mode_and_masks_are_fresh(case: Case) -> None:
-    layer, x = case.layer(), case.sample().requires_grad_()
+def test_gradients_are_those_of_eager_mode_and_masks_are_fresh(traced: Case) -> None:
+    layer, x = traced.layer(), traced.sample().requires_grad_()
     compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
     outputs = []
     for seed in (0, 1):
         results = []
         for form in (compiled, layer):
-            y = case.call(form, x, seed)
+            y = traced.call(form, x, seed)
             results.append((y, *torch.autograd.grad(y.sin().sum(), [x, *layer.parameters()])))
         for found, expected in zip(*results, strict=True):
-            if case.variant.keyed:
+            if traced.variant.keyed:
                 assert torch.equal(found, expected)
             else:
                 torch.testing.assert_close(found, expected)
         outputs.append(results[0][0])
-    again, fresh = case.call(compiled, x, 1), run(compiled, x)
+    again, fresh = traced.call(compiled, x, 1), run(compiled, x)
     assert torch.equal(again, outputs[1])
     assert not torch.equal(fresh, again)
 
@@ -71,6 +71,7 @@ def test_the_compiler_keeps_masks_of_every_dtype_and_layout(kind: type[Dropout])
         assert torch.equal(found, expected)
 
 
+@pytest.mark.compiler
 def test_sizes_may_vary() -> None:
     """A batch of another size is not compiled again once the axis is known to vary."""
     model = torch.nn.Sequential(torch.nn.Linear(6, 8), Dropout(0.5), AlphaDropout(0.3), GaussianDropout(0.2))

@@ -23,12 +23,12 @@ def stored(program: ExportedProgram) -> ExportedProgram:
 
 @pytest.mark.filterwarnings("ignore:The tensor attributes self._flat_weights:UserWarning")  # torch's recurrent modules
 @pytest.mark.filterwarnings("ignore:The given buffer is not writable:UserWarning")  # torch.export.load of torch 2.11
-def test_training_draws_afresh_and_inference_is_exact(case: Case) -> None:
-    layer, x = case.layer(), case.sample()
+def test_training_draws_afresh_and_inference_is_exact(traced: Case) -> None:
+    layer, x = traced.layer(), traced.sample()
     for training in (True, False):
         layer.train(training)
         program = stored(torch.export.export(layer, (x,))).module()
-        found, expected = (case.call(form, x, 1) for form in (program, layer))
+        found, expected = (traced.call(form, x, 1) for form in (program, layer))
         torch.testing.assert_close(found, expected, rtol=0, atol=0)
         assert torch.equal(found, run(program, x)) == (not training)
 

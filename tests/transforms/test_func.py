@@ -51,6 +51,7 @@ def test_compiled_transforms_are_the_eager_ones(kind: type[Dropout]) -> None:
     torch.testing.assert_close(*results)
 
 
+@pytest.mark.compiler
 @pytest.mark.parametrize("compiled", [False, True])
 def test_gradients_of_each_sample_of_a_model(compiled: bool) -> None:
     """Each sample has masks of its own, and its gradient is that of its own call with its own keys."""

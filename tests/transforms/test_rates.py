@@ -111,6 +111,7 @@ def test_a_number_is_compiled_once_more_at_most(function: tuple[Function, Tensor
     assert counter.frame_count == (1 if dynamic else 2)
 
 
+@pytest.mark.compiler
 def test_weights_thinned_by_hooks_and_by_parametrize() -> None:
     hooked = drop_connect(torch.nn.Linear(6, 6))
     parametrized = torch.nn.Linear(6, 6)
@@ -133,6 +134,7 @@ def test_weights_thinned_by_hooks_and_by_parametrize() -> None:
                 torch.testing.assert_close(*results)
 
 
+@pytest.mark.compiler
 def test_copies_have_rates_of_their_own() -> None:
     layer, x = Dropout(0.5), torch.ones(1000)
     for twin in (copy.copy(layer), copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):

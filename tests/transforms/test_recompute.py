@@ -30,7 +30,9 @@ def keeping(graphs: list[torch.fx.GraphModule]) -> Callable[..., object]:
     return aot_autograd(fw_compiler=keep, bw_compiler=keep, partition_fn=min_cut_rematerialization_partition)
 
 
-@pytest.mark.parametrize("how", ["budget", "checkpoint", "both"])
+@pytest.mark.parametrize(
+    "how", ["both", *(pytest.param(how, marks=pytest.mark.compiler) for how in ("budget", "checkpoint"))]
+)
 @pytest.mark.parametrize("kind", [Dropout, AlphaDropout, GaussianDropout])
 def test_the_gradient_is_that_of_the_forward_s_own_mask(kind: type[Dropout], how: str) -> None:
     """A compiled block that is run again, by a memory budget of 0 or as a checkpoint, has one mask in both passes."""

@@ -65,6 +65,7 @@ def test_temperature_is_the_best_there_is(digits: tuple[nn.Sequential, Tensor, T
     assert after.ece < before.ece
 
 
+@pytest.mark.long
 def test_p_is_chosen_with_its_own_temperature(digits: tuple[nn.Sequential, Tensor, Tensor]) -> None:
     net, x, y = digits
     found = thinned.calibrate(net, (x[:500], y[:500]), p=(0.05, 0.5), n=20)

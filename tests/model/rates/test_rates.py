@@ -368,6 +368,7 @@ def test_threads_have_their_own_calls() -> None:
     assert equal == [True] * 80
 
 
+@pytest.mark.compiler
 @pytest.mark.usefixtures("dynamo")
 def test_an_override_leaves_its_module_to_eager_mode_when_compiled() -> None:
     model = nn.Sequential(nn.Dropout(0.0), Constant())

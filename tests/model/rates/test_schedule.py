@@ -273,6 +273,7 @@ def test_errors_name_the_schedule_and_leave_the_model_alone() -> None:
     assert thinned.rates(model) == {"1": 0.5, "3": 0.5}
 
 
+@pytest.mark.compiler
 def test_a_compiled_model_is_compiled_once() -> None:
     """More than fifty values of p, 0 and 1 among them, with every layer of ours that has a rate."""
     torch._dynamo.reset()

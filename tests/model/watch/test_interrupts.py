@@ -270,7 +270,7 @@ OPEN: dict[str, Callable[[nn.Module], Any]] = {
 
 
 @pytest.mark.parametrize("name", OPEN)
-@pytest.mark.parametrize("end", ["closed", "collected", "thrown", "crossed"])
+@pytest.mark.parametrize("end", ["closed", "thrown", "crossed", pytest.param("collected", marks=pytest.mark.long)])
 def test_a_generator_that_holds_a_with(name: str, end: str) -> None:
     def held(net: nn.Module) -> Generator[None]:
         with OPEN[name](net):

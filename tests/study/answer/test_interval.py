@@ -48,6 +48,7 @@ def test_folds_are_a_little_wider_for_the_rows_that_they_share() -> None:
     assert at_least(0.97, REPEATS) <= count <= at_most(0.985, REPEATS)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", [Case("classes", 178, 1, 5), Case("gauss", 178, 1, 5)], ids=["classes", "numbers"])
 def test_holds_what_networks_of_this_pool_do_on_new_rows(case: Case) -> None:
     for name, found in studies(case, 40).items():

@@ -146,6 +146,7 @@ def test_a_few_copies_cost_no_rows() -> None:
     told_apart(replace(data, groups=groups))
 
 
+@pytest.mark.long
 def test_unequal_groups_leave_some_rows_out_and_it_is_said() -> None:
     data = grouped("digits", 60)
     size = sizes(data)

@@ -14,6 +14,7 @@ from thinned.study.data.source import open_data
 from .tables import csv, frame
 
 
+@pytest.mark.long
 def test_groups_are_no_feature_and_stay_whole(tmp_path: Path) -> None:
     table = frame("breast_cancer")
     table["clinic"] = [f"clinic {i % 23}" for i in range(len(table))]
@@ -81,6 +82,7 @@ def test_a_training_row_that_is_a_test_row_is_found(tmp_path: Path) -> None:
         assert max(*part.train, *part.val) < 400
 
 
+@pytest.mark.long
 def test_the_fingerprint_tells_the_cuts_apart(tmp_path: Path) -> None:
     table = frame("diabetes").assign(a=lambda t: np.arange(len(t)) % 40, b=lambda t: np.arange(len(t)) // 11)
     path = csv(tmp_path / "data.csv", table)

@@ -101,6 +101,7 @@ def test_an_edited_record(folder: Path, made: Made, units: list[Unit], statement
     assert (len(found) == 7) == ("study_name" in statement)  # the runs themselves are whole then
 
 
+@pytest.mark.long
 def test_one_changed_run_costs_its_unit_alone(folder: Path, made: Made, units: list[Unit]) -> None:
     """Whether the rest of the file can be read, or Optuna can't take it as a whole."""
     for value in ("0.001", "{"):
@@ -153,7 +154,9 @@ def test_a_changed_byte_anywhere(folder: Path, made: Made, units: list[Unit]) ->
     flipped(folder, "trials.db", 60, made, units)
 
 
-@pytest.mark.parametrize("damage", ["cut", "empty", "flipped", "edited", "other"])
+@pytest.mark.parametrize(
+    "damage", ["cut", "flipped", *(pytest.param(x, marks=pytest.mark.long) for x in ("empty", "edited", "other"))]
+)
 def test_damaged_arrays(folder: Path, made: Made, units: list[Unit], damage: str) -> None:
     path, other = sorted((folder / "arrays").iterdir())
     content = bytearray(path.read_bytes())
@@ -191,7 +194,10 @@ def test_no_changed_byte_of_a_file_of_arrays_gives_other_numbers(folder: Path, m
         assert np.array_equal(found.test_output, expected.test_output)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"format": 2}', LIST, None])
+@pytest.mark.parametrize(
+    "content",
+    ["{", *(pytest.param(x, marks=pytest.mark.long) for x in ("", "[]", "null", '{"format": 2}', LIST, None))],
+)
 def test_who_the_study_is_stands_in_its_record_too(
     folder: Path, made: Made, units: list[Unit], content: str | None
 ) -> None:
@@ -209,6 +215,7 @@ def test_who_the_study_is_stands_in_its_record_too(
         Journal(folder, SETTINGS | {"--seed": 1})
 
 
+@pytest.mark.long
 def test_a_folder_begun_anew_while_a_study_runs_is_not_mixed_with_it(
     folder: Path, made: Made, units: list[Unit]
 ) -> None:

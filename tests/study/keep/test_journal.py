@@ -273,6 +273,7 @@ def test_killed_before_it_knows_its_study_a_folder_is_as_new(tmp_path: Path, mad
         assert_same(journal.read(), made(units[0]))
 
 
+@pytest.mark.long
 def test_where_optuna_adds_trials_itself_an_incomplete_unit_is_left_out(
     tmp_path: Path, made: Made, units: list[Unit]
 ) -> None:
@@ -359,6 +360,7 @@ def test_a_folder_with_signs_of_urls_in_its_name(tmp_path: Path, made: Made, uni
         assert_same(journal.read(), made(units[0]))
 
 
+@pytest.mark.long
 def test_a_second_process_is_refused_and_a_killed_one_leaves_no_lock(tmp_path: Path) -> None:
     folder = tmp_path / "study"
     program = (
@@ -394,6 +396,7 @@ def test_a_wrong_storage_is_said_and_leaves_nothing(tmp_path: Path) -> None:
         assert not (tmp_path / "study").exists()
 
 
+@pytest.mark.long
 def test_a_study_stays_with_its_storage(tmp_path: Path, made: Made, units: list[Unit]) -> None:
     storage = f"sqlite:///{tmp_path}/shared.db"
     with Journal(tmp_path / "study", SETTINGS, storage) as journal:

@@ -34,6 +34,7 @@ def whole(folder_of: Callable[[str], Path], records_of: Read) -> str:
     return page(records_of(FULL), figures(records_of(FULL)), folder_of(FULL))
 
 
+@pytest.mark.long
 def test_it_nests_and_its_ids_are_unique(whole: str) -> None:
     ids = [attributes["id"] for _, attributes in PageReader(whole).tags if "id" in attributes]
     assert len(ids) == len(set(ids))
@@ -143,6 +144,7 @@ def test_a_column_may_have_any_name(page_of: Page, case: str) -> None:
     assert not re.search(r"test error \(|\bpoints\b| points|\btemperature\b", words)
 
 
+@pytest.mark.long
 def test_a_target_of_any_signs_is_drawn_and_no_formula(tmp_path: Path) -> None:
     """In a figure it is text as it stands; a sign that the figures' font lacks is a box there, and no warning."""
     target = "[/b] $x_{$ <i> \ubaa9\ud45c"

@@ -45,6 +45,7 @@ def test_answers_are_as_a_network_gives_them(rows: Fold) -> None:
                 assert output.min() >= np.log(0.99e-7)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("rows", [CLASSES, VALUES], ids=["classes", "values"])
 def test_equal_folds_give_equal_answers(rows: Fold) -> None:
     for one, two in zip(baselines(rows), baselines(rows), strict=True):
@@ -90,6 +91,7 @@ def refitted(rows: Fold, found: Answers) -> np.ndarray:
     return np.asarray(model.predict(rows.x_test))[:, None]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("rows", [CLASSES, VALUES], ids=["classes", "values"])
 def test_the_trees_are_scikit_learns_stopped_on_validation_rows(rows: Fold) -> None:
     found = tree(rows)
@@ -112,6 +114,7 @@ def test_a_model_beats_the_constant_on_real_rows() -> None:
     assert trees < shares / 5
 
 
+@pytest.mark.long
 def test_classes_that_training_rows_lack_are_answered_for() -> None:
     for kept in ([0, 2], [1]):
         mask = np.isin(CLASSES.y_train, kept)

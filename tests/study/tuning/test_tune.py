@@ -100,6 +100,7 @@ def test_all_rates_have_the_same_seeds_and_those_that_judge_are_others(tmp_path:
     assert "The search liked p = 0 best." in str(found)
 
 
+@pytest.mark.long
 def test_more_is_better_where_the_caller_says_so(tmp_path: Path) -> None:
     found = tune(
         lambda model, rates, seed, budget: 1 - (rates["4"] - 0.3) ** 2 - rates["1"], two_kinds(), direction="maximize",
@@ -159,6 +160,7 @@ def test_a_training_that_raises_is_one_failed_training(tmp_path: Path) -> None:
     assert tune(fit, two_kinds(), metric="loss", out=tmp_path).rates["4"] == 0.5  # it was tried again
 
 
+@pytest.mark.long
 def test_rates_that_diverge_when_they_are_judged_are_not_taken(tmp_path: Path) -> None:
     def fit(model: Any, rates: dict[str, float], seed: int, budget: Any) -> float:
         return math.inf if seed == 5 and rates["4"] > 0.2 else -rates["4"]
@@ -168,6 +170,7 @@ def test_rates_that_diverge_when_they_are_judged_are_not_taken(tmp_path: Path) -
     assert "tuned, seed 5, diverged: figure is inf" in str(found)
 
 
+@pytest.mark.long
 def test_dropout_that_changes_nothing_is_not_praised(tmp_path: Path) -> None:
     """Rates have no part in the figure, noise of the trainings has: whatever the search likes is luck."""
 
@@ -181,6 +184,7 @@ def test_dropout_that_changes_nothing_is_not_praised(tmp_path: Path) -> None:
     assert "no difference was seen" in str(found)
 
 
+@pytest.mark.long
 def test_a_loop_that_trains_another_model_is_noticed(tmp_path: Path) -> None:
     found = tune(lambda model, rates, seed, budget: 0.5, two_kinds(), out=tmp_path)
     assert "`fit` does not train the model that it is given" in str(found)
@@ -207,6 +211,7 @@ def test_options_that_cannot_be_used_are_told(tmp_path: Path, options: dict[str,
     assert said in str(error.value)
 
 
+@pytest.mark.long
 def test_models_and_folders_that_cannot_be_used_are_told(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="there must be a place for dropout"):
         tune(bowl, torch.nn.Linear(2, 2), out=tmp_path)

@@ -75,7 +75,9 @@ class Skipping(nn.Module):
         return out
 
 
-@pytest.mark.parametrize("way", SKIPS)
+@pytest.mark.parametrize(
+    "way", [way if way == "random" else pytest.param(way, marks=pytest.mark.long) for way in SKIPS]
+)
 def test_what_some_passes_leave_out_is_measured_in_the_others(findings: Findings, way: str) -> None:
     found = findings(Skipping(SKIPS[way]), torch.randn(2000, 64))
     seen = {finding.place: measured(finding.message) for finding in found}
