@@ -6,7 +6,7 @@ import re
 import tomllib
 from pathlib import Path
 
-from conftest import APART, BACKENDS
+from conftest import APART, BACKENDS, MADE_ONCE
 
 ROOT = Path(__file__).parents[2]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
@@ -29,7 +29,7 @@ def test_what_one_leaves_out_the_other_runs() -> None:
     assert rule("test")[1] == '\t$(PYTEST) -m "not ($(APART))"\n'
     assert rule("test-rest")[1] == '\t$(PYTEST) -m "$(APART)"\n'
     assert re.fullmatch(r"\w+( or \w+)*", variable("APART"))
-    assert variable("PYTEST") == "$(BIN)/python -m pytest -n auto"
+    assert variable("PYTEST") == "$(BIN)/python -m pytest $(WORKERS)"
 
 
 def test_all_of_them_run() -> None:
@@ -61,7 +61,7 @@ def test_the_folders_of_numbers_are_there() -> None:
 def test_the_oldest_torch_runs_what_meets_torch() -> None:
     assert rule("test-oldest")[1] == (
         "\tATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 "
-        '$(OLDEST)/bin/python -m pytest -n auto -m "not ($(APART))" $(TESTS_OLDEST)\n'
+        '$(OLDEST)/bin/python -m pytest $(WORKERS) -m "not ($(APART))" $(TESTS_OLDEST)\n'
     )
     folders = [part.removeprefix("--ignore=") for part in variable("TESTS_OLDEST").split()]
     assert all((ROOT / folder).is_dir() for folder in folders)
@@ -72,3 +72,11 @@ def test_what_needs_other_frameworks_runs_where_they_are() -> None:
     named = f"{variable('TESTS_JAX')} {variable('TESTS_KERAS')}"
     assert all((ROOT / place).exists() and place in named for place in BACKENDS)
     assert "test-backend-,flax tensorflow jax torch)" in rule("test-backends")[1]
+
+
+def test_fixtures_that_are_made_once_are_there_and_one_worker_makes_them() -> None:
+    assert variable("WORKERS") == "-n auto --dist loadgroup"
+    for fixture, place in MADE_ONCE.items():
+        path = ROOT / place
+        files = [path] if path.is_file() else [*path.rglob("*.py")]
+        assert any(f"\ndef {fixture}(" in file.read_text(encoding="utf-8") for file in files), fixture
