@@ -28,8 +28,8 @@ APART = {
 }
 
 
-# What takes long to make, by the fixture that makes it, and where. The tests that ask for it run on one worker, which makes
-# it once (`--dist loadgroup` in the Makefile).
+# What takes long to make, by the fixture that makes it, and where. The tests that ask for it run on one worker, which
+# makes it once (`--dist loadgroup` in the Makefile).
 MADE_ONCE = {
     "asked": "tests/study/chapters",
     "check": "tests/csrc",

@@ -27,7 +27,7 @@ def fit(model, rates, seed, budget):
     """Train on 300 digits that the seed draws."""
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(x), generator=generator)
-    train, validation, test = order[:300], order[300:1300], order[1300:2300]
+    train, validation, test = order[:300], order[300:800], order[800:1800]
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
     model.train()
     for _ in range(budget):
@@ -46,4 +46,4 @@ def fit(model, rates, seed, budget):
 plan = thinned.plan(build(), x[:8])
 with tempfile.TemporaryDirectory() as folder:
     choices = {"metric": "validation error", "judge": "test error", "ps": (0.0, 0.1, 0.3)}
-    print(tune(fit, build, plan=plan, budget=150, trials=20, seeds=3, out=folder, **choices))
+    print(tune(fit, build, plan=plan, budget=100, trials=14, seeds=3, out=folder, **choices))

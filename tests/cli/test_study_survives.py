@@ -44,7 +44,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny(data: Path) -> list[str]:
     """The command of the smallest study."""
     options = "--hidden 4 --epochs 2 --seeds 2 --p 0.3 --weight-decay 0.5 --lr 0.01 --jobs 1"
-    return ["study", str(data), "--target", "y", *options.split()]
+    return ["study", str(data), "--target", "y", *options.split(), "--chapters", "none"]
 
 
 def said(result: Result) -> str:

@@ -14,8 +14,8 @@ def test_all_tools_at_once(seed: int) -> None:
     torch.set_num_threads(1)
     try:
         stress = Stress(seed)
-        stress.run(25.0, 8)
+        stress.run(10.0, 8)
     finally:
         torch.set_num_threads(threads)
     assert stress.wrong == []
-    assert stress.done.total() > 100
+    assert stress.done.total() > 30

@@ -151,7 +151,7 @@ def flipped(folder: Path, name: str, places: int, made: Made, units: list[Unit])
 
 @pytest.mark.long
 def test_a_changed_byte_anywhere(folder: Path, made: Made, units: list[Unit]) -> None:
-    flipped(folder, "trials.db", 60, made, units)
+    flipped(folder, "trials.db", 30, made, units)
 
 
 @pytest.mark.parametrize(

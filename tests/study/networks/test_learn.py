@@ -21,7 +21,7 @@ from thinned.study.record import Study
 GOOD = ("great", "lovely", "superb", "tasty", "perfect", "fine")
 BAD = ("awful", "stale", "bitter", "nasty", "broken", "poor")
 FILL = ("a", "this", "it", "was", "and", "coffee", "tea", "box", "we", "bought", "taste", "with", "for", "my", "dog")
-QUICK: dict[str, Any] = {"ps": [0.3], "lrs": [0.003], "weight_decays": [0.5], "seeds": 2, "jobs": 1}
+QUICK: dict[str, Any] = {"ps": [0.3], "lrs": [0.003], "weight_decays": [0.5], "seeds": 2, "jobs": 1, "chapters": "none"}
 # What a guess would do: 9 of 10 wrong on the digits, half of the reviews.
 CHANCE = {"digits": 0.9, "reviews": 0.5}
 
@@ -46,6 +46,12 @@ def reviews(rows: int, seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame(found, columns=["review", "stars"])
 
 
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No report is drawn: `tests/cli` looks at one."""
+    monkeypatch.setattr("thinned.study.report.write", lambda folder: folder / "report.html")
+
+
 def predicted(model: Path, data: Path) -> pd.DataFrame:
     out = data.parent / "predicted.csv"
     result = CliRunner().invoke(app, ["predict", str(model), str(data), "--out", str(out), "--n", "4"])
@@ -54,14 +60,15 @@ def predicted(model: Path, data: Path) -> pd.DataFrame:
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(
     ("network", "epochs", "hidden", "worst"),
     [
         ("cnn", 12, (8, 16), 0.35),
-        ("lstm", 15, (32,), 0.1),
-        ("gru", 15, (32,), 0.1),
-        ("transformer", 15, (32,), 0.1),
-        ("perceptron", 15, (16,), 0.1),
+        ("lstm", 10, (32,), 0.1),
+        ("gru", 10, (32,), 0.1),
+        ("transformer", 10, (32,), 0.1),
+        ("perceptron", 10, (16,), 0.1),
     ],
 )
 def test_each_network_learns_and_is_taken_away(
@@ -108,6 +115,7 @@ def test_each_network_learns_and_is_taken_away(
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("undrawn")
 def test_equal_calls_give_equal_numbers_in_any_process(tmp_path: Path) -> None:
     reviews(200).to_csv(tmp_path / "reviews.csv", index=False)
     options = QUICK | {"epochs": 2, "hidden": (8,), "network": "gru", "target": "stars"}
