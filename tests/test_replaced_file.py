@@ -12,6 +12,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from tests.full_disk import files_of_at_most
 
 from thinned.replaced_file import ChangedFileError, check_place, replace_file
 
@@ -199,6 +200,22 @@ def test_a_device_is_written_through_and_stays(tmp_path: Path) -> None:
         assert stat.S_ISCHR(path.stat().st_mode)
     assert link.is_symlink()
     assert list(tmp_path.iterdir()) == [link]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_an_error_has_the_name_that_was_given(tmp_path: Path) -> None:
+    """Of a device, of a file that is made beside the old one, of a file that is written in place."""
+    with pytest.raises(OSError, match="No space left") as caught:
+        replace_file(Path("/dev/full"), b"one")
+    assert caught.value.filename == "/dev/full"
+    for name in ("one", "two"):
+        (tmp_path / name).write_bytes(b"one")
+        if name == "two":
+            os.link(tmp_path / name, tmp_path / "other")
+        with files_of_at_most(100), pytest.raises(OSError, match="File too large") as caught:
+            replace_file(tmp_path / name, bytes(1000))
+        assert caught.value.filename == str(tmp_path / name)
+        assert (tmp_path / name).read_bytes() == b"one"
 
 
 def test_a_socket_is_refused(tmp_path: Path) -> None:

@@ -48,9 +48,18 @@ def replace_file(path: Path, content: bytes, expected: bytes | None = None) -> N
 
     Raises:
         ChangedFileError: it holds something else now.
-        OSError: as `check_place`; or the disk is full or fails.
+        OSError: as `check_place`; or the disk is full or fails. It has the file's name.
     """
     place = check_place(path)
+    try:
+        _write_to(place, content, expected)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise _refused(path, error) from None  # of a call on an open file, or on the one beside it, it has another name
+
+
+def _write_to(place: _Destination, content: bytes, expected: bytes | None) -> None:
     if place.stream is not None:
         _write(place.stream, content)
     elif place.there is not None and not stat.S_ISREG(place.there.st_mode):

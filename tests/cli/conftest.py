@@ -4,9 +4,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from sklearn.datasets import load_breast_cancer, load_diabetes
+from tests.cli.finished import OPTIONS
 from typer.testing import CliRunner, Result
 
 from thinned.cli.app import app
@@ -43,6 +45,23 @@ def small() -> list[str]:
     """Options of a study that takes a moment."""
     options = {"--hidden": "8", "--epochs": "3", "--seeds": "4", "--p": "0.3", "--weight-decay": "0.5", "--jobs": "1"}
     return [part for option in options.items() for part in option] + ["--lr", "0.003,0.01", "--chapters", "none"]
+
+
+@pytest.fixture(scope="session")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """160 rows of two numbers and a class."""
+    x = np.random.default_rng(0).normal(size=(160, 2))
+    path = tmp_path_factory.mktemp("rows") / "data.csv"
+    pd.DataFrame({"a": x[:, 0], "b": x[:, 1], "y": np.where(x[:, 0] > 0, "up", "down")}).to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture(scope="session")
+def finished(thinned: Thinned, rows: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the smallest study, to which nothing has happened."""
+    out = tmp_path_factory.mktemp("finished") / "out"
+    assert thinned("study", rows, *OPTIONS, "--jobs", "1", "-o", out).exit_code == 0
+    return out
 
 
 @pytest.fixture

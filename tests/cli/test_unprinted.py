@@ -34,6 +34,7 @@ SLOW = {
     "check of a model": ["check", "--model", "net:net", *LIVE],
     "variants": ["variants"],
     "doctor": ["doctor"],
+    "bench": ["bench", "--device", "cpu", "--sizes", "64", "--seconds", "0", "--dtype", "float32"],
 }
 
 
@@ -89,14 +90,45 @@ def test_a_closed_stdout_in_every_command(name: str, folder: Path) -> None:
     assert_one_sentence((FAST | SLOW)[name], folder, ">&-", "stdout is closed")
 
 
-@pytest.mark.parametrize("name", ["check", pytest.param("rules", marks=pytest.mark.long)])
-def test_a_reader_that_has_gone(name: str, folder: Path) -> None:
+def assert_no_error_without_a_reader(command: list[str], folder: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    code, said = called(FAST[name], folder, stdout=writing)
+    code, said = called(command, folder, stdout=writing)
     os.close(writing)
     assert code in (0, 1)
     assert said == ""
+
+
+def test_a_reader_that_has_gone(folder: Path) -> None:
+    assert_no_error_without_a_reader(FAST["check"], folder)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", sorted({*FAST, *SLOW} - {"check"}))
+def test_a_reader_that_has_gone_in_every_command(name: str, folder: Path) -> None:
+    assert_no_error_without_a_reader((FAST | SLOW)[name], folder)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("form", ["csv", "json", "text"])
+def test_predictions(finished: Path, rows: Path, folder: Path, form: str) -> None:
+    command = ["predict", str(finished), str(rows), "--n", "2", "--format", form]
+    assert_one_sentence(command, folder, "> /dev/full", "No space left on device")
+    assert_one_sentence(command, folder, ">&-", "stdout is closed")
+    assert_no_error_without_a_reader(command, folder)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_files_on_a_full_disk(finished: Path, rows: Path, folder: Path) -> None:
+    """What is asked for as a file is written through to a device, and fails in a sentence that names it."""
+    bench = [*SLOW["bench"], "--csv", "/dev/full"]
+    for command in (["predict", str(finished), str(rows), "--n", "2", "-o", "/dev/full"], bench):
+        code, said = called(command, folder, ">&2")
+        assert code == 2
+        assert "/dev/full: No space left on device" in " ".join(said.split())
+        assert "Traceback" not in said
 
 
 @pytest.mark.long

@@ -100,10 +100,13 @@ def predict(
         if out is not None:
             check_place(out)
         found = predicted(model, data, n=n, seed=seed, p=p, form=form)
-        _give(found, out, format)
+        if out is not None:
+            _write(found, out, format)
     except (StudyError, OSError) as error:
         say(f"thinned predict: {told(error)}", err=True)
         raise typer.Exit(FAILED) from None
+    if out is None:
+        _print(found, format)
 
 
 def predicted(
@@ -203,26 +206,29 @@ def _classes(loaded: StudyModel, frame: StudyRows, networks: Prediction) -> pd.D
     return pd.DataFrame(columns)
 
 
-def _give(found: pd.DataFrame, out: Path | None, format: PredictFormat | None) -> None:  # noqa: A002
-    """To a file, whole or not at all; to stdout otherwise."""
-    console = Console()
-    if format is None:
-        by_name = PredictFormat.json if out is not None and out.suffix == ".json" else PredictFormat.csv
-        format = PredictFormat.text if out is None and console.is_terminal else by_name  # noqa: A001
-    if format is PredictFormat.text and out is None and console.is_terminal:
-        console.print(_shown(found))
-        return
-    if format is PredictFormat.text:
-        text = plain_text(found.to_string(index=False)) + "\n"
-    elif format is PredictFormat.json:
-        text = found.to_json(orient="records", indent=2, double_precision=15) + "\n"
-    else:
-        text = found.to_csv(index=False)
-    if out is None:
-        give(text, nl=False)
-        return
-    replace_file(out, text.encode())
+def _write(found: pd.DataFrame, out: Path, format: PredictFormat | None) -> None:  # noqa: A002
+    """To a file, whole or not at all."""
+    by_name = PredictFormat.json if out.suffix == ".json" else PredictFormat.csv
+    replace_file(out, _text(found, format or by_name).encode())
     say(f"{len(found):,} rows are in {out}.", err=True)
+
+
+def _print(found: pd.DataFrame, format: PredictFormat | None) -> None:  # noqa: A002
+    """To stdout: a table on a terminal."""
+    console = Console()
+    if console.is_terminal and format in (None, PredictFormat.text):
+        console.print(_shown(found))
+    else:
+        give(_text(found, format or PredictFormat.csv), nl=False)
+
+
+def _text(found: pd.DataFrame, format: PredictFormat) -> str:  # noqa: A002
+    if format is PredictFormat.text:
+        return plain_text(found.to_string(index=False)) + "\n"
+    if format is PredictFormat.json:
+        return f"{found.to_json(orient='records', indent=2, double_precision=15)}\n"
+    text: str = found.to_csv(index=False)
+    return text
 
 
 def _shown(found: pd.DataFrame) -> Table:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from ..noise import fold_in
+from ..regular_file import read_regular
 from ..replaced_file import replace_file
 from .answer.conclude import Conclusion
 from .answer.standing import Answered, tempered_nll
@@ -33,6 +34,7 @@ from .trial.range_test import RangeTest
 from .trial.unit import as_network
 
 SHOWN_ROWS = 32
+_ANSWER_LIMIT = 1 << 30  # bytes of study.json
 _SHOWN_MASK = 3  # a child of the seed's key, after those of weights, order and masks
 
 
@@ -46,7 +48,7 @@ def damaged(folder: Path) -> list[str]:
     said = []
     try:
         if (folder / "study.json").exists():
-            Study.model_validate_json((folder / "study.json").read_bytes())
+            Study.model_validate_json(read_regular(folder / "study.json", _ANSWER_LIMIT))
     except (ValueError, OSError) as error:
         reason = str(error).splitlines()[0]
         said.append(f"{folder / 'study.json'} is damaged ({reason}), and will be written anew.")

@@ -17,6 +17,11 @@ def test_every_function_that_drops_has_one_of_the_words_in_its_last_name() -> No
     assert [name for name in EVERYTHING if not any(word in name.rpartition(".")[2] for word in WORDS)] == []
 
 
+def test_every_function_that_drops_has_a_module_in_its_name() -> None:
+    """So a name that the file does not give to an import is none of them."""
+    assert [name for name in EVERYTHING if "." not in name] == []
+
+
 @pytest.mark.parametrize(
     ("start", "call"),
     [

@@ -1,5 +1,6 @@
 """Options that say how a table is cut."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,10 @@ import pandas as pd
 import pytest
 
 from thinned.study.data.dataset import StudyError
+from thinned.study.data.new_files import new_files
 from thinned.study.data.parts import parts, sizes
 from thinned.study.data.source import open_data
+from thinned.study.data.table_file import read_table
 
 from .tables import csv, frame
 
@@ -131,3 +134,17 @@ def test_options_that_do_not_fit_are_refused(tmp_path: Path) -> None:
             open_data(path, "target", **options)
     with pytest.raises(StudyError, match="`--groups`: for a data file, not for images"):
         open_data(None, groups="a")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="FIFOs of POSIX")
+@pytest.mark.parametrize("name", ["d.csv", "d.npz", "d.parquet", "d.tsv.gz"])
+def test_what_is_no_file_is_neither_waited_for_nor_read_without_end(tmp_path: Path, name: str) -> None:
+    """A FIFO to which nobody writes, and a link to a device that has no end."""
+    os.mkfifo(tmp_path / name)
+    (tmp_path / f"link-{name}").symlink_to("/dev/zero")
+    for path in (tmp_path / name, tmp_path / f"link-{name}"):
+        with pytest.raises(StudyError, match="must be a regular file or a folder. This is none"):
+            open_data(path, "y")
+        assert new_files(path, None) is None
+        with pytest.raises(StudyError, match="must be a regular file or a folder. This is none"):
+            read_table(path)

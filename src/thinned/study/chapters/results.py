@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import warnings
 from dataclasses import asdict
 from pathlib import Path
 
+from ...regular_file import read_regular
 from ...replaced_file import replace_file
 from ..error import StudyError, StudyWarning
 from ..trial.config import Recipe
@@ -33,7 +35,9 @@ class TrialFiles:
         """
         path = self._path(trial)
         try:
-            found = json.loads(path.read_bytes())
+            found = json.loads(read_regular(path))
+            if found.pop("sha256") != _sum(found):
+                raise ValueError("it is not as it was written")
             if found["recipe"] != self._recipe:
                 return None
             figures = {str(name): [float(value) for value in values] for name, values in found["figures"].items()}
@@ -43,8 +47,8 @@ class TrialFiles:
                 raise ValueError("it lacks figures")
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            reason = str(error).splitlines()[0]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
             warnings.warn(f"{path} is damaged ({reason}), so its trial is run again.", StudyWarning, stacklevel=2)
             return None
         return figures
@@ -57,7 +61,8 @@ class TrialFiles:
         content = {"recipe": self._recipe, "trial": _plain(trial), "figures": figures}
         try:
             self._folder.mkdir(exist_ok=True)
-            replace_file(self._path(trial), (json.dumps(content) + "\n").encode())
+            whole = {**content, "sha256": _sum(content)}
+            replace_file(self._path(trial), (json.dumps(whole) + "\n").encode())
         except OSError as error:
             raise StudyError(
                 f"{self._folder}: cannot be written to: {error.strerror}. Nothing that was recorded before is lost. "
@@ -66,6 +71,11 @@ class TrialFiles:
 
     def _path(self, trial: Trial) -> Path:
         return self._folder / f"{trial.name}.json"
+
+
+def _sum(content: object) -> str:
+    """Of what a file holds: a figure of which a digit was changed is no figure."""
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def _plain(trial: Trial) -> object:

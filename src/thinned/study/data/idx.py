@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import struct
 import zlib
 from pathlib import Path
@@ -72,7 +73,7 @@ def _read(folder: Path, name: str, axes: int) -> NDArray[np.uint8]:
         )
     shape = struct.unpack(f">{axes}I", content[4:head])
     values = np.frombuffer(content, dtype=np.uint8, offset=head)
-    if values.size != np.prod(shape, dtype=np.int64):
+    if values.size != math.prod(shape):  # NumPy's product would wrap around
         raise StudyError(
             f"{found[0]}: the header says {' x '.join(map(str, shape))} bytes, the file holds {values.size}. "
             "Copy the file again."

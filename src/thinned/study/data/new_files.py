@@ -38,7 +38,7 @@ def new_files(data: Path, form: ImageForm | None, text: TextForm | None = None) 
         if form is None:
             raise StudyError(_no_pictures(data))
         return NewFiles(pixel_frame(form.rows(str(data), test_images(data))), ())
-    files = files_in(data) if data.is_dir() else [data]
+    files = files_in(data) if data.is_dir() else [data] if data.is_file() else []
     pictures, texts = [path for path in files if is_picture(path)], [path for path in files if is_text_file(path)]
     if pictures and texts:
         raise StudyError(

@@ -53,6 +53,11 @@ def read_table(path: Path, form: TextForm | None = None, features: Container[str
     Raises StudyError: no such file, or one that can't be read; with the line where there is one.
     """
     form = form or TextForm()
+    if path.exists() and not path.is_file():
+        raise StudyError(
+            f"{path}: the data must be a regular file or a folder. This is none, as a device or a FIFO. Write what it "
+            "gives to a file."
+        )
     if not path.is_file():
         raise StudyError(f"{path}: there is no such file. Pass a {', '.join(SUFFIXES)} file or a folder of IDX files.")
     try:

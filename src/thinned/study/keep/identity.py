@@ -96,7 +96,7 @@ def found_in(folder: Path) -> StudyIdentity | None:
             if not isinstance(found.settings, dict):
                 raise TypeError("its settings must be a table")
             return found
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             if isinstance(error, StudyError):
                 raise
             raise DamagedIdentityError(

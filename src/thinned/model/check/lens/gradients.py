@@ -67,8 +67,8 @@ def _switched(file: SourceFile, scope: ast.AST, node: ast.AST) -> bool | None:
 def _set_by_scope(file: SourceFile) -> dict[ast.AST, tuple[list[int], list[bool]]]:
     """For each scope with a `torch.set_grad_enabled(...)`: their lines, and what has been set last after each line."""
     found: dict[ast.AST, list[tuple[int, int, bool]]] = {}
-    for order, (call, name) in enumerate(file.calls):
-        if name in _SET and call.args and isinstance(next(file.above(call)), ast.Expr):
+    for order, (call, _) in enumerate(file.calls_of(_SET)):
+        if call.args and isinstance(next(file.above(call)), ast.Expr):
             scope: ast.AST = file.function(call) or file.tree
             found.setdefault(scope, []).append((call.lineno, order, literal(call.args[0], False)))
     answer: dict[ast.AST, tuple[list[int], list[bool]]] = {}

@@ -12,7 +12,7 @@ from .calls import EVERYTHING, WORDS, given, is_open
 from .carriers import carriers
 from .meanings import elements, guarded_value, meanings, whole_dict
 from .remembered import remembered
-from .source_file import SourceFile
+from .source_file import SourceFile, dotted
 
 # Functions that call the function that they get, with the arguments behind it.
 _CALLERS = {"map", "torch.utils.checkpoint.checkpoint"}
@@ -49,7 +49,7 @@ def noisy_calls(file: SourceFile, table: Mapping[str, Noisy]) -> Iterator[NoisyC
     """
     if not file.says(*WORDS):
         return
-    for call, name in file.calls:
+    for call, name in _plain(file):
         if name in table:
             yield NoisyCall(call, name, table[name], _with_splats(file, call, call.func, call.args, call.keywords))
     sources = set(_sources(file, table))
@@ -60,6 +60,12 @@ def noisy_calls(file: SourceFile, table: Mapping[str, Noisy]) -> Iterator[NoisyC
         looked = function if made or function is not call else call.func
         if _has(looked, sources, names) and file.resolve(call.func) not in table:
             yield from _by_another_name(file, call, table)
+
+
+@remembered
+def _plain(file: SourceFile) -> list[tuple[ast.Call, str]]:
+    """The calls of functions of any table by their own names."""
+    return file.calls_of(EVERYTHING)
 
 
 @remembered
@@ -194,11 +200,14 @@ def _spoken(file: SourceFile) -> list[tuple[ast.expr, str | None, bool]]:
     short |= {name for name, whole in file.aliases.items() if whole.rpartition(".")[2] in short}
     last |= {name for name, whole in file.aliases.items() if whole.rpartition(".")[2] in last}
     found: list[tuple[ast.expr, str | None, bool]] = [(node, None, True) for node in _written(file, "import_module")]
+    first = file.imported.union(name.partition(".")[0] for name in (*EVERYTHING, *spaces))
     for text in sorted((short | last) - {"import_module"}):
-        for node in _written(file, text):
-            above = file.parent(node)
-            whole = not isinstance(above, ast.Attribute) or above.attr == "__dict__"
-            if (whole or text in short) and not (isinstance(above, ast.Call) and above.func is node):
+        named, dotted_on = file.index.parents((ast.Name, text)), file.index.parents((ast.Attribute, text))
+        for node, above in (*named, *dotted_on):
+            whole = type(above) is not ast.Attribute or above.attr == "__dict__"
+            if (whole or text in short) and not (type(above) is ast.Call and above.func is node):
+                if (dotted(node) or "").partition(".")[0] not in first:
+                    continue
                 name = file.resolve(node)  # most nodes need no such question
                 if name in EVERYTHING or name in spaces:
                     found.append((node, name, whole))

@@ -9,7 +9,7 @@ import tokenize
 import unicodedata
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -213,8 +213,7 @@ class SourceFile:
     @cached_property
     def _bound(self) -> set[str]:
         """The names that are bound anywhere. Most names of imports are not, and need no look at what is around them."""
-        names = {node.id for node in self.nodes(ast.Name) if type(node.ctx) is ast.Store}
-        return names.union(node.arg for node in self.nodes(ast.arg))
+        return self.index.stored.union(node.arg for node in self.nodes(ast.arg))
 
     def _stored(self, name: str) -> dict[ast.AST, int]:
         """How often each function or class gives a name a value, those inside of it included."""
@@ -241,6 +240,30 @@ class SourceFile:
                         given = any(argument.arg == name for argument in arguments(scope))
                         if self._stored(name)[scope] == 1 and not given:
                             found[scope, name] = f"{self.aliases[first]}.{rest}".rstrip(".")
+        return found
+
+    @cached_property
+    def imported(self) -> set[str]:
+        """The names that may stand for what is imported, here or there."""
+        return {*self.aliases, *(name for _, name in self._local)}
+
+    def calls_of(self, names: Collection[str]) -> list[tuple[ast.Call, str]]:
+        """Every call of one of these functions, by qualified name, and its name. Names without a dot are not found.
+
+        Most calls can't be of one by their first or last name, and are not resolved.
+        """
+        last = {name.rpartition(".")[2] for name in names}
+        first = self.imported.union(name.partition(".")[0] for name in names)
+        found = []
+        for call in self.nodes(ast.Call):
+            function = call.func
+            if type(function) is ast.Attribute:
+                may = function.attr in last and (dotted(function) or "").partition(".")[0] in first
+            else:
+                may = type(function) is ast.Name and function.id in self.imported
+            name = self.resolve(function) if may else None
+            if name is not None and name in names:
+                found.append((call, name))
         return found
 
     @cached_property

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import TypeVar, cast
+from itertools import islice
+from typing import Any, TypeVar, cast
 
 Node = TypeVar("Node", bound=ast.AST)
 Key = type[ast.AST] | tuple[type[ast.AST], str]
@@ -30,36 +32,54 @@ class SyntaxTree:
 
     def __init__(self, root: ast.AST) -> None:
         self.root = root
+        self.stored: set[str] = set()  # the names that get a value anywhere
         self._nodes: list[ast.AST] = [root]
         self._parents = [0]
-        self._found: dict[Key, list[int]] = {}
-        found, parents, nodes = self._found, self._parents, self._nodes
-        fields: dict[type, tuple[tuple[str, ...], Callable[[int], None]]] = {}
-        add_node, add_parent, some_node = nodes.append, parents.append, ast.AST  # the loop runs for every node
-        for number, node in enumerate(nodes):  # the list grows during the loop
-            kind = type(node)
-            if kind not in fields:
-                found[kind] = []
-                names = () if kind is ast.Constant else tuple(name for name in kind._fields if name not in _LEFT_OUT)
-                fields[kind] = names, found[kind].append
-            names, add_found = fields[kind]
-            add_found(number)
-            for name in names:
-                value = getattr(node, name, None)
-                if type(value) is not list:
-                    if isinstance(value, some_node):
-                        add_node(value)
-                        add_parent(number)
-                elif value:
-                    children = (
-                        value if name not in _MIXED else [child for child in value if isinstance(child, some_node)]
-                    )
-                    nodes += children
-                    parents += [number] * len(children)
-        self._numbers = dict(zip(nodes, range(len(nodes)), strict=True))
+        self._found: dict[type[ast.AST], list[int]] = {type(root): [0]}
+        self._names: dict[str, list[int]] = defaultdict(list)
+        self._attributes: dict[str, list[int]] = defaultdict(list)
+        self._number()
+        self._numbers = dict(zip(self._nodes, range(len(self._nodes)), strict=True))
         self._inside: dict[tuple[ast.AST, Key], list[ast.AST]] = {}
+        self._ordered: dict[Key, list[int]] = {}
         self._sorted: dict[Key, tuple[list[int], list[int]]] = {}
         self._put: dict[ast.AST, ast.AST] = {}  # nodes that are made, and the nodes in whose place they stand
+
+    def _number(self) -> None:
+        """Number the nodes, a statement of the file after the other: each lies close together in memory."""
+        found, names, attributes, stored = self._found, self._names, self._attributes, self.stored
+        parents, add_parent, some_node = self._parents, self._parents.append, ast.AST
+        plans: dict[type[ast.AST], tuple[tuple[str, ...], Callable[[int], None]]] = {}
+        for statement in ast.iter_child_nodes(self.root):
+            block: list[Any] = [statement]
+            add_parent(0)
+            add_node = block.append
+            for number, node in enumerate(block, len(self._nodes)):  # the list grows during the loop
+                kind = type(node)
+                try:
+                    fields, note = plans[kind]
+                except KeyError:
+                    known = [] if kind is ast.Constant else [name for name in kind._fields if name not in _LEFT_OUT]
+                    fields, note = plans[kind] = tuple(known), found.setdefault(kind, []).append
+                note(number)
+                if kind is ast.Name:
+                    names[node.id].append(number)
+                    if type(node.ctx) is ast.Store:
+                        stored.add(node.id)
+                elif kind is ast.Attribute:
+                    attributes[node.attr].append(number)
+                for field in fields:
+                    value = getattr(node, field, None)
+                    if value:  # most lists are empty, and most others None
+                        if type(value) is list:
+                            if field in _MIXED:
+                                value = [child for child in value if isinstance(child, some_node)]
+                            block += value
+                            parents += [number] * len(value)
+                        elif isinstance(value, some_node):
+                            add_node(value)
+                            add_parent(number)
+            self._nodes += block
 
     def put(self, node: ast.AST, place: ast.AST) -> None:
         """Let a new node stand in the place of a node of the tree, for questions about what is around it."""
@@ -120,6 +140,11 @@ class SyntaxTree:
             )
         return cast("list[Node]", self._inside[asked])
 
+    def parents(self, key: type[Node] | tuple[type[Node], str]) -> Iterator[tuple[Node, ast.AST]]:
+        """The nodes of one kind, or those with one name, each with the node that contains it directly."""
+        nodes, parents = cast("list[Node]", self._nodes), self._parents
+        return ((nodes[number], self._nodes[parents[number]]) for number in self._numbered(key))
+
     def has(self, scope: ast.AST, *keys: Key) -> bool:
         """Whether a scope has a node of one of these kinds, itself included."""
         return any(start < stop for start, stop in (self._stretch(scope, key)[1] for key in keys))
@@ -141,38 +166,35 @@ class SyntaxTree:
         return found, (bisect_left(found[0], first), bisect_left(found[0], first + sizes[number]))
 
     def _numbered(self, key: Key) -> list[int]:
-        if not isinstance(key, tuple):
-            return self._found.get(key, [])
-        kind = key[0]
-        if kind not in self._named:
-            self._named.add(kind)
-            called, nodes = ("id" if kind is ast.Name else "attr"), self._nodes
-            by_name: dict[str, list[int]] = {}
-            for number in self._found.get(kind, []):
-                name = getattr(nodes[number], called)
-                if name in by_name:
-                    by_name[name].append(number)
-                else:
-                    by_name[name] = [number]
-            self._found.update(((kind, name), numbers) for name, numbers in by_name.items())
-        return self._found.get(key, [])
+        """The numbers of the nodes of a kind, or of those with one name, in the order of `ast.walk`."""
+        if key not in self._ordered:
+            if isinstance(key, tuple):
+                found = (self._names if key[0] is ast.Name else self._attributes).get(key[1], [])
+            else:
+                found = self._found.get(key, [])
+            self._ordered[key] = sorted(found, key=self._depths.__getitem__)
+        return self._ordered[key]
 
     @cached_property
-    def _named(self) -> set[type[ast.AST]]:
-        """The kinds that are indexed by name."""
-        return set()
+    def _depths(self) -> list[int]:
+        """How many nodes each node is inside of."""
+        found = [0]
+        add = found.append
+        for parent in islice(self._parents, 1, None):
+            add(found[parent] + 1)
+        return found
 
     @cached_property
     def _scopes(self) -> list[int]:
         """For each node the innermost scope that contains it; 0 if there is none."""
-        is_scope = [False] * len(self._nodes)
+        is_scope = bytearray(len(self._nodes))
         for kind in (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef):
             for number in self._found.get(kind, []):
                 is_scope[number] = True
-        found = [0] * len(self._nodes)
-        for number in range(1, len(found)):
-            parent = self._parents[number]
-            found[number] = parent if is_scope[parent] else found[parent]
+        found = [0]
+        add = found.append
+        for parent in islice(self._parents, 1, None):
+            add(parent if is_scope[parent] else found[parent])
         return found
 
     @cached_property

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 def source(file: SourceFile) -> Iterator[Finding]:
     for call, name, entry, whole, _ in noisy_calls(file, MODULES):
-        found = module_method(file, call)
-        if found is None or not is_forward(found[1]):
+        around = file.method(call)
+        found = module_method(file, call) if around is not None and is_forward(around[1]) else None
+        if found is None:
             continue
         p = given(whole, entry.p)
         if number(p) == 0 or (p is not None and asks(file, p)) or one_mode(file, call) or _told(file, found[1]):

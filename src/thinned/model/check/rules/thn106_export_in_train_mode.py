@@ -12,8 +12,8 @@ from ..rule import Rule
 
 
 def source(file: SourceFile) -> Iterator[Finding]:
-    for call, name in file.calls if file.says("TRAINING") else ():
-        mode = argument(call, None, ("training",)) if name == "torch.onnx.export" else None
+    for call, _ in file.calls_of({"torch.onnx.export"}) if file.says("TRAINING") else ():
+        mode = argument(call, None, ("training",))
         if mode is not None and (file.resolve(mode) or "").endswith("TrainingMode.TRAINING"):
             yield RULE.on(file, call, "`torch.onnx.export` is told to keep dropout in training mode")
     for model in built(file):

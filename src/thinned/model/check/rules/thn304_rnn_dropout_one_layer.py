@@ -17,12 +17,11 @@ if TYPE_CHECKING:
 def source(file: SourceFile) -> Iterator[Finding]:
     if not file.says("LSTM", "GRU", "RNN"):
         return
-    for call, name in file.calls:
-        entry = RECURRENT.get(name)
-        if entry is None or is_open(call):
+    for call, name in file.calls_of(RECURRENT):
+        if is_open(call):
             continue
         layers = argument(call, 2, ("num_layers",))
-        p = number(given(call, entry.p))
+        p = number(given(call, RECURRENT[name].p))
         if p and (layers is None or number(layers) == 1):
             short = name.rpartition(".")[2]
             yield RULE.on(

@@ -24,9 +24,9 @@ _SEEDS = {
 def source(file: SourceFile) -> Iterator[Finding]:
     if not file.says("manual_seed"):
         return
-    for call, name in file.calls:
+    for call, name in file.calls_of(_SEEDS):
         found = file.method(call)
-        if name not in _SEEDS or found is None or not acts_as_module(file, found[0]) or not is_forward(found[1]):
+        if found is None or not acts_as_module(file, found[0]) or not is_forward(found[1]):
             continue
         if in_training(file, call) and not _forked(file, call):
             when = "in training" if guarded(file, call) else "at every call"
