@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect as python
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import wraps
@@ -31,7 +32,7 @@ class _Layer:
     layer: Any  # whose call is watched
     generators: list[Any]
     rates: list[LayerRate]  # none of a layer whose noise has no rate
-    calls: list[int] = field(default_factory=lambda: [0, 0])  # that drew, in training and at inference
+    calls: Counter[bool | None] = field(default_factory=Counter)  # that drew, by the `training` of the pass
     shape: tuple[int, ...] = ()
     shared: tuple[int, ...] = ()
     dropped: int = 0
@@ -54,11 +55,12 @@ class _Layer:
 def inspect(model: Any, *args: Any, passes: int = 8, **kwargs: Any) -> Inspection:
     """Find the layers of a Keras model that draw noise when `model(*args, **kwargs)` runs.
 
-    The model runs with `training=True`, up to `passes` times, and once with `training=False`; afterwards its
-    statistics and seeds are what they were. Of each dropout, ours and Keras's own, the rate is told, how many units
+    The model runs with `training=True`, up to `passes` times, once with `training=False`, and once without `training`,
+    which is inference too unless a layer was called with a constant. Afterwards its statistics and seeds are what they
+    were. Of each dropout, ours and Keras's own, the rate is told, how many units
     were dropped, and in which modes it drew. `train` and `eval` of the result have no calls.
 
-    Cost: 2 to 9 calls of the model, layer by layer, not compiled.
+    Cost: 3 to 10 calls of the model, layer by layer, not compiled.
     """
     args, kwargs = on_backend(args), on_backend(kwargs)
     kwargs.pop("training", None)
@@ -67,13 +69,13 @@ def inspect(model: Any, *args: Any, passes: int = 8, **kwargs: Any) -> Inspectio
     found = _found(model)
     without = _Layer(_UNSEEDED, None, [], [])
 
-    def run(training: bool, counts: bool) -> float:
+    def run(training: bool | None, counts: bool) -> float:
         before = unseeded()
         start = time.perf_counter()
         with calling(_watched(found, training, counts)):
-            model(*args, training=training, **kwargs)
+            model(*args, **kwargs, **({} if training is None else {"training": training}))
         seconds = time.perf_counter() - start
-        without.calls[not training] += counts and unseeded() != before
+        without.calls[training] += counts and unseeded() != before
         return seconds
 
     with unchanged(model), seeded(generator for one in found for generator in one.generators):
@@ -83,7 +85,8 @@ def inspect(model: Any, *args: Any, passes: int = 8, **kwargs: Any) -> Inspectio
                 break
             run(True, False)
         run(False, True)
-    places = tuple(place for one in (*found, without) if one.rates or any(one.calls) for place in _places(one))
+        run(None, True)
+    places = tuple(place for one in (*found, without) if one.rates or one.calls.total() for place in _places(one))
     empty = Trace([], (), {}, cast(Any, SimpleNamespace(ran={}, loose={}, inside={}, python_draws={})), seconds)
     return Inspection(type(model).__name__, places, empty, empty, seconds)
 
@@ -101,7 +104,7 @@ def _found(model: Any) -> list[_Layer]:
     return found
 
 
-def _watched(found: list[_Layer], training: bool, counts: bool) -> dict[int, tuple[Any, Any]]:
+def _watched(found: list[_Layer], training: bool | None, counts: bool) -> dict[int, tuple[Any, Any]]:
     """The calls of the layers, which note what they draw."""
     calls: dict[int, tuple[Any, Callable[..., Any]]] = {}
     for one in found:
@@ -110,13 +113,13 @@ def _watched(found: list[_Layer], training: bool, counts: bool) -> dict[int, tup
     return calls
 
 
-def _watching(one: _Layer, call: Callable[..., Any], training: bool, counts: bool) -> Callable[..., Any]:
+def _watching(one: _Layer, call: Callable[..., Any], training: bool | None, counts: bool) -> Callable[..., Any]:
     @wraps(call)
     def watching(*args: Any, **kwargs: Any) -> Any:
         before = one.state()
         answer = call(*args, **kwargs)
         if one.state() != before and not (one.recurrent and not _mode(call, args, kwargs)):
-            one.calls[not training] += counts
+            one.calls[training] += counts
             if one.zeroes and training:
                 _count(one, args[0] if args else kwargs["inputs"], answer)
         return answer
@@ -176,10 +179,10 @@ def _places(one: _Layer) -> list[Place]:
                 measured=one.dropped / one.counted if one.counted else None,
                 shape=one.shape,
                 shared=one.shared,
-                train_calls=one.calls[0] * drew,
-                eval_calls=one.calls[1] * drew,
+                train_calls=one.calls[True] * drew,
+                eval_calls=max(one.calls[False], one.calls[None]) * drew,
                 share=None,
-                now=bool(one.calls[1] * drew),
+                now=bool(one.calls[None] and drew),
             )
         )
     return found

@@ -39,7 +39,7 @@ def predict(
         ValueError: an argument that is for models of torch alone.
     """
     for name, value in torchs.items():
-        if value:
+        if value is not None and value is not False:
             raise ValueError(
                 f"`predict`: `{name}` is for models of torch. Got {value!r} and a Keras model. Leave it out, or see "
                 "thinned.interop.keras.predict."
