@@ -11,6 +11,7 @@ True
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 from .beside_tensorflow import load_triton
@@ -109,7 +110,8 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}. It has {', '.join(__all__)}.")
     home = _HOMES[name]
-    load_triton()
+    if "tensorflow" in sys.modules:
+        load_triton()
     return (
         getattr(importlib.import_module(f"{__name__}.{home}"), name)
         if home

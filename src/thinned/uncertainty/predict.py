@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -126,7 +127,7 @@ def predict(
         "output": output,
     }
     torchs = {"shared_masks": shared_masks, "select": select, "device": device}
-    if (tools := keras_tools(model)) is not None:
+    if "keras" in sys.modules and (tools := keras_tools(model)) is not None:
         torchs |= {"memory": memory != MEMORY and memory, "inputs": inputs, "progress": progress}
         return tools.predict(model, x, n, **asked, **torchs)  # type: ignore[no-any-return]
     ask = Predictor(model, n, **asked, **torchs, memory=memory)

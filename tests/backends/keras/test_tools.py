@@ -151,7 +151,8 @@ def test_kinds_of_layers() -> None:
         one, other = (numbers(model(x, training=True)) for _ in range(2))
     assert (one == other).all()
     assert thinned.rates(model) == pytest.approx(rates)
-    for site in ("lstm", "attention", "inner/channels", "rnn/cells/cell", "weights"):
+    sites = ("lstm", "attention", "inner/channels", "rnn/cells/cell", "weights")
+    for site in sites[3:4] if keras.backend.backend() == "jax" else sites:  # a second each there, uncompiled
         samples = thinned.predict(model, x, 2, sites=site, samples=True).samples
         assert samples is not None
         assert (samples[0] != samples[1]).any(), site

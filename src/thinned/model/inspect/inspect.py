@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -66,7 +67,7 @@ def inspect(model: Module, *args: Any, passes: int = 8, **kwargs: Any) -> Inspec
     """
     if not isinstance(passes, int) or passes < 1:
         raise ValueError(f"`inspect`: `passes` must be an integer, 1 or more. Got {passes!r}. The default is 8.")
-    if (tools := keras_tools(model)) is not None:
+    if "keras" in sys.modules and (tools := keras_tools(model)) is not None:
         return tools.inspect(model, *args, passes=passes, **kwargs)  # type: ignore[no-any-return]
     if args and isinstance(args[0], Mapping):
         args, kwargs = by_name(model, args, kwargs)

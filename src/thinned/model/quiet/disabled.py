@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -65,7 +66,7 @@ def disabled(model: Module, pattern: str = "*", *, example: Any = None, allow: I
                 f"`disabled`: `allow` must be patterns, which are text. Got {text!r}. Pass names of places, such as "
                 "the error names."
             )
-    if (tools := keras_tools(model)) is not None:
+    if "keras" in sys.modules and (tools := keras_tools(model)) is not None:
         with tools.disabled(model, pattern, allow=allowed):
             yield
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -139,7 +140,8 @@ def freeze(module: Module) -> Frozen:
     >>> frozen.thaw().training, model[1].training
     (True, True)
     """
-    refuse_other_frameworks("freeze", module, "module")
+    if "keras" in sys.modules or not isinstance(module, Module):
+        refuse_other_frameworks("freeze", module, "module")
     if not isinstance(module, Module):
         raise TypeError(
             f"`freeze`: `module` must be a torch.nn.Module. Got {type(module).__name__}. For one parameter, "
@@ -164,7 +166,8 @@ def thaw(module: Module) -> Module:
     >>> twin.training, thaw(twin).training
     (False, True)
     """
-    refuse_other_frameworks("thaw", module, "module")
+    if "keras" in sys.modules or not isinstance(module, Module):
+        refuse_other_frameworks("thaw", module, "module")
     if not any(_frozen_train(part) for part in _parts(module)):
         raise ValueError(
             f"`thaw`: `module` must be frozen, or have a frozen part. Got {type(module).__name__}, which is not. "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import warnings
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -39,7 +40,7 @@ def rates(model: Module, *, example: Any = None) -> dict[str, float]:
     >>> rates(net)
     {'1': 0.1}
     """
-    if (tools := keras_tools(model)) is not None:
+    if "keras" in sys.modules and (tools := keras_tools(model)) is not None:
         return tools.rates(model, example=example)  # type: ignore[no-any-return]
     rate_places = RatePlaces("rates", model, example)
     warn_of_keras("rates", model)
@@ -96,7 +97,7 @@ def set_rates(model: Module, rates: Mapping[str, float], *, example: Any = None)
         if not isinstance(pattern, str):
             raise TypeError(f"`set_rates`: a pattern must be text. Got {pattern!r}. Pass '*' for all places.")
         check(PROBABILITY, "set_rates", "p", p)
-    if (tools := keras_tools(model)) is not None:
+    if "keras" in sys.modules and (tools := keras_tools(model)) is not None:
         return tools.set_rates(model, rates, example=example)  # type: ignore[no-any-return]
     rate_places = RatePlaces("set_rates", model, example)
     warn_of_keras("set_rates", model)
@@ -146,7 +147,7 @@ def scale_rates(model: Module, factor: float, pattern: str = "*", *, example: An
         raise ValueError(
             f"`scale_rates`: `factor` must be a finite number, 0 or more. Got {factor!r}. 1.0 changes nothing."
         )
-    if (tools := keras_tools(model)) is not None:
+    if "keras" in sys.modules and (tools := keras_tools(model)) is not None:
         return tools.scale_rates(model, factor, pattern, example=example)  # type: ignore[no-any-return]
     rate_places = RatePlaces("scale_rates", model, example)
     warn_of_keras("scale_rates", model)

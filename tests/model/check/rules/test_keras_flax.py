@@ -1,5 +1,6 @@
-"""Keras, TensorFlow and Flax as they are written: each wrong form is found in several ways of writing, right ones stay
-silent."""
+"""Keras, TensorFlow and Flax as they are written: wrong forms are found in each of several ways of writing them, right
+ones stay silent.
+"""
 
 from __future__ import annotations
 
@@ -86,7 +87,7 @@ d = layers.RNN(layers.LSTMCell(4, recurrent_dropout=1.0))  #! THN406
 
 e = nn.MultiHeadDotProductAttention(num_heads=2, dropout_rate=0.1, broadcast_dropout=True)  #! THN308
 f = nn.SelfAttention(2, dropout_rate=0.1)  #! THN308
-g = nnx.MultiHeadAttention(num_heads=2, in_features=4, dropout_rate=0.3, broadcast_dropout=True, rngs=nnx.Rngs(0))  #! THN308
+g = nnx.MultiHeadAttention(num_heads=2, in_features=4, dropout_rate=0.3, broadcast_dropout=True, rngs=rngs)  #! THN308
 h = nn.dot_product_attention(f, f, f, dropout_rng=a, dropout_rate=0.1)  #! THN308
 
 
@@ -256,7 +257,7 @@ class NoArgument(keras.Model):
         return self.out(self.drop(x))
 
 
-rnn = Sequential([layers.LSTM(8, dropout=0.2, recurrent_dropout=0.2, return_sequences=True), layers.GRU(4, dropout=0.99)])
+rnn = Sequential([layers.LSTM(8, recurrent_dropout=0.2, return_sequences=True), layers.GRU(4, dropout=0.99)])
 backbone = keras.applications.MobileNetV2(include_top=False)
 i = keras.Input((32, 32, 3))
 h = backbone(i, training=False)
@@ -303,7 +304,7 @@ class Nnx(nnx.Module):
     def __init__(self, rngs: nnx.Rngs):
         self.linear = nnx.Linear(8, 8, rngs=rngs)
         self.dropout = nnx.Dropout(0.5, rngs=rngs)
-        self.attention = nnx.MultiHeadAttention(2, 8, dropout_rate=0.1, broadcast_dropout=False, rngs=rngs, decode=False)
+        self.attention = nnx.MultiHeadAttention(2, 8, dropout_rate=0.1, broadcast_dropout=False, rngs=rngs)
 
     def __call__(self, x):
         return self.attention(self.dropout(self.linear(x)))
