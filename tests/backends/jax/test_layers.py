@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen, nnx
+from tests.vectors import read
 
 import thinned.interop.jax as tj
 from thinned import noise
@@ -34,6 +35,14 @@ def equinox_call(p: float, **settings: Any) -> Any:
 
 
 CALLS = [linen_call, nnx_call, equinox_call]
+# Of the expected values those that a layer can be asked for, which has no place in a whole; each is a compilation.
+FILE = [
+    case
+    for case in read.masks()
+    if np.prod(case.shape) < 4096
+    and not any(case.block.get("offset") or ())
+    and tuple(case.block.get("global_shape") or case.shape) == tuple(case.shape)
+][::9]
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -42,6 +51,24 @@ def test_the_mask_of_the_contract(call: Any) -> None:
     assert (
         np.asarray(call(0.3, broadcast_dims=(0,))) == noise.drop(np.asarray(X), 0.3, key=7, broadcast_dims=(0,))
     ).all()
+
+
+@pytest.mark.parametrize("case", FILE, ids=str)
+def test_the_expected_masks(case: read.Mask) -> None:
+    """The file that every backend reads, through each layer."""
+    key, shared = jnp.array([case.key >> 32, case.key & 0xFFFFFFFF], jnp.uint32), case.block.get("broadcast_dims", ())
+    ones = jnp.ones(case.shape)
+    for y in (
+        LinenDropout(case.p, shared, deterministic=False).apply({}, ones, rng=key),
+        NnxDropout(case.p, broadcast_dims=shared)(ones, rngs=key),
+        EquinoxDropout(case.p, broadcast_dims=shared)(ones, key=key),
+    ):
+        assert case.agrees(np.asarray(y) != 0)
+
+
+def test_there_are_expected_masks() -> None:
+    assert len(FILE) >= 4
+    assert any(case.block.get("broadcast_dims") for case in FILE)
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -178,9 +205,9 @@ def test_nnx_split_merge_and_vmap() -> None:
     graph, state = nnx.split(nnx.clone(layer))
     merged = nnx.merge(graph, state)
     assert all((merged(X) == layer(X)).all() for _ in range(2))
-    rows = nnx.vmap(lambda layer, x: layer(x), in_axes=(nnx.StateAxes({nnx.RngState: 0, ...: None}), 0))
-    split = NnxDropout(0.5, rngs=nnx.Rngs(0).split(16))
-    y = np.asarray(rows(split, X))
+    in_axes = nnx.StateAxes({nnx.RngState: 0, ...: None}), 0
+    rows = nnx.split_rngs(splits=16)(nnx.vmap(lambda layer, x: layer(x), in_axes=in_axes))
+    y = np.asarray(rows(NnxDropout(0.5, rngs=nnx.Rngs(0)), X))
     assert len({tuple(row) for row in (y != 0).tolist()}) == 16
     named = NnxDropout(0.5, rng_collection="other", rngs=nnx.Rngs(other=1, dropout=2))
     again = NnxDropout(0.5, rng_collection="other", rngs=nnx.Rngs(other=1, dropout=3))
