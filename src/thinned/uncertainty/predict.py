@@ -126,7 +126,7 @@ def predict(
         "levels": levels,
         "output": output,
     }
-    torchs = {"shared_masks": shared_masks, "select": select, "device": device}
+    torchs: dict[str, Any] = {"shared_masks": shared_masks, "select": select, "device": device}
     if "keras" in sys.modules and (tools := keras_tools(model)) is not None:
         torchs |= {"memory": memory != MEMORY and memory, "inputs": inputs, "progress": progress}
         return tools.predict(model, x, n, **asked, **torchs)  # type: ignore[no-any-return]

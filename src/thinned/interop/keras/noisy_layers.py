@@ -106,7 +106,8 @@ def noisy_layers(model: Any) -> list[NoisyLayer]:
     found: list[NoisyLayer] = []
     taken = set[str]()
     for name, layer, around in layers(model):
-        runs, outer, attributes = layer, None, ("rate",)
+        runs, outer = layer, None
+        attributes: tuple[str, ...] = ("rate",)
         if isinstance(layer, NoiseLayer | DropConnect) or is_theirs(layer, _THEIRS):
             parent = around[-1] if around else None
             if is_theirs(parent, _MULTI_HEAD) and getattr(parent, "_dropout_layer", None) is layer:
