@@ -3,18 +3,16 @@
     taskset -c 0 python -m benchmarks.jax_dropout   # in .venv-backends; writes benchmarks/results/jax.csv
 
 On one core: on a machine that does other things too, threads wait for each other. docs/guides/jax.md has the figures.
-The file holds the page's run alone and is written anew. Like the run on record, its rows name no machine.
+The file holds the page's run alone and is written anew; every row names the machine.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -26,7 +24,9 @@ import thinned.nn.functional as F
 from thinned.interop.jax.primitive import plain
 from thinned.noise import scale, threshold
 
-FILE = Path(__file__).parent / "results" / "jax.csv"
+from .harness import RESULTS, Row, machine, record
+
+FILE = RESULTS / "jax.csv"
 SIZES = (2**14, 2**16, 2**18, 2**20, 2**22, 2**24)
 P = 0.3
 
@@ -88,18 +88,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=3.0, help="for each size")
     budget = parser.parse_args().seconds
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
-    with FILE.open("w", encoding="utf-8", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["elements", "pass", "what", "microseconds", "ratio_to_torch_kernel", "ratio_to_jax_random"])
-        for size in SIZES:
-            for which in ("forward", "gradient"):
-                found = seconds(calls(size, which), budget)
-                for name, each in found.items():
-                    against = f"{each / found['torch kernel']:.3g}" if "torch kernel" in found else ""
-                    row = [size, which, name, f"{1e6 * each:.4g}", against, f"{each / found['jax.random']:.3g}"]
-                    rows.writerow(row)
-                    print(*row)
+    threads = len(os.sched_getaffinity(0))
+    torch.set_num_threads(threads)
+    rows: list[Row] = []
+    run = machine() | {"jax": jax.__version__, "threads": str(threads)}
+    for size in SIZES:
+        for which in ("forward", "gradient"):
+            found = seconds(calls(size, which), budget)
+            for name, each in found.items():
+                row = {
+                    "elements": str(size),
+                    "pass": which,
+                    "what": name,
+                    "microseconds": f"{1e6 * each:.4g}",
+                    "ratio_to_torch_kernel": f"{each / found['torch kernel']:.3g}" if "torch kernel" in found else "",
+                    "ratio_to_jax_random": f"{each / found['jax.random']:.3g}",
+                }
+                rows.append(run | row)
+                print(*row.values())
+    FILE.unlink(missing_ok=True)
+    record(FILE, rows)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,10 @@ True
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
+
+from .beside_tensorflow import load_triton
 
 if TYPE_CHECKING:  # generated from the table below (tests/house/test_public.py prints it)
     from . import interop as interop
@@ -107,6 +110,8 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}. It has {', '.join(__all__)}.")
     home = _HOMES[name]
+    if "tensorflow" in sys.modules:
+        load_triton()
     return (
         getattr(importlib.import_module(f"{__name__}.{home}"), name)
         if home

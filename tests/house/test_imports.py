@@ -44,7 +44,15 @@ FOLDERS = closed(
     ]
 )
 # Files of the root that import nothing of ours, and that every folder may import.
-BELOW_ALL = {"_torch", "forked", "replaced_file", "regular_file", "plain_text"}
+BELOW_ALL = {
+    "_torch",
+    "beside_tensorflow",
+    "forked",
+    "frameworks",
+    "plain_text",
+    "regular_file",
+    "replaced_file",
+}
 # Each room of `model/`, and the rooms below it.
 ROOMS = closed(
     [

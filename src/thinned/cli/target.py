@@ -32,14 +32,25 @@ def model(target: str) -> Module:
     """
     from torch.nn import Module
 
+    from ..beside_tensorflow import load_triton
+    from ..frameworks import is_keras, other_framework
+
+    def is_model(found: Any) -> bool:
+        return isinstance(found, Module) or is_keras(found) or other_framework(found) is not None
+
     found, factory = named(target, "the model")
-    if isinstance(found, Module) and factory.called:
+    if is_model(found) and factory.called:
         raise TargetError(f"the model: {factory.name!r} is a model and takes no arguments. Got {target!r}.")
-    if not isinstance(found, Module) and callable(found):
+    if not is_model(found) and callable(found):
         found = made(found, factory, target)
-    if not isinstance(found, Module):
-        raise TargetError(f"{target!r} must give a torch.nn.Module. It gives {type(found).__name__}.")
-    return found
+    load_triton()
+    if not isinstance(found, Module) and not is_keras(found):
+        what, instead = other_framework(found) or ("", "")
+        raise TargetError(
+            f"{target!r} must give a torch.nn.Module. It gives {type(found).__name__}"
+            + (f", {what}. {instead}" if what else ".")
+        )
+    return found  # type: ignore[no-any-return]
 
 
 def example(inputs: list[str]) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
+from ..frameworks import refuse_other_frameworks
 from .incoming import Incoming, incoming
 from .names import Module
 from .site import Checked
@@ -87,6 +88,7 @@ class MaxNorm:
     c = Checked(_Length())
 
     def __init__(self, model: Module | Iterable[Module], c: float = 3.0, *patterns: str) -> None:
+        refuse_other_frameworks("MaxNorm", model)
         if not isinstance(model, Module | Iterable):
             raise TypeError(
                 f"`MaxNorm`: `model` must be a torch.nn.Module, or several. Got {type(model).__name__}. Pass one."

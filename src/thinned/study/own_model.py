@@ -20,6 +20,7 @@ from ..fit.loop import batch_size
 from ..fit.separate import Separate, answers
 from ..fit.stack import Member
 from ..fit.training import train
+from ..frameworks import refuse_other_frameworks
 from ..model.plan.planning import plan
 from ..noise import fold_in
 from .answer.metric import METRICS
@@ -200,6 +201,10 @@ def _factory(build: Callable[..., Any], rows: _FoldedData, title: str) -> Callab
             model = build(**given)
         except Exception as error:
             raise StudyError(f"`--model`: {title} fails: {_short(error)}. Mend it, then go on.") from error
+        try:
+            refuse_other_frameworks("--model", model)
+        except TypeError as error:
+            raise StudyError(str(error)) from None
         if not isinstance(model, nn.Module):
             raise StudyError(
                 f"`--model`: {title} must give a torch.nn.Module. It gave {type(model).__name__}. Return the model."

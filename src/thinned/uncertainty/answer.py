@@ -143,6 +143,7 @@ class Meaning(NamedTuple):
     task: str
     output: str | None = None  # "logits" or "probabilities"; None: logits, and refused where they look like the others
     class_axis: int | None = None  # as given: an axis of the answer, with the rows on axis 0
+    for_logits: str = "Leave output= out for logits"  # the next step of who has logits, not probabilities
 
     def axis(self, shape: Sequence[int], named: bool = False, config: Any = None) -> int:
         """The axis of the classes in an answer of this shape.
@@ -228,8 +229,8 @@ class Meaning(NamedTuple):
                 sums = raw.float().sum(axis + 1)
                 said += f", and sums from {float(sums.min()):.4g} to {float(sums.max()):.4g}"
             raise ValueError(
-                f"`{self.owner}`: with output='probabilities' answers must {what}. Got {said}. Leave output= out for "
-                "logits, or pass another class_axis."
+                f"`{self.owner}`: with output='probabilities' answers must {what}. Got {said}. {self.for_logits}, or "
+                "pass another class_axis."
             )
 
     def values(self, raw: Tensor, axis: int, temperature: float) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from ..model.watch.untouched import check_module
 from ..noise import check
 from .answer import TASK
 from .batches import inputs_of
@@ -98,6 +99,7 @@ def calibrate(
     >>> found.nll <= found.nll_before
     True
     """
+    check_module("calibrate", model)
     check(TASK, "calibrate", "task", task)
     if "temperature" in options:
         raise TypeError(

@@ -78,6 +78,7 @@ def geometric_mean(model: Module, x: Any, n: int = 50, **options: Any) -> Tensor
     """
     if "task" in options:
         raise TypeError("`geometric_mean`: `task` is not among its arguments. Got one. It is of class probabilities.")
+    check_module("geometric_mean", model)
     found = logit_samples(model, x, n, task="classification", **{"levels": (), **options})
     temperature = float(options.get("temperature", 1.0))
     return (found.mean / temperature).softmax(found.class_axis)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..frameworks import keras_tools
 from .answer import Select
 from .live import Rates
 from .prediction import Prediction
@@ -48,7 +50,9 @@ def predict(
     "multilabel", the sigmoid of each.
 
     Arguments:
-        model: any module, in training mode or in evaluation mode.
+        model: any module, in training mode or in evaluation mode. Or a Keras model, for which this is
+            `thinned.interop.keras.predict`: answers for classes are probabilities by default, and what is for torch
+            alone is refused.
         x: the arguments of the model's call, with rows on axis 0: a tensor, or a tuple or dict of tensors. Or a
             DataLoader, whose batches are predicted one after another. If the answer to a row depends on other rows (the
             nodes of a graph, time on axis 0), a batch is not divided, and its masks belong to the whole batch; `engine`
@@ -111,21 +115,20 @@ def predict(
     >>> tuple(found.mean.shape), bool((found.std > 0).all())
     ((3, 1), True)
     """
-    ask = Predictor(
-        model,
-        n,
-        seed=seed,
-        task=task,
-        class_axis=class_axis,
-        temperature=temperature,
-        sites=sites,
-        p=p,
-        shared_masks=shared_masks,
-        samples=samples,
-        levels=levels,
-        memory=memory,
-        output=output,
-        select=select,
-        device=device,
-    )
+    asked: dict[str, Any] = {
+        "seed": seed,
+        "task": task,
+        "class_axis": class_axis,
+        "temperature": temperature,
+        "sites": sites,
+        "p": p,
+        "samples": samples,
+        "levels": levels,
+        "output": output,
+    }
+    torchs: dict[str, Any] = {"shared_masks": shared_masks, "select": select, "device": device}
+    if "keras" in sys.modules and (tools := keras_tools(model)) is not None:
+        torchs |= {"memory": memory != MEMORY and memory, "inputs": inputs, "progress": progress}
+        return tools.predict(model, x, n, **asked, **torchs)  # type: ignore[no-any-return]
+    ask = Predictor(model, n, **asked, **torchs, memory=memory)
     return ask(x, inputs=inputs, progress=progress)

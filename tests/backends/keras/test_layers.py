@@ -174,3 +174,78 @@ def test_weights_of_keras_own_layers(tmp_path: Path) -> None:
     ours.load_weights(path)
     x = np.ones((2, 3), np.float32)
     assert (numbers(ours(x)) == numbers(theirs(x))).all()
+
+
+@pytest.mark.parametrize(("kind", "shape"), ALL)
+def test_a_layer_in_low_precision_and_in_a_clone(kind: Any, shape: tuple[int, ...]) -> None:
+    """The type of the policy; `clone_model` builds it again with its rate and its seed."""
+    x = np.ones(shape, np.float32)
+    low = kind(0.5, seed=3, dtype="mixed_bfloat16")(x, training=True)
+    assert keras.backend.standardize_dtype(low.dtype) == "bfloat16"
+    model = keras.Sequential([keras.Input(shape[1:]), kind(0.25, seed=3)])
+    clone = keras.models.clone_model(model)
+    assert (numbers(clone(x, training=True)) == numbers(model(x, training=True))).all()
+    assert (numbers(clone(x, training=True)) == numbers(model(x, training=True))).all()
+
+
+@pytest.mark.parametrize(("kind", "shape"), ALL)
+def test_masks_go_on_after_loading(kind: Any, shape: tuple[int, ...], tmp_path: Path) -> None:
+    x = np.ones(shape, np.float32)
+    model = keras.Sequential([keras.Input(shape[1:]), kind(0.5)])
+    model(x, training=True)
+    model.save(tmp_path / "net.keras")
+    loaded = keras.models.load_model(tmp_path / "net.keras")
+    for _ in range(2):
+        assert (numbers(loaded(x, training=True)) == numbers(model(x, training=True))).all()
+
+
+def test_alpha_and_gaussian_keep_the_moments() -> None:
+    """Within six deviations of the mean, and of the variance, of 2**16 values."""
+    n = 256 * 256
+    x = np.random.default_rng(0).normal(size=(256, 256)).astype(np.float32)
+    alpha = numbers(tk.AlphaDropout(0.3, seed=0)(x, training=True))
+    assert abs(alpha.mean()) < 6 / n**0.5
+    assert abs(alpha.var() - 1) < 6 * (3 / n) ** 0.5
+    gaussian = numbers(tk.GaussianDropout(0.3, seed=0)(np.ones((256, 256), np.float32), training=True))
+    assert abs(gaussian.mean() - 1) < 6 * (0.3 / 0.7 / n) ** 0.5
+    assert abs(gaussian.var() - 0.3 / 0.7) < 6 * 0.3 / 0.7 * (2 / n) ** 0.5
+
+
+@pytest.mark.parametrize("kind", [tk.Dropout, tk.AlphaDropout])
+@pytest.mark.parametrize("shape", [(8, 1, 16), (None, 1, None), (1, None, 16)])
+def test_noise_shapes(kind: Any, shape: Any) -> None:
+    """One draw where it has 1, also where the batch is known at run time only."""
+    x = np.ones((8, 6, 16), np.float32)
+    shared = [axis for axis, size in enumerate(shape) if size == 1]
+    layer = kind(0.5, noise_shape=shape, seed=1)
+    inputs = keras.Input((6, 16))
+    model = keras.Model(inputs, kind(0.5, noise_shape=shape, seed=1)(inputs))
+    y = numbers(layer(x, training=True))
+    for axis in shared:
+        assert (y == np.take(y, [0], axis)).all()
+    assert len(np.unique(y)) == 2
+    assert (numbers(model(x, training=True)) == y).all()
+
+
+def test_a_mask_of_steps_goes_through() -> None:
+    inputs = keras.Input((3,))
+    x = keras.layers.Embedding(5, 4, mask_zero=True)(inputs)
+    x = tk.SpatialDropout1D(0.5, seed=1)(tk.Dropout(0.5, seed=2)(x))
+    model = keras.Model(inputs, keras.layers.GlobalAveragePooling1D()(x))
+    one, other = model(np.array([[1, 2, 0]])), model(np.array([[1, 2, 3]]))
+    assert (numbers(one) != numbers(other)).any()
+    pair = model.get_layer(index=1)(np.array([[1, 2]]))
+    np.testing.assert_allclose(numbers(one), numbers(pair).mean(1), rtol=1e-5)
+
+
+def test_rates_of_drop_connect() -> None:
+    x = np.ones((2, 3), np.float32)
+
+    def connected(rate: Any) -> Any:
+        return tk.DropConnect(keras.layers.Dense(4, kernel_initializer="ones"), rate, seed=1)
+
+    assert (numbers(connected(0.0)(x, training=True)) == 3).all()
+    assert (numbers(connected(1.0)(x, training=True)) == 0).all()
+    for rate, error in ((-0.1, ValueError), (50, ValueError), (None, TypeError)):
+        with pytest.raises(error, match="`DropConnect`: `rate` must be a number in"):
+            connected(rate)

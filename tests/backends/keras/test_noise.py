@@ -26,6 +26,24 @@ def test_masks(case: read.Mask) -> None:
     assert case.agrees(numbers(tk.bernoulli(case.key, case.p, case.shape, **case.block)))
 
 
+WHOLE = [
+    case
+    for case in MASKS
+    if np.prod(case.shape) < 4096
+    and not any(case.block.get("offset") or ())
+    and tuple(case.block.get("global_shape") or case.shape) == tuple(case.shape)
+][:: 31 if keras.backend.backend() == "jax" else 9]
+
+
+@pytest.mark.parametrize("case", WHOLE, ids=str)
+def test_masks_of_the_layer_and_the_function(case: read.Mask) -> None:
+    """Those of the expected values that have no place in a whole."""
+    ones, shared = np.ones(case.shape, np.float32), case.block.get("broadcast_dims", ())
+    layer = tk.Dropout(case.p, noise_shape=[1 if axis in shared else None for axis in range(ones.ndim)])
+    assert case.agrees(numbers(layer(ones, training=True, key=case.key)) != 0)
+    assert case.agrees(numbers(tk.dropout(ones, case.p, case.key, broadcast_dims=shared)) != 0)
+
+
 def test_child_keys() -> None:
     assert all(tk.as_number(tk.fold_in(key, n)) == child for key, n, child in read.children())
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from ...frameworks import refuse_other_frameworks
 from .finding import Edit, Finding, Fix
 from .findings import Findings
 from .rule import Rule
@@ -61,6 +62,7 @@ def check(
         if args or kwargs:
             raise TypeError(f"`check`: a path takes no example. Got {os.fspath(model_or_path)!r} and an example.")
         return check_paths([model_or_path], select=codes, ignore=ignored)
+    refuse_other_frameworks("check", model_or_path, "model_or_path")
     torch = sys.modules.get("torch")  # if there is a model, torch has been imported
     if torch is None or not isinstance(model_or_path, torch.nn.Module):
         raise TypeError(

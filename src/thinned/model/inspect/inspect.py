@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import torch
 
+from ...frameworks import keras_tools
 from ...nn.names import named_modules
 from ..known.keras import keras_parts
 from ..known.operations import INSIDE
@@ -32,7 +34,7 @@ def inspect(model: Module, *args: Any, passes: int = 8, **kwargs: Any) -> Inspec
     torch's random functions. For `random` and `numpy.random`, the modules are found in whose code they draw.
 
     Arguments:
-        model: any module. A compiled one runs uncompiled here.
+        model: any module. A compiled one runs uncompiled here. Or a Keras model, whose layers are asked.
         args, kwargs: an example of the arguments that the model is called with. A mapping alone holds them by name, as
             in `predict`: `inspect(model, {"input_ids": ids})`. On a larger example, more units are
             counted for a measured p.
@@ -65,6 +67,8 @@ def inspect(model: Module, *args: Any, passes: int = 8, **kwargs: Any) -> Inspec
     """
     if not isinstance(passes, int) or passes < 1:
         raise ValueError(f"`inspect`: `passes` must be an integer, 1 or more. Got {passes!r}. The default is 8.")
+    if "keras" in sys.modules and (tools := keras_tools(model)) is not None:
+        return tools.inspect(model, *args, passes=passes, **kwargs)  # type: ignore[no-any-return]
     if args and isinstance(args[0], Mapping):
         args, kwargs = by_name(model, args, kwargs)
     with stood_in("inspect", model) as (stand_in, noise):

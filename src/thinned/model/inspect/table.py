@@ -44,9 +44,11 @@ def summary(model: str, places: Sequence[Place], seconds: float, unseen: Sequenc
     noted = "; ".join(f"{remarks.count(remark)} {remark}" for remark in dict.fromkeys(remarks))
     keras = "; ".join(map(plain_line, unseen))
     share = 100 * sum(place.share or 0.0 for place in places)
+    measured = not places or any(place.share is not None for place in places)
+    time = f"in {share:.1f} % of a forward pass" if measured else "in a forward pass"
     return (
-        f"{plain_line(model)}: {len(places)} places, {active} draw noise in training, in {share:.1f} % of a forward"
-        f" pass of {1e3 * seconds:.3g} ms. "
+        f"{plain_line(model)}: {len(places)} places, {active} draw noise in training, {time}"
+        f" of {1e3 * seconds:.3g} ms. "
         + (f"Look at: {noted}." if noted else "None draws in eval mode.")
         + (f" Not seen: dropout of Keras in {keras}, which follows the call's `training=`." if keras else "")
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import torch
 
 from ...forked import undone
+from ...frameworks import keras_tools
 from ..edit.rate_holder import Assignment, RateHolder
 from ..edit.switched_off import SwitchedOff, is_held
 from ..inspect.pattern import named
@@ -64,6 +66,10 @@ def disabled(model: Module, pattern: str = "*", *, example: Any = None, allow: I
                 f"`disabled`: `allow` must be patterns, which are text. Got {text!r}. Pass names of places, such as "
                 "the error names."
             )
+    if "keras" in sys.modules and (tools := keras_tools(model)) is not None:
+        with tools.disabled(model, pattern, allow=allowed):
+            yield
+        return
     rate_places = RatePlaces("disabled", model, example)
     known = any(named(name, pattern) for name in (*rate_places.by_name, *rate_places.aliases))
     unknown = not known and (pattern == "*" or in_a_run(pattern, rate_places.registered))  # only a run can show it

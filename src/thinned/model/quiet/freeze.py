@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import secrets
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 
+from ...frameworks import refuse_other_frameworks
 from ...nn.names import named_modules
 from ..known.modules import rate_attributes
 from ..watch.interrupted import Handle
@@ -138,6 +140,8 @@ def freeze(module: Module) -> Frozen:
     >>> frozen.thaw().training, model[1].training
     (True, True)
     """
+    if "keras" in sys.modules or not isinstance(module, Module):
+        refuse_other_frameworks("freeze", module, "module")
     if not isinstance(module, Module):
         raise TypeError(
             f"`freeze`: `module` must be a torch.nn.Module. Got {type(module).__name__}. For one parameter, "
@@ -162,6 +166,8 @@ def thaw(module: Module) -> Module:
     >>> twin.training, thaw(twin).training
     (False, True)
     """
+    if "keras" in sys.modules or not isinstance(module, Module):
+        refuse_other_frameworks("thaw", module, "module")
     if not any(_frozen_train(part) for part in _parts(module)):
         raise ValueError(
             f"`thaw`: `module` must be frozen, or have a frozen part. Got {type(module).__name__}, which is not. "

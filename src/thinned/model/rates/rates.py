@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import sys
 import warnings
 from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
 
+from ...frameworks import keras_tools
 from ...noise import PROBABILITY, check
 from ..known.keras import warn_of_keras
 from .assign import assign
@@ -26,7 +28,7 @@ def rates(model: Module, *, example: Any = None) -> dict[str, float]:
     names are those of `thinned.inspect`. Where a call reads p from a dropout module, both names stand for one dropout.
 
     Arguments:
-        model: any module.
+        model: any module, or a Keras model, whose places are its layers.
         example: the arguments of a call of the model: a tensor, a tuple, or a mapping for named ones. With it the model
             runs, and dropout is also found where the source of a forward does not show it.
 
@@ -38,6 +40,8 @@ def rates(model: Module, *, example: Any = None) -> dict[str, float]:
     >>> rates(net)
     {'1': 0.1}
     """
+    if "keras" in sys.modules and (tools := keras_tools(model)) is not None:
+        return tools.rates(model, example=example)  # type: ignore[no-any-return]
     rate_places = RatePlaces("rates", model, example)
     warn_of_keras("rates", model)
     return {name: math.nan if place.p is None else place.p for name, place in rate_places.by_name.items()}
@@ -93,6 +97,8 @@ def set_rates(model: Module, rates: Mapping[str, float], *, example: Any = None)
         if not isinstance(pattern, str):
             raise TypeError(f"`set_rates`: a pattern must be text. Got {pattern!r}. Pass '*' for all places.")
         check(PROBABILITY, "set_rates", "p", p)
+    if "keras" in sys.modules and (tools := keras_tools(model)) is not None:
+        return tools.set_rates(model, rates, example=example)  # type: ignore[no-any-return]
     rate_places = RatePlaces("set_rates", model, example)
     warn_of_keras("set_rates", model)
     wanted: dict[str, float] = {}
@@ -141,6 +147,8 @@ def scale_rates(model: Module, factor: float, pattern: str = "*", *, example: An
         raise ValueError(
             f"`scale_rates`: `factor` must be a finite number, 0 or more. Got {factor!r}. 1.0 changes nothing."
         )
+    if "keras" in sys.modules and (tools := keras_tools(model)) is not None:
+        return tools.scale_rates(model, factor, pattern, example=example)  # type: ignore[no-any-return]
     rate_places = RatePlaces("scale_rates", model, example)
     warn_of_keras("scale_rates", model)
     wanted: dict[str, float] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -13,6 +14,7 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from ..._torch import is_wrapped
 from ...forked import undone
+from ...frameworks import refuse_other_frameworks
 from ...nn.names import named_modules
 from ...nn.site import stream_attributes
 from ...ops import placed
@@ -27,6 +29,8 @@ _TORCHS = set(vars(Module()))  # attributes of every module: modes and buffers a
 
 
 def check_module(owner: str, model: Any) -> None:
+    if "keras" in sys.modules or not isinstance(model, Module):
+        refuse_other_frameworks(owner, model)
     if not isinstance(model, Module):
         raise TypeError(f"`{owner}`: `model` must be a torch.nn.Module. Got {type(model).__name__}. Pass the module.")
 

@@ -15,6 +15,7 @@ from torch.nn.parallel import DataParallel
 from torch.utils.hooks import RemovableHandle
 
 from ...forked import in_child
+from ...frameworks import refuse_other_frameworks
 from ...noise import UINT64, VERSION, check, fold_in
 from ...ops import placed
 from ...ops.fold import fold_number, fold_numbers
@@ -42,6 +43,7 @@ class Stream:
         interleaved: bool = False,
         in_state_dict: bool = False,
     ) -> None:
+        refuse_other_frameworks("stream", model)
         self.model = model
         self._seed, self._steps = int(check(UINT64, "stream", "seed", seed)), 0
         self._division = Division(() if part is None else (equal_part("stream", *part, 0, interleaved),))

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from ...frameworks import refuse_other_frameworks
 from ...model.inspect.pattern import named
 from ...model.plan.apply import Applied, apply
 from ...model.plan.plan import Plan
@@ -75,6 +76,7 @@ class Tunable:
         """A trial's model with these rates: a copy, or a new one where a function builds it. For a plan, the plan."""
         if isinstance(self.subject, Plan):
             return self._planned(self.subject, rates)
+        refuse_other_frameworks("tune", self.subject)
         if isinstance(self.subject, torch.nn.Module):
             model = copy.deepcopy(self.subject)
         elif callable(self.subject):
@@ -84,6 +86,7 @@ class Tunable:
                 "`tune`: the second argument must be a model, a plan, or a function that builds a model. Got "
                 f"{type(self.subject).__name__}."
             )
+        refuse_other_frameworks("tune", model)
         if not isinstance(model, torch.nn.Module):
             raise TypeError(
                 f"`tune`: the function must build a torch.nn.Module. Got {type(model).__name__}. Return the model."

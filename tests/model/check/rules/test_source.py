@@ -873,7 +873,7 @@ torch.manual_seed(0)
     "THN112": """
 import keras
 import tensorflow as tf
-from flax import linen
+from flax import linen, nnx
 from keras.layers import Dropout
 
 
@@ -910,6 +910,25 @@ class Linen(linen.Module):
         x = linen.Dropout(0.5, deterministic=False)(x)  #!
         x = linen.Dropout(0.5)(x, deterministic=False)  #!
         return linen.Dropout(0.5, deterministic=not train)(x)
+
+
+class Setup(linen.Module):
+    train: bool
+
+    def setup(self):
+        self.drop = linen.Dropout(0.5)
+        self.told = linen.Dropout(0.5, deterministic=not self.train)
+
+    def __call__(self, x):
+        return self.told(self.drop(x, deterministic=False))  #!
+
+
+class OfNnx(nnx.Module):
+    def __init__(self, rngs):
+        self.drop = nnx.Dropout(0.5, deterministic=False, rngs=rngs)
+
+    def __call__(self, x):
+        return self.drop(self.drop(x), deterministic=False)  #!
 
 
 def build(inputs):

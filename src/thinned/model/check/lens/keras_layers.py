@@ -160,7 +160,7 @@ def _result(
         return by_name.get(value.id)
     if not isinstance(value, ast.Call) or not value.args:
         return None
-    made = _constructor(file, value.func)
+    made = constructor(file, value.func)
     before = _result(file, value.args[0], by_name, found)
     name = layer_name(file, made) if made is not None else None
     if made is None or name is None:
@@ -172,7 +172,7 @@ def _result(
     return layer
 
 
-def _constructor(file: SourceFile, function: ast.expr) -> ast.Call | None:
+def constructor(file: SourceFile, function: ast.expr) -> ast.Call | None:
     """The call that built the layer that is called: `Dense(4)` of `Dense(4)(x)`, or what a class gives `self.dense`."""
     if isinstance(function, ast.Call):
         return function

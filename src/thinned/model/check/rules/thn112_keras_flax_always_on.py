@@ -7,14 +7,15 @@ from collections.abc import Iterator
 
 from ..finding import Finding
 from ..lens.calls import DELIBERATE, argument, literal, number
-from ..lens.keras_layers import LayerUse, applied, layer_name
+from ..lens.keras_layers import LayerUse, applied, constructor, layer_name
 from ..lens.remembered import remembered
 from ..lens.source_file import Function, SourceFile, dotted
 from ..rule import Rule
 
 _FUNCTIONS = {"tensorflow.nn.dropout": 1, "tensorflow.compat.v2.nn.dropout": 1, "keras.random.dropout": 1}
 _MODES = {"training", "train", "deterministic", "is_training"}
-_FLAX = {"flax.linen.Dropout", "thinned.interop.jax.linen.Dropout"}
+_LINEN = {"flax.linen.Dropout", "thinned.interop.jax.linen.Dropout"}
+_FLAX = _LINEN | {"flax.nnx.Dropout", "thinned.interop.jax.nnx.Dropout"}
 
 
 def source(file: SourceFile) -> Iterator[Finding]:
@@ -36,9 +37,10 @@ def _constant(file: SourceFile, call: ast.Call) -> ast.AST | None:
     if layer is not None:
         given = argument(call, 1, ("training",))
         return given if layer.draws and literal(given, True) else None
-    maker = file.resolve(call.func.func) if isinstance(call.func, ast.Call) else None
+    made = constructor(file, call.func)
+    maker = file.resolve(made.func) if made is not None else None
     name = file.resolve(call.func) or ""
-    if name in _FLAX or maker in _FLAX:
+    if name in _LINEN or maker in _FLAX:  # NNX's own default is False, and its eval() changes it
         given = argument(call, None, ("deterministic",))
         return given if literal(given, False) else None
     if name in _FUNCTIONS and number(argument(call, _FUNCTIONS[name], ("rate",))) != 0:
@@ -88,7 +90,7 @@ RULE = Rule(
     name="keras-flax-always-on",
     summary="Dropout of Keras, TensorFlow or Flax with a constant mode draws at inference too.",
     what="""\
-Looks for `training=True` on a Keras dropout layer, `deterministic=False` on a linen one, and for `tf.nn.dropout` and
+Looks for `training=True` on a Keras dropout layer, `deterministic=False` on one of Flax, and for `tf.nn.dropout` and
 `keras.random.dropout` in a `call` that asks for no mode. Names that say that draws are wanted, such as "mc" or
 "sample", are left alone.""",
     why="""\
