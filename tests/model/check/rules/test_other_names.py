@@ -209,6 +209,7 @@ def test_a_fix_is_offered_only_where_it_is_sure() -> None:
 
 
 OPS = "class Ops:\n    @staticmethod\n    def drop(x):\n        return F.dropout(x, 0.3)\n"
+DROPS = "class Drops(nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.d = nn.Dropout()\n"
 GIVEN = "class Call(nn.Module):\n    def __init__(self, f):\n        super().__init__()\n        self.f = f\n"
 GIVEN += "    def forward(self, x):\n        return self.f(x)\n"
 MANY = "".join(f"    lambda v: v + {i},\n" for i in range(20))
@@ -269,14 +270,15 @@ RIGHT_BY_WAY_OF = {
     "a static method in training": net("if self.training:\n    x = Ops.drop(x)", top=OPS),
     "a static method of nobody": net("", top=OPS),
     "a lambda for a data set": HEAD + "data = Dataset(transform=lambda x: F.dropout(x, 0.2))\n",
-    "a star and an own name": "from torch.nn.functional import *\nfrom torch import nn\n\n\ndef dropout(x):\n    return x\n\n\n"
+    "a star and an own name": "from torch.nn.functional import *\nfrom torch import nn\n\n\n"
+    "def dropout(x):\n    return x\n\n\n"
     "class Net(nn.Module):\n    def forward(self, x):\n        return dropout(x)\n",
     "of a graph": net(
         "x = dropout_edge(x, training=self.training)[0]", top="from torch_geometric.utils import dropout_edge\n"
     ),
     "a class that drops, told": net(
         "x = Drops().train(self.training)(x)",
-        top="class Drops(nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.d = nn.Dropout()\n",
+        top=DROPS,
     ),
     "a builder": net("x = self.d(x)", init="self.d = self.make(0.1)", body="def make(self, p): return nn.Dropout(p)"),
 }
@@ -293,17 +295,15 @@ def test_by_way_of_something_else_right_code_is_left_alone(form: str) -> None:
 
 
 def test_modules_that_a_forward_builds() -> None:
-    block = (
-        "class Block(nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.d = nn.Dropout()\n"
-    )
-    assert codes(net("x = Block()(x)", top=block)) == ["THN103"]
+    assert codes(net("x = Drops()(x)", top=DROPS)) == ["THN103"]
     assert codes(net("x = self.make(0.2)(x)", body="def make(self, p): return nn.Dropout(p)")) == ["THN103"]
 
 
 PROJECT = {
     "__init__.py": "",
     "ops.py": "import torch.nn.functional as F\n\n\ndef drop(x):\n    return F.dropout(x, 0.3)\n\n\n"
-    "def told(x, training):\n    return F.dropout(x, 0.3, training)\n\n\ndef by(x, p):\n    return F.dropout(x, p)\n\n\n"
+    "def told(x, training):\n    return F.dropout(x, 0.3, training)\n\n\n"
+    "def by(x, p):\n    return F.dropout(x, p)\n\n\n"
     "class Ops:\n    @staticmethod\n    def drop(x):\n        return F.dropout(x)\n",
     "again.py": "from .ops import drop as again, told\n",
     "deep/__init__.py": "from ..ops import drop\n",
