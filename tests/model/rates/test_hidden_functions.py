@@ -302,6 +302,27 @@ class ByDefault(nn.Module):
         return function(x)
 
 
+class Parent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.p = 0.5
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.dropout(x, self.p)
+
+
+@form
+class OfTheParent(Parent):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x)
+
+
+@form
+class OfTheParentByName(Parent):
+    def forward(self, x: Tensor) -> Tensor:
+        return super(OfTheParentByName, self).forward(x) + Parent.forward(self, x)  # noqa: UP008
+
+
 def quiet(model: nn.Module) -> bool:
     return torch.equal(model(X), model(X))
 
@@ -369,3 +390,34 @@ def test_what_is_read_is_set_without_an_example() -> None:
     model = Harmless()
     assert thinned.set_rates(model, {"*": 0.25}) == {":dropout": 0.25, ":dropout#2": 0.25}
     assert model.p == 0.25
+
+
+def test_a_parent_s_forward_is_read_with_its_attributes() -> None:
+    assert thinned.rates(OfTheParent()) == {":dropout": 0.5}
+    model = OfTheParent()
+    thinned.set_rates(model, {"*": 0.25})
+    assert model.p == 0.25
+
+
+class CallsOutside(nn.Module):
+    def __call__(self, x: Tensor) -> Tensor:
+        return F.dropout(super().__call__(x), 0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+def test_dropout_in_a_call_of_its_own_is_named() -> None:
+    model = CallsOutside()
+    for enter in (
+        lambda: thinned.disabled(model).__enter__(),
+        lambda: thinned.eval_guard(model),
+        lambda: thinned.freeze(model),
+    ):
+        with pytest.raises(ValueError, match=r"CallsOutside must drop in its forward.*test_hidden_functions.py:\d+"):
+            enter()
+    with pytest.raises(ValueError, match=r"':__call__' .*must be within reach"):
+        thinned.set_rates(nn.Sequential(nn.Dropout(), model)[1], {"*": 0.0})
+    whole = nn.Sequential(nn.Identity(), model)
+    with thinned.disabled(whole):
+        assert quiet(whole)

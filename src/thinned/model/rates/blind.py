@@ -38,6 +38,9 @@ def blind(name: str, module: Module, found: list[Reading]) -> Iterator[Blind]:
     """The functions of a module that can drop and that its readings do not cover."""
     for number, where in enumerate(dict.fromkeys(f"{u.file}:{u.line}" for u in unread(module) if _may_drop(u.what)), 1):
         yield Blind(f"{name}:forward" + (f"#{number}" if number > 1 else ""), where)
+    called = outside_forward(module)
+    if called is not None:
+        yield Blind(f"{name}:__call__", _where(called))
     read = {reading.where.function for reading in found}
     for path, function in functions_of(module):
         torchs = _drops(function)
@@ -50,6 +53,13 @@ def blind(name: str, module: Module, found: list[Reading]) -> Iterator[Blind]:
             continue
         if _can_drop(function, set()):
             yield Blind(f"{name}.{path}" if name else path, _where(function))
+
+
+def outside_forward(module: Module) -> types.FunctionType | None:
+    """The `__call__` of a module's own class, if it may drop: outside of the forward, where no hook of torch is."""
+    called = type(module).__call__
+    own = isinstance(called, types.FunctionType) and called is not Module.__call__
+    return called if own and _can_drop(called, set()) else None
 
 
 def _python_code(function: Any) -> Any:

@@ -55,6 +55,7 @@ class CallReading:
 
     reader: Reader
     file: str
+    function: types.FunctionType
     names: dict[str, Any]
 
     def value(self, node: ast.expr) -> Any:
@@ -146,9 +147,22 @@ class CallReading:
         if kind is functools.partial and args and all_known((*args, *kwargs.values())):
             given = [value.value for value in args[1:]]
             return Known(functools.partial(args[0].value, *given, **{name: kwargs[name].value for name in kwargs}))
+        if kind is super:
+            return self.parent(args)
         if not is_library(kind):
             self.hidden(kind, line)
         return UNKNOWN
+
+    def parent(self, args: list[Any]) -> Any:
+        """What `super()` is in a method of a class; `super(Net, self)` says it itself."""
+        first = self.function.__code__.co_varnames[:1]
+        given = args or [self.names.get("__class__", UNKNOWN), self.names.get(*first, UNKNOWN) if first else UNKNOWN]
+        if len(given) != 2 or not all_known(given):
+            return UNKNOWN
+        try:
+            return Known(super(given[0].value, given[1].value))
+        except TypeError:
+            return UNKNOWN
 
     def texts(self, node: ast.expr, value: Any) -> Any:
         """The value of an argument of a text's method; of a list that is written there, the tuple of its values."""
