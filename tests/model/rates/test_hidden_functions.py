@@ -416,8 +416,8 @@ def test_dropout_in_a_call_of_its_own_is_named() -> None:
     ):
         with pytest.raises(ValueError, match=r"CallsOutside must drop in its forward.*test_hidden_functions.py:\d+"):
             enter()
-    with pytest.raises(ValueError, match=r"':__call__' .*must be within reach"):
-        thinned.set_rates(nn.Sequential(nn.Dropout(), model)[1], {"*": 0.0})
+    with pytest.raises(ValueError, match=r"'1:__call__' .*must be within reach"):
+        thinned.set_rates(nn.Sequential(nn.Dropout(), model), {"*": 0.0})
     whole = nn.Sequential(nn.Identity(), model)
     with thinned.disabled(whole):
         assert quiet(whole)

@@ -102,8 +102,8 @@ class Bindings:
             for name, default in _arguments(scope).items():
                 self._names[scope, name].append(None if default is None else Binding(default))
         for call in file.nodes(ast.Call):
-            for name, scope, value, each in passed(file, call):
-                self._names[scope, name].append(Binding(value, (EACH,) if each else ()))
+            for name, getter, value, each in passed(file, call):
+                self._names[getter, name].append(Binding(value, (EACH,) if each else ()))
 
     @contextmanager
     def once(self, question: str, node: ast.expr) -> Iterator[bool]:
