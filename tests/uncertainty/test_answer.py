@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
@@ -369,3 +370,38 @@ def test_batches_padded_to_other_lengths_have_answers_of_other_shapes() -> None:
     data: Any = torch.utils.data.DataLoader(loader, batch_size=None)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"answers of one shape\. Got \(3, 4\) and \(5, 4\)\. Pad all batches"):
         thinned.predict(net, data, 2, inputs=lambda batch: batch)
+
+
+@pytest.mark.parametrize("kind", ["labels", "truth values"])
+def test_labels_are_no_logits(kind: str) -> None:
+    model = Ends(lambda y: y.argmax(-1) if kind == "labels" else y > 0)
+    for task in ("classification", "multilabel"):
+        with pytest.raises(ValueError, match=rf"task='{task}' takes logits or probabilities\. Got torch\.(int64|bool)"):
+            thinned.predict(model, torch.ones(3, 4), n=2, task=task)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("end", [torch.sigmoid, nn.Sigmoid(), nn.functional.hardsigmoid])
+def test_a_sigmoid_for_each_class_is_no_softmax_s_logits(end: Callable[[Tensor], Tensor]) -> None:
+    model, x = Ends(end), torch.ones(3, 4)
+    with pytest.raises(ValueError, match=r"Got the results of a sigmoid.* Pass task='multilabel' and output='prob"):
+        thinned.predict(model, x, n=2, task="classification")
+    assert thinned.predict(model, x, n=2, task="multilabel", output="probabilities").mean.shape == (3, 5)
+    assert thinned.predict(model, x, n=2, task="classification", output="logits").mean.shape == (3, 5)
+
+
+def test_a_configuration_that_says_several_labels() -> None:
+    model = Ends(lambda y: y)
+    model.config = SimpleNamespace(problem_type="multi_label_classification")
+    with pytest.raises(ValueError, match="configuration says problem_type='multi_label_classification'"):
+        thinned.predict(model, torch.ones(3, 4), n=2, task="classification")
+    assert thinned.predict(model, torch.ones(3, 4), n=2, task="multilabel").mean.shape == (3, 5)
+
+
+class Ends(nn.Module):
+    def __init__(self, end: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.linear, self.drop, self.end = nn.Linear(4, 5), nn.Dropout(0.5), end
+        self.config: Any = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.end(self.drop(self.linear(x)))

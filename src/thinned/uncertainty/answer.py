@@ -33,6 +33,7 @@ _FORMS = {
 }
 _FORMS |= {"getitem", "__getitem__", "movedim", "type", "clone", "select", "view_as", "detach", "double", "half"}
 SQUASHED = {"sigmoid", "expit", "hardsigmoid", "logsigmoid", "log_sigmoid"}
+_SIGMOIDS = {"sigmoid", "expit", "hardsigmoid"}
 MANY = 20  # so many numbers that fill [0, 1], and none outside, are no logits
 
 
@@ -154,11 +155,17 @@ class Meaning(NamedTuple):
             config: the model's configuration, which may have the number of classes.
 
         Raises:
-            ValueError: `class_axis` is none of the answer's axes, or is needed and not given.
+            ValueError: `class_axis` is none of the answer's axes, or is needed and not given; or the configuration says
+                that the model tells of several labels.
         """
         size, given = len(shape), self.class_axis
         if self.task != "classification":
             return 1
+        if getattr(config, "problem_type", None) == "multi_label_classification":
+            raise ValueError(
+                f"`{self.owner}`: `task` must be what the model was made for. Got 'classification', and its "
+                "configuration says problem_type='multi_label_classification'. Pass task='multilabel'."
+            )
         if given is not None:
             axis = given + max(size, 2) if given < 0 else given
             if not 1 <= axis < max(size, 2):
@@ -192,6 +199,11 @@ class Meaning(NamedTuple):
         """
         if self.task == "regression" or not raw.numel():
             return
+        if not raw.is_floating_point():
+            raise ValueError(
+                f"`{self.owner}`: task={self.task!r} takes logits or probabilities. Got {raw.dtype}, as labels have "
+                "it. Have the model answer with what it takes the argmax of, or pass select=."
+            )
         several = self.task == "classification" and raw.ndim > axis + 1 and raw.shape[axis + 1] > 1
         if self.output == "probabilities":
             self._check_probabilities(raw, axis, several)
@@ -199,6 +211,12 @@ class Meaning(NamedTuple):
             raise ValueError(
                 f"`{self.owner}`: task={self.task!r} takes logits by default. Got rows that are not negative and sum "
                 f"to 1: the model ends in a softmax, and a second one would flatten it. Pass output='probabilities'."
+            )
+        elif self.output is None and several and last and last <= _SIGMOIDS:
+            raise ValueError(
+                f"`{self.owner}`: task='classification' takes one logit a class. Got the results of a sigmoid, which "
+                "tells of each label by itself. Pass task='multilabel' and output='probabilities', or output='logits' "
+                "if logits they are."
             )
         elif self.task == "multilabel" and raw.ndim > 2 and _one_class(raw):
             raise ValueError(

@@ -62,6 +62,11 @@ def numbered(form: Callable[[int], str]) -> list[str]:
         (repeat("1.234,50 €", "950,25 €", "7 €"), (1234.5, 950.25, 7)),
         (repeat("EUR 12.5", "EUR 7", "EUR 1,000.25"), (12.5, 7, 1000.25)),
         (repeat("(1,200.50)", "7.25", "12"), (-1200.5, 7.25, 12)),
+        (repeat("$(1,200.50)", "$7.25", "($12)"), (-1200.5, 7.25, -12)),
+        (repeat("€ (3)", "€ 7.25", "€ 12"), (-3, 7.25, 12)),
+        (repeat("\uff11\uff12\uff0e\uff15", "\uff17", "\uff0d\uff13"), (12.5, 7, -3)),
+        (repeat("\u0661\u0662\u066b\u0665", "\u0667", "\u0663"), (12.5, 7, 3)),
+        (repeat("\u0967\u0968", "\u096d", "\u0969.\u096b"), (12, 7, 3.5)),
         (repeat("12,34,567", "1,000", "0.5"), (1234567, 1000, 0.5)),
         (repeat("12 kg", "7.5 kg", "80 kg"), (12, 7.5, 80)),
         (repeat("12:30", "6:00", "23:59"), (12.5, 6, 23 + 59 / 60)),
@@ -312,6 +317,17 @@ def test_classes_named_like_a_missing_value_are_classes(tmp_path: Path, words: t
     assert data.classes == tuple(sorted(words))
     assert data.rows == ROWS
     assert any("named" in warning and "taken as they stand" in warning for warning in data.warnings)
+
+
+def test_classes_that_differ_in_letters_or_spaces_alone_are_named(tmp_path: Path) -> None:
+    path = written(tmp_path / "data.csv", range(ROWS))
+    pd.read_csv(path).assign(kind=repeat("Yes", "yes", "No", "no way", "no  way")).to_csv(path, index=False)
+    data = open_data(path, "kind")
+    assert data.classes == ("No", "Yes", "no  way", "no way", "yes")
+    assert data.warnings == (
+        "kind has classes that differ in letters or spaces alone: 'Yes' (12 rows) and 'yes' (12 rows); "
+        "'no  way' (12 rows) and 'no way' (12 rows). Write them alike.",
+    )
 
 
 def test_words_among_a_target_of_numbers_are_said_first_and_can_be_a_class(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from ..rates.assign import assign
 from ..rates.patterns import matching_places
 from ..rates.rate_places import RatePlace, RatePlaces
 from .model_names import in_a_run
+from .own_call import check_call
 from .silence import Silence, silent
 
 Module = torch.nn.Module
@@ -71,6 +72,7 @@ def disabled(model: Module, pattern: str = "*", *, example: Any = None, allow: I
             yield
         return
     rate_places = RatePlaces("disabled", model, example)
+    check_call("disabled", model)
     known = any(named(name, pattern) for name in (*rate_places.by_name, *rate_places.aliases))
     unknown = not known and (pattern == "*" or in_a_run(pattern, rate_places.registered))  # only a run can show it
     names = [] if unknown else matching_places("disabled", "pattern", pattern, rate_places)

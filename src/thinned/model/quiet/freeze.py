@@ -15,6 +15,7 @@ from ..known.modules import rate_attributes
 from ..watch.interrupted import Handle
 from ..watch.unregistered import unregistered
 from .frozen_watch import ROOT, watch_frozen
+from .own_call import check_call
 
 Module = torch.nn.Module
 
@@ -127,6 +128,7 @@ def freeze(module: Module) -> Frozen:
 
     Raises:
         TypeError: `module` is no module.
+        ValueError: its own `__call__` can drop, outside of the forward.
         NoiseLeft: a RuntimeError, when the module runs and draws noise. It names the place, its file and its line.
 
     Cost: nothing for the layers of torch and thinned; about 0.1 ms for each pass through a module of another class.
@@ -147,6 +149,7 @@ def freeze(module: Module) -> Frozen:
             f"`freeze`: `module` must be a torch.nn.Module. Got {type(module).__name__}. For one parameter, "
             "requires_grad_(False) does it."
         )
+    check_call("freeze", module)
     return Frozen(module)
 
 

@@ -18,6 +18,7 @@ from .drawing import Drawing, place_of
 from .forward_watch import ForwardWatch
 from .model_names import ModelNames, in_a_run
 from .noise_left import NoiseLeft, drew
+from .own_call import check_call
 from .watch_hooks import add_hooks, take_off
 
 Module = torch.nn.Module
@@ -72,6 +73,7 @@ def eval_guard(model: Module, allow: Iterable[str] = ()) -> Guard:
     >>> guard.remove()
     """
     check_module("eval_guard", model)
+    check_call("eval_guard", model)
     patterns = (allow,) if isinstance(allow, str) else tuple(allow)
     _check_patterns(model, patterns)
     return Guard(model, patterns)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import builtins
 import dis
 import functools
-import inspect
 import types
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -17,8 +16,10 @@ from typing import Any, NamedTuple
 import torch
 from torch.nn import functional as F
 
+from ..._torch import DropoutNd
 from ..known.functions import FUNCTIONS, MASKS, canonical
-from ..source.found import Reading
+from ..source.imports import NotLoaded
+from ..source.readings import Reading, unread
 from ..watch.unregistered import functions_of
 
 Module = torch.nn.Module
@@ -35,10 +36,11 @@ class Blind(NamedTuple):
 
 def blind(name: str, module: Module, found: list[Reading]) -> Iterator[Blind]:
     """The functions of a module that can drop and that its readings do not cover."""
-    forward = inspect.unwrap(module.__dict__.get("forward") or type(module).forward)
-    forward = getattr(forward, "__func__", forward)
-    if isinstance(forward, types.FunctionType) and not found and _hides(forward):
-        yield Blind(f"{name}:forward", _where(forward))
+    for number, where in enumerate(dict.fromkeys(f"{u.file}:{u.line}" for u in unread(module) if _may_drop(u.what)), 1):
+        yield Blind(f"{name}:forward" + (f"#{number}" if number > 1 else ""), where)
+    called = outside_forward(module)
+    if called is not None:
+        yield Blind(f"{name}:__call__", _where(called))
     read = {reading.where.function for reading in found}
     for path, function in functions_of(module):
         torchs = _drops(function)
@@ -51,6 +53,13 @@ def blind(name: str, module: Module, found: list[Reading]) -> Iterator[Blind]:
             continue
         if _can_drop(function, set()):
             yield Blind(f"{name}.{path}" if name else path, _where(function))
+
+
+def outside_forward(module: Module) -> types.FunctionType | None:
+    """The `__call__` of a module's own class, if it may drop: outside of the forward, where no hook of torch is."""
+    called = type(module).__call__
+    own = isinstance(called, types.FunctionType) and called is not Module.__call__
+    return called if own and _can_drop(called, set()) else None
 
 
 def _python_code(function: Any) -> Any:
@@ -67,24 +76,28 @@ def _covers(found: list[Reading], function: types.FunctionType) -> bool:
     return any(reading.where.file == code.co_filename and reading.where.line in lines for reading in found)
 
 
-def _hides(forward: types.FunctionType) -> bool:
-    """Whether a forward without readings can drop: it has no source, or makes the name of a function as text."""
-    code = forward.__code__
-    if "getattr" in code.co_names and any(text in _NAMES for text in _texts(code)):
+def _may_drop(what: Any) -> bool:
+    """Whether something that the reading did not follow may drop."""
+    if isinstance(what, NotLoaded):
+        return what.says({name for name in _NAMES if "drop" in name})
+    if isinstance(what, str):  # code as text, or the class of a dropout that another module is to call
+        return any(name in what.lower() for name in _NAMES)
+    if isinstance(what, types.ModuleType):
         return True
-    try:
-        inspect.getsourcelines(forward)
-    except (OSError, TypeError):
-        return _can_drop(forward, set())
-    return False
+    if isinstance(what, type):
+        methods = (getattr(part, "__func__", part) for kind in what.__mro__ for part in vars(kind).values())
+        own = [part for part in methods if isinstance(part, types.FunctionType)]
+        return any(_can_drop(part, set()) or _builds(part) for part in own)
+    function = _python_code(what)
+    return bool(_drops(what)) or (isinstance(function, types.FunctionType) and _can_drop(function, set()))
 
 
-def _texts(code: types.CodeType) -> Iterator[str]:
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from _texts(constant)
-        elif isinstance(constant, str):
-            yield constant
+def _builds(function: types.FunctionType) -> bool:
+    """Whether a function names a class of dropout modules."""
+    if str(function.__module__).partition(".")[0] in ("torch", "thinned"):
+        return False
+    named = _named_values(function.__code__, function, {})
+    return any(isinstance(value, type) and issubclass(value, DropoutNd) for value in named)
 
 
 def _can_drop(function: types.FunctionType, seen: set[int]) -> bool:

@@ -16,10 +16,12 @@ from .value import (
     Filled,
     Known,
     Random,
+    all_known,
     attribute,
     compared,
     computed,
     item,
+    made_of,
     one,
     p_of_keeping,
     plain,
@@ -49,12 +51,22 @@ class Expressions(CallReading):
                 return attribute(base.value, node.attr)
         return UNKNOWN
 
+    def inside(self, arguments: ast.arguments) -> Any:
+        """The scope of a function that is defined here; what it will get as arguments is not known."""
+        raise NotImplementedError
+
     def value(self, node: ast.expr) -> Any:
+        """The value of an expression. A function that is one is noted: other code may call it."""
+        result = self.evaluated(node)
+        self.mention(result, node.lineno)
+        return result
+
+    def evaluated(self, node: ast.expr) -> Any:
         match node:
             case ast.Constant() | ast.Name():
                 return self.quiet(node)
             case ast.Attribute(value=inner):
-                base = self.value(inner)
+                base = self.evaluated(inner)
                 if isinstance(base, Known) and not isinstance(base.value, torch.Tensor):
                     return attribute(base.value, node.attr)
                 return UNKNOWN
@@ -66,6 +78,9 @@ class Expressions(CallReading):
             case ast.UnaryOp(op=ast.Not(), operand=inner):
                 result = self.value(inner)
                 return Known(not result.value) if isinstance(result, Known) and plain(result.value) else UNKNOWN
+            case ast.BinOp(left=left, op=ast.Mod(), right=right) if isinstance(text := self.evaluated(left), Known):
+                given = self.texts(right, self.value(right))
+                return made_of(text.value.__mod__, [given]) if isinstance(text.value, str) else UNKNOWN
             case ast.BinOp(left=left, op=operator, right=right):
                 return self.arithmetic(operator, self.value(left), self.value(right))
             case ast.Compare(left=left, ops=operators, comparators=others):
@@ -80,12 +95,20 @@ class Expressions(CallReading):
             case ast.Call():
                 return self.call(node)
             case ast.Subscript(value=inner, slice=place):
-                base, key = self.value(inner), self.value(place)
+                base, key = self.evaluated(inner), self.value(place)
                 if isinstance(base, Known) and isinstance(key, Known):
                     return item(base.value, key.value)
+                self.mention(base, node.lineno)
                 return UNKNOWN
-            case ast.Lambda():
+            case ast.Lambda(args=arguments, body=body):
+                self.inside(arguments).value(body)
                 return UNKNOWN
+            case ast.JoinedStr(values=parts):
+                values = [self.value(part) for part in parts]
+                known = all_known(values) and all(plain(value.value) for value in values)
+                return Known("".join(str(value.value) for value in values)) if known else UNKNOWN
+            case ast.FormattedValue(value=inner, conversion=-1, format_spec=None):
+                return self.value(inner)
             case ast.ListComp() | ast.SetComp() | ast.GeneratorExp() | ast.DictComp():
                 for generator in node.generators:
                     self.value(generator.iter)
@@ -119,6 +142,8 @@ class Expressions(CallReading):
                 for value, other in ((left, right), (right, left)):
                     if value.name == "training" or one(value):
                         return other
+            if isinstance(operator, ast.Add) and isinstance(left.value, str) and isinstance(right.value, str):
+                return Known(left.value + right.value)
             numbers = [value.number if value.held else value.value for value in (left, right)]
             if all(isinstance(number, (int, float)) for number in numbers):
                 return computed(operator, *numbers)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import ast
+import functools
+import inspect
 import types
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .call import Reader
 from .expression import Expressions
+from .imports import imported
 from .value import UNKNOWN, Known, Unknown
+
+_FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, functools.partial)
 
 
 class Scope(Expressions):
@@ -35,6 +40,9 @@ class Scope(Expressions):
         self.names |= dict.fromkeys((*named, *only), UNKNOWN)
         self.names |= {name: Known(value) for name, value in zip(named[::-1], defaults[::-1], strict=False)}
         self.names |= {name: Known(value) for name, value in (self.function.__kwdefaults__ or {}).items() if whole}
+        if not whole:  # a number may be another one in each call, and a function is hardly
+            given = inspect.signature(self.function).parameters.values()
+            self.names |= {each.name: Known(each.default) for each in given if isinstance(each.default, _FUNCTIONS)}
         self.names |= dict(zip(named, args, strict=False))
         self.names |= {name: value for name, value in kwargs.items() if name in named or name in only}
         for rest in (arguments.vararg, arguments.kwarg):
@@ -84,13 +92,41 @@ class Scope(Expressions):
                     self.run(handler.body)
                 self.run(orelse)
                 return self.run(final) or (returns and not handlers)
-            case ast.FunctionDef() | ast.ClassDef() | ast.Import() | ast.ImportFrom():
-                pass
+            case ast.Match(subject=subject, cases=cases):
+                self.value(subject)
+                for case in cases:
+                    self.run(case.body)
+            case ast.FunctionDef(name=name, args=arguments, body=body, decorator_list=marks):
+                for mark in marks:
+                    self.value(mark)
+                self.inside(arguments).run(body)  # something calls it
+                self.names[name] = UNKNOWN
+            case ast.ClassDef(body=body):
+                for member in body:
+                    if isinstance(member, ast.FunctionDef):
+                        self.statement(member)
+            case ast.Import() | ast.ImportFrom():
+                self.imports(node)
             case _:
                 for child in ast.iter_child_nodes(node):
                     if isinstance(child, ast.expr):
                         self.value(child)
         return False
+
+    def inside(self, arguments: ast.arguments) -> Scope:
+        scope = Scope(self.reader, self.function, self.file)
+        scope.names = dict(self.names)
+        declared = (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg)
+        scope.names |= {argument.arg: UNKNOWN for argument in declared if argument is not None}
+        for default in (*arguments.defaults, *arguments.kw_defaults):
+            if default is not None:
+                self.value(default)
+        return scope
+
+    def imports(self, node: ast.Import | ast.ImportFrom) -> None:
+        """Bind what a function imports. A module that nothing has loaded yet stays unknown, and is loaded by none."""
+        for name, value in imported(node, self.function.__globals__).items():
+            self.names[name] = UNKNOWN if value is None else Known(value)
 
     def branch(self, test: ast.expr, body: Sequence[ast.stmt], orelse: Sequence[ast.stmt]) -> bool:
         decided = self.decide(test)

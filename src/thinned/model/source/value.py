@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import types
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -126,6 +126,21 @@ def item(container: Any, key: Any) -> Any:
         except Exception:
             return UNKNOWN
     return UNKNOWN
+
+
+def all_known(values: Iterable[Any]) -> bool:
+    return all(isinstance(value, Known) for value in values)
+
+
+def made_of(function: Any, values: Sequence[Any]) -> Any:
+    """What a method of a text gives, such as `"".join(("drop", "out"))`, or UNKNOWN."""
+    if not all_known(values):
+        return UNKNOWN
+    try:
+        result = function(*(value.value for value in values))
+    except Exception:  # an argument of another kind
+        return UNKNOWN
+    return Known(result) if isinstance(result, str) else UNKNOWN
 
 
 _OPERATIONS: dict[type[ast.operator], Any] = {

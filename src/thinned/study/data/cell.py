@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from functools import cache
 
 # Where numbers, dates or truth values are expected. A text column keeps such words as they stand.
@@ -21,11 +22,13 @@ _MONEY = (
     r"|USD|EUR|GBP|JPY|KRW|CNY|INR|CHF|CAD|AUD|SEK|NOK|DKK|PLN|CZK|HUF|BRL|MXN|RUB|TRY|ZAR"
 )
 _NUMBER = re.compile(
-    rf"(?P<open>\()?\s*(?P<sign>[+\-\u2212])?\s*(?P<before>{_MONEY})?\s*(?P<inner>[+\-\u2212])?"
+    rf"(?:(?P<first>{_MONEY})\s*(?=\())?(?P<open>\()?\s*(?P<sign>[+\-\u2212])?\s*(?P<before>{_MONEY})?\s*(?P<inner>[+\-\u2212])?"
     rf"(?P<digits>[0-9.,{_SPACES}]*[0-9][.,]?)(?P<exponent>[eE][+\-]?[0-9]+)?"
     rf"\s*(?P<after>%|\u2030|{_MONEY}|(?:[^\W\d_]|\u00b0)[^\s()%,]{{0,7}})?\s*(?P<close>\))?"
 )
 PLAIN = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")  # what `float` reads
+_SIGNS = {"\uff0e": ".", "\uff0c": ",", "\uff05": "%", "\uff0d": "-", "\uff0b": "+", "\u066b": ".", "\u066c": ","}
+_SIGNS |= {"\u066a": "%"}
 _CLOCK = re.compile(r"([0-9]{1,3}):([0-5][0-9])(?::([0-5][0-9](?:\.[0-9]+)?))?")
 _INFINITE = re.compile(r"([+-]?)(inf|infinity)", re.IGNORECASE)
 _SPACED = re.compile(rf"[0-9]{{1,3}}(?:([{_SPACES}])[0-9]{{3}})(?:\1[0-9]{{3}})*(?![0-9{_SPACES}])")
@@ -52,6 +55,7 @@ def number(text: str, decimal: str = ".", grouped: bool = False) -> tuple[float,
     >>> number("$1,200.50"), number("3,14", ","), number("(12)"), number("12 %"), number("1,200")
     ((1200.5, '$'), (3.14, ''), (-12.0, ''), (12.0, '%'), None)
     """
+    text = text if text.isascii() else _in_ascii(text)
     found = _NUMBER.fullmatch(text.strip())
     if found is None:
         clock = _CLOCK.fullmatch(text.strip())
@@ -63,14 +67,20 @@ def number(text: str, decimal: str = ".", grouped: bool = False) -> tuple[float,
         return None
     if found["open"] and (found["sign"] or found["inner"]):
         return None
-    if found["before"] and found["after"]:
+    units = [unit for unit in (found["first"], found["before"], found["after"]) if unit]
+    if len(units) > 1:
         return None
     digits = _plain(found["digits"], decimal, grouped)
     if digits is None:
         return None
     value = float(digits + (found["exponent"] or ""))
     negative = found["open"] or (found["sign"] or found["inner"] or "+") != "+"
-    return (-value if negative else value), found["before"] or found["after"] or ""
+    return (-value if negative else value), units[0] if units else ""
+
+
+def _in_ascii(text: str) -> str:
+    """The text with the digits of any script, and the signs of full width and of Arabic, as ASCII has them."""
+    return "".join(str(unicodedata.decimal(sign)) if sign.isdecimal() else _SIGNS.get(sign, sign) for sign in text)
 
 
 def _plain(digits: str, decimal: str, grouped: bool) -> str | None:

@@ -233,18 +233,37 @@ def _on_target(column: Column, raw: pd.Series[Any]) -> tuple[str, ...]:
     """What words for a missing value mean in the target: a class, or no target."""
     cells = as_cells(raw)
     texts = [text for text in cells if text is not None] if is_text(cells) else []
-    words = {text: count for text, count in Counter(texts).items() if text.lower() in NOTHING}
+    counts = Counter(texts)
+    words = {text: count for text, count in counts.items() if text.lower() in NOTHING}
+    alike = _in_other_letters(column, counts) if isinstance(column.form, LevelForm) else ()
     if not words:
-        return ()
+        return alike
     said = " and ".join(f"{text!r} ({count:,} rows)" for text, count in words.items())
     if isinstance(column.form, LevelForm):
         return (
             f"{column.name} has {'a class' if len(words) == 1 else 'classes'} named {said}, taken as they stand. Leave "
             "such cells empty if nothing is known there.",
+            *alike,
         )
     return (
         f"{column.name} is {said}: taken for missing values, since the others are numbers, and these rows are left "
         f"out. --column {column.name}=level reads every value as a class.",
+    )
+
+
+def _in_other_letters(column: Column, counts: Counter[str]) -> tuple[str, ...]:
+    """Names the classes that are one but for capital letters and spaces: "yes" and "Yes"."""
+    groups: dict[str, list[str]] = {}
+    for text in sorted(counts):
+        groups.setdefault(" ".join(text.casefold().split()), []).append(text)
+    alike = [
+        " and ".join(f"{text!r} ({counts[text]:,} rows)" for text in group) for group in groups.values() if group[1:]
+    ]
+    said = "; ".join(alike)
+    return (
+        (f"{column.name} has classes that differ in letters or spaces alone: {said}. Write them alike.",)
+        if alike
+        else ()
     )
 
 

@@ -216,7 +216,10 @@ def _check_widths(path: Path, names: tuple[str, ...], rows: list[tuple[str, ...]
         if all(not rows[number][-1].strip() for number in odd):
             step = f"Take the {_NAMES.get(sep, repr(sep))} off the end of {'each line' if others else 'it'}."
         elif len(odd) == len(rows):
-            step = "Name the column that the header leaves out, perhaps the first, which may number the rows."
+            step = (
+                "Name the column that the header leaves out, perhaps the first, which may number the rows; or quote "
+                'the fields that hold the sign between fields, as "3,14".'
+            )
         else:
             step = 'A field that holds the sign between fields must be quoted: "1,200".'
     elif len(first) > len(names):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import textwrap
+from pathlib import Path
 
 import pytest
 
+import thinned
 from thinned.model.check.registry import rules
 from thinned.model.check.walk import check_text
 
@@ -204,3 +206,142 @@ def test_a_fix_is_offered_only_where_it_is_sure() -> None:
     for forward, mends in offered.items():
         (finding,) = check_text("net.py", net(forward), RULES)
         assert (finding.fix is not None) == mends, forward
+
+
+OPS = "class Ops:\n    @staticmethod\n    def drop(x):\n        return F.dropout(x, 0.3)\n"
+DROPS = "class Drops(nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.d = nn.Dropout()\n"
+GIVEN = "class Call(nn.Module):\n    def __init__(self, f):\n        super().__init__()\n        self.f = f\n"
+GIVEN += "    def forward(self, x):\n        return self.f(x)\n"
+MANY = "".join(f"    lambda v: v + {i},\n" for i in range(20))
+BY_WAY_OF = {
+    "reduce": net("x = functools.reduce(lambda v, f: f(v), [F.relu, F.dropout], x)"),
+    "reduce over an attribute": net(
+        "x = functools.reduce(lambda v, f: f(v), self.fs, x)", init="self.fs = [F.relu, F.dropout]"
+    ),
+    "a map of calls": net("x, _ = map(lambda f: f(x), (F.dropout, F.relu))"),
+    "an argument": net("x = apply(F.dropout, x)", top="def apply(f, x):\n    return f(x)\n"),
+    "an argument by name": net("x = self.apply_to(x, f=F.dropout)", body="def apply_to(self, x, f): return f(x)"),
+    "partialmethod": net(
+        "x = self.drop(x)",
+        body="def _drop(self, x, p): return F.dropout(x, p)\ndrop = functools.partialmethod(_drop, p=.3)",
+    ),
+    "partialmethod of a function": net(
+        "x = self.drop(x)", body="def _call(self, f, x): return f(x)\ndrop = functools.partialmethod(_call, F.dropout)"
+    ),
+    "a constant p": net("x = self.drop(x, 0.3)", body="def drop(self, x, p): return F.dropout(x, p)"),
+    "a fixed p": net("x = drop(x, self.p)", top="def drop(x, p): return F.dropout(x, p)\n"),
+    "many values in a list": net("for f in FS:\n    x = f(x)", top=f"FS = [\n{MANY}    F.dropout,\n]\n"),
+    "many values of a name": net(
+        "f = F.relu\n" + "".join(f"if n == {i}: f = lambda v: v + {i}\n" for i in range(20)) + "f = F.dropout\nx = f(x)"
+    ),
+    "joined": net('x = getattr(F, "drop" + "out")(x)'),
+    "joined by join": net('x = getattr(F, "".join(["drop", "out"]))(x)'),
+    "joined in a name": net("x = getattr(F, NAME)(x)", top='NAME = "drop" + "out"\n'),
+    "by percent": net('x = getattr(F, "drop%s" % "out")(x)'),
+    "by format": net('x = getattr(F, "{}{}".format("drop", end))(x)'),
+    "an f-string of a name": net('x = getattr(F, f"{KIND}out")(x)', top='KIND = "drop"\n'),
+    "attrgetter, first": net("x = drop(x)", top='drop = attrgetter("dropout")(F)\n'),
+    "a star": "from torch.nn import *\nfrom torch.nn.functional import *\n\n\nclass Net(Module):\n"
+    "    def forward(self, x):\n        return dropout(x, 0.5)\n",
+    "a static method": net("x = Ops.drop(x)", top=OPS),
+    "a class beside the module": HEAD
+    + "class Drops:\n    def drop(self, x):\n        return F.dropout(x, self.p)\n\n\n"
+    "class Net(Drops, nn.Module):\n    def forward(self, x):\n        return self.drop(x)\n",
+    "given to a module": HEAD + GIVEN + "net = nn.Sequential(nn.Linear(4, 4), Call(lambda x: F.dropout(x, 0.2)))\n",
+    "a choice by a method": net("x = F.dropout(x, 0.1, training=True if self.train else False)"),
+    "bool of a method": net("x = F.dropout(x, 0.1, training=bool(self.train))"),
+    "of a graph": net("x = dropout_edge(x, p=0.2)[0]", top="from torch_geometric.utils import dropout_edge\n"),
+    "of a graph, by its module": net("x = G.dropout_node(x)[0]", top="import torch_geometric.utils as G\n"),
+}
+RIGHT_BY_WAY_OF = {
+    "reduce": net("x = functools.reduce(lambda v, f: f(v), [F.relu, F.gelu], x)"),
+    "reduce in training": net("if self.training:\n    x = functools.reduce(lambda v, f: f(v), [F.dropout], x)"),
+    "an argument in training": net(
+        "x = apply(F.relu, x)\nif self.training:\n    x = apply(F.dropout, x)",
+        top="def apply(f, x):\n    return f(x)\n",
+    ),
+    "a p by the mode": net(
+        "x = self.drop(x, 0.3 if self.training else 0.0)", body="def drop(self, x, p): return F.dropout(x, p)"
+    ),
+    "a p that is 0 somewhere": net("x = drop(drop(x, 0.3), 0)", top="def drop(x, p): return F.dropout(x, p)\n"),
+    "a p of nobody": net("", body="def drop(self, x, p): return F.dropout(x, p)"),
+    "joined to another name": net('x = getattr(F, "re" + "lu")(x)'),
+    "a name that is not known": net("x = getattr(F, self.activation)(x)"),
+    "a static method in training": net("if self.training:\n    x = Ops.drop(x)", top=OPS),
+    "a static method of nobody": net("", top=OPS),
+    "a lambda for a data set": HEAD + "data = Dataset(transform=lambda x: F.dropout(x, 0.2))\n",
+    "a star and an own name": "from torch.nn.functional import *\nfrom torch import nn\n\n\n"
+    "def dropout(x):\n    return x\n\n\n"
+    "class Net(nn.Module):\n    def forward(self, x):\n        return dropout(x)\n",
+    "of a graph": net(
+        "x = dropout_edge(x, training=self.training)[0]", top="from torch_geometric.utils import dropout_edge\n"
+    ),
+    "a class that drops, told": net(
+        "x = Drops().train(self.training)(x)",
+        top=DROPS,
+    ),
+    "a builder": net("x = self.d(x)", init="self.d = self.make(0.1)", body="def make(self, p): return nn.Dropout(p)"),
+}
+
+
+@pytest.mark.parametrize("form", BY_WAY_OF)
+def test_by_way_of_something_else(form: str) -> None:
+    assert codes(BY_WAY_OF[form]) == ["THN101"]
+
+
+@pytest.mark.parametrize("form", RIGHT_BY_WAY_OF)
+def test_by_way_of_something_else_right_code_is_left_alone(form: str) -> None:
+    assert codes(RIGHT_BY_WAY_OF[form]) == []
+
+
+def test_modules_that_a_forward_builds() -> None:
+    assert codes(net("x = Drops()(x)", top=DROPS)) == ["THN103"]
+    assert codes(net("x = self.make(0.2)(x)", body="def make(self, p): return nn.Dropout(p)")) == ["THN103"]
+
+
+PROJECT = {
+    "__init__.py": "",
+    "ops.py": "import torch.nn.functional as F\n\n\ndef drop(x):\n    return F.dropout(x, 0.3)\n\n\n"
+    "def told(x, training):\n    return F.dropout(x, 0.3, training)\n\n\n"
+    "def by(x, p):\n    return F.dropout(x, p)\n\n\n"
+    "class Ops:\n    @staticmethod\n    def drop(x):\n        return F.dropout(x)\n",
+    "again.py": "from .ops import drop as again, told\n",
+    "deep/__init__.py": "from ..ops import drop\n",
+}
+FROM_ELSEWHERE = {
+    "from .ops import drop": ("x = drop(x)", 1),
+    "from . import ops": ("x = ops.drop(x)", 1),
+    "from .ops import Ops": ("x = Ops.drop(x)", 1),
+    "from .again import again": ("x = again(x)", 1),
+    "from .deep import drop": ("x = drop(x)", 1),
+    "from project.ops import drop as d": ("x = d(x)", 1),
+    "import project.ops": ("x = project.ops.drop(x)", 1),
+    "from .again import told": ("x = told(x, self.training)", 0),
+    "from .ops import by": ("x = by(x, 0.1 if self.training else 0)", 0),
+    "from .ops import drop  # in training": ("if self.training:\n    x = drop(x)", 0),
+    "from .missing import drop": ("x = drop(x)", 0),
+    "from elsewhere.ops import drop": ("x = drop(x)", 0),
+}
+
+
+@pytest.mark.parametrize("imported", FROM_ELSEWHERE)
+def test_a_function_of_another_file(imported: str, tmp_path: Path) -> None:
+    forward, count = FROM_ELSEWHERE[imported]
+    for name, text in PROJECT.items():
+        path = tmp_path / "project" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    path = tmp_path / "project" / "net.py"
+    path.write_text(net(forward, top=f"{imported}\n"))
+    found = thinned.check(path)
+    assert [finding.code for finding in found] == ["THN101"] * count
+    assert all("drops in evaluation too: ops.py:" in finding.message for finding in found)
+
+
+def test_a_file_of_the_project_that_changes_is_read_again(tmp_path: Path) -> None:
+    (tmp_path / "ops.py").write_text(PROJECT["ops.py"])
+    path = tmp_path / "net.py"
+    path.write_text(net("x = drop(x)", top="from ops import drop\n"))
+    assert len(thinned.check(path)) == 1
+    (tmp_path / "ops.py").write_text("def drop(x):\n    return x  # dropout no more\n")
+    assert len(thinned.check(path)) == 0

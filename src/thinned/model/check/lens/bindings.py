@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
 
+from .passed import passed
 from .remembered import remembered
 from .source_file import Function, SourceFile, dotted
 
@@ -100,6 +101,9 @@ class Bindings:
         for scope in (*file.functions, *file.nodes(ast.Lambda)):
             for name, default in _arguments(scope).items():
                 self._names[scope, name].append(None if default is None else Binding(default))
+        for call in file.nodes(ast.Call):
+            for name, getter, value, each in passed(file, call):
+                self._names[getter, name].append(Binding(value, (EACH,) if each else ()))
 
     @contextmanager
     def once(self, question: str, node: ast.expr) -> Iterator[bool]:

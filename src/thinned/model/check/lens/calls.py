@@ -28,6 +28,11 @@ FUNCTIONS: dict[str, Noisy] = {
     **{f"{_F}{name}": KNOWN[name] for name in (*_ACTIVATIONS, "multi_head_attention_forward")},
     **{f"torch.{name}{end}": _asked(name) for name in _OPERATORS for end in ("", "_")},
     "torchvision.ops.stochastic_depth": KNOWN["stochastic_depth"],
+    **{
+        f"torch_geometric.utils.{name}": Noisy(Argument(1, ("p",), p), Argument(place, ("training",), True))
+        for name, p, place in (("dropout_node", 0.5, 3), ("dropout_edge", 0.5, 3), ("dropout_path", 0.2, 6))
+    },
+    "torch_geometric.utils.dropout_adj": Noisy(Argument(2, ("p",), 0.5), Argument(5, ("training",), True)),
 }
 
 # The functions of flash-attn, without "flash_attn_" and "func": the position of `dropout_p`. "unpadded" is version 1's.

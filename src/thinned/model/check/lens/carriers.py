@@ -9,6 +9,7 @@ import ast
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
+from .passed import passed
 from .remembered import remembered
 from .source_file import Function, SourceFile, arguments
 
@@ -65,6 +66,7 @@ def _given(file: SourceFile, node: ast.expr) -> Iterator[str]:
             case ast.Call(func=ast.Name(id="setattr"), args=[_, ast.Constant(value=str(name)), _]):
                 yield name
             case ast.Call() if not _gives(file, above, below):
+                yield from (name for name, *_ in passed(file, above))
                 return
             case ast.arguments():
                 scope = next(file.above(above))
@@ -87,6 +89,8 @@ def _given(file: SourceFile, node: ast.expr) -> Iterator[str]:
 def _gives(file: SourceFile, call: ast.Call, part: ast.AST) -> bool:
     """Whether a call may give back the function that is in a part of it."""
     name = file.resolve(call.func) or ""
+    if isinstance(call.func, ast.Call) and file.resolve(call.func.func) == "operator.attrgetter":
+        return True
     if part is call.func:
         kept = isinstance(call.func, ast.Attribute) and call.func.attr in KEEPING_METHODS
         return kept or isinstance(call.func, ast.Call) or name.removeprefix("self.") in _own(file)

@@ -42,6 +42,12 @@ def _modules(file: SourceFile) -> set[ast.ClassDef]:
     return found
 
 
+@remembered
+def _mixed_in(file: SourceFile) -> set[ast.ClassDef]:
+    """The classes from which modules of this file derive beside `torch.nn.Module`."""
+    return {part for node in _modules(file) for part in family(file, node)}
+
+
 def _is_own(file: SourceFile, name: str) -> bool:
     """Whether a name is that of a class of this file."""
     return name in file.classes and name not in file.aliases
@@ -50,7 +56,7 @@ def _is_own(file: SourceFile, name: str) -> bool:
 @remembered
 def acts_as_module(file: SourceFile, node: ast.ClassDef) -> bool:
     """Whether the class is a module, or probably is one: it has a `forward`, and an imported base that is not known."""
-    if is_module(file, node):
+    if is_module(file, node) or node in _mixed_in(file):
         return True
     foreign = any(
         (dotted(base) or "").partition(".")[0] in file.aliases and not _OTHER.search(file.resolve(base) or "")

@@ -7,7 +7,6 @@ stand for `F.dropout`. A value that only one mode has, as in `f = F.dropout if s
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from .bindings import EACH, AddedEntry, Binding, bindings
@@ -16,6 +15,7 @@ from .classes import family
 from .mode import asks, guarded
 from .remembered import remembered
 from .source_file import Function, SourceFile, dotted
+from .texts import texts_of
 from .training_loops import called
 
 _DEPTH = 32  # how many names deep an expression is followed
@@ -142,10 +142,11 @@ def _first_of_each(file: SourceFile, values: Iterable[ast.expr]) -> tuple[ast.ex
     without = 0
     for value in values:
         name = file.resolve(value) or value
-        without += name is value and name not in answer
+        if name is value and name not in answer:
+            without += 1
+            if without > _MOST:
+                continue
         answer.setdefault(name, value)
-        if without >= _MOST:
-            break
     return tuple(answer.values())
 
 
@@ -312,12 +313,16 @@ def _held(file: SourceFile, place: tuple[ast.AST, str], found: Sequence[Binding 
     known.held_open.add(place)
     try:
         answer: dict[object, ast.expr] = {}
+        without = 0
         for binding in found:
             if binding is not None and not _guarded(file, binding.value):
                 for value in _bound(file, binding):
-                    answer.setdefault(file.resolve(value) or value, value)
-            if sum(key is value for key, value in answer.items()) >= _MOST:
-                break
+                    name = file.resolve(value) or value
+                    if name not in answer and name is value:
+                        without += 1
+                        if without > _MOST:
+                            continue
+                    answer.setdefault(name, value)
     finally:
         if not inner:
             known.held_open.discard(place)
@@ -387,11 +392,7 @@ def _returned(file: SourceFile, function: Function) -> tuple[ast.expr, ...]:
 def _texts(file: SourceFile, node: ast.expr) -> Iterator[str]:
     """The texts that an expression stands for. A text with a part that is not known is a pattern: "dropout.*d"."""
     for found in meanings(file, node):
-        if isinstance(found, ast.Constant) and isinstance(found.value, str):
-            yield found.value
-        elif isinstance(found, ast.JoinedStr):
-            parts = [re.escape(str(part.value)) if isinstance(part, ast.Constant) else ".*" for part in found.values]
-            yield "".join(parts)
+        yield from texts_of(found, lambda part: _texts(file, part))
 
 
 def _member(file: SourceFile, space: ast.expr, name: str, place: ast.expr) -> ast.expr:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .calls import DELIBERATE
-from .classes import family, is_forward, is_module, module_method
+from .classes import acts_as_module, family, is_forward, is_module, module_method, own_name
 from .mode import guarded
 from .remembered import remembered
 from .source_file import Function, SourceFile, dotted
@@ -26,12 +26,19 @@ def one_mode(file: SourceFile, node: ast.AST) -> bool:
 def running_method(file: SourceFile, node: ast.AST) -> tuple[ast.ClassDef, Function] | None:
     """The module class and the method that run a node: those around it, or those that use the helper around it.
 
-    A helper is a function outside classes, or a lambda that an assignment there or in a class names. None as for
-    `module_method`, or where this file has no such use.
+    A helper is a function outside classes, a static or class method of another class, a lambda that an assignment there
+    or in a class names, or one that a module of this file gets where it is built. None as for `module_method`, or where
+    this file has no such use.
     """
-    found = module_method(file, node)
-    if found is not None or file.method(node) is not None:
+    found, inside = module_method(file, node), file.method(node)
+    if found is not None:
         return found
+    if inside is not None:
+        cls, method = inside
+        return None if own_name(method) or acts_as_module(file, cls) else _using_static(file, cls, method)
+    given = _module_that_gets(file, node)
+    if given is not None:
+        return given
     return _using_method(file, tuple(_helpers(file, node)))
 
 
@@ -45,6 +52,36 @@ def _using_method(file: SourceFile, names: tuple[str, ...]) -> tuple[ast.ClassDe
             found = module_method(file, use)
             if found is not None and not one_mode(file, use):
                 return found
+    return None
+
+
+@remembered
+def _using_static(file: SourceFile, cls: ast.ClassDef, method: Function) -> tuple[ast.ClassDef, Function] | None:
+    """The first module class and method that use a static or class method, as `Ops.drop`, in both modes."""
+    if DELIBERATE.search(cls.name) or DELIBERATE.search(method.name):
+        return None
+    for use in _loaded(file, ast.Attribute, method.name):
+        if dotted(use) == f"{cls.name}.{method.name}":
+            found = module_method(file, use)
+            if found is not None and not one_mode(file, use):
+                return found
+    return None
+
+
+def _module_that_gets(file: SourceFile, node: ast.AST) -> tuple[ast.ClassDef, Function] | None:
+    """The class and the forward of the module of this file that gets the lambda around a node: `Net(lambda x: x)`."""
+    inside = False
+    for above in file.above(node):
+        if isinstance(above, ast.Call) and inside:
+            cls = file.classes.get(dotted(above.func) or "")
+            if cls is None or not is_module(file, cls) or DELIBERATE.search(cls.name):
+                return None
+            methods = (part for part in cls.body if isinstance(part, Function))
+            forward = next((part for part in methods if is_forward(part)), None)
+            return None if forward is None else (cls, forward)
+        if not isinstance(above, ast.Lambda | ast.keyword | ast.Call | ast.BinOp):
+            return None
+        inside = inside or isinstance(above, ast.Lambda)
     return None
 
 

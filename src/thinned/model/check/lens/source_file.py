@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import io
 import re
 import tokenize
@@ -27,10 +28,18 @@ _PRIVATE = [
     (re.compile(r"^torch\.nn\.modules\.(\w+\.)?"), "torch.nn."),
     (re.compile(r"^timm\.(models\.)?layers\.(drop\.)?"), "timm.layers."),
     (re.compile(r"^torchvision\.ops\.(stochastic_depth|drop_block)\.(?=\w)"), "torchvision.ops."),
+    (re.compile(r"^torch_geometric\.utils\._?dropout\."), "torch_geometric.utils."),
     (re.compile(r"^flash_attn\.flash_attn_interface\."), "flash_attn."),
     (re.compile(r"^xformers\.ops\.fmha\."), "xformers.ops."),
 ]
-_LIBRARIES = ("torch.nn.", "timm.", "torchvision.ops.", "flash_attn.", "xformers.")  # which these are of
+_LIBRARIES = (
+    "torch.nn.",
+    "torch_geometric.",
+    "timm.",
+    "torchvision.ops.",
+    "flash_attn.",
+    "xformers.",
+)  # which these are of
 # Packages of the world of torch.
 _PACKAGES = (
     r"torch\w*|thinned|timm|transformers|lightning\w*|pytorch_\w+|flash_attn|xformers|peft|diffusers|fastai|accelerate"
@@ -169,8 +178,11 @@ class SourceFile:
         found: dict[str, str] = {}
         for plain in self.nodes(ast.Import):
             found |= _imported(plain)
+        stars = []
         for origin in self.nodes(ast.ImportFrom):
             found |= _imported(origin)
+            stars += [origin.module] if any(alias.name == "*" for alias in origin.names) and origin.module else []
+        found |= self._from_stars([star for star in stars if _WORLD.match(star)], found)
         for statement in self.tree.body:
             if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Attribute | ast.Name):
                 name = dotted(statement.value)
@@ -179,6 +191,20 @@ class SourceFile:
                     for target in statement.targets:
                         if isinstance(target, ast.Name):
                             found[target.id] = f"{found[first]}.{rest}".rstrip(".")
+        return found
+
+    def _from_stars(self, stars: list[str], known: dict[str, str]) -> dict[str, str]:
+        """The names that only `from torch.nn import *` and the like can give: of classes by the module that has some.
+
+        `Linear` is one of `torch.nn`, `dropout` of `torch.nn.functional`, where both give all their names.
+        """
+        if not stars:
+            return {}
+        own = self._bound | {*known, *dir(builtins)} | {node.name for node in self.functions} | {*self.classes}
+        found = {}
+        for name in {node.id for node in self.nodes(ast.Name)} - own:
+            home = next((star for star in stars if star.endswith("functional") != name[:1].isupper()), stars[0])
+            found[name] = f"{home}.{name}"
         return found
 
     def resolve(self, node: ast.expr) -> str | None:
@@ -359,8 +385,8 @@ def _imported(node: ast.Import | ast.ImportFrom) -> dict[str, str]:
     if isinstance(node, ast.Import):
         named = [(alias.name.partition(".")[0], alias) for alias in node.names]
         return {alias.asname or first: alias.name if alias.asname else first for first, alias in named}
-    start = "." * node.level + (node.module or "")
-    return {alias.asname or alias.name: f"{start}.{alias.name}" for alias in node.names}
+    start = "." * node.level + (f"{node.module}." if node.module else "")
+    return {alias.asname or alias.name: f"{start}{alias.name}" for alias in node.names}
 
 
 class Written(NamedTuple):

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..finding import Edit, Finding, Fix
-from ..lens.calls import FUNCTIONS, given, is_open, literal, number
+from ..lens.calls import DELIBERATE, FUNCTIONS, given, is_open, literal, number
 from ..lens.classes import can_ask_mode, module_method
 from ..lens.mode import MODE, builds, depends, is_mode_method, told_at_construction
 from ..lens.mode_methods import ask_training, mode_methods
 from ..lens.noisy_calls import noisy_calls
+from ..lens.passed_rates import always_constant
+from ..lens.project import foreign_noise
 from ..lens.reached import one_mode, running_method
 from ..lens.source_file import SourceFile, arguments, dotted
 from ..rule import Rule
@@ -35,11 +38,11 @@ def source(file: SourceFile) -> Iterator[Finding]:
         p = given(whole, entry.p)
         if number(p) == 0 or (p is not None and depends(file, p) == MODE) or one_mode(file, call):
             continue
-        if isinstance(p, ast.Name) and _is_argument(file, p):
+        if isinstance(p, ast.Name) and _is_argument(file, p) and not always_constant(file, p):
             continue  # the caller of the method may pass 0 in evaluation
         short = name.rpartition(".")[2]
         method = mode_methods(file, call, (p, told))
-        if method and (told is None or told in method):
+        if method and (told is None or any(part in method for part in ast.walk(told))):
             message = f"`{short}` drops in evaluation too: `{dotted(method[0])}` is a method, and so always true"
             yield RULE.on(file, call, message, ask_training(file, found[0], method))
         elif told is None and entry.training.default is True:
@@ -54,11 +57,30 @@ def source(file: SourceFile) -> Iterator[Finding]:
             yield RULE.on(file, call, f"`{short}` drops in evaluation too: its `training` is always True")
         elif told is not None and told_at_construction(file, call, told):
             yield RULE.on(file, call, f"`{short}` drops in evaluation too: `__init__` reads its `training` once")
+    for call, name, noise in foreign_noise(file):
+        found = running_method(file, call)
+        if found is not None and not one_mode(file, call) and not DELIBERATE.search(name):
+            where = f"{Path(noise.path).name}:{noise.line}"
+            yield RULE.on(file, call, f"`{name}` drops in evaluation too: {where} is not told `training`")
 
 
 def _always_same(file: SourceFile, call: ast.Call, told: ast.expr) -> bool:
     """Whether what a call is told is a method of the mode, as in `training=self.train`, or the mode of construction."""
-    return (isinstance(told, ast.Attribute) and is_mode_method(file, told)) or told_at_construction(file, call, told)
+    return _is_method_true(file, told) or told_at_construction(file, call, told)
+
+
+def _is_method_true(file: SourceFile, told: ast.expr) -> bool:
+    """Whether an expression is true because `self.train` is a method: itself, its `bool`, a choice by it."""
+    match told:
+        case ast.Attribute():
+            return is_mode_method(file, told)
+        case ast.IfExp(test=test, body=ast.Constant(value=True)):
+            return _is_method_true(file, test)
+        case ast.Call(func=ast.Name(id="bool"), args=[inner]):
+            return _is_method_true(file, inner)
+        case ast.BoolOp(op=ast.Or(), values=parts):
+            return any(_is_method_true(file, part) for part in parts)
+    return False
 
 
 def _is_argument(file: SourceFile, name: ast.Name) -> bool:
@@ -103,11 +125,12 @@ Looks for calls of `torch.nn.functional.dropout` and its kin, and of `torch.drop
 `training` out or always say True. The function may have another name: an attribute (`self.drop = F.dropout`), an entry
 of a list or dictionary, what a loop gives (`for f in (F.relu, F.dropout)`), `getattr(F, "dropout")`, a
 `functools.partial`, what a function of the file returns. Arguments in `*args` and `**kwargs` are read where the file
-shows them. A helper outside classes counts as part of the method that calls it. A branch on `self.train` is one on a
-method, which is always true. Not followed are functions that reach a call as an argument or from another file: run the
-model in `thinned.check(model, x)` for them. A call in a branch on the mode, in a method or a module that
-is only called in such branches, in a method for training (`training_step`), and code that says by its name that it
-samples (`mc_forward`, `MCDropout`), are left alone, as is a p that is the method's own argument. In a live model: every
+shows them. A helper outside classes counts as part of the method that calls it, and so does one that the file imports
+from another file of the project. A p that a method gets as an argument counts where each call in the file gives it a
+constant. A branch on `self.train` is one on a method, which is always true. What only a run can tell, such as a
+function of an installed package, is found by `thinned.check(model, x)`. A call in a branch on the mode, in a method or
+a module that is only called in such branches, in a method for training (`training_step`), and code that says by its
+name that it samples (`mc_forward`, `MCDropout`), are left alone. In a live model: every
 functional dropout that drops in both modes.""",
     why="""\
 A function knows nothing of `model.eval()`. The default of `F.dropout` is `training=True`, so predictions stay random

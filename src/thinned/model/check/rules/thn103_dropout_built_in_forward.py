@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..finding import Finding
 from ..lens.calls import MODULES, given, number
-from ..lens.classes import is_forward, module_method
+from ..lens.classes import family, is_forward, is_module, module_method
 from ..lens.mode import asks
 from ..lens.noisy_calls import noisy_calls
 from ..lens.reached import one_mode
@@ -22,15 +22,45 @@ if TYPE_CHECKING:
 
 def source(file: SourceFile) -> Iterator[Finding]:
     for call, name, entry, whole, _ in noisy_calls(file, MODULES):
-        around = file.method(call)
-        found = module_method(file, call) if around is not None and is_forward(around[1]) else None
-        if found is None:
+        found = module_method(file, call)
+        if found is None or not (is_forward(found[1]) or _only_of_forwards(file, *found)):
             continue
         p = given(whole, entry.p)
         if number(p) == 0 or (p is not None and asks(file, p)) or one_mode(file, call) or _told(file, found[1]):
             continue
         short = name.rpartition(".")[2]
         yield RULE.on(file, call, f"`{short}` is built in `{found[1].name}`: it drops in evaluation too")
+    for call, name in file.calls if file.says("rop") else ():
+        cls = file.classes.get(name) if name not in file.aliases else None
+        if cls is None or not is_module(file, cls) or not _drops(file, cls):
+            continue
+        found = module_method(file, call)
+        if found is not None and is_forward(found[1]) and not one_mode(file, call) and not _told(file, found[1]):
+            yield RULE.on(file, call, f"`{name}`, which drops, is built in `{found[1].name}`: in evaluation too")
+
+
+@remembered
+def _drops(file: SourceFile, cls: ast.ClassDef) -> bool:
+    """Whether a class builds a dropout module with a p above 0, itself or in an ancestor of this file."""
+    built = {call: given(whole, entry.p) for call, _, entry, whole, _ in noisy_calls(file, MODULES)}
+    return any(
+        part in built and number(built[part]) != 0
+        for own in family(file, cls)
+        for part in file.index.within(own, ast.Call)
+    )
+
+
+@remembered
+def _only_of_forwards(file: SourceFile, cls: ast.ClassDef, method: Function) -> bool:
+    """Whether a method gives a module to forwards alone: each use of it is a call in one, and is called in turn."""
+    uses = [node for node in file.index.within(file.tree, (ast.Attribute, method.name)) if type(node.ctx) is ast.Load]
+    for use in uses:
+        call = next(file.above(use))
+        outer = next(file.above(call), None)
+        around = file.method(use)
+        if around is None or not is_forward(around[1]) or not isinstance(outer, ast.Call) or outer.func is not call:
+            return False
+    return bool(uses) and file.index.has(method, ast.Return)
 
 
 @remembered
@@ -57,9 +87,9 @@ RULE = Rule(
     name="dropout-built-in-forward",
     summary="A dropout module is built in `forward`, where `eval()` does not reach it.",
     what="""\
-Looks for `nn.Dropout` and its kin, `DropPath`, `StochasticDepth` and `DropBlock` that a module's `forward` builds. In
-a live model: dropout modules that run and that the model does not own, those in a plain list among them, and that
-drop in both modes.""",
+Looks for `nn.Dropout` and its kin, `DropPath`, `StochasticDepth` and `DropBlock` that a module's `forward` builds, or a
+method whose result it calls at once, and for modules of the same file that have one. In a live model: dropout modules
+that run and that the model does not own, those in a plain list among them, and that drop in both modes.""",
     why="""\
 A new module is in training mode, and a module that is no attribute of the model is not found by `model.eval()`. So it
 drops in evaluation, always, and no tool that walks the model's modules can see or set it.""",

@@ -21,7 +21,7 @@ def source(file: SourceFile) -> Iterator[Finding]:
             name = file.resolve(call.func) or ""
             # torch's older exporter (dynamo=False) puts the model in evaluation mode itself.
             mode = argument(call, None, ("training",))
-            told = mode is not None and (file.resolve(mode) or "").endswith("TrainingMode.EVAL")
+            told = mode is not None and (file.resolve(mode) or "").endswith(("Mode.EVAL", "Mode.TRAINING"))
             if not told and not literal(argument(call, None, ("dynamo",)), False):
                 message = f"`{name}` gets `{model.name}` in training mode: nothing calls `{model.name}.eval()`"
                 yield RULE.on(file, call, message)

@@ -1,0 +1,146 @@
+"""Functions of other files of the project that drop in both modes: `from .ops import drop`. Nothing is imported."""
+
+from __future__ import annotations
+
+import ast
+import os
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from .calls import DELIBERATE, FUNCTIONS, given, is_open, literal, number
+from .mode import guarded
+from .noisy_calls import noisy_calls
+from .remembered import remembered
+from .source_file import SourceFile, arguments, read
+
+_DEEPEST = 4  # files that a name is followed through
+
+
+class ForeignNoise(NamedTuple):
+    """The dropout of a function of another file that drops in both modes, whoever calls it."""
+
+    path: str
+    line: int
+
+
+@remembered
+def foreign_noise(file: SourceFile) -> list[tuple[ast.Call, str, ForeignNoise]]:
+    """The calls of a file that run a function of another file of the project that drops in both modes."""
+    found = []
+    for call, name in file.calls:
+        if _is_of_project(file, name):
+            noise = _looked_up(file.path, name, 0)
+            if noise is not None:
+                found.append((call, name.rpartition(".")[2], noise))
+    return found
+
+
+def _is_of_project(file: SourceFile, name: str) -> bool:
+    """Whether a qualified name is one of a module that an import of this file finds beside it."""
+    return name.startswith(".") or ("." in name and name.partition(".")[0] in _modules_beside(file))
+
+
+@remembered
+def _modules_beside(file: SourceFile) -> frozenset[str]:
+    """The modules that a file imports by names, and that stand beside it or beside the packages that it is in."""
+    firsts = {name.partition(".")[0] for name in file.aliases.values()} - {""}
+    names: set[str] = set()
+    for folder in _roots(Path(file.path)) if firsts else ():
+        try:
+            names |= firsts & _listed(folder, folder.stat().st_mtime_ns)
+        except OSError:
+            continue
+    return frozenset(names)
+
+
+@lru_cache(maxsize=64)
+def _listed(folder: Path, changed: int) -> frozenset[str]:
+    """The modules in a folder. `changed` is the time of its last change."""
+    return frozenset(entry.name.removesuffix(".py") for entry in os.scandir(folder))
+
+
+def _roots(path: Path) -> Iterator[Path]:
+    """The folder of a file, and the one that holds its outermost package."""
+    folder = path.parent
+    yield folder
+    while (folder / "__init__.py").is_file() and folder.parent != folder:
+        folder = folder.parent
+    if folder != path.parent:
+        yield folder
+
+
+def _looked_up(path: str, name: str, depth: int) -> ForeignNoise | None:
+    """The dropout of a function of the project, by the function's qualified name in a file."""
+    parts = name.rpartition(".")
+    pairs = [(parts[0], parts[2])]
+    if "." in parts[0].lstrip("."):  # a static method: `.ops.Ops.drop`
+        home, _, cls = parts[0].rpartition(".")
+        pairs.append((home, f"{cls}.{parts[2]}"))
+    for home, function in pairs if depth <= _DEEPEST else ():
+        for module in _files(Path(path), home):
+            noise = _functions(str(module), depth).get(function)
+            if noise is not None:
+                return noise
+    return None
+
+
+def _files(path: Path, home: str) -> Iterator[Path]:
+    """The files that a module's name may mean: `.ops`, `..nn.ops`, `package.ops`, or `ops` beside the file."""
+    level = len(home) - len(home.lstrip("."))
+    parts = [part for part in home[level:].split(".") if part]
+    folders = [*_roots(path)]
+    if level:
+        folders = [path.parents[level - 1]] if level <= len(path.parents) else []
+    for folder in folders:
+        whole = folder.joinpath(*parts)
+        for each in (whole.parent / f"{whole.name}.py", whole / "__init__.py") if parts else (folder / "__init__.py",):
+            if each.is_file():
+                yield each
+
+
+@lru_cache(maxsize=256)
+def _read(path: str, changed: int) -> SourceFile | None:
+    """A file of the project, if it may have functions that drop. `changed` is the time of its last change."""
+    text = read(Path(path)).text
+    return SourceFile(path, text) if "rop" in text else None
+
+
+def _functions(path: str, depth: int) -> dict[str, ForeignNoise]:
+    """The functions that a file offers and that drop in both modes, its own and those that it imports."""
+    try:
+        file = _read(path, Path(path).stat().st_mtime_ns)
+        if file is None:
+            return {}
+        found = {name: ForeignNoise(path, line) for name, line in _own(file)}
+        for name, whole in file.aliases.items():
+            noise = _looked_up(path, whole, depth + 1) if _is_of_project(file, whole) else None
+            if noise is not None:
+                found.setdefault(name, noise)
+    except (OSError, SyntaxError, RecursionError, MemoryError):
+        return {}
+    return found
+
+
+@remembered
+def _own(file: SourceFile) -> list[tuple[str, int]]:
+    """The functions and static methods of a file that drop whatever the mode is, and the line of the dropout."""
+    found: list[tuple[str, int]] = []
+    for call, _, entry, whole, _ in noisy_calls(file, FUNCTIONS):
+        if entry.training is None or is_open(whole) or guarded(file, call) or file.silences(call.lineno, "THN101"):
+            continue
+        told, p = given(whole, entry.training), given(whole, entry.p)
+        always = entry.training.default is True if told is None else literal(told, True)
+        around = [*file.functions_around(call)]
+        if len(around) != 1 or not always or number(p) == 0 or DELIBERATE.search(around[0].name):
+            continue
+        if isinstance(p, ast.Name) and p.id in {argument.arg for argument in arguments(around[0])}:
+            continue  # the caller may pass 0 in evaluation
+        above = next(file.above(around[0]))
+        marks = {mark.id for mark in around[0].decorator_list if isinstance(mark, ast.Name)}
+        if isinstance(above, ast.Module):
+            found.append((around[0].name, call.lineno))
+        elif isinstance(above, ast.ClassDef) and marks & {"staticmethod", "classmethod"}:
+            found.append((f"{above.name}.{around[0].name}", call.lineno))
+    return found
