@@ -144,7 +144,8 @@ def study(
         str | None,
         typer.Option(
             metavar="NAMES|all|none",
-            help="Further questions: how-much, where, convergence (these by default), data-size, reliance, ensemble.",
+            help="Further questions: how-much, where, convergence (these by default), data-size, reliance, ensemble, "
+            "normalisation, forms, schedules.",
         ),
     ] = None,
     model: Annotated[str | None, typer.Option("--model", metavar="PACKAGE.MODULE:BUILD", help=MODEL)] = None,

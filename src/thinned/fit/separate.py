@@ -20,6 +20,7 @@ from .perceptron import Perceptron
 from .stack import MASKS, ORDER, WEIGHTS, Member
 
 Build = Callable[[torch.Generator], nn.Module]
+Between = Callable[[nn.Module], Callable[[int], None]]  # for a network, what happens to it between steps
 ANSWERED = 256  # rows that are answered at once
 
 
@@ -40,6 +41,8 @@ class Separate:
         x, y: training sets, `(R, n, ...)` and `(R, n)`; y is int64 for classes, else float32.
         builds: each member's network.
         batch: rows a step.
+        between: called once with each network. What it gives is called with the number of finished steps: with 0
+            before the first step, and after every step of the optimiser. It may set rates, or bound weights.
 
     >>> x, y = torch.ones(1, 6, 2), torch.zeros(1, 6)
     >>> member = Member(0, 1, 0.5, 0.0, 0.01, 0.0)
@@ -49,11 +52,19 @@ class Separate:
     torch.Size([1, 6, 1])
     """
 
-    def __init__(self, members: Sequence[Member], x: Tensor, y: Tensor, builds: Sequence[Build], batch: int) -> None:
+    def __init__(
+        self,
+        members: Sequence[Member],
+        x: Tensor,
+        y: Tensor,
+        builds: Sequence[Build],
+        batch: int,
+        between: Between | None = None,
+    ) -> None:
         self.members = list(members)
         self.steps = 0
         self._learners = [
-            _Learner(member, x[member.rows], y[member.rows], build, batch)
+            _Learner(member, x[member.rows], y[member.rows], build, batch, between)
             for member, build in zip(members, builds, strict=True)
         ]
 
@@ -101,7 +112,7 @@ def answers(network: nn.Module, x: Tensor) -> Tensor:
 class _Learner:
     """One network, its optimiser, and the rows that it has yet to visit."""
 
-    def __init__(self, member: Member, x: Tensor, y: Tensor, build: Build, batch: int) -> None:
+    def __init__(self, member: Member, x: Tensor, y: Tensor, build: Build, batch: int, between: Between | None) -> None:
         self.member, self._x, self._y, self._batch = member, x, y, batch
         seed = fold_in(member.key, WEIGHTS)
         with _torch_seeded(seed):
@@ -109,10 +120,14 @@ class _Learner:
         self._optimiser = adamw(self.network, member.lr, member.weight_decay)
         self._order = torch.Generator().manual_seed(fold_in(member.key, ORDER))
         self._masks = fold_in(member.key, MASKS)
+        layers = len(self.network.dropout) + 1 if isinstance(self.network, Perceptron) else 0
+        self._keys = [fold_in(self._masks, layer) for layer in range(layers)]
         self._least_rows = 2 if any(isinstance(module, BatchNorm) for module in self.network.modules()) else 1
         self._stream = None if isinstance(self.network, Perceptron) else _stream_of(self.network, self._masks)
         self._batches: list[Tensor] = []  # of the running epoch, last first
         self._loss, self._seen = 0.0, 0
+        self._between = None if between is None else between(self.network)
+        self._now(0)
         self.remember()
 
     def step(self, share: float, step: int) -> None:
@@ -126,6 +141,11 @@ class _Learner:
         self._optimiser.step()
         self._loss += loss.item() * len(rows)
         self._seen += len(rows)
+        self._now(step + 1)
+
+    def _now(self, steps: int) -> None:
+        if self._between is not None:
+            self._between(steps)
 
     def mean_loss(self) -> float:
         mean = self._loss / max(self._seen, 1)
@@ -137,8 +157,7 @@ class _Learner:
 
     def _train_forward(self, x: Tensor, step: int) -> Tensor:
         if isinstance(self.network, Perceptron):
-            keys = [fold_in(self._masks, layer) for layer in range(len(self.network.dropout) + 1)]
-            output: Tensor = self.network(x, fold_numbers(keys, step))
+            output: Tensor = self.network(x, fold_numbers(self._keys, step) if self.network.drops else None)
         else:
             with _torch_seeded(fold_in(self._masks, step)), self._keyed():
                 output = self.network(x)

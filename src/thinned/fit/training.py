@@ -54,6 +54,7 @@ def train(
     max_steps: int,
     watch: Callable[[Check], None] = lambda check: None,
     needed: Collection[int] | None = None,
+    all_steps: bool = False,
 ) -> list[TrainedMember]:
     """Train networks side by side until each has converged. Equal calls give equal bits, with one torch thread.
 
@@ -75,6 +76,7 @@ def train(
         watch: called at step 0 and whenever the validation loss is measured.
         needed: numbers of the members whose results are wanted: the training ends when these have left. The others are
             trained as long, since a race depends on all, and their results are what they are by then ("steps").
+        all_steps: nobody leaves as "converged" or "raced": every member has `max_steps`, one that diverged apart.
 
     Returns: a result for each member, in the learners' order.
     """
@@ -92,8 +94,8 @@ def train(
                 if step + 1 in checks:
                     course.check(candidates=step + 1 == cycle.end)
         rates = _Rates(members, before, course.least, {members[n].lr for n in course.present}, alike)
-        converged = rates.converged() if cycle.whole and cycle.start > 0 else set()
-        behind = rates.behind() if cycle.end >= RACE_FROM else set()
+        converged = rates.converged() if cycle.whole and cycle.start > 0 and not all_steps else set()
+        behind = rates.behind() if cycle.end >= RACE_FROM and not all_steps else set()
         ended: dict[int, EndOfTraining] = {}
         for n in course.present:
             if n in course.diverged:

@@ -62,6 +62,7 @@ def _scene(underway: Underway, found: Conclusion) -> Scene:
         error_title=METRICS[ERRORS[task]].title,
         target=underway.data.target,
         best_p=found.best_p,
+        chosen_p=found.network.p,
         plain={run.config.seed: run for run in found.plain.runs},
         noisy={run.config.seed: run for run in found.noisy.runs},
         finished=underway.finished,
@@ -69,4 +70,5 @@ def _scene(underway: Underway, found: Conclusion) -> Scene:
         recipe=underway.recipe,
         preparations=underway.preparations,
         pixels=underway.data.pixels,
+        image=None if underway.data.image is None else underway.data.image.size,
     )

@@ -16,9 +16,11 @@ METRIC_NAMES = {
     "classification": ("error", "nll", "brier", "balanced-error", "auc", "f1"),
     "regression": ("rmse", "mae"),
 }
-CHAPTERS = ("how-much", "where", "convergence", "data-size", "reliance", "ensemble")  # as in chapters/table.py
+CHAPTERS = (  # as in chapters/table.py
+    "how-much", "where", "convergence", "data-size", "reliance", "ensemble", "normalisation", "forms", "schedules",
+)  # fmt: skip
 DEFAULT_CHAPTERS = CHAPTERS[:3]
-ANY_NETWORK_CHAPTERS = ("how-much", "convergence")  # read from the runs that are there; the others train perceptrons
+ANY_NETWORK_CHAPTERS = ("how-much", "convergence", "forms", "schedules")  # the others train perceptrons
 NETWORK_NAMES = ("perceptron", "cnn", "lstm", "gru", "transformer")
 MOST_SEEDS, MOST_JOBS, MOST_EPOCHS = 10_000, 1_024, 10_000_000
 MOST_SECONDS = 366 * 86_400.0

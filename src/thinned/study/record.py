@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 Task = Literal["classification", "regression"]
 Arm = Literal["dropout", "decay", "both", "input"]
 Kind = Literal["better", "level", "unclear", "worse"]
+Role = Literal["plain", "noisy", "decay", "other"]
 NetworkKind = Literal["perceptron", "cnn", "lstm", "gru", "transformer"]
 Advice = Literal["dropout", "decay", "both", "input", "plain", "nothing"]
 
@@ -198,7 +199,7 @@ class ChapterSeries(_Record):
     """An arm's points in a chapter's figure."""
 
     name: str
-    role: Literal["plain", "noisy", "decay", "other"]  # its colour
+    role: Role  # its colour
     points: list[ChapterPoint]
 
 
@@ -211,10 +212,18 @@ class ChapterMap(_Record):
     ridge: list[float]  # in the rows' units, one a column
 
 
+class ChapterPictures(_Record):
+    """An arm's units as pictures: the weights by which a unit reads the pixels, row by row, over its largest."""
+
+    name: str
+    width: int
+    units: list[list[float]]  # in [-1, 1]
+
+
 class ChapterFigure(_Record):
     """A chapter's figure as data."""
 
-    kind: Literal["points", "lines", "map"]
+    kind: Literal["points", "lines", "map", "pictures"]
     title: str  # the finding
     caption: str
     x_title: str
@@ -225,6 +234,7 @@ class ChapterFigure(_Record):
     zero: bool = False  # 0 means no difference, and has a line
     series: list[ChapterSeries] = []
     map: ChapterMap | None = None
+    pictures: list[ChapterPictures] = []
 
 
 class ChapterRecord(_Record):
@@ -237,6 +247,7 @@ class ChapterRecord(_Record):
     seeds: int
     words: list[str]  # the answer, a sentence each
     figure: ChapterFigure | None = None  # None where nothing can be drawn
+    more: list[ChapterFigure] = []  # further ones
 
 
 class Study(_Record):

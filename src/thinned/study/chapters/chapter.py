@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..record import ChapterFigure, ChapterRecord
 from ..trial.config import Recipe
@@ -14,12 +14,13 @@ from .trial import Figures, Trial
 
 @dataclass(frozen=True)
 class Answer:
-    """What a chapter tells: the arms, a sentence each, and the figure."""
+    """What a chapter tells: the arms, a sentence each, and the figures, the one that answers first."""
 
     arms: list[str]
     words: list[str]
     figure: ChapterFigure | None
     seeds: int
+    more: list[ChapterFigure] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Chapter:
         tell: the answer from the main study and the chapter's finished trials; None where these are too few.
         trials: what is to be trained.
         run: a trial's figures.
+        any_network: whether it asks any network, or perceptrons alone.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Chapter:
     tell: Callable[[Scene, Results], Answer | None]
     trials: Callable[[Scene], list[Trial]] = lambda scene: []
     run: Callable[[Trial, Mapping[int, Fold], Recipe], Figures] | None = None
+    any_network: bool = False
 
     def record(self, scene: Scene, results: Results) -> ChapterRecord | None:
         """The chapter as a study keeps it; None where too little is finished."""
@@ -55,4 +58,5 @@ class Chapter:
             seeds=found.seeds,
             words=found.words,
             figure=found.figure,
+            more=found.more,
         )

@@ -148,4 +148,5 @@ CHAPTER = Chapter(
     measured="Steps to a validation loss that both arms reach, the training error in the end, and the loss with noise, "
     "without noise and on test rows, from the learning curves of the main study.",
     tell=tell,
+    any_network=True,
 )

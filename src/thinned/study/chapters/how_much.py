@@ -9,7 +9,7 @@ import numpy as np
 
 from ..record import ChapterFigure, ChapterMap
 from .chapter import Answer, Chapter
-from .interval import over_seeds, seen
+from .interval import compared, over_seeds, seen, sentence
 from .scene import Results, Scene
 
 SPAN = 0.5  # of p: what a move is said over
@@ -25,8 +25,8 @@ def tell(scene: Scene, results: Results) -> Answer | None:
         return None
     rates = {p: [best_rate(losses[p, seed]) for seed in seeds] for p in ps}
     ridge = [float(np.exp(np.mean(np.log(rates[p])))) for p in ps]
-    slopes = np.array([np.polyfit(ps, [math.log(rates[p][n]) for p in ps], 1)[0] for n in range(len(seeds))])
-    found = over_seeds(SPAN * slopes)
+    slopes = [float(np.polyfit(ps, [math.log(rates[p][n]) for p in ps], 1)[0]) for n in range(len(seeds))]
+    found = over_seeds(np.round([SPAN * slope for slope in slopes], 9))  # equal rates have a slope of 0, not of 1e-16
     words, short = _words(ps, ridge, found.value, found.low, found.high, seen(found), len(seeds))
     lrs = sorted({lr for p in ps for seed in seeds for lr in losses[p, seed]}, reverse=True)
     values = [[_mean([losses[p, seed].get(lr) for seed in seeds]) for p in ps] for lr in lrs]
@@ -40,7 +40,18 @@ def tell(scene: Scene, results: Results) -> Answer | None:
         y_title="learning rate",
         map=ChapterMap(rows=lrs, columns=ps, values=values, ridge=ridge),
     )
-    return Answer([f"p = {p:g}" for p in ps], words, figure, len(seeds))
+    return Answer([f"p = {p:g}" for p in ps], [*_helps(scene), *words], figure, len(seeds))
+
+
+def _helps(scene: Scene) -> list[str]:
+    """What the best rate above 0 does to the test error, against none."""
+    seeds = scene.every_seed
+    if len(seeds) < 2:
+        return []
+    found = over_seeds(scene.errors(scene.noisy, seeds) - scene.errors(scene.plain, seeds))
+    what = f"dropout of p = {scene.best_p:g}, of the rates above 0 the best by validation,"
+    said = sentence(compared(scene.speech, what, found, "p = 0"))
+    return [f"{said[:-1]}, on the same {len(seeds)} seeds."]
 
 
 def best_rate(losses: dict[float, float]) -> float:
@@ -104,6 +115,8 @@ def _words(
 CHAPTER = Chapter(
     name="how-much",
     question="How much dropout, and does the best learning rate move with it?",
-    measured="The validation loss at every p and learning rate that the main study's search tried, on the same seeds.",
+    measured="The validation loss at every p and learning rate that the main study's search tried, on the same seeds; "
+    "the test error at the best p above 0 against p = 0, each at its own learning rate.",
     tell=tell,
+    any_network=True,
 )

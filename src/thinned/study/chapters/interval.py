@@ -23,6 +23,8 @@ def over_seeds(values: Values) -> Estimate:
     Estimate(value=2.0, low=-0.48..., high=4.48...)
     """
     mean = float(np.mean(values))
+    if np.isfinite(values).all() and abs(mean) < 1e-12 * np.abs(values).max():
+        mean = 0.0  # what rounding leaves where differences cancel
     if len(values) < 2 or not np.isfinite(values).all():
         return Estimate(value=mean, low=-math.inf, high=math.inf)
     half = float(stdtrit(len(values) - 1, (1 + LEVEL) / 2) * np.std(values, ddof=1)) / math.sqrt(len(values))
@@ -56,6 +58,28 @@ def compared(speech: Speech, what: str, found: Estimate, base: str) -> str:
         return f"with {what} no difference from {base} was seen: {_said(speech, found)}"
     verb = "lowers" if side < 0 else "raises"
     return f"{what} {verb} the {speech.title} against {base}: {_said(speech, found)}"
+
+
+def likelihood(found: Estimate) -> str:
+    """A sentence on a paired difference in NLL, behind one on errors.
+
+    >>> likelihood(Estimate(value=-0.2, low=-0.3, high=-0.1))
+    'Its NLL is lower: -0.200 nats a row (95 % interval -0.300 to -0.100).'
+    """
+    return beside("NLL", found, "nats a row")
+
+
+def beside(what: str, found: Estimate, unit: str = "") -> str:
+    """The same for any figure.
+
+    >>> beside("Brier score", Estimate(value=0.0, low=-0.1, high=0.1))
+    'No difference in Brier score was seen: +0.000 (95 % interval -0.100 to +0.100).'
+    """
+    text = f"{found.value:+.3f}{unit and ' '}{unit} (95 % interval {found.low:+.3f} to {found.high:+.3f})"
+    side = seen(found)
+    if side == 0:
+        return f"No difference in {what} was seen: {text}."
+    return f"Its {what} is {'lower' if side < 0 else 'higher'}: {text}."
 
 
 def _said(speech: Speech, found: Estimate) -> str:

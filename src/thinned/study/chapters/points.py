@@ -19,14 +19,20 @@ def point(x: float, found: Estimate) -> ChapterPoint | None:
     return ChapterPoint(x=x, value=found.value, low=low, high=high)
 
 
+def pairs(plain: tuple[str, Sequence[Estimate]], noisy: tuple[str, Sequence[Estimate]]) -> list[ChapterSeries]:
+    """Two named series side by side, a value for each of the figure's names."""
+    return [
+        ChapterSeries(name=plain[0], role="plain", points=points({n - BESIDE: one for n, one in enumerate(plain[1])})),
+        ChapterSeries(name=noisy[0], role="noisy", points=points({n + BESIDE: one for n, one in enumerate(noisy[1])})),
+    ]
+
+
 def pair(p: float, without: Sequence[Values], with_noise: Sequence[Values]) -> list[ChapterSeries]:
     """The arms without dropout and with it, a value for each of the figure's names, side by side."""
-    plain = {n - BESIDE: over_seeds(values) for n, values in enumerate(without)}
-    noisy = {n + BESIDE: over_seeds(values) for n, values in enumerate(with_noise)}
-    return [
-        ChapterSeries(name="p = 0", role="plain", points=points(plain)),
-        ChapterSeries(name=f"p = {p:g}", role="noisy", points=points(noisy)),
-    ]
+    return pairs(
+        ("p = 0", [over_seeds(values) for values in without]),
+        (f"p = {p:g}", [over_seeds(values) for values in with_noise]),
+    )
 
 
 def points(found: dict[float, Estimate]) -> list[ChapterPoint]:

@@ -14,6 +14,7 @@ from ...noise import fold_in
 from ..record import ChapterFigure, Estimate
 from ..trial.config import Recipe
 from ..trial.fold import Fold
+from . import features
 from .chapter import Answer, Chapter
 from .interval import Values, over_seeds, seen
 from .points import pair
@@ -32,7 +33,8 @@ def trials(scene: Scene) -> list[Trial]:
     for p in (0.0, scene.best_p):
         for seed in scene.seeds:
             groups = {f"input{n:05d}": float(group) for n, group in enumerate(scene.groups(seed))}
-            found += scene.trials("reliance", f"p = {p:g}", (seed,), {"p": p, **groups}, noisy=p > 0)
+            known = {"p": p, **groups, **features.settings(scene, seed)}
+            found += scene.trials("reliance", f"p = {p:g}", (seed,), known, noisy=p > 0)
     return found
 
 
@@ -41,15 +43,23 @@ def run(trial: Trial, folds: Mapping[int, Fold], recipe: Recipe) -> Figures:
     groups = [int(value) for name, value in trial.settings if name.startswith("input")]
     (learnt,) = perceptrons(trial, folds, recipe, trial.setting("p"), recipe.batch)
     (seed,) = trial.seeds
-    return {
-        name: [value] for name, value in _reliance(learnt, groups, fold_in(fold_in(recipe.key, seed), _SHUFFLE)).items()
-    }
+    found = _reliance(learnt, groups, fold_in(fold_in(recipe.key, seed), _SHUFFLE))
+    settings = dict(trial.settings)
+    if "width" in settings:
+        linear = _perceptron(learnt).linear
+        weights = [value.double().numpy() for name, value in linear.state_dict().items() if name.endswith("weight")]
+        found |= features.measured(weights[0], weights[1], settings)
+    return {name: [value] for name, value in found.items()}
+
+
+def _perceptron(learnt: Learnt) -> Perceptron:
+    assert isinstance(learnt.network, Perceptron)
+    return learnt.network
 
 
 def _reliance(learnt: Learnt, groups: list[int], key: int) -> dict[str, float]:
-    network, fold = learnt.network, learnt.fold
-    assert isinstance(network, Perceptron)
-    hidden = _hidden(network, fold)
+    fold = learnt.fold
+    hidden = _hidden(_perceptron(learnt), fold)
     error = learnt.figures().error
     x, y = fold.x_val[:ROWS], fold.y_val[:ROWS]
     base = learnt.figures(x, y).loss
@@ -113,6 +123,7 @@ def tell(scene: Scene, results: Results) -> Answer | None:
         _missing(scene, lost[0], lost[1], p),
         _share("the mean absolute correlation of hidden units", without["correlation"], with_noise["correlation"], p),
         _share("the share of active hidden units", without["active"], with_noise["active"], p),
+        *features.said(scene, results, p),
     ]
     figure = ChapterFigure(
         kind="points",
@@ -126,7 +137,7 @@ def tell(scene: Scene, results: Results) -> Answer | None:
         percent=True,
         series=pair(p, *([arm[key] for key in measures.values()] for arm in (without, with_noise))),
     )
-    return Answer(["p = 0", f"p = {p:g}"], words, figure, len(seeds))
+    return Answer(["p = 0", f"p = {p:g}"], words, figure, len(seeds), features.figure(scene, results, p))
 
 
 def _importance(scene: Scene, without: dict[str, Values], with_noise: dict[str, Values], p: float) -> str:
@@ -176,7 +187,8 @@ CHAPTER = Chapter(
     name="reliance",
     question="Do hidden units say the same, and does the network lean on single features?",
     measured="Correlation and activity of the first hidden layer; permutation importance on validation rows; the test "
-    "error when the most important feature is replaced by its mean. Of images, features are patches.",
+    "error when the most important feature is replaced by its mean. Of images, features are patches, and the weights "
+    "of the first layer are shown as pictures.",
     tell=tell,
     trials=trials,
     run=run,

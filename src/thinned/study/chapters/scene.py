@@ -20,7 +20,8 @@ from ..trial.outcome import Outcome
 from .patches import PATCHES, patches
 from .trial import Figures, Trial
 
-FEW_SEEDS = 5  # whose networks a chapter trains
+FEW_SEEDS, IMAGE_SEEDS = 5, 3  # whose networks a chapter trains; of pictures, one that trains many
+SHOWN_P = 0.3
 
 
 @dataclass(frozen=True)
@@ -28,14 +29,15 @@ class Scene:
     """The main study, as chapters see it.
 
     `plain` and `noisy` are its runs without dropout and at the rate that stands for dropout, by seed, each at the
-    learning rate that validation chose. `preparations` say what its
-    inputs are. `finished` are all runs.
+    learning rate that validation chose. `chosen_p` is the rate of the network to take away, which can be 0.
+    `preparations` say what its inputs are. `finished` are all runs.
     """
 
     task: Task
     error_title: str
     target: str
     best_p: float
+    chosen_p: float
     plain: Mapping[int, Outcome]
     noisy: Mapping[int, Outcome]
     finished: Mapping[Config, Outcome]
@@ -43,6 +45,7 @@ class Scene:
     recipe: Recipe
     preparations: Mapping[int, Preparation]
     pixels: bool
+    image: tuple[int, int, int] | None  # height, width and channels of pictures
 
     @property
     def every_seed(self) -> tuple[int, ...]:
@@ -53,6 +56,16 @@ class Scene:
     def seeds(self) -> tuple[int, ...]:
         """Those whose networks a chapter trains."""
         return self.every_seed[:FEW_SEEDS]
+
+    @property
+    def shown_p(self) -> float:
+        """The rate of questions that need one worth looking at: the study's own, or 0.3 where it chose none."""
+        return self.chosen_p or SHOWN_P
+
+    @property
+    def few(self) -> tuple[int, ...]:
+        """Fewer of pictures, whose networks are large."""
+        return self.seeds[:IMAGE_SEEDS] if self.pixels else self.seeds
 
     @property
     def speech(self) -> Speech:

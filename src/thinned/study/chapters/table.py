@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ..trial.config import Recipe
 from ..trial.fold import Fold
-from . import convergence, data_size, ensemble, how_much, reliance, where
+from . import convergence, data_size, ensemble, forms, how_much, normalisation, reliance, schedules, where
 from .chapter import Chapter
 from .trial import Figures, Trial
 
@@ -17,6 +17,9 @@ CHAPTERS: tuple[Chapter, ...] = (
     data_size.CHAPTER,
     reliance.CHAPTER,
     ensemble.CHAPTER,
+    normalisation.CHAPTER,
+    forms.CHAPTER,
+    schedules.CHAPTER,
 )
 
 

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ...fit.perceptron import Perceptron
-from ...fit.separate import answers
+from ...fit.separate import Between, Build, Separate, answers
 from ...fit.stack import Member
 from ...fit.stacked_training import train_stack
-from ...fit.training import TrainedMember
+from ...fit.training import TrainedMember, train
 from ...noise import fold_in
 from ..trial.config import Recipe
 from ..trial.fold import Fold
@@ -78,12 +78,52 @@ def perceptrons(
     return learnt
 
 
+def networks(
+    trial: Trial,
+    folds: Mapping[int, Fold],
+    recipe: Recipe,
+    build: Build,
+    *,
+    weight_decay: float = 0.0,
+    between: Between | None = None,
+    steps: int | None = None,
+) -> list[Learnt]:
+    """Networks of any kind, one a seed, by the rules of training that a stack has.
+
+    Arguments:
+        build: makes a network, whose first weights are of the generator that it is given, or of torch's own.
+        weight_decay: AdamW's, decoupled.
+        between: what happens to a network between steps.
+        steps: so many for every seed, whether it has converged or not; None trains to convergence.
+    """
+    members = [
+        Member(rows, fold_in(recipe.key, seed), 0.0, 0.0, trial.lr, weight_decay)
+        for rows, seed in enumerate(trial.seeds)
+    ]
+    x, y, x_val, y_val = (stacked(folds, trial.seeds, name) for name in ("x_train", "y_train", "x_val", "y_val"))
+    found = train(
+        Separate(members, x, y, [build for _ in members], recipe.batch, between),
+        x_val,
+        y_val,
+        max_steps=recipe.max_steps if steps is None else steps,
+        all_steps=steps is not None,
+    )
+    learnt = []
+    for seed, result in zip(trial.seeds, found, strict=True):
+        with torch.random.fork_rng(devices=[]):
+            network = build(torch.Generator())
+        network.load_state_dict(result.state)
+        learnt.append(Learnt(network.eval(), folds[seed], result))
+    return learnt
+
+
 def judged(learnt: Sequence[Learnt]) -> Figures:
-    """Test and training errors, likelihoods, and the steps to the state that is kept."""
+    """Test and training errors, likelihoods, the validation loss, and the steps to the state that is kept."""
     on_test = [one.figures() for one in learnt]
     return {
         "error": [found.error for found in on_test],
         "nll": [found.nll for found in on_test],
         "train_error": [one.figures(one.fold.x_train, one.fold.y_train).error for one in learnt],
+        "val_loss": [one.trained.val_loss for one in learnt],
         "steps": [float(one.trained.best_step) for one in learnt],
     }

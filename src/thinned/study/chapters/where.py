@@ -22,7 +22,7 @@ from .train import judged, perceptrons
 from .trial import Figures, Trial
 
 MOST_AT_INPUT = 0.2  # Srivastava et al. 2014 keep 80 % of real-valued inputs
-TREES, IMAGE_SEEDS = 30, 3
+TREES = 30
 INPUT, OUTPUT, ALL = "inputs", "outputs", "all hidden layers"
 BAGGED, WHOLE = "trees on some features each", "trees on all features"
 
@@ -32,14 +32,9 @@ def hidden_layer(number: int) -> str:
     return f"hidden layer {number + 1}"
 
 
-def _seeds(scene: Scene) -> tuple[int, ...]:
-    """Few of images, whose networks are large: the chapter is one of those that every study has."""
-    return scene.seeds[:IMAGE_SEEDS] if scene.pixels else scene.seeds
-
-
 def trials(scene: Scene) -> list[Trial]:
     """Networks for each place, and ensembles of trees with and without bagging of features."""
-    p, seeds = scene.best_p, _seeds(scene)
+    p, seeds = scene.best_p, scene.few
     found = scene.trials("where", INPUT, seeds, {"input": min(p, MOST_AT_INPUT)})
     layers = len(scene.recipe.hidden)
     if layers > 1:  # one layer alone is all of them
@@ -86,7 +81,7 @@ def _bagged(fold: Fold, share: float, key: int, seed: int) -> float:
 
 def tell(scene: Scene, results: Results) -> Answer | None:
     """Each place against no dropout, paired by seed."""
-    seeds = _seeds(scene)
+    seeds = scene.few
     if len(seeds) < 2:
         return None
     none = scene.errors(scene.plain, seeds)

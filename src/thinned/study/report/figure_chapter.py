@@ -21,20 +21,23 @@ from thinned.study.report.units import plain
 MARKERS = {"plain": "s", "noisy": "o", "decay": "D", "other": "^"}
 LINES: dict[str, Any] = {"plain": (0, (4, 1.5)), "noisy": "-", "decay": (0, (1, 1.5)), "other": (0, (6, 1.5, 1, 1.5))}
 NAMED_HIGH = 0.36  # inches a named place
+ACROSS, GAP, SHARP = 3, 0.04, 4  # pictures a row, the edge of one, and how many times larger a pixel is drawn
 
 
-def picture(chapter: ChapterRecord) -> Picture | None:
-    """None for a chapter without a figure."""
-    found = chapter.figure
-    if found is None:
-        return None
+def pictures(chapter: ChapterRecord) -> list[Picture]:
+    """A chapter's figures; none of a chapter without."""
+    found = [figure for figure in (chapter.figure, *chapter.more) if figure is not None]
+    return [_picture(figure, f"chapter-{chapter.name}" + (f"-{n + 1}" if n else "")) for n, figure in enumerate(found)]
+
+
+def _picture(found: ChapterFigure, name: str) -> Picture:
     if found.map is not None:
-        return Picture(
-            f"chapter-{chapter.name}", found.title, found.caption, _map_alt(found.map), partial(_map, found=found.map)
-        )
+        return Picture(name, found.title, found.caption, _map_alt(found.map), partial(_map, found=found.map))
+    if found.pictures:
+        return Picture(name, found.title, found.caption, _units_alt(found), partial(_units, found=found))
     draw = partial(_named if found.names else _numbers, found=found)
     size = (4.3, max(3.1, 1.3 + NAMED_HIGH * len(found.names)))
-    return Picture(f"chapter-{chapter.name}", found.title, found.caption, _alt(found), draw, size)
+    return Picture(name, found.title, found.caption, _alt(found), draw, size)
 
 
 def _numbers(figure: FigureBase, colours: Colours, *, found: ChapterFigure) -> None:
@@ -104,6 +107,28 @@ def _map(figure: FigureBase, colours: Colours, *, found: ChapterMap) -> None:
     if np.isnan(there).any():
         keys.append(Patch(facecolor="none", edgecolor=colours.rule, hatch="////", linewidth=0, label="never run"))
     legend(figure, keys, colours)
+
+
+def _units(figure: FigureBase, colours: Colours, *, found: ChapterFigure) -> None:
+    """Each arm's units as grey pictures, three in a row, the arms side by side. Grey is the same on any paper."""
+    every = figure.subplots(1, len(found.pictures))
+    for axes, arm in zip(np.atleast_1d(every), found.pictures, strict=True):
+        units = np.array(arm.units).reshape(len(arm.units), -1, arm.width)
+        for unit, picture in enumerate(units):
+            row, column = divmod(unit, ACROSS)
+            extent = (column + GAP, column + 1 - GAP, row + 1 - GAP, row + GAP)
+            sharp = np.kron(picture, np.ones((SHARP, SHARP)))
+            axes.imshow(sharp, cmap="gray", vmin=-1, vmax=1, interpolation="none", extent=extent)
+        axes.set_xlim(0, ACROSS)
+        axes.set_ylim(math.ceil(len(units) / ACROSS), 0)
+        axes.set_aspect("equal")
+        axes.set_axis_off()
+        axes.set_title(arm.name, color=colours.ink)
+
+
+def _units_alt(found: ChapterFigure) -> str:
+    arms = ", ".join(f"{len(arm.units)} units at {arm.name}" for arm in found.pictures)
+    return f"Weights of the first layer as grey pictures: {arms}."
 
 
 def _ridge(found: ChapterMap) -> list[float]:

@@ -38,7 +38,7 @@ def write(folder: Path) -> Path:
     overview = figure_overview.picture(records, Units.deciding(study), Units.error(study))
     html = page(records, shown, folder)
     (folder / "figures").mkdir(exist_ok=True)
-    told = [figure for figure in map(figure_chapter.picture, study.chapters) if figure is not None]
+    told = [figure for chapter in study.chapters for figure in figure_chapter.pictures(chapter)]
     for old in (folder / "figures").glob("chapter-*.png"):
         old.unlink()  # of a chapter that this page may not have
     for figure in [*shown, overview, *told]:

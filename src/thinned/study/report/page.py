@@ -28,7 +28,6 @@ def page(records: Records, figures: Sequence[Picture | Missing], folder: Path) -
     )
     environment.filters["unbroken"] = unbroken
     study, config = records.study, folder / CONFIG
-    told = [(chapter, figure_chapter.picture(chapter)) for chapter in study.chapters]
     metric, error = Units.deciding(study), Units.error(study)
     return environment.get_template("page.html.jinja").render(
         study=study,
@@ -42,7 +41,10 @@ def page(records: Records, figures: Sequence[Picture | Missing], folder: Path) -
         differences=tables.differences(study),
         ranges=tables.ranges(study),
         figures=[(figure, svg(figure) if isinstance(figure, Picture) else None) for figure in figures],
-        chapters=[(chapter, figure, svg(figure) if figure else None) for chapter, figure in told],
+        chapters=[
+            (chapter, [(figure, svg(figure)) for figure in figure_chapter.pictures(chapter)])
+            for chapter in study.chapters
+        ],
         rows=tables.levels(records),
         others=tables.other_metrics(study),
         baselines=tables.baselines(records),
