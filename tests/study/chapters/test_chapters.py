@@ -67,6 +67,7 @@ def test_chapters_that_train_perceptrons_are_for_studies_of_these() -> None:
         StudyOptions(network="cnn", chapters=("how-much", "where"))
 
 
+@pytest.mark.long
 def test_every_chapter_is_told_with_words_and_a_figure_on_record_and_page(asked: tuple[Path, Study]) -> None:
     out, study = asked
     assert [chapter.name for chapter in study.chapters] == [name for name in SIX if name != "how-much"]
