@@ -236,13 +236,6 @@ fused_encoder_layer = find(
 )
 
 
-never_compiled: Callable[[_Function], _Function] = find(
-    "torch._compile._disable_dynamo",
-    "disabled, eval_guard, set_rates",
-    "torch.compiler.disable, which loads the compiler when the function is called and not when it is defined",
-)
-
-
 def makes_no_graph(function: _Function) -> _Function:
     """Mark a function whose own frame torch.compile leaves alone. What it calls is compiled as ever."""
     _set_strategy(function.__code__, _strategy(_action.SKIP, _action.DEFAULT))

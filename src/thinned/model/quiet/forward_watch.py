@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 
-from ..._torch import never_compiled
 from ..watch.generators import own_state, python_state
 from ..watch.python_noise import counted, draws_of_all_threads, draws_of_this_thread, tables_of
 from ..watch.underway import left_over
@@ -80,7 +79,7 @@ class ForwardWatch:
         if not self.is_traced(module) and self._passes.stack:
             self._end(module)
 
-    @never_compiled
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _begin(self, module: Module) -> None:
         passes = self._passes
         if passes.stack and left_over(passes.stack, sys._getframe(1)):
@@ -97,7 +96,7 @@ class ForwardWatch:
             self.open()
             passes.generators, passes.draws = self._state(), _draws()
 
-    @never_compiled
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _end(self, module: Module) -> None:
         passes = self._passes
         waiting, passes.waiting = passes.waiting, None

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 
-from ..._torch import never_compiled
 from ...forked import undone
 from ..edit.without_noise import drops, without_noise
 from ..inspect.pattern import named
@@ -68,7 +67,7 @@ class Silence(ForwardWatch):
             return func, args, kwargs
         return without_noise(func, args, kwargs)
 
-    @never_compiled
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _is_off(self, func: Any) -> bool:
         frame = sys._getframe(2)
         place = self._names.place(list(running(frame)))
