@@ -11,7 +11,24 @@ import pandas as pd
 
 from thinned.study import load
 
-OPTIONS = "--target y --hidden 4 --epochs 2 --seeds 2 --p 0.3 --weight-decay 0.5 --lr 0.01 --chapters none".split()
+OPTIONS = [
+    "--target",
+    "y",
+    "--hidden",
+    "4",
+    "--epochs",
+    "2",
+    "--seeds",
+    "2",
+    "--p",
+    "0.3",
+    "--weight-decay",
+    "0.5",
+    "--lr",
+    "0.01",
+    "--chapters",
+    "none",
+]
 
 
 def numbers(folder: Path) -> tuple[Any, bytes, list[float]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
 from collections.abc import Callable
@@ -56,7 +55,19 @@ def source(chance: random.Random) -> bytes:
 
 def notebook(chance: random.Random) -> bytes:
     """A notebook of a few cells, perhaps damaged."""
-    odd = (None, 3, [], {}, [None], "", ["%matplotlib\n", "!ls\n"], ["x = 1", 2], "%%bash\nls", "x?\n", {"a": []})
+    odd: tuple[object, ...] = (
+        None,
+        3,
+        [],
+        {},
+        [None],
+        "",
+        ["%matplotlib\n", "!ls\n"],
+        ["x = 1", 2],
+        "%%bash\nls",
+        "x?\n",
+        {"a": []},
+    )
     cells: list[object] = []
     for _ in range(chance.randint(0, 4)):
         text: object = chance.choice(SOURCES)
@@ -85,7 +96,7 @@ def test_check_and_fix_answer_or_say_why_not(thinned: Thinned, tmp_path: Path, s
     (outside / "net.py").write_bytes(source(chance))
     (inside / "a.py").write_bytes(source(chance))
     (inside / "b.ipynb").write_bytes(notebook(chance))
-    os.symlink(outside / "net.py", inside / "c.py")
+    (inside / "c.py").symlink_to(outside / "net.py")
     settings = SETTINGS.encode()
     if chance.random() < 0.3:
         settings = damaged(settings, chance)
@@ -145,9 +156,11 @@ def test_plans_and_rates_are_loaded_or_refused(written: list[bytes], tmp_path: P
     before = str(model)
     for load in (library.Plan.load, lambda file: library.load_rates(model, file)):
         with a_minute_at_most():
+            said = str(path)
             try:
                 load(path)
             except (ValueError, TypeError) as error:
-                assert str(path) in str(error)
+                said = str(error)
                 assert str(model) == before
+            assert str(path) in said
     library.rates(model)

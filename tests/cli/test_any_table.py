@@ -42,7 +42,7 @@ def arrays(chance: random.Random) -> bytes:
     """An archive of arrays of any kinds and shapes."""
     rows = chance.choice((0, 1, 30, 30, 30))
 
-    def one() -> np.ndarray:  # type: ignore[type-arg]
+    def one() -> np.ndarray:
         shape = [rows if chance.random() < 0.95 else chance.randint(0, 3)]
         shape += [chance.randint(0, 3) for _ in range(chance.choice((0, 1, 1, 1, 2)))]
         values = np.random.default_rng(chance.randrange(99)).integers(0, 9, shape)
@@ -122,7 +122,7 @@ def write(folder: Path, chance: random.Random) -> Path:
 def test_a_study_reads_it_or_says_why_not(thinned: Thinned, tmp_path: Path, only_read: None, seed: int) -> None:
     chance = random.Random(seed)
     path = write(tmp_path / "data", chance)
-    options = ALL if path.is_file() else ALL[2:]
+    options: tuple[str, ...] = ALL if path.is_file() else ALL[2:]
     if chance.random() < 0.2 and path.is_file():
         options += chance.choice((("--groups", "a"), ("--time", "a"), ("--column", "a=date"), ("--column", "b=text")))
     assert_an_answer_or_a_sentence(lambda: thinned("study", path, *options, "-o", tmp_path / "out"), tmp_path / "data")

@@ -23,7 +23,10 @@ OWN = TREES.pop(SOURCE / "_torch.py")
 
 PATH = re.compile(r"torch(\.\w+)*\._(?!_)\w+(\.\w+)*")
 # Private attributes of others than torch: of Python's own objects, and of Lightning's callbacks.
-OTHERS = {"_DummyThread", "_fields", "_exit", "_getframe", "_replace", "_slotnames", "_generate_state_key"}
+OTHERS = {"_DummyThread", "_fields", "_exit", "_getframe", "_replace", "_slotnames", "_generate_state_key"} | {
+    "_get_noise_shape",  # of Keras's dropout
+    "_initial_seed",  # of Keras's generators
+}
 
 
 def is_private(name: str) -> bool:

@@ -377,7 +377,7 @@ def test_labels_are_no_logits(kind: str) -> None:
     model = Ends(lambda y: y.argmax(-1) if kind == "labels" else y > 0)
     for task in ("classification", "multilabel"):
         with pytest.raises(ValueError, match=rf"task='{task}' takes logits or probabilities\. Got torch\.(int64|bool)"):
-            thinned.predict(model, torch.ones(3, 4), n=2, task=task)  # type: ignore[arg-type]
+            thinned.predict(model, torch.ones(3, 4), n=2, task=task)
 
 
 @pytest.mark.parametrize("end", [torch.sigmoid, nn.Sigmoid(), nn.functional.hardsigmoid])

@@ -44,7 +44,7 @@ TOOLS: dict[str, Callable[[Any], object]] = {
     "set_rates": lambda model: thinned.set_rates(model, {"*": 0.5}),
     "stream": lambda model: thinned.stream(model, 0),
     "thaw": lambda model: thinned.thaw(model),
-    "tune": lambda model: thinned.study.tune(lambda model: None, model),
+    "tune": lambda model: thinned.study.tune(lambda model, rates, seed, budget: 0.0, model),
 }
 
 

@@ -278,7 +278,7 @@ def test_what_predict_takes_for_torch_alone_is_refused(name: str, value: Any) ->
 
 REFUSED: dict[str, Callable[[Any], object]] = {
     "apply": lambda model: thinned.apply(model, None),  # type: ignore[arg-type]
-    "calibrate": lambda model: thinned.calibrate(model, (X, X)),
+    "calibrate": lambda model: thinned.calibrate(model, (X, X)),  # type: ignore[arg-type]
     "check": lambda model: thinned.check(model, X),
     "convert": lambda model: thinned.convert(model),
     "eval_guard": lambda model: thinned.eval_guard(model),
@@ -295,7 +295,7 @@ REFUSED: dict[str, Callable[[Any], object]] = {
     "stream": lambda model: thinned.stream(model, 0),
     "thaw": lambda model: thinned.thaw(model),
     "thinned_networks": lambda model: thinned.thinned_networks(model, 2, X),
-    "tune": lambda model: thinned.study.tune(lambda model: None, model),
+    "tune": lambda model: thinned.study.tune(lambda model, rates, seed, budget: 0.0, model),
     "variance_shift": lambda model: thinned.variance_shift(model, X),
     "weight_scaling": lambda model: thinned.weight_scaling(model, X),
 }

@@ -8,7 +8,7 @@ import importlib
 import operator
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -55,14 +55,15 @@ PLAIN = Plain()
 @form
 class Reduced(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
-        return functools.reduce(lambda y, f: f(y), [F.relu, F.dropout], x)
+        steps: list[Callable[..., Tensor]] = [F.relu, F.dropout]
+        return functools.reduce(lambda y, f: f(y), steps, x)
 
 
 @form
 class ReducedAttribute(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.steps = [nn.Linear(8, 8), lambda x: F.dropout(x, 0.5)]
+        self.steps: list[Callable[..., Tensor]] = [nn.Linear(8, 8), lambda x: F.dropout(x, 0.5)]
 
     def forward(self, x: Tensor) -> Tensor:
         return functools.reduce(lambda y, f: f(y), self.steps, x)
@@ -87,7 +88,7 @@ class PartialMethodOfAFunction(nn.Module):
     drop = functools.partialmethod(_call, F.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.drop(x)
+        return cast(Tensor, self.drop(x))
 
 
 @form

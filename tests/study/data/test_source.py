@@ -143,8 +143,8 @@ def test_what_is_no_file_is_neither_waited_for_nor_read_without_end(tmp_path: Pa
     os.mkfifo(tmp_path / name)
     (tmp_path / f"link-{name}").symlink_to("/dev/zero")
     for path in (tmp_path / name, tmp_path / f"link-{name}"):
-        with pytest.raises(StudyError, match="must be a regular file or a folder. This is none"):
+        with pytest.raises(StudyError, match=r"must be a regular file or a folder\. This is none"):
             open_data(path, "y")
         assert new_files(path, None) is None
-        with pytest.raises(StudyError, match="must be a regular file or a folder. This is none"):
+        with pytest.raises(StudyError, match=r"must be a regular file or a folder\. This is none"):
             read_table(path)

@@ -165,7 +165,8 @@ def _places(one: _Layer) -> list[Place]:
     """Each rate of a layer as a place, or its noise without a rate."""
     kind = "random" if one.layer is None else type(one.layer).__name__
     found = []
-    for rate in one.rates or [None]:
+    rates: list[LayerRate | None] = [*one.rates]
+    for rate in rates or [None]:
         drew = rate is None or rate.p > 0
         noisy = rate.noisy if rate is not None else None
         found.append(

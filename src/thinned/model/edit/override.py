@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from ..._torch import never_compiled
 from ...ops.rate import packed
 from ..known.functions import canonical, noisy
 from ..known.where import Where
@@ -149,7 +148,7 @@ class _Override(TorchFunctionMode):
             args, kwargs = self._given(func, args, kwargs)
         return func(*args, **kwargs)
 
-    @never_compiled
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _given(self, func: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
         """The call's arguments, with another p if the call comes from a line with an override, and drops."""
         law = _law(args[2]) if func is _DROP else "deviation" if func is _GAUSSIAN else ""

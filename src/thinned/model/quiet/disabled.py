@@ -18,8 +18,8 @@ from ..rates.assign import assign
 from ..rates.patterns import matching_places
 from ..rates.rate_places import RatePlace, RatePlaces
 from .model_names import in_a_run
-from .own_call import check_call
 from .silence import Silence, silent
+from .watch_hooks import check_call
 
 Module = torch.nn.Module
 

@@ -15,7 +15,7 @@ from ..known.modules import rate_attributes
 from ..watch.interrupted import Handle
 from ..watch.unregistered import unregistered
 from .frozen_watch import ROOT, watch_frozen
-from .own_call import check_call
+from .watch_hooks import check_call
 
 Module = torch.nn.Module
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from ..._torch import innermost_transform, never_compiled
+from ..._torch import innermost_transform
 from ..known.modules import rate_attributes
 from ..watch.callsite import is_run_by_tool
 from ..watch.generators import States, own_state
@@ -90,7 +90,7 @@ class FrozenWatch(ForwardWatch):
         if not self.is_traced(module) and self._passes.stack:
             self._finish(module, args, kwargs, output)
 
-    @never_compiled
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _finish(self, module: Module, args: Any, kwargs: Any, output: Any) -> None:
         before, light = self._before.states, self.is_light
         self._end(module)

@@ -18,8 +18,7 @@ from .drawing import Drawing, place_of
 from .forward_watch import ForwardWatch
 from .model_names import ModelNames, in_a_run
 from .noise_left import NoiseLeft, drew
-from .own_call import check_call
-from .watch_hooks import add_hooks, take_off
+from .watch_hooks import add_hooks, check_call, take_off
 
 Module = torch.nn.Module
 

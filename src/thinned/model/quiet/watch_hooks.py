@@ -10,12 +10,27 @@ from ...forked import PROCESS
 from ...nn.names import named_modules
 from ...nn.uncopied_hook import UncopiedHook
 from ..known.modules import rate_attributes
+from ..rates.blind import outside_forward
 from ..watch.interrupted import Handle, OnInterrupt
 
 Module = torch.nn.Module
 
 # This layer runs its fused kernel only if neither it nor a submodule has a hook. A hook on its parent does no harm.
 _FUSED = torch.nn.TransformerEncoderLayer
+
+
+def check_call(owner: str, module: Module) -> None:
+    """Raise ValueError for a module whose class has a `__call__` that can drop.
+
+    Modules inside of it need no such look: their calls are inside of its forward.
+    """
+    called = None if type(module).__call__ is Module.__call__ else outside_forward(module)
+    if called is not None:
+        raise ValueError(
+            f"`{owner}`: {type(module).__name__} must drop in its forward. Got dropout in its __call__, at "
+            f"{called.__code__.co_filename}:{called.__code__.co_firstlineno}, which nothing can see or stop. Move it "
+            "into the forward."
+        )
 
 
 def add_hooks(handles: list[Handle], model: Module, watch: Any) -> None:

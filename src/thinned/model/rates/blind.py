@@ -57,7 +57,7 @@ def blind(name: str, module: Module, found: list[Reading]) -> Iterator[Blind]:
 
 def outside_forward(module: Module) -> types.FunctionType | None:
     """The `__call__` of a module's own class, if it may drop: outside of the forward, where no hook of torch is."""
-    called = type(module).__call__
+    called: Any = type(module).__call__
     own = isinstance(called, types.FunctionType) and called is not Module.__call__
     return called if own and _can_drop(called, set()) else None
 

@@ -156,7 +156,7 @@ class CallReading:
     def parent(self, args: list[Any]) -> Any:
         """What `super()` is in a method of a class; `super(Net, self)` says it itself."""
         first = self.function.__code__.co_varnames[:1]
-        given = args or [self.names.get("__class__", UNKNOWN), self.names.get(*first, UNKNOWN) if first else UNKNOWN]
+        given = args or [self.names.get("__class__", UNKNOWN), self.names.get(first[0], UNKNOWN) if first else UNKNOWN]
         if len(given) != 2 or not all_known(given):
             return UNKNOWN
         try:

@@ -46,14 +46,9 @@ def chain(
 
     The first weights of the Linears are a `Perceptron`'s.
 
-    >>> chain(2, [4], 1, "batch", "before", 0.5, torch.Generator())
-    Sequential(
-      (0): Linear(in_features=2, out_features=4, bias=True)
-      (1): Dropout(p=0.5)
-      (2): BatchNorm1d(4, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True)
-      (3): ReLU()
-      (4): Linear(in_features=4, out_features=1, bias=True)
-    )
+    >>> layers = chain(2, [4], 1, "batch", "before", 0.5, torch.Generator())
+    >>> [type(layer).__name__ for layer in layers]
+    ['Linear', 'Dropout', 'BatchNorm1d', 'ReLU', 'Linear']
     """
     linear = Perceptron(inputs, hidden, outputs, 0.0, generator=generator).linear
     layers: list[nn.Module] = []

@@ -141,7 +141,7 @@ def tell(scene: Scene, results: Results) -> Answer | None:
     words = [_said(scene, f"dropout (p = {p:g})", constant - error[NONE], "none")]
     for name in SCHEDULES:
         said = _said(scene, name, error[name] - constant, f"a constant p = {p:g}")
-        words.append(said + _kept(results, name, scene))
+        words.append(said + _before_turn(results, name, scene))
     for name, found in picked.items():
         base, own = ("dropout alone", constant) if name.startswith(CONSTANT) else ("none", error[NONE])
         words.append(_said(scene, f"{_title(name, found)} (by validation)", found.error - own, base))
@@ -175,7 +175,7 @@ def _title(name: str, found: Chosen) -> str:
     return f"{name} {found.strength:g}"
 
 
-def _kept(results: Results, name: str, scene: Scene) -> str:
+def _before_turn(results: Results, name: str, scene: Scene) -> str:
     """Of how many seeds the state that is kept is from before the turn, where early and late dropout change."""
     steps = results.of(name, "steps", scene.few)
     if steps is None or name == CURRICULUM:

@@ -47,4 +47,4 @@ def _ratio(read: Tensor, dropped: Tensor, p: float, weight: Tensor | None) -> fl
     quiet, square = read.double().var(0), dropped.double().square().mean(0)
     added = p / (1 - p) * (square if weight is None else weight.double().square() @ square)
     alive = quiet > 0
-    return float((quiet / (quiet + added))[alive].median()) if alive.any() else 1.0
+    return float((quiet / (quiet + added))[alive].quantile(0.5)) if alive.any() else 1.0

@@ -18,9 +18,10 @@ def texts_of(node: ast.expr, known: Callable[[ast.expr], Iterable[str]]) -> Iter
     Arguments:
         known: the texts that a part may stand for; none where they are not known.
 
-    >>> list(texts_of(ast.parse("'drop' + end", mode="eval").body, lambda part: ()))
-    ['.*']
-    >>> list(texts_of(ast.parse("f'drop{end}'", mode="eval").body, lambda part: ()))
+    >>> def known(part): return [part.value] if isinstance(part, ast.Constant) else ()
+    >>> list(texts_of(ast.parse("'drop' + end", mode="eval").body, known))
+    ['drop.*']
+    >>> list(texts_of(ast.parse("f'drop{end}'", mode="eval").body, known))
     ['drop.*']
     """
     match node:
