@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import thinned
+from thinned.model.check.lens import project
 from thinned.model.check.registry import rules
 from thinned.model.check.walk import check_text
 
@@ -304,7 +305,9 @@ PROJECT = {
     "ops.py": "import torch.nn.functional as F\n\n\ndef drop(x):\n    return F.dropout(x, 0.3)\n\n\n"
     "def told(x, training):\n    return F.dropout(x, 0.3, training)\n\n\n"
     "def by(x, p):\n    return F.dropout(x, p)\n\n\n"
-    "class Ops:\n    @staticmethod\n    def drop(x):\n        return F.dropout(x)\n",
+    "class Ops:\n    @staticmethod\n    def drop(x):\n        return F.dropout(x)\n\n\n"
+    "def thin(x):\n    return F.dropout(x)\n",
+    "through.py": "from .ops import thin\n",
     "again.py": "from .ops import drop as again, told\n",
     "deep/__init__.py": "from ..ops import drop\n",
 }
@@ -314,6 +317,7 @@ FROM_ELSEWHERE = {
     "from .ops import Ops": ("x = Ops.drop(x)", 1),
     "from .again import again": ("x = again(x)", 1),
     "from .deep import drop": ("x = drop(x)", 1),
+    "from .through import thin": ("x = thin(x)", 1),
     "from project.ops import drop as d": ("x = d(x)", 1),
     "import project.ops": ("x = project.ops.drop(x)", 1),
     "from .again import told": ("x = told(x, self.training)", 0),
@@ -336,6 +340,32 @@ def test_a_function_of_another_file(imported: str, tmp_path: Path) -> None:
     found = thinned.check(path)
     assert [finding.code for finding in found] == ["THN101"] * count
     assert all("drops in evaluation too: ops.py:" in finding.message for finding in found)
+
+
+def test_of_files_that_import_one_another_one_name_is_followed_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twenty files, each of which imports a name from every other: 20^4 ways through them, and a few dozen looks."""
+    looks: list[str] = []
+    offered = project._offered
+
+    def look(path: str, function: str, depth: int) -> project.ForeignNoise | None:
+        looks.append(path)
+        return offered(path, function, depth)
+
+    monkeypatch.setattr(project, "_offered", look)
+    (tmp_path / "__init__.py").touch()
+    for one in range(20):
+        others = [other for other in range(20) if other != one]
+        lines = [f"from .m{other} import f{other}, drop as drop{other}" for other in others]
+        lines += ["from .m0 import drop" if one else "from .ops import drop", f"\ndef f{one}(x):", "    return x\n"]
+        (tmp_path / f"m{one}.py").write_text("\n".join(lines))
+    (tmp_path / "ops.py").write_text(PROJECT["ops.py"])
+    path = tmp_path / "net.py"
+    calls = "\n".join(f"x = f{n}(drop{n}(x))" for n in range(20))
+    path.write_text(net(calls, top="".join(f"from .m{n} import f{n}, drop as drop{n}\n" for n in range(20))))
+    assert [finding.code for finding in thinned.check(path)] == ["THN101"] * 20
+    assert len(looks) < 150
 
 
 def test_a_file_of_the_project_that_changes_is_read_again(tmp_path: Path) -> None:

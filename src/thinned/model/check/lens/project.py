@@ -28,13 +28,9 @@ class ForeignNoise(NamedTuple):
 @remembered
 def foreign_noise(file: SourceFile) -> list[tuple[ast.Call, str, ForeignNoise]]:
     """The calls of a file that run a function of another file of the project that drops in both modes."""
-    found = []
-    for call, name in file.calls:
-        if _is_of_project(file, name):
-            noise = _looked_up(file.path, name, 0)
-            if noise is not None:
-                found.append((call, name.rpartition(".")[2], noise))
-    return found
+    calls = [(call, name) for call, name in file.calls if _is_of_project(file, name)]
+    noises = {name: _looked_up(file.path, name, 0) for name in {name for _, name in calls}}
+    return [(call, name.rpartition(".")[2], noise) for call, name in calls if (noise := noises[name]) is not None]
 
 
 def _is_of_project(file: SourceFile, name: str) -> bool:
@@ -80,7 +76,7 @@ def _looked_up(path: str, name: str, depth: int) -> ForeignNoise | None:
         pairs.append((home, f"{cls}.{parts[2]}"))
     for home, function in pairs if depth <= _DEEPEST else ():
         for module in _files(Path(path), home):
-            noise = _functions(str(module), depth).get(function)
+            noise = _offered(str(module), function, depth)
             if noise is not None:
                 return noise
     return None
@@ -101,33 +97,40 @@ def _files(path: Path, home: str) -> Iterator[Path]:
 
 
 @lru_cache(maxsize=256)
-def _read(path: str, changed: int) -> SourceFile | None:
-    """A file of the project, if it may have functions that drop. `changed` is the time of its last change."""
-    text = read(Path(path)).text
-    return SourceFile(path, text) if "rop" in text else None
+def _text(path: str, changed: int) -> str:
+    """A file of the project. `changed` is the time of its last change."""
+    return read(Path(path)).text
 
 
-def _functions(path: str, depth: int) -> dict[str, ForeignNoise]:
-    """The functions that a file offers and that drop in both modes, its own and those that it imports."""
+@lru_cache(maxsize=256)
+def _read(path: str, changed: int) -> SourceFile:
+    return SourceFile(path, _text(path, changed))
+
+
+def _offered(path: str, function: str, depth: int) -> ForeignNoise | None:
+    """The dropout of a function that a file offers, its own or one that it imports. One name is followed, not all."""
+    first, dot, rest = function.partition(".")
     try:
-        file = _read(path, Path(path).stat().st_mtime_ns)
-        if file is None:
-            return {}
-        found = {name: ForeignNoise(path, line) for name, line in _own(file)}
-        for name, whole in file.aliases.items():
-            noise = _looked_up(path, whole, depth + 1) if _is_of_project(file, whole) else None
-            if noise is not None:
-                found.setdefault(name, noise)
+        changed = Path(path).stat().st_mtime_ns
+        if first not in _text(path, changed):
+            return None
+        file = _read(path, changed)
+        line = _own(file).get(function)
+        if line is not None:
+            return ForeignNoise(path, line)
+        whole = file.aliases.get(first)
+        if whole is None or not _is_of_project(file, whole):
+            return None
+        return _looked_up(path, f"{whole}{dot}{rest}", depth + 1)
     except (OSError, SyntaxError, RecursionError, MemoryError):
-        return {}
-    return found
+        return None
 
 
 @remembered
-def _own(file: SourceFile) -> list[tuple[str, int]]:
+def _own(file: SourceFile) -> dict[str, int]:
     """The functions and static methods of a file that drop whatever the mode is, and the line of the dropout."""
-    found: list[tuple[str, int]] = []
-    for call, _, entry, whole, _ in noisy_calls(file, FUNCTIONS):
+    found: dict[str, int] = {}
+    for call, _, entry, whole, _ in noisy_calls(file, FUNCTIONS) if file.says("rop") else ():
         if entry.training is None or is_open(whole) or guarded(file, call) or file.silences(call.lineno, "THN101"):
             continue
         told, p = given(whole, entry.training), given(whole, entry.p)
@@ -140,7 +143,7 @@ def _own(file: SourceFile) -> list[tuple[str, int]]:
         above = next(file.above(around[0]))
         marks = {mark.id for mark in around[0].decorator_list if isinstance(mark, ast.Name)}
         if isinstance(above, ast.Module):
-            found.append((around[0].name, call.lineno))
+            found[around[0].name] = call.lineno
         elif isinstance(above, ast.ClassDef) and marks & {"staticmethod", "classmethod"}:
-            found.append((f"{above.name}.{around[0].name}", call.lineno))
+            found[f"{above.name}.{around[0].name}"] = call.lineno
     return found
