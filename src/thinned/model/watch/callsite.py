@@ -81,11 +81,12 @@ _TOOLS = _Tools()
 @contextmanager
 def tool() -> Iterator[None]:
     """A context manager in which this thread works on a model as a tool of ours."""
-    _TOOLS.running += 1
+    before = _TOOLS.running
     try:
+        _TOOLS.running = before + 1
         yield
     finally:
-        _TOOLS.running -= 1
+        _TOOLS.running = before
 
 
 def is_run_by_tool(frame: FrameType | None) -> bool:

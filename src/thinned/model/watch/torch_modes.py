@@ -71,12 +71,16 @@ class PlainThreadMode(TorchDispatchMode):
 
     def __enter__(self) -> Any:
         below = dispatch_stack()
-        entered = super().__enter__()  # type: ignore[no-untyped-call]
         plain = any(not mode.is_infra_mode() for mode in below)
         known = {"old_dispatch_mode_flags": bool(below), "old_non_infra_dispatch_mode_flags": plain}
-        for name, flags in vars(self).items():
-            if name.startswith("old_") and isinstance(flags, list | deque):  # a newer torch notes more
-                flags[-1] = known.get(name, bool(below))
+        try:
+            entered = super().__enter__()  # type: ignore[no-untyped-call]
+            for name, flags in vars(self).items():
+                if name.startswith("old_") and isinstance(flags, list | deque):  # a newer torch notes more
+                    flags[-1] = known.get(name, bool(below))
+        except BaseException:
+            leave_dispatch_mode(self)
+            raise
         return entered
 
 
