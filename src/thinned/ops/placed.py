@@ -107,11 +107,14 @@ def enter(source: KeySource | None) -> Callable[[], None]:
             entries[:] = [other for other in entries if other is not entered]
         own.innermost = own.entered[-1].source if own.entered else None
 
-    _of_all_threads.append(entered)
-    own.entered.append(entered)
-    own.innermost = source
-
-    return leave
+    try:
+        _of_all_threads.append(entered)
+        own.entered.append(entered)
+        own.innermost = source
+        return leave
+    except BaseException:
+        leave()
+        raise
 
 
 @contextmanager

@@ -2,20 +2,22 @@
 
 KeyboardInterrupt, SystemExit and GeneratorExit are raised at lines of the model's forward and of our own code, as a
 signal would. Left out are lines of a `finally` of ours: an interrupt that comes while a tool is putting things back can
-end that early, however it is written.
+end that early, however it is written. Left out, too, are two places where Python runs no handler of signals: the end of
+a `with`, between its body and the call of `__exit__`, and `try:`.
 """
 
 from __future__ import annotations
 
 import ast
 import copy
+import dis
 import gc
 import random
 import sys
 from collections.abc import Callable, Generator
 from functools import cache
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 import numpy as np
@@ -105,7 +107,20 @@ def last_lines(file: str) -> frozenset[int]:
     return frozenset(found)
 
 
+@cache
+def without_handlers(code: CodeType) -> frozenset[int]:
+    """Where a line begins with `try:`, or with the call of an `__exit__` without an error: None three times."""
+    steps = list(dis.get_instructions(code))
+    nones = [step.opname == "LOAD_CONST" and step.argval is None for step in steps]
+    exits = [nones[at : at + 3] == [True] * 3 for at in range(len(steps))]
+    returns = [step.opname == "SWAP" and ends for step, ends in zip(steps, [*exits[1:], False], strict=True)]
+    tries = [step.opname == "NOP" for step in steps]
+    return frozenset(step.offset for step, *found in zip(steps, exits, returns, tries, strict=True) if any(found))
+
+
 def on_the_way_out(frame: FrameType | None) -> bool:
+    if frame is not None and frame.f_lasti in without_handlers(frame.f_code):
+        return True
     while frame is not None:
         file = frame.f_code.co_filename
         if file.startswith(SOURCE) and frame.f_lineno in last_lines(file):

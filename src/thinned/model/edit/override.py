@@ -44,13 +44,19 @@ def override(module: Module, where: Where, p: float) -> None:
     Cost: about 1 microsecond for each torch function in the module's forward.
     """
     hook = _hook(module)
-    if hook is None:
-        hook = _Enter()
-        # What enters the mode is put on last and taken off first: what leaves it is there for every call that entered.
-        leaving = module.register_forward_hook(_Leave(hook), always_call=True)
-        interrupted = OnInterrupt(module, _interrupted)
-        hook.handles = [module.register_forward_pre_hook(hook), interrupted, leaving]
+    if hook is not None:
+        hook.rates[where] = p
+        return
+    hook = _Enter()
     hook.rates[where] = p
+    try:
+        # What enters the mode is put on last and taken off first: what leaves it is there for every call that entered.
+        hook.handles.append(module.register_forward_hook(_Leave(hook), always_call=True))
+        hook.handles.append(OnInterrupt(module, _interrupted))
+        hook.handles.append(module.register_forward_pre_hook(hook))
+    except BaseException:
+        hook.take_off()
+        raise
 
 
 def overridden(module: Module, where: Where) -> float | None:
@@ -66,8 +72,7 @@ def restore(module: Module, where: Where) -> None:
         return
     hook.rates.pop(where, None)
     if not hook.rates:
-        for handle in hook.handles:
-            handle.remove()
+        hook.take_off()
 
 
 def _hook(module: Module) -> _Enter | None:
@@ -92,6 +97,10 @@ class _Enter:
             stack.pop().leave()
         stack.append(mode)
         mode.__enter__()  # type: ignore[no-untyped-call]
+
+    def take_off(self) -> None:
+        for handle in reversed(self.handles):
+            handle.remove()
 
     def lines(self) -> str:
         return ", ".join(f"{where.file}:{where.line} {where.function}" for where in self.rates)

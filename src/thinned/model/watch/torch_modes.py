@@ -78,10 +78,10 @@ class PlainThreadMode(TorchDispatchMode):
             for name, flags in vars(self).items():
                 if name.startswith("old_") and isinstance(flags, list | deque):  # a newer torch notes more
                     flags[-1] = known.get(name, bool(below))
+            return entered
         except BaseException:
             leave_dispatch_mode(self)
             raise
-        return entered
 
 
 class ThreadMode(PlainThreadMode):
