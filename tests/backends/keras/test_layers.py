@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import thinned.interop.keras as tk
+from thinned import noise
 
 numbers = keras.ops.convert_to_numpy
 ALL: list[tuple[type, tuple[int, ...]]] = [
@@ -108,6 +109,18 @@ def test_keys_that_are_none(key: Any, error: type[Exception]) -> None:
             call()
     with pytest.raises(ValueError, match="`fold_in`: `key` must be"):
         tk.fold_in(np.int64(-1), 1)
+    for none in (7.0, "7", [0, 7], np.ones(2, np.float32), keras.ops.convert_to_tensor([7, 7, 7])):
+        with pytest.raises(TypeError, match="`dropout`: `key` must be an integer in"):
+            tk.dropout(x, 0.5, none)
+        with pytest.raises(TypeError, match=r"`Dropout`: `key` must be an integer in|not a valid JAX type"):
+            tk.Dropout(0.5)(x, training=True, key=none)
+    for whole in (np.int64(7), np.uint64(7), np.uint8(7), tk.as_number(tk.fold_in(7, 1)), tk.fold_in(7, 1)):
+        number = (
+            whole if isinstance(whole, int) else int(whole) if isinstance(whole, np.integer) else tk.as_number(whole)
+        )
+        expected = noise.drop(x, 0.5, key=number)
+        assert (numbers(tk.dropout(x, 0.5, whole)) == expected).all()
+        assert (numbers(tk.Dropout(0.5)(x, training=True, key=whole)) == expected).all()
     assert tk.as_number(tk.fold_in(np.int64(7), 1)) == tk.as_number(tk.fold_in(7, 1))
 
 
@@ -153,6 +166,11 @@ def test_drop_connect() -> None:
     assert (live[0] == live).all()  # one mask for the batch
     assert (live[0] != still[0]).any()
     assert (numbers(layer.layer.kernel) == 1).all()
+    for kind in (keras.layers.Conv2DTranspose(3, 2), keras.layers.DepthwiseConv2D(2)):
+        image, wrapped = np.ones((2, 4, 4, 1), np.float32), tk.DropConnect(kind, 0.5, seed=2)
+        assert (numbers(wrapped(image, training=True)) != numbers(wrapped(image))).any()
+    with pytest.raises(TypeError, match="Wrap a Dense, an EinsumDense or a convolution"):
+        tk.DropConnect(keras.layers.SeparableConv2D(3, 2), 0.5)(image)
     convolution = tk.DropConnect(keras.layers.Conv2D(3, 2), 0.5, seed=2)
     assert convolution(np.ones((2, 4, 4, 1), np.float32), training=True).shape == (2, 3, 3, 3)
     with pytest.raises(TypeError, match="`layer` must have a floating-point kernel"):
@@ -225,6 +243,28 @@ def test_noise_shapes(kind: Any, shape: Any) -> None:
         assert (y == np.take(y, [0], axis)).all()
     assert len(np.unique(y)) == 2
     assert (numbers(model(x, training=True)) == y).all()
+
+
+def test_a_noise_shape_of_numpy() -> None:
+    layer = tk.Dropout(0.5, noise_shape=np.array([8, 1]), seed=1)
+    assert layer.noise_shape == (8, 1)
+    assert all(type(size) is int for size in layer.noise_shape)
+    y = numbers(layer(np.ones((8, 4), np.float32), training=True))
+    assert (y == y[:, :1]).all()
+
+
+def test_a_subclass_is_built_by_its_own_build() -> None:
+    class Scaled(tk.Dropout):
+        def build(self, shape: Any) -> None:
+            self.scale = self.add_weight(shape=shape[-1:], initializer="ones")
+
+        def call(self, inputs: Any, training: bool = False) -> Any:
+            return super().call(inputs, training) * self.scale
+
+    layer = Scaled(0.5, seed=1)
+    assert not layer.built
+    x = np.ones((8, 4), np.float32)
+    assert (numbers(layer(x, training=True)) == numbers(tk.Dropout(0.5, seed=1)(x, training=True))).all()
 
 
 def test_a_mask_of_steps_goes_through() -> None:

@@ -230,6 +230,12 @@ def test_noise_that_has_no_rate_is_named() -> None:
         pass
     with thinned.disabled(model, allow="own"):
         assert (numbers(model(X, training=True)) == 0).any()
+    loose = keras.Sequential([keras.Input((8,)), layers.Dropout(0.5), Unseeded()])
+    with pytest.raises(TypeError, match="Got a draw in training without a seed"), thinned.disabled(loose, example=X):
+        pass
+    assert thinned.rates(loose) == {loose.layers[0].name: 0.5}
+    with thinned.disabled(loose, example=X, allow="noise without a seed"), thinned.disabled(functional(), example=X):
+        assert (numbers(loose(X, training=True)) == 0).any()
     augmented = keras.Sequential(
         [keras.Input((8, 8, 1)), layers.RandomFlip(name="flip"), layers.SpatialDropout2D(0.5, name="drop")]
     )
@@ -237,6 +243,70 @@ def test_noise_that_has_no_rate_is_named() -> None:
         thinned.disabled(augmented).__enter__()
     with thinned.disabled(augmented, "drop"):
         assert thinned.rates(augmented) == {"drop": 0.0}
+
+
+class Untold(keras.Model):  # type: ignore[misc]
+    """A model whose `call` has no `training`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense, self.drop = layers.Dense(4, name="dense"), layers.Dropout(0.5, seed=1, name="drop")
+
+    def call(self, x: Any) -> Any:
+        return self.drop(self.dense(x))
+
+
+def test_a_model_that_fit_tells_no_mode() -> None:
+    """`fit` calls it without `training`, and its dropout never runs: `inspect` says so."""
+    model = Untold()
+    model.compile("sgd", "mse")
+    model.fit(X, X[:, :4], verbose=0)
+    assert numbers(model.drop.seed_generator.state).tolist() == [1, 0]  # no call has drawn
+    assert [(place.active, place.remark) for place in thinned.inspect(model, X).places] == [
+        ("never", "configured, never ran")
+    ]
+
+
+class Late(layers.Layer):  # type: ignore[misc]
+    """It makes its dropout when it is built."""
+
+    def build(self, shape: Any) -> None:
+        self.drop = layers.Dropout(0.5, name="drop")
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        return self.drop(x, training=training)
+
+
+def test_a_model_that_is_not_built() -> None:
+    """Dropout that is made in `build` is not passed over: refused by name until it is there."""
+    for late, x in ((Late(name="late"), X), (layers.MultiHeadAttention(2, 4, dropout=0.2, name="late"), None)):
+        model = keras.Sequential([layers.Dense(4), late])
+        for call in (
+            lambda model=model: thinned.rates(model),
+            lambda model=model: thinned.set_rates(model, {"*": 0.1}),
+            lambda model=model: thinned.scale_rates(model, 0.5),
+            lambda model=model: thinned.disabled(model).__enter__(),
+        ):
+            with pytest.raises(ValueError, match="`model` must be built, as 'late' makes its layers"):
+                call()
+        if x is not None:
+            model(x)
+            assert thinned.rates(model) == {"late/drop": 0.5}
+    assert thinned.rates(keras.Sequential([layers.Dense(4), layers.Dropout(0.5, name="drop")])) == {"drop": 0.5}
+
+
+@pytest.mark.parametrize("x", [3, None, X.tolist(), {"a": X, "b": [1.0]}])
+def test_an_input_of_predict_that_is_none(x: Any) -> None:
+    with pytest.raises(TypeError, match=r"`MonteCarlo`: `x` must be an array with rows on axis 0.*np\.asarray"):
+        thinned.predict(functional(), x)
+
+
+def test_inputs_of_predict_that_differ_in_rows() -> None:
+    given = [keras.Input((8,)), keras.Input((8,))]
+    model = keras.Model(given, tk.Dropout(0.5)(layers.Add()(given)))
+    assert tk.predict(model, [X, X], 2, batch_size=20).mean.shape == (32, 8)
+    with pytest.raises(ValueError, match=r"all arrays in `x` must have the same number of rows. Got \[32, 1\]"):
+        thinned.predict(model, [X, X[:1]])
 
 
 def test_noise_at_inference_is_seen_and_left_out_of_predictions() -> None:

@@ -39,11 +39,14 @@ class DropConnect(SavedSeed, keras.layers.Wrapper):  # type: ignore[misc]
         self.built = True
 
     def _weight(self) -> Any:
-        kernel = getattr(self.layer, "_kernel", None)
+        kernel = getattr(self.layer, "_kernel", None)  # of a layer whose `kernel` is computed, as with LoRA
+        if kernel is None:
+            kernel = getattr(self.layer, "kernel", None)
         if not isinstance(kernel, keras.Variable) or not keras.backend.is_float_dtype(kernel.dtype):
             raise TypeError(
                 f"`DropConnect`: `layer` must have a floating-point kernel, as Dense and Conv2D have. Got "
-                f"{type(self.layer).__name__} {self.layer.name!r}. Wrap the layers inside it."
+                f"{type(self.layer).__name__} {self.layer.name!r}. Wrap a Dense, an EinsumDense or a convolution, or "
+                "drop units: thinned.interop.keras.Dropout."
             )
         return kernel
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -45,13 +46,13 @@ def _checked_shape(owner: str, shape: Any) -> tuple[int | None, ...] | None:
     if shape is None:
         return None
     sizes = [] if isinstance(shape, str) or not hasattr(shape, "__iter__") else list(shape)
-    whole = all(size is None or (isinstance(size, int) and not isinstance(size, bool) and size > 0) for size in sizes)
-    if not sizes or not whole:
+    whole = (isinstance(size, numbers.Integral) and not isinstance(size, bool) and size > 0 for size in sizes)
+    if not sizes or not all(size is None or fits for size, fits in zip(sizes, whole, strict=True)):
         raise ValueError(
             f"`{owner}`: `noise_shape` must be a sequence of positive integers and None. Got {shape!r}. Pass "
             "(None, 1, 64)."
         )
-    return tuple(sizes)
+    return tuple(size if size is None else int(size) for size in sizes)
 
 
 @_registered

@@ -18,10 +18,9 @@ from ...model.watch.trace import Trace
 from .backend import keras
 from .layer import NoiseLayer
 from .noisy_layers import LayerRate, layers, noisy_layers, own_seeds
-from .unchanged import calling, numbers, on_backend, seeded, unchanged, unseeded
+from .unchanged import UNSEEDED, calling, numbers, on_backend, seeded, unchanged, unseeded
 
 _ZEROING = ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "LockedDropout", "StochasticDepth")
-_UNSEEDED = "noise without a seed"
 
 
 @dataclass
@@ -56,9 +55,10 @@ def inspect(model: Any, *args: Any, passes: int = 8, **kwargs: Any) -> Inspectio
     """Find the layers of a Keras model that draw noise when `model(*args, **kwargs)` runs.
 
     The model runs with `training=True`, up to `passes` times, once with `training=False`, and once without `training`,
-    which is inference too unless a layer was called with a constant. Afterwards its statistics and seeds are what they
-    were. Of each dropout, ours and Keras's own, the rate is told, how many units
-    were dropped, and in which modes it drew. `train` and `eval` of the result have no calls.
+    which is inference too unless a layer was called with a constant. A `keras.Model` whose `call` has no `training` is
+    told nothing: `fit` tells it nothing either, and its dropout never runs. Afterwards statistics and seeds are what
+    they were. Of each dropout, ours and Keras's own, the rate is told, how many units were dropped, and in which modes
+    it drew. `train` and `eval` of the result have no calls.
 
     Cost: 3 to 10 calls of the model, layer by layer, not compiled.
     """
@@ -66,14 +66,15 @@ def inspect(model: Any, *args: Any, passes: int = 8, **kwargs: Any) -> Inspectio
     kwargs.pop("training", None)
     if not getattr(model, "built", True):
         model(*args, training=False, **kwargs)
+    asks = not isinstance(model, keras.Model) or model._call_has_training_arg  # as Keras's `fit` asks
     found = _found(model)
-    without = _Layer(_UNSEEDED, None, [], [])
+    without = _Layer(UNSEEDED, None, [], [])
 
     def run(training: bool | None, counts: bool) -> float:
         before = unseeded()
         start = time.perf_counter()
         with calling(_watched(found, training, counts)):
-            model(*args, **kwargs, **({} if training is None else {"training": training}))
+            model(*args, **kwargs, **({} if training is None or not asks else {"training": training}))
         seconds = time.perf_counter() - start
         without.calls[training] += counts and unseeded() != before
         return seconds

@@ -36,12 +36,19 @@ def check_floating(owner: str, argument: str, x: Tensor) -> None:
 
 
 def key_on_backend(owner: str, key: Any) -> Any:
-    """A key that is an int, on the backend; a key of the backend as it is.
+    """A key that is an int, on the backend; what `fold_in` gives as it is.
 
     Raises:
-        TypeError, ValueError: an int outside [0, 2**64), or a bool.
+        TypeError, ValueError: an int outside [0, 2**64), or neither of the two.
     """
-    return noise.key(int(check(UINT64, owner, "key", key))) if isinstance(key, numbers.Integral) else key
+    if isinstance(key, numbers.Integral):
+        return noise.key(int(check(UINT64, owner, "key", key)))
+    if not noise.is_key(key):
+        raise TypeError(
+            f"`{owner}`: `key` must be an integer in [0, 2**64), or what thinned.interop.keras.fold_in gives. Got "
+            f"{key!r}. Pass an int."
+        )
+    return key
 
 
 def seed_generator(owner: str, seed: int | None) -> Any:
@@ -105,7 +112,12 @@ class NoiseLayer(SavedSeed, keras.Layer):  # type: ignore[misc]
         super().__init__(**kwargs)
         self._draw_from(rate, seed)
         self.supports_masking = True
-        self.built = True  # there are no weights
+        self._build_at_init()  # there are no weights; a subclass with a `build` of its own is built by it
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
+        if isinstance(kwargs.get("key"), np.integer):  # of which Keras would make a tensor
+            kwargs["key"] = int(kwargs["key"])
+        return super().__call__(*args, **kwargs)
 
     def call(self, inputs: Tensor, training: bool = False, key: Any = None) -> Tensor:
         if not (training or self.live) or self._rate == 0:

@@ -29,6 +29,7 @@ from .noisy_layers import (
     own_seeds,
     unknown_noise,
 )
+from .rows import count_rows, some_rows
 from .unchanged import calling, numbers, on_backend, seeded, unchanged, unseeded
 
 _LEVELS = (0.025, 0.5, 0.975)
@@ -121,10 +122,10 @@ class MonteCarlo:
         batch draws its own. `samples`: keep every network's answer.
         """
         x = on_backend(x)
-        rows = len(next(iter(_leaves(x))))
+        rows = count_rows("MonteCarlo", x)
         size = max(1, rows) if batch_size is None else int(check(_COUNT, "MonteCarlo", "batch_size", batch_size))
         if not getattr(self.model, "built", True):
-            self.model(_part(x, slice(0, 1)), training=False)
+            self.model(some_rows(x, slice(0, 1)), training=False)
         self._refuse_other_noise(x)
         drawn = []
         with _live(self.model, self.sites, self.p) as noisy:
@@ -134,7 +135,7 @@ class MonteCarlo:
                 for start in range(0, max(rows, 1), size):
                     for layer, key in zip(noisy, keys, strict=True):
                         _set(layer.layer.seed_generator, key, start)
-                    answer = self.model(_part(x, slice(start, start + size)), training=False)
+                    answer = self.model(some_rows(x, slice(start, start + size)), training=False)
                     if not hasattr(answer, "shape"):
                         raise TypeError(
                             f"`MonteCarlo`: the model must have one output. Got {type(answer).__name__}. Wrap it: "
@@ -172,7 +173,7 @@ class MonteCarlo:
         _chosen(self.model, self.sites, self.p)
         with unchanged(self.model), seeded(_generators(self.model)):
             before = unseeded()
-            self.model(_part(x, slice(0, 2)), training=True)
+            self.model(some_rows(x, slice(0, 2)), training=True)
             if unseeded() != before:
                 raise TypeError(
                     "`MonteCarlo`: every layer that draws noise must be one that can be switched on. Got a draw in "
@@ -210,16 +211,6 @@ def predict(
         p=p,
     )
     return ask.predict(x, batch_size, samples)
-
-
-def _leaves(x: Any) -> list[Any]:
-    return list(x.values()) if isinstance(x, dict) else list(x) if isinstance(x, list | tuple) else [x]
-
-
-def _part(x: Any, rows: slice) -> Any:
-    if isinstance(x, dict):
-        return {name: value[rows] for name, value in x.items()}
-    return type(x)(value[rows] for value in x) if isinstance(x, list | tuple) else x[rows]
 
 
 def _generators(model: Any) -> list[Any]:

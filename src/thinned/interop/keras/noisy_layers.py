@@ -135,6 +135,24 @@ def layer_rates(model: Any) -> dict[str, LayerRate]:
     return {rate.name: rate for noisy in noisy_layers(model) for rate in noisy.rates}
 
 
+def refuse_unbuilt(owner: str, model: Any) -> None:
+    """Refuse a model that has not run yet, if layers in it make others only when they are built.
+
+    Raises:
+        ValueError: there is one, by its name.
+    """
+    if getattr(model, "built", True):
+        return
+    for name, layer, _ in layers(model):
+        makes = next((base for base in type(layer).__mro__ if "build" in vars(base)), object).__module__
+        own = not makes.startswith(("keras.", "thinned."))
+        if not layer.built and (own or (is_theirs(layer, _MULTI_HEAD) and getattr(layer, "_dropout", 0))):
+            raise ValueError(
+                f"`{owner}`: `model` must be built, as {name!r} makes its layers when it is. Got a "
+                f"{type(layer).__name__} that has not run. Call the model on data first: model(x)."
+            )
+
+
 def added_noise(model: Any) -> list[tuple[str, Any]]:
     """The layers of Keras's that add noise, and their names."""
     return [(name, layer) for name, layer, _ in layers(model) if is_theirs(layer, ("GaussianNoise",))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -23,6 +24,11 @@ Tensor = Any
 def key(number: int) -> Tensor:
     """A key: uint32 of shape `(2,)`, the high word first."""
     return key_words("key", number)
+
+
+def is_key(given: Any) -> bool:
+    """Whether this is a key as `key` makes it."""
+    return isinstance(given, jax.Array) and given.dtype == np.uint32 and given.shape == (2,)
 
 
 def key_of(state: Tensor) -> Tensor:

@@ -23,6 +23,11 @@ def key(number: int) -> Tensor:
     return tf.constant([number], tf.uint64)
 
 
+def is_key(given: Any) -> bool:
+    """Whether this is a key as `key` makes it."""
+    return bool(tf.is_tensor(given)) and given.dtype == tf.uint64 and given.shape.rank == 1 and given.shape[0] == 1
+
+
 def key_of(state: Tensor) -> Tensor:
     """The key of a call: `fold_in(seed, count)`, of a state of Keras's seed generators."""
     words = tf.cast(state, tf.uint64) & tf.constant(0xFFFFFFFF, tf.uint64)

@@ -24,6 +24,11 @@ def key(number: int) -> Tensor:
     return torch.tensor(signed(number), device="cpu")
 
 
+def is_key(given: Any) -> bool:
+    """Whether this is a key as `key` makes it."""
+    return isinstance(given, Tensor) and given.dtype == torch.int64 and given.ndim == 0
+
+
 def key_of(state: Tensor) -> Tensor:
     """The key of a call: `fold_in(seed, count)`, of a state of Keras's seed generators."""
     if state.device.type == "cpu" and not torch.compiler.is_compiling():

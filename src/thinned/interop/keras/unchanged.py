@@ -14,6 +14,7 @@ from .backend import keras
 # Keras has no public names for these.
 from keras.src.backend.common import global_state  # isort: skip
 
+UNSEEDED = "noise without a seed"
 _GLOBAL_SEED = "global_seed_generator"
 
 

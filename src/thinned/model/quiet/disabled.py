@@ -68,7 +68,7 @@ def disabled(model: Module, pattern: str = "*", *, example: Any = None, allow: I
                 "the error names."
             )
     if "keras" in sys.modules and (tools := keras_tools(model)) is not None:
-        with tools.disabled(model, pattern, allow=allowed):
+        with tools.disabled(model, pattern, example=example, allow=allowed):
             yield
         return
     rate_places = RatePlaces("disabled", model, example)
