@@ -125,6 +125,9 @@ class CallReading:
             args = [*map(Known, function.args), *args]
             kwargs = {**{name: Known(value) for name, value in function.keywords.items()}, **kwargs}
             function = function.func
+        if isinstance(kernel := getattr(function, "_init_fn", None), types.FunctionType):
+            self.hidden(kernel, line or 0)  # an operator of `torch.library`, inside which no override reaches
+            return UNKNOWN
         if isinstance(function, type):
             if function.__name__ in _BUILT and issubclass(function, DropoutNd):
                 return BuiltDropout(function.__name__, args[0] if args else kwargs.get("p", Known(0.5)))
