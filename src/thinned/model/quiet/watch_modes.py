@@ -90,7 +90,6 @@ class _WatchedOperators(PlainThreadMode):
                 watch.watch(func, args, kwargs)
         return func(*args, **kwargs)
 
-
     def _foreign(self, func: Any, args: Any, kwargs: Any) -> Any:
         """Run an operator of another library, whose noise only its arguments and the generators tell of."""
         said = says_noise(func, named_arguments(func, args, kwargs))

@@ -54,7 +54,9 @@ def live(examination: Examination) -> Iterator[Finding]:
 def _told_to_drop(trace: Trace, operator: str) -> bool:
     """Whether an operator of another library has been given a rate, such as `dropout_p=0.1`, by name."""
     calls = (call for call in trace.calls if call.function == operator)
-    return any("drop" in name and isinstance(p, float) and p > 0 for call in calls for name, p in call.arguments.items())
+    return any(
+        "drop" in name and isinstance(p, float) and p > 0 for call in calls for name, p in call.arguments.items()
+    )
 
 
 def _selecting(trace: Trace) -> list[Call]:
