@@ -140,7 +140,7 @@ class HoldersInATable(Held):
 @form
 class HoldersBackwards(Held):
     def forward(self, x: Tensor) -> Tensor:
-        return [holder.run(x) for holder in reversed(self.holders)][0]
+        return next(holder.run(x) for holder in reversed(self.holders))
 
 
 @form
@@ -154,7 +154,7 @@ class HoldersCounted(Held):
 @form
 class HoldersByName(Held):
     def forward(self, x: Tensor) -> Tensor:
-        for _, holder in self.table.items():
+        for _, holder in self.table.items():  # noqa: PERF102
             x = holder.run(x)
         return x
 
