@@ -45,9 +45,9 @@ _BUILT = {"Dropout": "dropout", "AlphaDropout": "alpha_dropout", "FeatureAlphaDr
 _FILLED = {"full", "full_like", "new_full"}
 _UNIFORM = {"rand", "rand_like", "uniform", "random"}
 _PYTHON = {"random", "uniform", "rand", "random_sample"}  # methods that draw, of `random` and of `numpy.random`
-_COMPARISONS = {"ge": False, "gt": False, "greater": False, "greater_equal": False} | {
-    name: True for name in ("lt", "le", "less", "less_equal")
-}  # whether the numbers that are smaller are kept
+# Whether the numbers that are smaller are kept.
+_COMPARISONS = dict.fromkeys(("ge", "gt", "greater", "greater_equal"), False)
+_COMPARISONS |= dict.fromkeys(("lt", "le", "less", "less_equal"), True)
 _SPACES = (torch.nn.functional, torch)  # modules with functions that drop
 _ENTERED_NEVER = frozenset(sys.stdlib_module_names) | {"torch", "numpy"}
 

@@ -10,7 +10,7 @@ _ROWS, _SHARE = 3, 0.005  # in fewer rows it may be a value
 
 
 def stand_ins(features: pd.DataFrame) -> list[str]:
-    """A sentence for each column of numbers with such a value: further from all others than these are from each other."""
+    """A sentence for each column of numbers with such a value: further from all others than these from each other."""
     found = []
     for name, column in features.items():
         if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
@@ -25,7 +25,7 @@ def stand_ins(features: pd.DataFrame) -> list[str]:
             gap = max(low - number, number - high)
             if rows >= max(_ROWS, _SHARE * len(values)) and gap > high - low:
                 found.append(
-                    f"{name} is {number:.0f} in {rows:,} of {len(features):,} rows, and from {low:g} to {high:g} in the "
-                    "others. It is used as a number; if it means that a value is missing, leave these cells empty."
+                    f"{name} is {number:.0f} in {rows:,} of {len(features):,} rows, and from {low:g} to {high:g} in "
+                    "the others. It is used as a number; if it means that a value is missing, leave these cells empty."
                 )
     return found

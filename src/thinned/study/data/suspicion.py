@@ -37,7 +37,8 @@ def suspicions(data: Dataset) -> tuple[str, ...]:
     A column gives the target away if a rule on it alone, fitted on half of the rows, makes less than 1 % of the
     errors that the most frequent class makes on the other half, or explains more than 0.999 of the target's variance
     there. The rules: the class at the nearest value, or of the same text; for quantities, a line from value to value.
-    Numbered rows, constant columns, columns of rare texts and numbers that may stand for a gap are said, too. Images are not looked at.
+    Numbered rows, constant columns, columns of rare texts and numbers that may stand for a gap are said, too. Images
+    are not looked at.
     """
     if data.pixels:
         return data.warnings

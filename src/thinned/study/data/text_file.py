@@ -111,8 +111,8 @@ def _decoded(path: Path, content: bytes, asked: str | None) -> tuple[str, str, s
         )
     if (other := other_script(content)) is not None:
         raise StudyError(
-            f"{path}: could not be read: line {_line(content, where)} is no UTF-8, and it looks like no text of Western "
-            f"Europe. Pass the file's --encoding: {other}."
+            f"{path}: could not be read: line {_line(content, where)} is no UTF-8, and it looks like no text of "
+            f"Western Europe. Pass the file's --encoding: {other}."
         )
     try:
         text = content.decode("cp1252")
