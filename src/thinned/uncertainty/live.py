@@ -75,6 +75,11 @@ def find(inspection: Inspection, sites: str | Sequence[str] | None, p: Rates) ->
             continue
         if not place.train_calls and (override is None or not in_training | in_evaluation):
             continue
+        if "." in place.kind:
+            raise NotImplementedError(
+                f"`predict`: noise inside of the operator `{place.kind}` can't be drawn by key. Got {place.name!r}, "
+                f"called at {place.file}:{place.line}. Leave it out by sites=..., or call torch's own attention."
+            )
         drawing.append(place)
         if place.module and place.module not in inspection.eval.ran:
             aside.add(place.name)

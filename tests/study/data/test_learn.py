@@ -67,6 +67,7 @@ def numbered(form: Callable[[int], str]) -> list[str]:
         (repeat("\uff11\uff12\uff0e\uff15", "\uff17", "\uff0d\uff13"), (12.5, 7, -3)),
         (repeat("\u0661\u0662\u066b\u0665", "\u0667", "\u0663"), (12.5, 7, 3)),
         (repeat("\u0967\u0968", "\u096d", "\u0969.\u096b"), (12, 7, 3.5)),
+        (repeat("1,200.50-", "7.25", "12"), (-1200.5, 7.25, 12)),
         (repeat("12,34,567", "1,000", "0.5"), (1234567, 1000, 0.5)),
         (repeat("12 kg", "7.5 kg", "80 kg"), (12, 7.5, 80)),
         (repeat("12:30", "6:00", "23:59"), (12.5, 6, 23 + 59 / 60)),
@@ -132,6 +133,9 @@ def days(form: str, step: int = 11) -> list[str]:
         ("%Y/%m/%d", "dates as 2026/01/31: "),
         ("%d %b %Y", "dates as 31 Jan 2026"),
         ("%B %d, %Y", "dates as January 31, 2026"),
+        ("%Y년 %m월 %d일", "dates as 2026년 01월 31일"),
+        ("%Y. %m. %d.", "dates as 2026. 01. 31."),
+        ("%Y年%m月%d日", "dates as 2026年01月31日"),
     ],
 )
 def test_dates_as_people_write_them(tmp_path: Path, form: str, said: str) -> None:

@@ -77,3 +77,14 @@ def test_text_that_names_the_rows_is_left_out() -> None:
     assert without_text_ids(with_column("wine", [f"town {i % 60}" for i in range(178)])).notes == ()
     with pytest.raises(StudyError, match="extra only names the rows"):
         without_text_ids(replace(data, features=pd.DataFrame({"extra": data.features["extra"]})))
+
+
+@pytest.mark.parametrize("number", [-999, 9999, -9999.0, 999])
+def test_numbers_that_may_stand_for_a_gap_are_said(number: float) -> None:
+    data = dataset("wine")
+    ages = np.random.RandomState(0).uniform(18, 90, 178).round()
+    said = suspicions(replace(data, features=data.features.assign(age=np.where(np.arange(178) % 9, ages, number))))
+    assert any(text.startswith(f"age is {number:.0f} in 20 of 178 rows, and from ") for text in said)
+    for values in (ages, np.where(np.arange(178) % 9, ages, 99), np.where(np.arange(178) % 90, ages, number)):
+        said = suspicions(replace(data, features=data.features.assign(age=values)))
+        assert not [text for text in said if text.startswith("age is")]

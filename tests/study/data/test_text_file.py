@@ -93,6 +93,14 @@ def test_an_encoding_that_is_given_is_taken(tmp_path: Path, encoding: str, town:
     as_meant(opened(tmp_path / "data.csv", content, TextForm(encoding=encoding)), town)
 
 
+@pytest.mark.parametrize(("encoding", "town"), [("cp949", "면적"), ("gb18030", "北京"), ("cp1251", "Москва")])
+def test_text_of_another_script_is_not_guessed_and_each_reading_is_shown(
+    tmp_path: Path, encoding: str, town: str
+) -> None:
+    with pytest.raises(StudyError, match=f"no text of Western Europe.*--encoding: .*{encoding} reads '{town}'"):
+        opened(tmp_path / "data.csv", "\n".join(records(town=town)).encode(encoding))
+
+
 def test_a_wrong_encoding_is_told_with_its_line(tmp_path: Path) -> None:
     content = "\n".join(records()).encode("cp1252")
     with pytest.raises(StudyError, match=r"line 2 is no utf-8, which was asked for. Pass the file's --encoding"):

@@ -110,14 +110,22 @@ OTHER = {
 }
 DRAWS = UNIFORM | MASKS | OTHER
 
+# The namespaces of operators in which torch's modes see all that draws.
+TORCHS = frozenset({"aten", "prims", "prim", "thinned", "quantized", "c10d", "_c10d_functional", "higher_order"})
+
 
 def canonical(function: Any) -> str:
     """A torch function's plain name: "add" for `Tensor.add_`, `Tensor.__radd__` and `torch.add`.
+
+    An operator of another library has its namespace in front, as `flash_attn.fwd`: its `dropout` is not torch's.
 
     >>> import torch
     >>> canonical(torch.Tensor.__iadd__), canonical(torch.nn.functional.relu), canonical(torch.Tensor.T.__get__)
     ('add', 'relu', 'T')
     """
+    whole = getattr(function, "_qualified_op_name", None) or getattr(getattr(function, "_schema", None), "name", "")
+    if isinstance(whole, str) and "::" in whole and whole.partition("::")[0] not in TORCHS:
+        return whole.replace("::", ".")
     name: str = getattr(function, "__name__", type(function).__name__)
     name = name.partition(".")[0] or name  # "dropout.default", an operator of an exported program
     if name == "__get__":  # a property of a tensor: x.T

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from ..known.functions import DRAWS, FUNCTIONS
+from ..known.functions import DRAWS, FUNCTIONS, canonical
 from ..known.modules import rate_attributes, rate_of
 from ..known.where import Where
 from ..rates.rate_places import RatePlaces
@@ -61,7 +61,7 @@ def drawing_of(func: Any, args: Any, kwargs: Any, names: Callable[[], ModelNames
     owner, module = place
     loose = modules[0] if modules[0] is not owner else None
     file, line = callsite(frame)
-    function = _function(frame, file, line) or func._schema.name.partition("::")[2].strip("_")
+    function = _function(frame, file, line) or canonical(func).strip("_")
     p = rate_of(loose or owner)
     return Drawing(owner, Where(module, function, file, line), _p(func, named, frame) if p is None else p)
 

@@ -12,6 +12,8 @@ from torch.overrides import TorchFunctionMode
 
 from ..._torch import function_modes, pop_function_mode
 from ..watch.callsite import transparent
+from ..watch.draws import named_arguments
+from ..watch.foreign import is_foreign, ran, says_noise
 from ..watch.torch_modes import PlainThreadMode, leave_dispatch_mode, leave_function_mode
 
 
@@ -81,10 +83,21 @@ class _WatchedOperators(PlainThreadMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if is_foreign(func):
+            return self._foreign(func, args, kwargs)
         if torch.Tag.nondeterministic_seeded in func.tags or func.namespace == "thinned":
             for watch in [*self.watches]:
                 watch.watch(func, args, kwargs)
         return func(*args, **kwargs)
+
+    def _foreign(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Run an operator of another library, whose noise only its arguments and the generators tell of."""
+        said = says_noise(func, named_arguments(func, args, kwargs))
+        result, drew = (None, True) if said else ran(func, args, kwargs)
+        if drew:
+            for watch in [*self.watches]:
+                watch.watch(func, args, kwargs)
+        return func(*args, **kwargs) if said else result
 
 
 class _WatchedCalls(TorchFunctionMode):

@@ -10,7 +10,7 @@ import builtins
 import dis
 import functools
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -18,8 +18,9 @@ from torch.nn import functional as F
 
 from ..._torch import DropoutNd
 from ..known.functions import FUNCTIONS, MASKS, canonical
+from ..known.modules import rate_attributes
 from ..source.imports import NotLoaded
-from ..source.readings import Reading, unread
+from ..source.readings import Reading, called_modules, readings, unread
 from ..watch.unregistered import functions_of
 
 Module = torch.nn.Module
@@ -34,9 +35,14 @@ class Blind(NamedTuple):
     where: str
 
 
-def blind(name: str, module: Module, found: list[Reading]) -> Iterator[Blind]:
-    """The functions of a module that can drop and that its readings do not cover."""
-    for number, where in enumerate(dict.fromkeys(f"{u.file}:{u.line}" for u in unread(module) if _may_drop(u.what)), 1):
+def blind(name: str, module: Module, found: list[Reading], known: Collection[int]) -> Iterator[Blind]:
+    """The functions of a module that can drop and that its readings do not cover.
+
+    `known`: the ids of the modules to which paths in the model lead. Others may be called, too.
+    """
+    strangers = [called for called in called_modules(module) if id(called.what) not in known]
+    hidden = [u for u in unread(module) if _may_drop(u.what)] + [u for u in strangers if _has_dropout(u.what)]
+    for number, where in enumerate(dict.fromkeys(f"{u.file}:{u.line}" for u in hidden), 1):
         yield Blind(f"{name}:forward" + (f"#{number}" if number > 1 else ""), where)
     called = outside_forward(module)
     if called is not None:
@@ -76,6 +82,11 @@ def _covers(found: list[Reading], function: types.FunctionType) -> bool:
     return any(reading.where.file == code.co_filename and reading.where.line in lines for reading in found)
 
 
+def _has_dropout(module: Module) -> bool:
+    """Whether a module that stands nowhere in the model has a dropout in it."""
+    return any(rate_attributes(part) or readings(part) for part in module.modules())
+
+
 def _may_drop(what: Any) -> bool:
     """Whether something that the reading did not follow may drop."""
     if isinstance(what, NotLoaded):
@@ -89,7 +100,9 @@ def _may_drop(what: Any) -> bool:
         own = [part for part in methods if isinstance(part, types.FunctionType)]
         return any(_can_drop(part, set()) or _builds(part) for part in own)
     function = _python_code(what)
-    return bool(_drops(what)) or (isinstance(function, types.FunctionType) and _can_drop(function, set()))
+    if not isinstance(function, types.FunctionType):
+        return bool(_drops(what))
+    return bool(_drops(what)) or _can_drop(function, set()) or _builds(function)
 
 
 def _builds(function: types.FunctionType) -> bool:

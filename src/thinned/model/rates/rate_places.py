@@ -34,6 +34,7 @@ Module = torch.nn.Module
 
 _SETS = ("set_rates", "scale_rates", "Schedule")  # who must reach every place that a pattern names
 _SCRIPTED = "TorchScript has compiled its p into the code. Set it before torch.jit.script, or in the source model."
+_MADE = "Its module is made in a run and is not there before. Run the model once, and set it then."
 _IN_A_GRAPH = "Its p is made in a graph, and is no number there. Set it in the model that the graph was made from."
 
 
@@ -74,11 +75,12 @@ class RatePlaces:
         self.modules = {**self.registered, **self.loose}
         self.by_name: dict[str, RatePlace] = {}
         self.blind: dict[str, str] = {}  # by name: the file and line of code that may drop, which only a run can show
+        known = {id(module) for module in self.modules.values()}
         for name, module in self.modules.items():
             for place in _places(name, module):
                 self.by_name[place.name] = place
             if example is None and owner in _SETS and not _is_known(module):
-                self.blind.update(blind(name, module, readings(module)))
+                self.blind.update(blind(name, module, readings(module), known))
             for place in _planned(name, module):
                 known = self.by_name.get(place.name)
                 place.where = "" if known is None else known.where
@@ -117,6 +119,8 @@ class RatePlaces:
     def _new(self, place: Place, inspection: Inspection) -> RatePlace:
         """A place that only the run has shown."""
         owner, _, kind = place.module.partition("<")
+        if owner not in self.modules:
+            return RatePlace(place.name, place.kind, self.registered[""], seen=place.p, why=_MADE)
         module = self.modules[owner]
         located = RatePlace(place.name, place.kind, module, f"{place.file}:{place.line}" if place.file else "")
         if kind:
@@ -156,7 +160,7 @@ def _places(name: str, module: Module) -> Iterator[RatePlace]:
     if held:
         yield from _own(name, module, held)
         return
-    if type(module).__module__.startswith("torch.nn.modules"):
+    if type(module).__module__.startswith("torch.nn.modules") and not _is_patched(module):
         return
     built: dict[str, RatePlace] = {}
     found = readings(module)
@@ -221,7 +225,14 @@ def _is_known(module: Module) -> bool:
     if isinstance(module, torch.jit.ScriptModule | torch.fx.GraphModule):
         return True
     hooked = module._forward_hooks or module._forward_pre_hooks
-    return type(module).__module__.startswith(("torch.nn.modules", "thinned.nn")) and not hooked
+    torchs = type(module).__module__.startswith(("torch.nn.modules", "thinned.nn"))
+    return torchs and not hooked and not _is_patched(module)
+
+
+def _is_patched(module: Module) -> bool:
+    """Whether a user has put another forward on a module: `layer.forward = ...`."""
+    own = vars(module).get("forward")
+    return own is not None and not type(own).__module__.startswith("thinned.")
 
 
 def _by_call(function: str, p: float | None) -> bool:

@@ -21,7 +21,21 @@ from ..known.where import Where
 from .found import CALLS, Reading
 from .imports import NotLoaded
 from .unread import Unread, functions_in
-from .value import UNKNOWN, BuiltDropout, Filled, Known, Random, all_known, attribute, made_of, p_of_keeping
+from .value import (
+    UNKNOWN,
+    BuiltDropout,
+    Filled,
+    Known,
+    OneOf,
+    Random,
+    RandomMethod,
+    all_known,
+    attribute,
+    made_of,
+    one_of,
+    p_of_keeping,
+    threshold,
+)
 
 Module = torch.nn.Module
 
@@ -31,6 +45,9 @@ _BUILT = {"Dropout": "dropout", "AlphaDropout": "alpha_dropout", "FeatureAlphaDr
 _FILLED = {"full", "full_like", "new_full"}
 _UNIFORM = {"rand", "rand_like", "uniform", "random"}
 _PYTHON = {"random", "uniform", "rand", "random_sample"}  # methods that draw, of `random` and of `numpy.random`
+# Whether the numbers that are smaller are kept.
+_COMPARISONS = dict.fromkeys(("ge", "gt", "greater", "greater_equal"), False)
+_COMPARISONS |= dict.fromkeys(("lt", "le", "less", "less_equal"), True)
 _SPACES = (torch.nn.functional, torch)  # modules with functions that drop
 _ENTERED_NEVER = frozenset(sys.stdlib_module_names) | {"torch", "numpy"}
 
@@ -44,6 +61,7 @@ class Reader(Protocol):
     by_value: set[str]
     order: list[Any]
     not_followed: list[Unread]
+    called_modules: list[Unread]
 
     def enter(self, function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any: ...
 
@@ -116,6 +134,13 @@ class CallReading:
             self.reader.found.append(self.reading(_BUILT[target.kind], line or 0, p, target.kind))
             return UNKNOWN
         single = not node.args or (isinstance(node.args[0], ast.List | ast.Tuple) and not node.args[0].elts)
+        if isinstance(target, OneOf):  # its method, or itself
+            for kind in dict.fromkeys(map(type, target.objects)):
+                if not is_library(kind):
+                    self.hidden(kind, line or 0)
+            return UNKNOWN
+        if isinstance(target, RandomMethod) and args:
+            return self.compared(target.name, target.random, args[0])
         if not isinstance(target, Known):  # a method of a tensor, most likely
             method = node.func.attr.rstrip("_") if isinstance(node.func, ast.Attribute) else ""
             return self.random_call(method, line or 0, [UNKNOWN, *args], kwargs)
@@ -125,10 +150,16 @@ class CallReading:
             args = [*map(Known, function.args), *args]
             kwargs = {**{name: Known(value) for name, value in function.keywords.items()}, **kwargs}
             function = function.func
+        if isinstance(kernel := getattr(function, "_init_fn", None), types.FunctionType):
+            self.hidden(kernel, line or 0)  # an operator of `torch.library`, inside which no override reaches
+            return UNKNOWN
         if isinstance(function, type):
             if function.__name__ in _BUILT and issubclass(function, DropoutNd):
                 return BuiltDropout(function.__name__, args[0] if args else kwargs.get("p", Known(0.5)))
             return self.made(function, line or 0, args, kwargs)
+        if isinstance(function, Module):
+            self.reader.called_modules.append(Unread(function, self.file, line or 0))
+            return UNKNOWN  # a child module, whose forward is read separately
         if is_torchs(function):
             if not isinstance(node.func, ast.Attribute | ast.Name) or getattr(node.func, "id", "") in self.names:
                 self.reader.by_value.add(canonical(function))
@@ -137,6 +168,8 @@ class CallReading:
                 return self.reader.enter(owner.forward, [UNKNOWN, *args], kwargs)
             return self.drops(canonical(function), line or 0, args, kwargs, single)
         if isinstance(getattr(function, "__self__", None), random.Random | numpy.random.RandomState):
+            if function.__name__ == "binomial" and len(args) > 1:  # 1 with probability 1 - p, as `bernoulli`
+                self.reader.found.append(self.reading("random", line or 0, p_of_keeping(args[1])))
             return Random("random", line or 0, True) if function.__name__ in _PYTHON else UNKNOWN
         return self.python(function, line or 0, args, kwargs)
 
@@ -147,6 +180,9 @@ class CallReading:
         if kind is functools.partial and args and all_known((*args, *kwargs.values())):
             given = [value.value for value in args[1:]]
             return Known(functools.partial(args[0].value, *given, **{name: kwargs[name].value for name in kwargs}))
+        if kind in (list, tuple, reversed, enumerate, zip):
+            found = [each for given in map(one_of, args) if isinstance(given, OneOf) for each in given.objects]
+            return OneOf(tuple(found)) if found else UNKNOWN
         if kind is super:
             return self.parent(args)
         if not is_library(kind):
@@ -185,8 +221,18 @@ class CallReading:
         self.reader.found.append(self.reading(name, line, p))
         return UNKNOWN
 
+    def compared(self, name: str, drawn: Random, other: Any) -> Any:
+        """Read a comparison of random numbers by a function, as `torch.rand(n).ge(p)`, or their sum with 1 - p."""
+        if name in _COMPARISONS:
+            self.mask(drawn, threshold(other, _COMPARISONS[name]))
+        elif name == "add":
+            self.mask(drawn, p_of_keeping(other))
+        return UNKNOWN
+
     def random_call(self, name: str, line: int, args: list[Any], kwargs: dict[str, Any], single: bool = False) -> Any:
         """Read a call, of a function or of a tensor's method, that may be part of a mask made by hand."""
+        if len(args) > 1 and isinstance(args[0], Random):
+            return self.compared(name, args[0], args[1])
         if name in _UNIFORM:
             return Random(name, line, single)
         if name in _FILLED:
@@ -223,12 +269,14 @@ class CallReading:
         owner = getattr(function, "__self__", None)
         if isinstance(owner, str):
             return made_of(function, args)
+        if function in (sorted, iter, next) and args:
+            return one_of(args[0])
+        if isinstance(owner, Mapping) and getattr(function, "__name__", "") in ("values", "items"):
+            return one_of(Known([*owner.values()]))
         if getattr(function, "__name__", "") in ("get", "get_interface") and isinstance(owner, Mapping):
             if all(isinstance(value, Known) for value in args):
                 return Known(function(*(value.value for value in args)))
             return UNKNOWN
-        if isinstance(function, Module):
-            return UNKNOWN  # a child module, whose forward is read separately
         if isinstance(owner, Module) and owner is not self.reader.module:
             return UNKNOWN
         outer = getattr(function, "__func__", function)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import builtins
+import functools
+import inspect
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,9 +15,12 @@ import torch
 from .call import CallReading
 from .value import (
     UNKNOWN,
+    BuiltDropout,
     Filled,
     Known,
+    OneOf,
     Random,
+    RandomMethod,
     all_known,
     attribute,
     compared,
@@ -23,6 +28,7 @@ from .value import (
     item,
     made_of,
     one,
+    one_of,
     p_of_keeping,
     plain,
     threshold,
@@ -68,8 +74,10 @@ class Expressions(CallReading):
             case ast.Attribute(value=inner):
                 base = self.evaluated(inner)
                 if isinstance(base, Known) and not isinstance(base.value, torch.Tensor):
-                    return attribute(base.value, node.attr)
-                return UNKNOWN
+                    return self.attribute_of(base.value, node)
+                if isinstance(base, Random):
+                    return RandomMethod(base, node.attr.rstrip("_"))
+                return base if isinstance(base, OneOf) else UNKNOWN
             case ast.IfExp(test=test, body=body, orelse=orelse):
                 return self.either(test, body, orelse)
             case ast.NamedExpr(target=target, value=inner):
@@ -99,7 +107,7 @@ class Expressions(CallReading):
                 if isinstance(base, Known) and isinstance(key, Known):
                     return item(base.value, key.value)
                 self.mention(base, node.lineno)
-                return UNKNOWN
+                return one_of(base)
             case ast.Lambda(args=arguments, body=body):
                 self.inside(arguments).value(body)
                 return UNKNOWN
@@ -111,16 +119,23 @@ class Expressions(CallReading):
                 return self.value(inner)
             case ast.ListComp() | ast.SetComp() | ast.GeneratorExp() | ast.DictComp():
                 for generator in node.generators:
-                    self.value(generator.iter)
-                    self.assign(generator.target, generator.iter, UNKNOWN)
+                    self.assign(generator.target, generator.iter, one_of(self.value(generator.iter)))
                 for part in (node.key, node.value) if isinstance(node, ast.DictComp) else (node.elt,):
                     self.value(part)
                 return UNKNOWN
             case _:
                 for child in ast.iter_child_nodes(node):
-                    if isinstance(child, ast.expr):
-                        self.value(child)
+                    if isinstance(child, ast.expr) and isinstance(built := self.value(child), BuiltDropout):
+                        self.hidden(built.kind, child.lineno)  # in a list, or wherever else it may be called from
                 return UNKNOWN
+
+    def attribute_of(self, owner: Any, node: ast.Attribute) -> Any:
+        """The value of an attribute. One that is computed once, at its first use, is not computed here."""
+        static = inspect.getattr_static(type(owner), node.attr, None)
+        if isinstance(static, functools.cached_property) and node.attr not in vars(owner):
+            self.hidden(static.func, node.lineno)
+            return UNKNOWN
+        return attribute(owner, node.attr)
 
     def either(self, test: ast.expr, body: ast.expr, orelse: ast.expr) -> Any:
         decided = self.decide(test)
@@ -200,8 +215,12 @@ class Expressions(CallReading):
     def assign(self, target: ast.expr, source: ast.expr, value: Any) -> None:
         if isinstance(target, ast.Name):
             self.names[target.id] = value
+        elif isinstance(value, BuiltDropout):  # an attribute, which keeps it for another call
+            self.hidden(value.kind, target.lineno)
         elif isinstance(target, ast.Tuple | ast.List):
             several = isinstance(source, ast.Tuple | ast.List) and len(source.elts) == len(target.elts)
             for place, inner in enumerate(target.elts):
                 part = source.elts[place] if several else source  # type: ignore[attr-defined]
-                self.assign(inner, part, self.quiet(part) if several else UNKNOWN)
+                self.assign(
+                    inner, part, self.quiet(part) if several else value if isinstance(value, OneOf) else UNKNOWN
+                )

@@ -24,7 +24,7 @@ from .scope import Scope
 from .unread import Unread, functions_in
 from .value import UNKNOWN, Known
 
-__all__ = ["CALLS", "Known", "Reading", "Unread", "readings", "unread"]
+__all__ = ["CALLS", "Known", "Reading", "Unread", "called_modules", "readings", "unread"]
 
 Module = torch.nn.Module
 
@@ -41,6 +41,11 @@ def readings(module: Module) -> list[Reading]:
 def unread(module: Module) -> list[Unread]:
     """What a module's own forward mentions that may drop, and that no reading covers."""
     return _read(module).not_followed
+
+
+def called_modules(module: Module) -> list[Unread]:
+    """The modules that a module's own forward calls by name, children or not."""
+    return _read(module).called_modules
 
 
 def _read(module: Module) -> _ModuleReader:
@@ -85,6 +90,7 @@ class _ModuleReader:
         self.mentioned: list[Unread] = []  # functions that the source has as values, such as `map(f, parts)` has `f`
         self.by_value: set[str] = set()  # the functions of torch that are called through a value, as in `f = F.dropout`
         self.not_followed: list[Unread] = []
+        self.called_modules: list[Unread] = []  # modules, children or not
 
     def enter(self, function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Read a Python function's body. Returns: the value that the function returns, or UNKNOWN."""

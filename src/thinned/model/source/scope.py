@@ -12,7 +12,7 @@ from typing import Any
 from .call import Reader
 from .expression import Expressions
 from .imports import imported
-from .value import UNKNOWN, Known, Unknown
+from .value import UNKNOWN, Known, Unknown, one_of
 
 _FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, functools.partial)
 
@@ -74,8 +74,7 @@ class Scope(Expressions):
             case ast.If(test=test, body=body, orelse=orelse):
                 return self.branch(test, body, orelse)
             case ast.For(target=target, iter=iterated, body=body, orelse=orelse):
-                self.value(iterated)
-                self.assign(target, iterated, UNKNOWN)
+                self.assign(target, iterated, one_of(self.value(iterated)))
                 self.run(body)
                 self.run(orelse)
             case ast.While(test=test, body=body, orelse=orelse):

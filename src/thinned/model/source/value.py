@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 import types
 from collections.abc import Iterable, Mapping, Sequence
@@ -50,6 +51,21 @@ class Random:
     function: str
     line: int
     single: bool  # whether it is one number, which decides whether a whole layer runs
+
+
+@dataclass(frozen=True, slots=True)
+class RandomMethod:
+    """A method of random numbers, as `.ge` in `torch.rand(n).ge(p)`."""
+
+    random: Random
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """One of several objects, or of the same attribute of them: as `held` in `for held in self.holders`."""
+
+    objects: tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +142,22 @@ def item(container: Any, key: Any) -> Any:
         except Exception:
             return UNKNOWN
     return UNKNOWN
+
+
+def one_of(container: Any) -> Any:
+    """Any one of the objects in a list or table; UNKNOWN where these are functions, modules or plain values alone."""
+    if isinstance(container, OneOf):
+        return container
+    if isinstance(container, Known):
+        container = container.value
+    if not isinstance(container, Mapping | list | tuple) or len(container) > 64:
+        return UNKNOWN
+    values = [*container.values()] if isinstance(container, Mapping) else [*container]
+    kinds = (torch.nn.Module, torch.Tensor, type, types.FunctionType, types.MethodType, types.BuiltinFunctionType)
+    objects = tuple(
+        value for value in values if not plain(value) and not isinstance(value, (*kinds, functools.partial))
+    )
+    return OneOf(objects) if objects else UNKNOWN
 
 
 def all_known(values: Iterable[Any]) -> bool:

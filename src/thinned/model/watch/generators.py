@@ -35,6 +35,12 @@ class States(NamedTuple):
             )
 
 
+def torch_states() -> list[Tensor]:
+    """The states of the process's own generators of torch, CPU and CUDA, whatever noise this thread is in."""
+    devices = torch.cuda.default_generators if torch.cuda.is_initialized() else ()
+    return [generator.get_state() for generator in (torch.default_generator, *devices)]
+
+
 def python_state() -> tuple[Any, ...]:
     """The states of `random` and `numpy.random`, in a form to compare with `==`. Cost: 40 microseconds."""
     legacy: Any = np.random.get_state()  # noqa: NPY002  models draw from this one

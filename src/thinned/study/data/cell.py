@@ -23,7 +23,7 @@ _MONEY = (
 )
 _NUMBER = re.compile(
     rf"(?:(?P<first>{_MONEY})\s*(?=\())?(?P<open>\()?\s*(?P<sign>[+\-\u2212])?\s*(?P<before>{_MONEY})?\s*(?P<inner>[+\-\u2212])?"
-    rf"(?P<digits>[0-9.,{_SPACES}]*[0-9][.,]?)(?P<exponent>[eE][+\-]?[0-9]+)?"
+    rf"(?P<digits>[0-9.,{_SPACES}]*[0-9][.,]?)(?P<exponent>[eE][+\-]?[0-9]+)?(?P<last>[\-\u2212])?"
     rf"\s*(?P<after>%|\u2030|{_MONEY}|(?:[^\W\d_]|\u00b0)[^\s()%,]{{0,7}})?\s*(?P<close>\))?"
 )
 PLAIN = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")  # what `float` reads
@@ -67,6 +67,8 @@ def number(text: str, decimal: str = ".", grouped: bool = False) -> tuple[float,
         return None
     if found["open"] and (found["sign"] or found["inner"]):
         return None
+    if found["last"] and (found["open"] or found["sign"] or found["inner"] or not set(found["digits"]) & {".", ","}):
+        return None  # 60- is no number, and 1.234,50- is one of SAP's
     units = [unit for unit in (found["first"], found["before"], found["after"]) if unit]
     if len(units) > 1:
         return None
@@ -74,7 +76,7 @@ def number(text: str, decimal: str = ".", grouped: bool = False) -> tuple[float,
     if digits is None:
         return None
     value = float(digits + (found["exponent"] or ""))
-    negative = found["open"] or (found["sign"] or found["inner"] or "+") != "+"
+    negative = found["open"] or (found["sign"] or found["inner"] or found["last"] or "+") != "+"
     return (-value if negative else value), units[0] if units else ""
 
 

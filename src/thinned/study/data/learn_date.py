@@ -22,6 +22,7 @@ FORMATS = (
     "%b %d, %Y", "%b %d %Y",
     "%d %B %Y", "%B %d, %Y", "%B %d %Y", "%a %d %b %Y", "%a, %d %b %Y", "%A, %d %B %Y", "%d. %B %Y",
     "%b %Y", "%B %Y", "%b-%y", "%b-%Y", "%Y-%b-%d", "%Y-%m", "%Y/%m", "%m/%Y",
+    "%Y년 %m월 %d일", "%Y년%m월%d일", "%Y. %m. %d.", "%Y. %m. %d", "%Y.%m.%d.", "%Y年%m月%d日", "%Y年%m月",
 )  # fmt: skip
 COMPACT = "%Y%m%d"
 _COMPACT = re.compile(r"(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])")

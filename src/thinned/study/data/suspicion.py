@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from .dataset import Dataset, StudyError
 from .draw import order
 from .prepare import MAX_LEVELS, is_text, numbers
+from .stand_ins import stand_ins
 
 ROWS = 4_000  # that are looked at for a column that gives the target away
 WRONG = 0.01  # of the majority's errors
@@ -36,11 +37,12 @@ def suspicions(data: Dataset) -> tuple[str, ...]:
     A column gives the target away if a rule on it alone, fitted on half of the rows, makes less than 1 % of the
     errors that the most frequent class makes on the other half, or explains more than 0.999 of the target's variance
     there. The rules: the class at the nearest value, or of the same text; for quantities, a line from value to value.
-    Numbered rows, constant columns and columns of rare texts are said, too. Images are not looked at.
+    Numbered rows, constant columns, columns of rare texts and numbers that may stand for a gap are said, too. Images
+    are not looked at.
     """
     if data.pixels:
         return data.warnings
-    said = [*data.warnings, *_giveaways(data), *_rare(data)]
+    said = [*data.warnings, *_giveaways(data), *_rare(data), *stand_ins(_own_rows(data))]
     numbered = number_ids(data)
     if numbered:
         said.append(

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ...plain_text import in_utf8
 from ..error import StudyError
+from .other_script import other_script
 from .overrule import SEPARATORS, TextForm
 
 _BOMS = (
@@ -107,6 +108,11 @@ def _decoded(path: Path, content: bytes, asked: str | None) -> tuple[str, str, s
         raise StudyError(
             f"{path}: could not be read: line {_line(content, where)} is no UTF-8, and other lines are. Mend it, or "
             "pass the file's --encoding."
+        )
+    if (other := other_script(content)) is not None:
+        raise StudyError(
+            f"{path}: could not be read: line {_line(content, where)} is no UTF-8, and it looks like no text of "
+            f"Western Europe. Pass the file's --encoding: {other}."
         )
     try:
         text = content.decode("cp1252")

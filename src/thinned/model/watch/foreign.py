@@ -1,0 +1,44 @@
+"""Operators of other libraries, inside which no mode of torch sees: they draw if torch's generators have moved."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..known.functions import TORCHS
+from .generators import torch_states
+
+
+def is_foreign(func: Any) -> bool:
+    """Whether an operator is of a library's own, registered by `torch.library` or in C++."""
+    return func.namespace not in TORCHS
+
+
+def says_noise(func: Any, named: Mapping[str, Any]) -> bool:
+    """Whether the arguments of a library's operator say that it drops, such as flash attention's `dropout_p=0.1`."""
+    rates = [value for name, value in named.items() if "drop" in name and isinstance(value, float)]
+    return any(rates) and named.get("training", named.get("train", True)) is not False
+
+
+def ran(func: Any, args: Any, kwargs: Any) -> tuple[Any, bool]:
+    """Run a library's operator. Returns: its result, and whether it has drawn.
+
+    While there are other threads, which may draw from the same generators, no draw is told from theirs.
+    """
+    alone = threading.active_count() == 1 and not _is_recorded()
+    before = torch_states() if alone else []
+    result = func(*args, **kwargs)
+    return result, alone and not _same(before, torch_states())
+
+
+def _same(one: list[Tensor], two: list[Tensor]) -> bool:
+    return [state.numpy().tobytes() for state in one] == [state.numpy().tobytes() for state in two]
+
+
+def _is_recorded() -> bool:
+    """Whether a CUDA graph is recorded, while which no generator can be read."""
+    return torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing()
