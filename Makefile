@@ -38,7 +38,7 @@ TESTS_KERAS := tests/backends/keras $(addprefix src/thinned/interop/keras/,dropo
 # More interpreters to try the wheel's kernel on: make dist OTHER_PYTHONS="python3.12 python3.13"
 OTHER_PYTHONS ?=
 
-.PHONY: study test test-rest test-rounding test-oldest test-backends test-all lint tidy style types sanitize docs check dist oldest backends format clean
+.PHONY: study test test-rest test-rounding test-oldest test-backends test-all fuzz lint tidy style types sanitize docs check dist oldest backends format clean
 
 study: $(VENV)/study.stamp ## the main job: which dropout rate, on real digits
 	$(BIN)/thinned study
@@ -70,6 +70,10 @@ test-backend-flax:
 
 test-backend-%:
 	KERAS_BACKEND=$* TF_CPP_MIN_LOG_LEVEL=2 $(BACKENDS)/bin/python -m pytest $(TESTS_KERAS)
+
+FUZZ ?= 10
+fuzz: $(VENV)/dev.stamp ## tables, sources, folders, operators and threads by chance, FUZZ=10 times as long, other ones each time
+	$(BIN)/python -m pytest --fuzz $(FUZZ) tests/cli/test_any_*.py tests/csrc tests/model/quiet/test_stress.py tests/noise/test_place.py
 
 test-all: test test-rest test-rounding test-oldest test-backends ## every test
 

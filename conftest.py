@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests import rounding
+from tests import by_chance, rounding
 from tests.zoo import imports
 
 imports.prepare()
@@ -57,11 +57,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("numbers")
     group.addoption("--rounding", action="store_true", help="round products by their shapes: see tests/rounding.py")
     # On tensors as small as the tests' a second thread costs more than it brings, most of all on a busy machine.
+    group.addoption(
+        "--fuzz", type=int, default=1, metavar="N", help="N times as many examples by chance, new ones each time"
+    )
     group.addoption("--threads", type=int, default=1, help="threads that torch computes with (default: 1)")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     torch.set_num_threads(config.getoption("threads"))
+    by_chance.times = config.getoption("fuzz")
     if config.getoption("rounding"):
         session = ExitStack()
         session.enter_context(rounding.on())

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from hypothesis import HealthCheck, settings
 from typer.testing import Result
 
 CELLS = (
@@ -96,17 +95,6 @@ PIECES = (
         "(" * 99,
     ),
 )
-
-
-def fuzzed(examples: int) -> settings:
-    """So many examples, the same ones each time."""
-    return settings(
-        max_examples=examples,
-        derandomize=True,
-        deadline=None,
-        database=None,
-        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-    )
 
 
 def damaged(content: bytes, chance: random.Random, times: int = 3) -> bytes:

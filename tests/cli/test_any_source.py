@@ -12,7 +12,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.cli.awkward import PIECES, a_minute_at_most, assert_an_answer_or_a_sentence, damaged, fuzzed
+from tests.by_chance import fuzzed
+from tests.cli.awkward import PIECES, a_minute_at_most, assert_an_answer_or_a_sentence, damaged
 from typer.testing import Result
 
 import thinned as library

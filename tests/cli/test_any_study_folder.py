@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.cli.awkward import a_minute_at_most, assert_an_answer_or_a_sentence, damaged, fuzzed
+from tests.by_chance import fuzzed
+from tests.cli.awkward import a_minute_at_most, assert_an_answer_or_a_sentence, damaged
 from tests.cli.finished import OPTIONS, numbers
 from typer.testing import Result
 

@@ -15,7 +15,8 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.cli.awkward import assert_an_answer_or_a_sentence, awkward_table, damaged, fuzzed
+from tests.by_chance import fuzzed
+from tests.cli.awkward import assert_an_answer_or_a_sentence, awkward_table, damaged
 from typer.testing import Result
 
 Thinned = Callable[..., Result]

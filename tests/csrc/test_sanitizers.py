@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests import by_chance
 
 from thinned.noise.kernel import instruction_sets
 
@@ -59,10 +60,11 @@ def test_calls_by_chance_through_the_operators_and_functions(tmp_path: Path) -> 
         found = subprocess.run([str(COMPILER), f"-print-file-name={name}"], capture_output=True, text=True, check=True)
         first.append(found.stdout.strip())
     environment = {**os.environ, "LD_PRELOAD": " ".join(first), "ASAN_OPTIONS": "detect_leaks=0"}
-    command = [sys.executable, "-m", "tests.csrc.fuzz", "--kernel", str(module), "--calls", "1500"]
+    calls, seed = 1500 * by_chance.times, str(by_chance.times - 1)
+    command = [sys.executable, "-m", "tests.csrc.fuzz", "--kernel", str(module), "--calls", f"{calls}", "--seed", seed]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.startswith("4500 calls")
+    assert done.stdout.startswith(f"{3 * calls} calls")
 
 
 def test_the_sanitizers_are_on(check: Path) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from tests.by_chance import fuzzed
 
 from thinned.noise import bernoulli, normal, place, uniform
 
@@ -29,7 +30,7 @@ def cuts(draw: st.DrawFn) -> tuple[Axes, Axes, Axes, Axes]:
 
 
 @pytest.mark.long
-@settings(max_examples=150, deadline=None, derandomize=True, database=None)
+@fuzzed(150)
 @given(cut=cuts(), key=st.integers(0, 2**64 - 1))
 def test_a_shard_is_a_slice_of_the_whole(cut: tuple[Axes, Axes, Axes, Axes], key: int) -> None:
     whole, shape, start, shared = cut
@@ -45,7 +46,7 @@ def test_a_shard_is_a_slice_of_the_whole(cut: tuple[Axes, Axes, Axes, Axes], key
 
 
 @pytest.mark.long
-@settings(max_examples=150, deadline=None, derandomize=True, database=None)
+@fuzzed(150)
 @given(cut=cuts())
 def test_positions_are_row_major_in_the_noise_shape(cut: tuple[Axes, Axes, Axes, Axes]) -> None:
     whole, shape, start, shared = cut
@@ -59,7 +60,7 @@ def test_positions_are_row_major_in_the_noise_shape(cut: tuple[Axes, Axes, Axes,
     assert np.array_equal(np.broadcast_to(where.positions(), shape), np.broadcast_to(numbers[inside], shape))
 
 
-@settings(max_examples=100, deadline=None, derandomize=True, database=None)
+@fuzzed(100)
 @given(cut=cuts(), data=st.data())
 def test_a_strided_block_lies_where_a_strided_slice_does(
     cut: tuple[Axes, Axes, Axes, Axes], data: st.DataObject

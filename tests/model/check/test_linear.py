@@ -9,6 +9,8 @@ import gc
 import sys
 import weakref
 from collections.abc import Callable
+from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -46,6 +48,15 @@ def file(each: str, after: str = "") -> Callable[[int], str]:
     return lambda times: HEAD + "".join(each.format(i=number, j=number + 1) for number in range(times)) + after
 
 
+BLOCK = """\
+class B{i}(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.dropout = nn.Dropout(0.1)
+
+    def forward(self, x):
+        return F.dropout(self.dropout(x), 0.1, training=self.training)
+"""
 STEP = (
     "def train(model, opt):\n    for x in data:\n        loss = model(x)\n        loss.backward()\n        opt.step()\n"
 )
@@ -99,6 +110,16 @@ FORMS: dict[str, Callable[[int], str]] = {
         )
     ),
     "classes": file("class N{i}(nn.Module):\n    def drop(self, x):\n        return F.dropout(x)\n"),
+    "whole classes": file(BLOCK),
+    "whole classes that are built": file(f"{BLOCK}b{{i}} = B{{i}}()\n"),
+    "classes that forwards build": file(
+        "class N{i}(nn.Module):\n    def __init__(self):\n        self.d = nn.Dropout(0.1)\n"
+        "    def forward(self, x):\n        return N{j}()(x)\n",
+    ),
+    "methods of one name that build": file(
+        "class N{i}(nn.Module):\n    def make(self):\n        return nn.Dropout(0.5)\n"
+        "    def forward(self, x):\n        return self.make()(x)\n"
+    ),
     "classes of classes": file(
         "class N{j}(N{i}):\n    def forward(self, x):\n        return F.dropout(x)\n", "class N0(nn.Module): ...\n"
     ),
@@ -190,6 +211,34 @@ def test_a_check_is_linear(form: str) -> None:
     check_text("net.py", make(2), RULES)  # what is loaded at the first time
     short, long = (counted(check_text, make(times)) for times in (SHORT, LONG))
     assert long <= 1.15 * LONG / SHORT * short
+
+
+def steps(text: str) -> int:
+    """How many steps Python makes in a check: rounds of a loop that calls nothing are among them."""
+    count = 0
+
+    def traced(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal count
+        frame.f_trace_lines, frame.f_trace_opcodes = False, True
+        count += event == "opcode"
+        return traced
+
+    before = sys.gettrace()
+    sys.settrace(traced)
+    try:
+        check_text("net.py", text, RULES)
+    finally:
+        sys.settrace(before)
+    return count
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("form", FORMS)
+def test_each_further_stretch_of_a_file_costs_what_the_one_before_did(form: str) -> None:
+    make = FORMS[form]
+    check_text("net.py", make(2), RULES)
+    short, middle, long = (steps(make(times)) for times in (SHORT, (SHORT + LONG) // 2, LONG))
+    assert long - middle <= 1.1 * (middle - short)
 
 
 def test_a_key_is_followed_through_loops_in_loops() -> None:

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.by_chance import fuzzed
 
 from thinned.study.answer.interval import Interval, interval
 from thinned.study.answer.power import rows_needed, seeds_needed, smallest_effect, with_more
@@ -27,7 +28,7 @@ intervals = st.tuples(
 ).map(lambda drawn: Interval(0.5, 0.0, 1.0, sum(drawn[:3]) ** 0.5, 10.0, *drawn))
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@fuzzed(25)
 @given(intervals, st.floats(1e-3, 10))
 def test_the_number_needed_is_enough_and_one_less_is_not(found: Interval, effect: float) -> None:
     for needed, word in ((seeds_needed(found, effect), "seeds"), (rows_needed(found, effect), "rows")):

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.by_chance import fuzzed
 
 from thinned.study.answer.simplest import Tried, not_worse, simplest, simplicity
 from thinned.study.trial.config import Level
@@ -58,7 +59,7 @@ def test_seeds_must_be_the_same() -> None:
         simplest([Tried(PLAIN, (1.0,), 1.0), tried(STRONG, 1.0)], 20, 55)
 
 
-@settings(max_examples=50, derandomize=True, deadline=None)
+@fuzzed(50)
 @given(st.lists(st.tuples(*[st.floats(0, 1)] * 3), min_size=6, max_size=6))
 def test_nothing_simpler_is_no_worse(losses: list[tuple[float, ...]]) -> None:
     levels = [Tried(level, loss, 1.0) for level, loss in zip(ORDER, losses, strict=True)]

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.by_chance import fuzzed
 
 from thinned.study.answer.verdict import kind, margin, runs
 
@@ -20,7 +21,7 @@ class Found:
 found = st.tuples(*[st.floats(-1, 1)] * 3).map(lambda drawn: Found(*(sorted(drawn)[i] for i in (1, 0, 2))))
 differences = st.dictionaries(st.sampled_from([0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]), found)
 margins = st.sampled_from([0.0, 0.1, 0.5])
-checked = settings(max_examples=50, derandomize=True, deadline=None)
+checked = fuzzed(50)
 
 
 @checked

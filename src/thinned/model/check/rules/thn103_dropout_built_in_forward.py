@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def source(file: SourceFile) -> Iterator[Finding]:
     for call, name, entry, whole, _ in noisy_calls(file, MODULES):
         found = module_method(file, call)
-        if found is None or not (is_forward(found[1]) or _only_of_forwards(file, *found)):
+        if found is None or not (is_forward(found[1]) or _only_of_forwards(file, found[1])):
             continue
         p = given(whole, entry.p)
         if number(p) == 0 or (p is not None and asks(file, p)) or one_mode(file, call) or _told(file, found[1]):
@@ -42,25 +42,32 @@ def source(file: SourceFile) -> Iterator[Finding]:
 @remembered
 def _drops(file: SourceFile, cls: ast.ClassDef) -> bool:
     """Whether a class builds a dropout module with a p above 0, itself or in an ancestor of this file."""
-    built = {call: given(whole, entry.p) for call, _, entry, whole, _ in noisy_calls(file, MODULES)}
-    return any(
-        part in built and number(built[part]) != 0
-        for own in family(file, cls)
-        for part in file.index.within(own, ast.Call)
-    )
+    dropping = _dropping(file)
+    return any(part in dropping for own in family(file, cls) for part in file.index.within(own, ast.Call))
 
 
 @remembered
-def _only_of_forwards(file: SourceFile, cls: ast.ClassDef, method: Function) -> bool:
-    """Whether a method gives a module to forwards alone: each use of it is a call in one, and is called in turn."""
-    uses = [node for node in file.index.within(file.tree, (ast.Attribute, method.name)) if type(node.ctx) is ast.Load]
+def _dropping(file: SourceFile) -> set[ast.Call]:
+    """The calls that build a dropout module with a p above 0."""
+    return {call for call, _, entry, whole, _ in noisy_calls(file, MODULES) if number(given(whole, entry.p)) != 0}
+
+
+def _only_of_forwards(file: SourceFile, method: Function) -> bool:
+    """Whether a method gives a module to forwards alone."""
+    return file.index.has(method, ast.Return) and _called_twice_in_forwards(file, method.name)
+
+
+@remembered
+def _called_twice_in_forwards(file: SourceFile, name: str) -> bool:
+    """Whether each use of a method of this name is a call in a forward that is called in turn, and there is one."""
+    uses = [node for node in file.index.within(file.tree, (ast.Attribute, name)) if type(node.ctx) is ast.Load]
     for use in uses:
         call = next(file.above(use))
         outer = next(file.above(call), None)
         around = file.method(use)
         if around is None or not is_forward(around[1]) or not isinstance(outer, ast.Call) or outer.func is not call:
             return False
-    return bool(uses) and file.index.has(method, ast.Return)
+    return bool(uses)
 
 
 @remembered
