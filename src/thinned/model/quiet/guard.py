@@ -101,8 +101,13 @@ class Guard(ForwardWatch):
         take_off(self._handles)
 
     def __enter__(self) -> Guard:
-        self._with.enter_context(undone(self.remove))  # a guard without `with` is the model's, in a forked child too
-        return self
+        try:
+            # A guard without `with` is the model's, in a forked child too.
+            self._with.enter_context(undone(self.remove))
+            return self
+        except BaseException:
+            self.remove()
+            raise
 
     def __exit__(self, *_: object) -> None:
         try:
