@@ -26,6 +26,8 @@ PATH = re.compile(r"torch(\.\w+)*\._(?!_)\w+(\.\w+)*")
 OTHERS = {"_DummyThread", "_fields", "_exit", "_getframe", "_replace", "_slotnames", "_generate_state_key"} | {
     "_get_noise_shape",  # of Keras's dropout
     "_initial_seed",  # of Keras's generators
+    "_call_has_training_arg",  # of Keras's layers, as `_build_at_init`
+    "_build_at_init",
 }
 
 

@@ -60,6 +60,16 @@ def test_a_model_in_training(compiled: bool) -> None:
         assert 0.3 < one.double().mean() < 0.7
 
 
+def has_lstm(dtype: torch.dtype) -> bool:
+    """Whether torch has its LSTM in one piece on this CPU: oneDNN has bfloat16 and float16 on some alone."""
+    try:
+        with torch.autocast("cpu", dtype=dtype), torch.no_grad():
+            torch.nn.LSTM(5, 6)(torch.ones(4, 3, 5))
+    except RuntimeError:  # could not create a primitive descriptor
+        return False
+    return True
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("lengths", [None, [4, 4, 4], [4, 3, 2]], ids=["padded", "even", "uneven"])
 @pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
@@ -84,7 +94,7 @@ def test_a_recurrent_layer_gives_torch_s_dtypes_in_both_modes(
     ours = getattr(thinned.nn, kind)(**settings, recurrent_dropout=0.3)
     assert dtypes(ours.train()) == expected
     assert all(parameter.grad.dtype == torch.float32 for parameter in ours.parameters())
-    if not one_piece or dtype == torch.bfloat16:
+    if not one_piece or has_lstm(dtype):
         assert dtypes(ours.eval()) == expected
         assert dtypes(getattr(thinned.nn, kind)(**settings).train()) == expected
 

@@ -11,9 +11,10 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from ..._torch import function_modes, pop_function_mode
+from ..known.functions import TORCHS
 from ..watch.callsite import transparent
 from ..watch.draws import named_arguments
-from ..watch.foreign import is_foreign, ran, says_noise
+from ..watch.foreign import ran, says_noise
 from ..watch.torch_modes import PlainThreadMode, leave_dispatch_mode, leave_function_mode
 
 
@@ -83,7 +84,7 @@ class _WatchedOperators(PlainThreadMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if is_foreign(func):
+        if func.namespace not in TORCHS:
             return self._foreign(func, args, kwargs)
         if torch.Tag.nondeterministic_seeded in func.tags or func.namespace == "thinned":
             for watch in [*self.watches]:

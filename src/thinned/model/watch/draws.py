@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .foreign import is_foreign, ran, says_noise
+from ..known.functions import TORCHS
+from .foreign import ran, says_noise
 from .shape import shape_of, stored
 from .torch_modes import ThreadMode
 
@@ -34,7 +35,7 @@ class DrawMode(ThreadMode):
         self._report = report
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if is_foreign(func):
+        if func.namespace not in TORCHS:
             result, drew = ran(func, args, kwargs or {})
             if drew or says_noise(func, named_arguments(func, args, kwargs or {})):
                 self._report(Draw(func._schema.name, shape_of(result) if isinstance(result, Tensor) else (), None))
@@ -63,7 +64,7 @@ def draws(func: Any, named: Mapping[str, Any]) -> bool:
     name = func._schema.name
     if func.namespace == "thinned":
         return name in ("thinned::drop", "thinned::gaussian") and not named.get("linear")
-    if is_foreign(func):
+    if func.namespace not in TORCHS:
         return True  # who asks has seen it, or its arguments say so
     if named.get("train", named.get("training", True)) is False or named.get("num_layers") == 1:
         return False

@@ -9,13 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..known.functions import TORCHS
 from .generators import torch_states
-
-
-def is_foreign(func: Any) -> bool:
-    """Whether an operator is of a library's own, registered by `torch.library` or in C++."""
-    return func.namespace not in TORCHS
 
 
 def says_noise(func: Any, named: Mapping[str, Any]) -> bool:
