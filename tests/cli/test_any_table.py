@@ -8,6 +8,7 @@ import random
 import shutil
 import struct
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,7 @@ def only_read(monkeypatch: pytest.MonkeyPatch) -> None:
     def end(*_: object, **__: object) -> None:
         raise ReadError(0)
 
+    import_module("thinned.study.run")  # what the first call would load is no part of its minute
     monkeypatch.setattr("thinned.study.underway.Journal", end)
 
 

@@ -213,7 +213,7 @@ def test_a_check_is_linear(form: str) -> None:
     assert long <= 1.15 * LONG / SHORT * short
 
 
-def steps(text: str) -> int:
+def steps(text: str, rules: list[Rule] = RULES) -> int:
     """How many steps Python makes in a check: rounds of a loop that calls nothing are among them."""
     count = 0
 
@@ -226,7 +226,7 @@ def steps(text: str) -> int:
     before = sys.gettrace()
     sys.settrace(traced)
     try:
-        check_text("net.py", text, RULES)
+        check_text("net.py", text, rules)
     finally:
         sys.settrace(before)
     return count
@@ -239,6 +239,16 @@ def test_each_further_stretch_of_a_file_costs_what_the_one_before_did(form: str)
     check_text("net.py", make(2), RULES)
     short, middle, long = (steps(make(times)) for times in (SHORT, (SHORT + LONG) // 2, LONG))
     assert long - middle <= 1.1 * (middle - short)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("chosen", RULES, ids=[chosen.code for chosen in RULES])
+def test_so_does_each_rule_alone_on_whole_classes(chosen: Rule) -> None:
+    """Beside the others' steps those of one rule would be too few to be seen."""
+    make = FORMS["whole classes"]
+    check_text("net.py", make(2), [chosen])
+    short, middle, long = (steps(make(times), [chosen]) for times in (20, 60, 100))
+    assert long - middle <= 1.02 * (middle - short)
 
 
 def test_a_key_is_followed_through_loops_in_loops() -> None:
