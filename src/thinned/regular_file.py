@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 TEXT_LIMIT = 10_000_000  # bytes of a file of source, settings or a plan
@@ -46,10 +48,23 @@ def read_regular(path: Path, limit: int = TEXT_LIMIT) -> bytes:
         os.close(handle)
 
 
+def irregular(folder: Path) -> Iterator[tuple[Path, str]]:
+    """The files of a folder and its folders that are not regular, and what they are: opening one may wait for ever."""
+    for place, _, names in os.walk(folder):
+        for path in (Path(place, name) for name in sorted(names)):
+            with suppress(OSError):  # a link to nothing
+                mode = path.stat().st_mode
+                if not stat.S_ISREG(mode):
+                    yield path, _kind(mode)
+
+
+def _kind(mode: int) -> str:
+    return next((name for is_kind, name in _KINDS if is_kind(mode)), "something else")
+
+
 def _check(path: Path, found: os.stat_result, limit: int) -> None:
     if not stat.S_ISREG(found.st_mode):
-        kind = next((name for is_kind, name in _KINDS if is_kind(found.st_mode)), "something else")
-        raise OSError(errno.EINVAL, f"it must be a regular file, and is {kind}", str(path))
+        raise OSError(errno.EINVAL, f"it must be a regular file, and is {_kind(found.st_mode)}", str(path))
     if found.st_size > limit:
         raise _too_large(path, limit)
 

@@ -82,3 +82,19 @@ def test_the_next_call_ends_with_the_same_numbers(
         assert numbers(folder) == numbers(finished)
     else:
         assert str(folder) in " ".join(result.output.split())
+
+
+@pytest.mark.parametrize("name", ["journal.json", "study.json", "report.html", "config.toml"])
+def test_a_fifo_among_a_study_s_files_is_not_waited_for(
+    name: str, thinned: Thinned, rows: Path, finished: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "study"
+    shutil.copytree(finished, folder)
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with a_minute_at_most():
+        result = thinned("study", rows, *OPTIONS, "--jobs", "1", "-o", folder)
+    assert result.exit_code == 2
+    said = "".join(result.output.split())
+    assert f"/{name}:" in said
+    assert "ThisisaFIFO." in said

@@ -181,9 +181,11 @@ FORMS: dict[str, Callable[[int], str]] = {
             "        x = jax.random.normal(new, x.shape)\n"
         ) * times
     ),
-    "loops of JAX in loops": lambda times: (
-        JAX + "".join(f"{'  ' * (depth + 2)}for row in x:\n" for depth in range(times // 4))
-        + "  " * (times // 4 + 2) + "x = x + jax.random.normal(key, x.shape)\n"
+    "loops of JAX in loops": lambda times: (  # side by side: Python has at most twenty in one another
+        JAX + (
+            "    for row in x:\n        for cell in row:\n            for part in cell:\n"
+            "                x = x + jax.random.normal(key, x.shape)\n"
+        ) * times
     ),
 }  # fmt: skip
 

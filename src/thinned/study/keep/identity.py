@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ...regular_file import irregular
 from ...replaced_file import replace_file
 from ..error import StudyError
 from .arrays import FOLDER
@@ -76,11 +77,16 @@ class StudyIdentity:
 def found_in(folder: Path) -> StudyIdentity | None:
     """The study that a folder belongs to; None for a folder that is new or empty.
 
-    Raises StudyError: the folder is a file, holds something else, or a study of an older version. DamagedIdentityError:
-    which study it is can't be read.
+    Raises StudyError: the folder is a file, holds something else, a file that is not regular, or a study of an older
+    version. DamagedIdentityError: which study it is can't be read.
     """
     if folder.exists() and not folder.is_dir():
         raise StudyError(f"{folder}: `--out` must be a folder. This is a file. Name another with --out.")
+    for path, kind in irregular(folder):
+        raise StudyError(
+            f"{path}: in a study's folder every file must be a regular one. This is {kind}. Remove it, or name another "
+            "folder with --out."
+        )
     path = folder / IDENTITY
     if path.is_file():
         try:
