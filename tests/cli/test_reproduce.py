@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from importlib import resources
 
 import pytest
 from tests.cli.conftest import Thinned
 
+from thinned.study.evidence import gal2016
 from thinned.study.evidence import paper as running
 from thinned.study.evidence.table import PAPERS
 
@@ -56,8 +58,8 @@ def test_a_trial_that_failed_is_a_sentence(thinned: Thinned, monkeypatch: pytest
     def broken(*arguments: object) -> None:
         raise ValueError("no such layer")
 
-    monkeypatch.setattr("thinned.study.evidence.table.PAPERS", (running.replace(PAPERS[0], run=broken),))
-    result = thinned("reproduce", PAPERS[0].name, "--quick")
+    monkeypatch.setattr("thinned.study.evidence.table.PAPERS", (replace(gal2016.PAPER, run=broken),))
+    result = thinned("reproduce", "gal2016", "--quick")
     assert result.exit_code == 2
     assert "the trial failed: ValueError: no such layer." in result.stderr
 

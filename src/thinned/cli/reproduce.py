@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
-import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import box
@@ -16,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .ending import signals_as_interrupts
+from .reproduce_formats import QUICK, as_json, as_markdown, seeds_in_words
 from .terminal import cell, give, say, show, told
 
 if TYPE_CHECKING:
@@ -38,6 +37,7 @@ Examples:
 class ReproduceFormat(StrEnum):
     text = "text"
     json = "json"
+    markdown = "markdown"
 
 
 def reproduce(
@@ -51,7 +51,7 @@ def reproduce(
         bool, typer.Option("--quick", help="Two seeds and 20 steps: shows what there is. Its verdicts mean nothing.")
     ] = False,
     format: Annotated[  # noqa: A002
-        ReproduceFormat, typer.Option(help="text is for people, json for programs.")
+        ReproduceFormat, typer.Option(help="text is for people, json for programs, markdown for a page.")
     ] = ReproduceFormat.text,
 ) -> None:
     """Run a published result about dropout again, in small, on data that packages ship, and say whether it holds here.
@@ -83,7 +83,9 @@ def reproduce(
         say(told(error), err=True)
         raise typer.Exit(FAILED) from None
     if format is ReproduceFormat.json:
-        give(json.dumps(_plain(wanted, judged, count, quick), indent=2))
+        give(json.dumps(as_json(wanted, judged, count, quick), indent=2))
+    elif format is ReproduceFormat.markdown:
+        give(as_markdown(wanted, judged, count, quick))
     else:
         _print(wanted, judged, count, quick)
 
@@ -107,10 +109,10 @@ def _print(paper: Paper, judged: Sequence[Judged], seeds: int, quick: bool) -> N
 
     console = Console()
     show(console, paper.reference, "bold")
-    show(console, f"Here: {paper.setting} {_seeds(seeds)}.")
+    show(console, f"Here: {paper.setting} {seeds_in_words(seeds)}.")
     show(console, paper.elsewhere)
     if quick:
-        show(console, "A quick run, whose networks have 20 steps: its verdicts mean nothing.", "yellow")
+        show(console, QUICK, "yellow")
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_lines=True)
     for heading in ("claim", "paper", "ours", "verdict"):
         table.add_column(heading, overflow="fold")
@@ -124,40 +126,3 @@ def _print(paper: Paper, judged: Sequence[Judged], seeds: int, quick: bool) -> N
         )
     console.print(table)
     show(console, RULE[0].upper() + RULE[1:])
-
-
-def _seeds(count: int) -> str:
-    return "One seed" if count == 1 else f"{count} seeds"
-
-
-def _plain(paper: Paper, judged: Sequence[Judged], seeds: int, quick: bool) -> dict[str, Any]:
-    """As JSON takes it; an end that is open, or not there, is null."""
-
-    def number(value: float) -> float | None:
-        return value if math.isfinite(value) else None
-
-    return {
-        "paper": paper.name,
-        "reference": paper.reference,
-        "setting": paper.setting,
-        "elsewhere": paper.elsewhere,
-        "seeds": seeds,
-        "quick": quick,
-        "python": sys.version.split()[0],
-        "claims": [
-            {
-                "claim": one.claim.says,
-                "paper": one.claim.paper,
-                "source": one.claim.source,
-                "number": one.claim.number,
-                "value": number(one.found.value),
-                "low": number(one.found.low),
-                "high": number(one.found.high),
-                "parts": dict(one.parts),
-                "range": one.claim.range,
-                "ours": one.ours,
-                "verdict": one.verdict,
-            }
-            for one in judged
-        ],
-    }

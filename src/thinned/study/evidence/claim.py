@@ -86,7 +86,9 @@ class Judged:
         parts = ", ".join(f"{name} {_digits(value, percent)}{' %' * percent}" for name, value in self.parts.items())
         write = _signed if self.parts else _digits  # what is made of parts is a difference
         low, value, high = (write(one, percent) for one in (self.found.low, self.found.value, self.found.high))
-        interval = f"95 % interval {low} to {high}" if math.isfinite(self.found.high - self.found.low) else "no interval"
+        interval = (
+            f"95 % interval {low} to {high}" if math.isfinite(self.found.high - self.found.low) else "no interval"
+        )
         return f"{parts}{parts and ': '}{value}{' points' * percent} ({interval})"
 
 

@@ -110,11 +110,11 @@ PAPER = Paper(
     name="gal2016",
     reference="Gal and Ghahramani 2016: Dropout as a Bayesian approximation: representing model uncertainty in deep "
     "learning",
-    setting="Boston housing, 506 rows that mlxtend ships, a random tenth for testing for each of 20 seeds: the paper's 20 "
-    "splits are others; 13-50-1, ReLU, p = 0.05 of inputs and hidden units, AdamW at a learning rate of 0.01, at most "
-    f"3,100 steps of {BATCH} rows; {SAMPLES} samples. The noise of the target is chosen on validation rows.",
-    elsewhere="The paper has nine more sets. Its authors say that figures of other splits can't be compared exactly, and "
-    "that the first search saw test rows.",
+    setting="Boston housing, 506 rows that mlxtend ships, a random tenth for testing for each of 20 seeds: the paper's "
+    "20 splits are others; 13-50-1, ReLU, p = 0.05 of inputs and hidden units, AdamW at a learning rate of 0.01, at "
+    f"most 3,100 steps of {BATCH} rows; {SAMPLES} samples. The noise of the target is chosen on validation rows.",
+    elsewhere="The paper has nine more sets. Its authors say that figures of other splits can't be compared exactly, "
+    "and that the first search saw test rows.",
     recipe=Recipe(key=2016, hidden=(50,), batch=BATCH, max_steps=3100),
     folds=boston_folds,
     trials=trials,
@@ -151,7 +151,7 @@ PAPER = Paper(
             "Far from the data the answers of thinned networks spread.",
             "curves: the spread grows away from the data; CO2 on Mauna Loa",
             "figure 2",
-            f"standard deviation of the samples on test rows moved {FAR:g} times as far from the mean minus on test rows",
+            f"standard deviation of the samples on test rows {FAR:g} times as far from the mean minus on test rows",
             _farther,
             low=0.0,
         ),

@@ -23,7 +23,7 @@ from .paper import Paper
 from .rows import digit_folds
 
 ROWS, LR, P, WIDTH = 1000, 0.003, 0.5, 64
-PAPERS_BLOCKS, BLOCKS = 54, 18  # of the paper's network, whose depth and time are measured; of those that are trained
+PAPERS_BLOCKS, BLOCKS = 54, 12  # of the paper's network, whose depth and time are measured; of those that are trained
 CONSTANT, RANDOM = "constant depth", "stochastic depth"
 DEPTH = "depth and time"
 STEPS, DRAWS = 60, 1000  # that are timed; by which the depth is counted

