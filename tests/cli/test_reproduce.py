@@ -9,6 +9,7 @@ from importlib import resources
 import pytest
 from tests.cli.conftest import Thinned
 
+from thinned.study.chapters.trial import Figures
 from thinned.study.evidence import gal2016
 from thinned.study.evidence import paper as running
 from thinned.study.evidence.table import PAPERS
@@ -55,7 +56,7 @@ def test_ctrl_c_ends_it_with_a_sentence(thinned: Thinned, monkeypatch: pytest.Mo
 
 
 def test_a_trial_that_failed_is_a_sentence(thinned: Thinned, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*arguments: object) -> None:
+    def broken(*arguments: object) -> Figures:
         raise ValueError("no such layer")
 
     monkeypatch.setattr("thinned.study.evidence.table.PAPERS", (replace(gal2016.PAPER, run=broken),))

@@ -68,7 +68,7 @@ def _moments(fold: Fold, noise: str, key: int) -> tuple[float, float]:
     network = plain_network(recipe, 784, 10, SELU, torch.Generator().manual_seed(key))
     x = torch.from_numpy(fold.x_train[:ANSWERED])
     assert isinstance(network, nn.Sequential)
-    for number, layer in enumerate(network[:-1]):
+    for number, layer in enumerate(list(network)[:-1]):
         x = NOISES[noise](P).train()(x, key=fold_in(key, number)) if isinstance(layer, nn.Identity) else layer(x)
     return float(x.mean()), float(x.var())
 

