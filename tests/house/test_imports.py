@@ -81,6 +81,7 @@ STUDY = closed(
         ("keep", {"trial"}),
         ("answer", {"search"}),
         ("chapters", {"answer"}),
+        ("evidence", {"chapters"}),
         ("network", {"answer"}),
         ("report", {"answer"}),
         ("tuning", {"answer", "keep"}),

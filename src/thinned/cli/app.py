@@ -18,6 +18,8 @@ from .plan import EPILOG as PLAN_EPILOG
 from .plan import plan
 from .predict import EPILOG as PREDICT_EPILOG
 from .predict import predict
+from .reproduce import EPILOG as REPRODUCE_EPILOG
+from .reproduce import reproduce
 from .rule import rule
 from .rules import rules
 from .study import EPILOG, study
@@ -32,6 +34,7 @@ app = typer.Typer(
 )
 app.command(epilog=EPILOG)(study)
 app.command(epilog=PREDICT_EPILOG)(predict)
+app.command(epilog=REPRODUCE_EPILOG)(reproduce)
 app.command()(variants)
 app.command()(doctor)
 app.command(epilog=BENCH_EPILOG)(bench)
