@@ -34,6 +34,7 @@ MADE_ONCE = {
     "asked": "tests/study/chapters",
     "check": "tests/csrc",
     "classified": "tests/cli",
+    "cluster": "tests/study/trial/test_ray.py",
     "digits": "tests/uncertainty/test_calibrate.py",
     "page_of": "tests/study/report",
     "records": "tests/study/report",

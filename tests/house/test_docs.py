@@ -17,7 +17,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 ELSEWHERE = {
     "index.md",
     "guides/index.md",
-    *(f"guides/{name}.md" for name in ("streams", "study", "study-data", "transforms")),
+    *(f"guides/{name}.md" for name in ("hosts", "streams", "study", "study-data", "transforms")),
 }
 # Pages whose code needs an environment of its own: tests/backends runs them.
 BACKENDS = {"guides/jax.md", "guides/keras.md", "guides/one-mask.md"}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from thinned.study import StudyError
+from thinned.study import StudyError, extras
 from thinned.study.answer.metric import METRICS
 from thinned.study.options import METRIC_NAMES, StudyOptions, numbers, seconds_of, sizes_of
 
@@ -45,6 +45,9 @@ from thinned.study.options import METRIC_NAMES, StudyOptions, numbers, seconds_o
         ({"hidden": (64, 0)}, "`--hidden` must be units of each hidden layer, 1 or more. Got 64, 0."),
         ({"train_rows": 1}, "`--train-rows` must be at least 2. Got 1."),
         ({"jobs": 0}, "`--jobs` must be at least 1. Got 0."),
+        ({"ray_cpus": 0.0}, "`--ray-cpus` must be a fraction of one, 0.0001 or more, or a whole number. Got 0.0."),
+        ({"ray_gpus": 1.5}, "`--ray-gpus` must be 0, a fraction of one, 0.0001 or more, or a whole number. Got 1.5."),
+        ({"ray": "auto", "jobs": 2}, "`--jobs` must be left out with --ray, where the cluster's room"),
         ({"metric": "accuracy"}, "`--metric` must be one of error, nll, brier, balanced-error, auc, f1, rmse, mae."),
         ({"budget": 0.0}, "`--budget` must be a time above 0, as 90s, 10m or 1h30m. Got 0.0."),
         ({"groups": "a", "time": "b"}, "which rows are tested on. Got --time with --groups."),
@@ -106,3 +109,10 @@ def test_durations(text: str, seconds: float) -> None:
 def test_what_is_no_duration_is_told(text: str) -> None:
     with pytest.raises(StudyError, match="`--budget` must be a time, as 90s, 10m or 1h30m"):
         seconds_of(text)
+
+
+def test_a_missing_extra_is_named_before_anything_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
+    with pytest.raises(StudyError) as told:
+        StudyOptions(ray="auto")
+    assert str(told.value) == "`--ray` needs Ray, which is not installed. Run pip install 'thinned[ray]'."

@@ -8,7 +8,7 @@ import pytest
 from thinned.study.other_models import LOSSES, OtherModels
 from thinned.study.trial.baseline import Answers
 from thinned.study.trial.config import Unit
-from thinned.study.trial.pool import Failed
+from thinned.study.trial.engine import Failed
 
 OUTPUT = np.zeros((2, 1), dtype=np.float32)
 ANSWERS = [Answers("tree", OUTPUT, OUTPUT, {"learning_rate": 0.1, "max_leaf_nodes": 8, "max_iter": 20}, 0.0)]

@@ -59,6 +59,8 @@ Examples:
 
     thinned study data.csv --target y --p 0.1,0.5 --seeds 10 --hidden 512,512 --out my-study
 
+    thinned study data.csv --target y --ray auto                 on the Ray cluster that this machine is part of
+
     thinned study data.csv --target y --model net:build          your own model, of build(inputs, outputs) in net.py
 """
 
@@ -139,6 +141,12 @@ def study(
         str | None, typer.Option(help="Where trials are recorded: an Optuna address. Default: a file in the folder.")
     ] = None,
     jobs: Annotated[int | None, typer.Option(help="Processes. The numbers do not depend on it.")] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(metavar="auto|HOST:PORT", help="Train on a Ray cluster that runs, instead of in processes here."),
+    ] = None,
+    ray_cpus: Annotated[float, typer.Option(help="CPUs of a node for each trial on --ray, as 0.5.")] = 1.0,
+    ray_gpus: Annotated[float, typer.Option(help="GPUs of a node for each trial on --ray, as 0.25.")] = 0.0,
     train_rows: Annotated[int | None, typer.Option(help="How many rows to train on.")] = None,
     chapters: Annotated[
         str | None,
@@ -187,9 +195,12 @@ def study(
                 network=None if network is None else network.value,
                 train_rows=train_rows,
                 metric=metric,
-                jobs=jobs if jobs is not None else cores(),
+                jobs=jobs if jobs is not None else 1 if ray is not None else cores(),
                 budget=None if budget is None else seconds_of(budget),
                 storage=storage,
+                ray=ray,
+                ray_cpus=ray_cpus,
+                ray_gpus=ray_gpus,
                 form=TextForm(sep, encoding, decimal),
                 columns=tuple(WantedColumn.of(text) for text in column or ()),
                 chapters=chapters_of(chapters),

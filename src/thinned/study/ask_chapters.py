@@ -12,7 +12,7 @@ from .chapters.scene import Results, Scene
 from .chapters.table import CHAPTERS, run_trial
 from .chapters.trial import Figures, Trial
 from .record import ChapterRecord
-from .trial.pool import Failed
+from .trial.engine import Failed
 from .underway import Underway
 
 

@@ -19,9 +19,9 @@ from .error import StudyError
 from .networks.named import WORD_NETWORKS
 from .record import ChapterRecord, Study
 from .trial.config import Config, Recipe, Unit
+from .trial.engine import Failed
 from .trial.fold import Fold
 from .trial.outcome import Weights
-from .trial.pool import Failed
 from .trial.unit import weights_again
 from .underway import Underway
 

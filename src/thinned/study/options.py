@@ -11,6 +11,7 @@ from typing import Any, Literal
 from ..plain_text import in_utf8
 from .data.overrule import TextForm, WantedColumn, check_time_alone
 from .error import StudyError
+from .extras import require_extra
 
 METRIC_NAMES = {
     "classification": ("error", "nll", "brier", "balanced-error", "auc", "f1"),
@@ -28,6 +29,8 @@ LRS = (1e-10, 100.0)
 WHY_LR = "a step of AdamW moves a weight by about so much"  # float32 weights of 0.1 can't be moved by less
 DECAYS = (1e-10, 1e4)
 LEAST_P = 1e-6
+LEAST_SHARE = 1e-4  # of a CPU or GPU, as Ray counts them
+SHARE_OF_NODE = f"a fraction of one, {LEAST_SHARE:g} or more, or a whole number"
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
 
 
@@ -54,6 +57,9 @@ class StudyOptions:
     jobs: int = 1
     budget: float | None = None
     storage: str | None = None
+    ray: str | None = None
+    ray_cpus: float = 1.0
+    ray_gpus: float = 0.0
     form: TextForm = field(default_factory=TextForm)
     columns: tuple[WantedColumn, ...] = ()
     chapters: tuple[str, ...] | None = None
@@ -96,6 +102,12 @@ class StudyOptions:
             _require("--train-rows", self.train_rows, self.train_rows >= 2, "at least 2")
         _require("--jobs", self.jobs, self.jobs >= 1, "at least 1")
         _require("--jobs", self.jobs, self.jobs <= MOST_JOBS, f"at most {MOST_JOBS:,}")
+        if self.ray is not None:
+            rule = "left out with --ray, where the cluster's room and --ray-cpus decide how many trials run"
+            _require("--jobs", self.jobs, self.jobs == 1, rule)
+            require_extra("--ray", "ray", "Ray", "ray")
+        _require("--ray-cpus", self.ray_cpus, _shares(self.ray_cpus), SHARE_OF_NODE)
+        _require("--ray-gpus", self.ray_gpus, self.ray_gpus == 0 or _shares(self.ray_gpus), f"0, {SHARE_OF_NODE}")
         if self.metric is not None:
             names = (*METRIC_NAMES["classification"], *METRIC_NAMES["regression"])
             _require("--metric", self.metric, self.metric in names, f"one of {', '.join(names)}")
@@ -126,6 +138,10 @@ def require_text(option: str, text: str | Path) -> None:
     """
     if in_utf8(text) != str(text):
         raise StudyError(f"`{option}` must be a name in UTF-8. Got {in_utf8(text)}. Rename it.")
+
+
+def _shares(amount: float) -> bool:
+    return LEAST_SHARE <= amount <= 1 or (amount > 1 and float(amount).is_integer())
 
 
 def _require(option: str, value: Any, holds: bool, rule: str) -> None:

@@ -10,8 +10,9 @@ from .answer.standing import Answered
 from .search.chooser import PLAIN
 from .trial.baseline import Answers, BaselineName, baselines
 from .trial.config import Recipe, Unit
+from .trial.engine import Failed, Work
 from .trial.fold import Fold
-from .trial.pool import Failed, Spare, Work
+from .trial.pool import Spare
 
 LOSSES = 3  # of a process, under the models of one seed, after which they have failed
 

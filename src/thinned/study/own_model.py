@@ -50,6 +50,7 @@ FOREIGN = {
     "--weight-decay": "weight_decays",
     "--budget": "budget",
     "--storage": "storage",
+    "--ray": "ray",
     "--network": "network",
     "--chapters": "chapters",
 }

@@ -17,6 +17,7 @@ from .fault import faults_told
 from .finish import finish, write_runs
 from .keep.scratch import scratch_folder
 from .options import StudyOptions, chapters_of
+from .ray_cluster import connected_to_ray
 from .record import Study
 from .results import damaged
 from .underway import Progress, TableReading, Underway
@@ -44,6 +45,9 @@ def run_study(
     jobs: int = 1,
     budget: float | None = None,
     storage: str | None = None,
+    ray: str | None = None,
+    ray_cpus: float = 1.0,
+    ray_gpus: float = 0.0,
     sep: str | None = None,
     encoding: str | None = None,
     decimal: str | None = None,
@@ -87,6 +91,9 @@ def run_study(
         jobs: processes. The numbers do not depend on it. Above 1, a script needs `if __name__ == "__main__":`.
         budget: seconds after which the study ends with the best answer so far.
         storage: where the record of trials is kept, an address that Optuna takes; None means a file in `out`.
+        ray: the Ray cluster whose nodes train, instead of processes here: "auto", or its head's host and port. The
+            numbers are those of processes.
+        ray_cpus, ray_gpus: of a node, for each unit that trains there: a fraction of one, or a whole number.
         sep, encoding, decimal: how text files are written: the sign between fields, Python's name of the encoding,
             and "." or ",". None: found out.
         columns: what columns are, by name: "number", "level", "date", "date:%d/%m/%Y", "text" (its words are read) or
@@ -127,6 +134,9 @@ def run_study(
         jobs=jobs,
         budget=budget,
         storage=storage,
+        ray=ray,
+        ray_cpus=ray_cpus,
+        ray_gpus=ray_gpus,
         form=TextForm(sep, encoding, decimal),
         columns=tuple(WantedColumn.of(f"{name}={kind}") for name, kind in (columns or {}).items()),
         chapters=chapters_of(chapters),
@@ -141,8 +151,9 @@ def study(
     told: Callable[[TableReading], None] = lambda reading: None,
 ) -> Study:
     """`run_study` with its options in one. `told` is called once, when the data are read and nothing is trained."""
-    processes = options.jobs > 1 or options.budget is not None
-    with faults_told(options.out), scratch_folder() if processes else nullcontext() as scratch:
+    processes = options.ray is None and (options.jobs > 1 or options.budget is not None)
+    cluster = connected_to_ray(options.ray, options.ray_cpus, options.ray_gpus) if options.ray else nullcontext()
+    with faults_told(options.out), cluster, scratch_folder() if processes else nullcontext() as scratch:
         underway = Underway(data, options, scratch, watch, told)
         try:
             for said in damaged(options.out):

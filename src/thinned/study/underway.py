@@ -45,11 +45,13 @@ from .search.grid import (
     Grid,
 )
 from .trial.config import Config, Recipe, Unit
+from .trial.engine import Failed
 from .trial.fold import Fold
 from .trial.outcome import Outcome, diverged, still_holds
-from .trial.pool import Failed, Pool
+from .trial.pool import Pool
 from .trial.prepared import prepared
 from .trial.range_test import range_test
+from .trial.ray_tasks import RayTasks
 from .trial.unit import train_unit
 
 MAX_STEPS = 12_700  # seven cycles, the first of 100 steps,
@@ -129,7 +131,10 @@ class Underway:
             self.recover()
             self.range = range_test(self.folds[0], self.recipe)
             self.grid = self._grid()
-            self.pool = Pool(scratch or self.folds, self.recipe, options.jobs)
+            engine = None
+            if options.ray is not None:
+                engine = RayTasks(self.folds, self.recipe, options.ray_cpus, options.ray_gpus)
+            self.pool = Pool(scratch or self.folds, self.recipe, options.jobs, engine)
         except BaseException:
             self.journal.close()
             raise

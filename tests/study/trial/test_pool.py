@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from thinned.study.trial.config import Level, Recipe, Unit
+from thinned.study.trial.engine import Failed, Work
 from thinned.study.trial.fold import Fold
-from thinned.study.trial.pool import Failed, Pool, Spare, Work
+from thinned.study.trial.pool import Pool, Spare
 
 RECIPE = Recipe(0, (4,), 4, 100)
 UNITS = [Unit(Level("dropout", p), (0.1,), (0, 1)) for p in (0.0, 0.1, 0.2, 0.3)]
