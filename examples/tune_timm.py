@@ -46,4 +46,4 @@ def fit(model, rates, seed, budget):
 plan = thinned.plan(build(), x[:8])
 with tempfile.TemporaryDirectory() as folder:
     choices = {"metric": "validation error", "judge": "test error", "ps": (0.0, 0.1, 0.3)}
-    print(tune(fit, build, plan=plan, budget=100, trials=14, seeds=3, out=folder, **choices))
+    print(tune(fit, build, plan=plan, budget=100, trials=10, seeds=3, out=folder, **choices))

@@ -37,4 +37,4 @@ def fit(model, rates, seed, budget):
 
 plan = thinned.plan(build(), x[:8])
 with tempfile.TemporaryDirectory() as folder:
-    print(tune(fit, build, plan=plan, metric="validation loss", judge="test loss", budget=300, trials=30, out=folder))
+    print(tune(fit, build, plan=plan, metric="validation loss", judge="test loss", budget=300, trials=18, out=folder))

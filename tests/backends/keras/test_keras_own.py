@@ -15,8 +15,8 @@ import thinned.interop.keras as tk
 FILES = ("dropout_test", "alpha_dropout_test", "gaussian_dropout_test", "spatial_dropout_test")
 
 
-def cases() -> list[unittest.TestCase]:
-    found = []
+def cases() -> list[Any]:
+    found: list[Any] = []
     for file in FILES:
         module = importlib.import_module(f"keras.src.layers.regularization.{file}")
         for kind in vars(module).values():

@@ -246,7 +246,8 @@ def test_noise_shapes(kind: Any, shape: Any) -> None:
 
 
 def test_a_noise_shape_of_numpy() -> None:
-    layer = tk.Dropout(0.5, noise_shape=np.array([8, 1]), seed=1)
+    shape: Any = np.array([8, 1])
+    layer = tk.Dropout(0.5, noise_shape=shape, seed=1)
     assert layer.noise_shape == (8, 1)
     assert all(type(size) is int for size in layer.noise_shape)
     y = numbers(layer(np.ones((8, 4), np.float32), training=True))
@@ -258,8 +259,8 @@ def test_a_subclass_is_built_by_its_own_build() -> None:
         def build(self, shape: Any) -> None:
             self.scale = self.add_weight(shape=shape[-1:], initializer="ones")
 
-        def call(self, inputs: Any, training: bool = False) -> Any:
-            return super().call(inputs, training) * self.scale
+        def call(self, inputs: Any, training: bool = False, key: Any = None) -> Any:
+            return super().call(inputs, training, key) * self.scale
 
     layer = Scaled(0.5, seed=1)
     assert not layer.built

@@ -52,15 +52,17 @@ class Attends(nn.Module):
         self.p = 0.5
 
     def forward(self, x: Tensor) -> Tensor:
-        return attend(x, self.p if self.training else 0.0)
+        found: Tensor = attend(x, self.p if self.training else 0.0)
+        return found
 
 
 class Drops(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
-        return drop(x)
+        found: Tensor = drop(x)
+        return found
 
 
-NOISY = {"drop": (drop,), "noisy": (noisy,), "attend": (attend, 0.5)}
+NOISY: dict[str, tuple[Any, ...]] = {"drop": (drop,), "noisy": (noisy,), "attend": (attend, 0.5)}
 
 
 @pytest.mark.parametrize("name", NOISY)

@@ -229,7 +229,7 @@ class Right(nn.Module):
         self.sizes = [1, 2, 3]
         self.inner: Any = nn.Linear(8, 8)
         before = self.inner.forward
-        self.inner.forward = lambda x: before(x) + 1
+        vars(self.inner)["forward"] = lambda x: before(x) + 1
 
     @functools.cached_property
     def scale(self) -> Tensor:

@@ -46,7 +46,7 @@ def _checked_shape(owner: str, shape: Any) -> tuple[int | None, ...] | None:
     if shape is None:
         return None
     sizes = [] if isinstance(shape, str) or not hasattr(shape, "__iter__") else list(shape)
-    whole = (isinstance(size, numbers.Integral) and not isinstance(size, bool) and size > 0 for size in sizes)
+    whole = (isinstance(size, numbers.Integral) and not isinstance(size, bool) and int(size) > 0 for size in sizes)
     if not sizes or not all(size is None or fits for size, fits in zip(sizes, whole, strict=True)):
         raise ValueError(
             f"`{owner}`: `noise_shape` must be a sequence of positive integers and None. Got {shape!r}. Pass "

@@ -146,7 +146,7 @@ def refuse_unbuilt(owner: str, model: Any) -> None:
     for name, layer, _ in layers(model):
         makes = next((base for base in type(layer).__mro__ if "build" in vars(base)), object).__module__
         own = not makes.startswith(("keras.", "thinned."))
-        if not layer.built and (own or (is_theirs(layer, _MULTI_HEAD) and getattr(layer, "_dropout", 0))):
+        if not layer.built and (own or (is_theirs(layer, _MULTI_HEAD) and bool(getattr(layer, "_dropout", 0)))):
             raise ValueError(
                 f"`{owner}`: `model` must be built, as {name!r} makes its layers when it is. Got a "
                 f"{type(layer).__name__} that has not run. Call the model on data first: model(x)."

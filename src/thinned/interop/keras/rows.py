@@ -16,7 +16,7 @@ def count_rows(owner: str, x: Any) -> int:
     """
     counts = []
     for leaf in keras.tree.flatten(x) or [x]:
-        shape = getattr(leaf, "shape", ())
+        shape: tuple[int, ...] = getattr(leaf, "shape", ())
         if len(shape) == 0:
             raise TypeError(
                 f"`{owner}`: `x` must be an array with rows on axis 0, or a list or dictionary of such arrays. Got "

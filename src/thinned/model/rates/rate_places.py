@@ -75,12 +75,12 @@ class RatePlaces:
         self.modules = {**self.registered, **self.loose}
         self.by_name: dict[str, RatePlace] = {}
         self.blind: dict[str, str] = {}  # by name: the file and line of code that may drop, which only a run can show
-        known = {id(module) for module in self.modules.values()}
+        inside = {id(module) for module in self.modules.values()}
         for name, module in self.modules.items():
             for place in _places(name, module):
                 self.by_name[place.name] = place
             if example is None and owner in _SETS and not _is_known(module):
-                self.blind.update(blind(name, module, readings(module), known))
+                self.blind.update(blind(name, module, readings(module), inside))
             for place in _planned(name, module):
                 known = self.by_name.get(place.name)
                 place.where = "" if known is None else known.where
