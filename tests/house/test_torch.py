@@ -28,6 +28,8 @@ OTHERS = {"_DummyThread", "_fields", "_exit", "_getframe", "_replace", "_slotnam
     "_initial_seed",  # of Keras's generators
     "_call_has_training_arg",  # of Keras's layers, as `_build_at_init`
     "_build_at_init",
+    "_private",  # of Ray, with `_worker_logs_enabled`
+    "_worker_logs_enabled",
 }
 
 
