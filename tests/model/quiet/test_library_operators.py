@@ -62,9 +62,16 @@ class Drops(nn.Module):
         return found
 
 
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No other thread draws here: threads that earlier tests have left are not counted."""
+    monkeypatch.setattr(threading, "active_count", lambda: 1)
+
+
 NOISY: dict[str, tuple[Any, ...]] = {"drop": (drop,), "noisy": (noisy,), "attend": (attend, 0.5)}
 
 
+@pytest.mark.usefixtures("alone")
 @pytest.mark.parametrize("name", NOISY)
 def test_its_noise_is_named(name: str) -> None:
     place = f"0:thinned_tests.{name}"
@@ -91,6 +98,7 @@ def test_without_noise_it_is_left_alone() -> None:
     assert not thinned.inspect(nn.Sequential(Calls(double)), X).places
 
 
+@pytest.mark.usefixtures("alone")
 def test_what_draws_in_evaluation_is_a_finding() -> None:
     for model in (nn.Sequential(Calls(drop)),):
         assert [finding.code for finding in thinned.check(model, X)] == ["THN108"]

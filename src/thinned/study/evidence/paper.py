@@ -9,8 +9,9 @@ from ..chapters.scene import Results
 from ..chapters.trial import Figures, Trial
 from ..error import StudyError
 from ..trial.config import Recipe
+from ..trial.engine import Failed
 from ..trial.fold import Fold
-from ..trial.pool import Failed, Pool
+from ..trial.pool import Pool
 from .claim import Claim, Judged, judge
 
 QUICK_STEPS = 20  # of a run that shows what a full one does: its verdicts mean nothing
