@@ -91,6 +91,20 @@ def test_a_target_of_classes_asked_for_as_numbers_must_be_told_apart(tmp_path: P
             open_data(npz(tmp_path, a=A, y=y), "y", wanted=[WantedColumn.of("y=number")])
 
 
+def test_quantities_are_told_apart(tmp_path: Path) -> None:
+    """Also where the target was read as levels; what is large and told apart is learnt."""
+    table = tmp_path / "data.csv"
+    for y in (BIG, -BIG, np.arange(ROWS) + 2**60):
+        pd.DataFrame({"a": A, "y": y}).to_csv(table, index=False)
+        for path in (npz(tmp_path, a=A, y=y), table):
+            with pytest.raises(
+                StudyError, match=r"must have (values that float64 tells apart.*'y' has|two different values)"
+            ):
+                open_data(path, "y", task="regression")
+    kept = open_data(npz(tmp_path, a=A, y=np.arange(ROWS) * 256 + 2**60), "y", task="regression")
+    assert len(np.unique(kept.y)) == ROWS
+
+
 @pytest.mark.parametrize("kind", [">f8", ">f4", "<f2", np.longdouble, ">i4"])
 def test_an_array_of_another_order_or_width_is_the_same_numbers(tmp_path: Path, kind: Any) -> None:
     x = np.arange(2 * ROWS).reshape(ROWS, 2) % 7

@@ -268,10 +268,16 @@ def _in_other_letters(column: Column, counts: Counter[str]) -> tuple[str, ...]:
 
 
 def _quantities(path: Path, answer: pd.Series[Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    values = pd.to_numeric(answer, errors="coerce").to_numpy(dtype=np.float64)
+    numbers = pd.to_numeric(answer, errors="coerce")
+    values = numbers.to_numpy(dtype=np.float64)
     if not np.isfinite(values).all():
         bad = answer[~np.isfinite(values)].iloc[0]
         raise StudyError(f"{path}: a regression target must be finite numbers. {answer.name!r} has {bad!r}.")
+    if numbers.nunique() != len(np.unique(values)):
+        raise StudyError(
+            f"{path}: a regression target must have values that float64 tells apart: whole numbers up to 2^53. "
+            f"{answer.name!r} has {numbers.abs().max()}. Subtract a number from all of them, or divide them."
+        )
     return np.asarray(values)
 
 
