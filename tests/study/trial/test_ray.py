@@ -26,7 +26,7 @@ from thinned.study.trial.ray_tasks import RayTasks
 from thinned.study.underway import Progress
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'thinned[ray]'")
-pytestmark = pytest.mark.frameworks
+pytestmark = [pytest.mark.frameworks, pytest.mark.xdist_group("ray")]  # one cluster, by one worker
 
 MAIN = "from thinned.cli import main\nif __name__ == '__main__':\n    main()\n"
 TINY: dict[str, Any] = {"target": "y", "hidden": (4,), "epochs": 2, "seeds": 2, "ps": [0.3], "weight_decays": [0.5]}
