@@ -90,7 +90,7 @@ class Data:
         return found
 
 
-def test_the_gap_closes_on_a_trained_network() -> None:
+def test_the_gap_closes_on_a_trained_network(pytestconfig: pytest.Config) -> None:
     data = Data(0)
     before, right = data.shifts(), data.right()
     thinned.recalibrate_batchnorm(data.model, data.x.split(100))
@@ -98,10 +98,11 @@ def test_the_gap_closes_on_a_trained_network() -> None:
     assert max(before) < 0.45
     assert after[0] == pytest.approx(1.0, abs=1e-9)
     assert after == pytest.approx([1.0] * 4, abs=0.02)  # the later layers have read what batches of 100 make of it
-    # The error is no higher by more than chance, of the rows whose answer changes (McNemar): with other rounding a
-    # network is another, and gains 20 rows of 1497 or loses 3.
     lost, won = int((right & ~data.right()).sum()), int((~right & data.right()).sum())
-    assert lost - won <= 3 * math.sqrt(lost + won)
+    if pytestconfig.getoption("rounding"):  # of another network: no more is lost than by chance (McNemar)
+        assert lost - won <= 3 * math.sqrt(lost + won)
+    else:
+        assert won > lost  # 152 of 1497 wrong against 172
 
 
 def test_the_shift_of_a_trained_network_is_the_theory_s() -> None:

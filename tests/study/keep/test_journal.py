@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 import re
 import sqlite3
 import subprocess
@@ -349,6 +350,25 @@ def test_folders_that_are_not_a_study_s(tmp_path: Path) -> None:
         with pytest.raises(StudyError, match=said):
             Journal(tmp_path / name, SETTINGS)
     assert [path.name for path in (tmp_path / "other").iterdir()] == ["letter.txt"]
+
+
+@pytest.mark.parametrize("name", ["journal.json", "trials.db", "report.html"])
+def test_a_fifo_in_a_study_s_folder_is_refused_and_not_waited_for(
+    name: str, tmp_path: Path, made: Made, units: list[Unit]
+) -> None:
+    with Journal(tmp_path, SETTINGS) as journal:
+        journal.add(units[0], made(units[0]))
+    (tmp_path / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(StudyError, match=f"{name}: in a study's folder every file must be a regular one. This is a FI"):
+        Journal(tmp_path, SETTINGS)
+
+
+def test_a_folder_that_is_no_study_s_is_not_searched(tmp_path: Path) -> None:
+    (tmp_path / "music").mkdir()
+    os.mkfifo(tmp_path / "music" / "pipe")
+    with pytest.raises(StudyError, match="must be a new or empty folder"):
+        Journal(tmp_path, SETTINGS)
 
 
 def test_a_folder_with_signs_of_urls_in_its_name(tmp_path: Path, made: Made, units: list[Unit]) -> None:

@@ -114,6 +114,16 @@ DRAWS = UNIFORM | MASKS | OTHER
 TORCHS = frozenset({"aten", "prims", "prim", "thinned", "quantized", "c10d", "_c10d_functional", "higher_order"})
 
 
+def told_to_drop(named: Mapping[str, Any]) -> bool:
+    """Whether the arguments of another library's operator say that it drops, such as flash attention's `dropout_p`.
+
+    >>> told_to_drop({"dropout_p": 0.1}), told_to_drop({"dropout_p": 0.1, "training": False})
+    (True, False)
+    """
+    rates = [value for name, value in named.items() if "drop" in name and isinstance(value, float)]
+    return any(rates) and named.get("training", named.get("train", True)) is not False
+
+
 def canonical(function: Any) -> str:
     """A torch function's plain name: "add" for `Tensor.add_`, `Tensor.__radd__` and `torch.add`.
 

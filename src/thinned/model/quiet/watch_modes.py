@@ -11,10 +11,10 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from ..._torch import function_modes, pop_function_mode
-from ..known.functions import TORCHS
+from ..known.functions import TORCHS, told_to_drop
 from ..watch.callsite import transparent
 from ..watch.draws import named_arguments
-from ..watch.foreign import ran, says_noise
+from ..watch.foreign import ran
 from ..watch.torch_modes import PlainThreadMode, leave_dispatch_mode, leave_function_mode
 
 
@@ -93,7 +93,7 @@ class _WatchedOperators(PlainThreadMode):
 
     def _foreign(self, func: Any, args: Any, kwargs: Any) -> Any:
         """Run an operator of another library, whose noise only its arguments and the generators tell of."""
-        said = says_noise(func, named_arguments(func, args, kwargs))
+        said = told_to_drop(named_arguments(func, args, kwargs))
         result, drew = (None, True) if said else ran(func, args, kwargs)
         if drew:
             for watch in [*self.watches]:

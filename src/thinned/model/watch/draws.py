@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..known.functions import TORCHS
-from .foreign import ran, says_noise
+from ..known.functions import TORCHS, told_to_drop
+from .foreign import ran
 from .shape import shape_of, stored
 from .torch_modes import ThreadMode
 
@@ -37,7 +37,7 @@ class DrawMode(ThreadMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func.namespace not in TORCHS:
             result, drew = ran(func, args, kwargs or {})
-            if drew or says_noise(func, named_arguments(func, args, kwargs or {})):
+            if drew or told_to_drop(named_arguments(func, args, kwargs or {})):
                 self._report(Draw(func._schema.name, shape_of(result) if isinstance(result, Tensor) else (), None))
             return result
         result = func(*args, **(kwargs or {}))

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from .generators import torch_states
-
-
-def says_noise(func: Any, named: Mapping[str, Any]) -> bool:
-    """Whether the arguments of a library's operator say that it drops, such as flash attention's `dropout_p=0.1`."""
-    rates = [value for name, value in named.items() if "drop" in name and isinstance(value, float)]
-    return any(rates) and named.get("training", named.get("train", True)) is not False
 
 
 def ran(func: Any, args: Any, kwargs: Any) -> tuple[Any, bool]:

@@ -82,12 +82,9 @@ def found_in(folder: Path) -> StudyIdentity | None:
     """
     if folder.exists() and not folder.is_dir():
         raise StudyError(f"{folder}: `--out` must be a folder. This is a file. Name another with --out.")
-    for path, kind in irregular(folder):
-        raise StudyError(
-            f"{path}: in a study's folder every file must be a regular one. This is {kind}. Remove it, or name another "
-            "folder with --out."
-        )
-    path = folder / IDENTITY
+    path, known = folder / IDENTITY, (folder / HERE).is_file() and (folder / FOLDER).is_dir()
+    if path.is_file() or known:
+        _only_regular(folder)
     if path.is_file():
         try:
             facts = json.loads(path.read_text(encoding="utf-8"))
@@ -114,11 +111,19 @@ def found_in(folder: Path) -> StudyIdentity | None:
             "Name another folder with --out, or remove this one."
         )
     if folder.is_dir() and any(item.name not in BEGUN for item in folder.iterdir()):
-        known = (folder / HERE).is_file() and (folder / FOLDER).is_dir()
         raise (DamagedIdentityError if known else StudyError)(
             f"{folder}: `--out` must be a new or empty folder, or an earlier study's. Name another with --out."
         )
     return None
+
+
+def _only_regular(folder: Path) -> None:
+    """Raises StudyError: a file that is not regular, such as a FIFO, which to write would be to wait for its reader."""
+    for path, kind in irregular(folder):
+        raise StudyError(
+            f"{path}: in a study's folder every file must be a regular one. This is {kind}. Remove it, or name another "
+            "folder with --out."
+        )
 
 
 def _short(value: Any) -> str:

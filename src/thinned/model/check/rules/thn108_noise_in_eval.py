@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ...known.functions import DRAWS, MASKS, UNIFORM
+from ...known.functions import DRAWS, MASKS, UNIFORM, told_to_drop
 from ...known.operations import COMPARISONS, POSITIONS, REPEATS, SELECTS, SHAPE_ONLY, SHAPES
 from ...watch.trace import Call, Trace
 from ..finding import Finding
@@ -37,7 +37,10 @@ def live(examination: Examination) -> Iterator[Finding]:
             whose = "a mask made by hand is drawn"
         elif by_choice:
             whose = "a mask that selects what is kept is drawn"
-        elif "." in place.kind and ("drop" in place.kind or _told_to_drop(inspection.eval, place.kind)):
+        elif "." in place.kind and (
+            "drop" in place.kind
+            or any(told_to_drop(call.arguments) for call in inspection.eval.calls if call.function == place.kind)
+        ):
             whose = f"the operator {place.kind} draws"
         else:
             continue  # functions of torch: THN101, THN102. Other random numbers are no mask
@@ -49,14 +52,6 @@ def live(examination: Examination) -> Iterator[Finding]:
                 "Draw it under `if self.training:`" if by_hand or by_choice else "Let its `training` follow the model's"
             ),
         )
-
-
-def _told_to_drop(trace: Trace, operator: str) -> bool:
-    """Whether an operator of another library has been given a rate, such as `dropout_p=0.1`, by name."""
-    calls = (call for call in trace.calls if call.function == operator)
-    return any(
-        "drop" in name and isinstance(p, float) and p > 0 for call in calls for name, p in call.arguments.items()
-    )
 
 
 def _selecting(trace: Trace) -> list[Call]:
