@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -32,7 +33,7 @@ def connected_to_ray(address: str, cpus: float, gpus: float) -> Iterator[None]:
     _answers(address)
     with _as_quiet_as_asked(ray), _signals_unchanged():
         try:
-            ray.init(address=address, log_to_driver=False, logging_level="CRITICAL")
+            ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
         except (Exception, SystemExit) as error:  # the latter where the cluster ends while Ray connects
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
             raise StudyError(f"`--ray` must name a running cluster. Got {address!r}: {reason}. {_HOW}") from error
