@@ -48,6 +48,7 @@ from thinned.study.options import METRIC_NAMES, StudyOptions, numbers, seconds_o
         ({"ray_cpus": 0.0}, "`--ray-cpus` must be a fraction of one, 0.0001 or more, or a whole number. Got 0.0."),
         ({"ray_gpus": 1.5}, "`--ray-gpus` must be 0, a fraction of one, 0.0001 or more, or a whole number. Got 1.5."),
         ({"ray": "auto", "jobs": 2}, "`--jobs` must be left out with --ray, where the cluster's room"),
+        ({"log": "wandb"}, "`--log` must be one of mlflow, tensorboard. Got wandb."),
         ({"metric": "accuracy"}, "`--metric` must be one of error, nll, brier, balanced-error, auc, f1, rmse, mae."),
         ({"budget": 0.0}, "`--budget` must be a time above 0, as 90s, 10m or 1h30m. Got 0.0."),
         ({"groups": "a", "time": "b"}, "which rows are tested on. Got --time with --groups."),
@@ -113,6 +114,11 @@ def test_what_is_no_duration_is_told(text: str) -> None:
 
 def test_a_missing_extra_is_named_before_anything_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(extras, "find_spec", lambda name: None)
-    with pytest.raises(StudyError) as told:
-        StudyOptions(ray="auto")
-    assert str(told.value) == "`--ray` needs Ray, which is not installed. Run pip install 'thinned[ray]'."
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"ray": "auto"}, "`--ray` needs Ray, which is not installed. Run pip install 'thinned[ray]'."),
+        ({"log": "mlflow"}, "`--log mlflow` needs MLflow, which is not installed. Run pip install 'thinned[mlflow]'."),
+    ]
+    for given, message in cases:
+        with pytest.raises(StudyError) as told:
+            StudyOptions(**given)
+        assert str(told.value) == message

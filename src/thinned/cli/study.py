@@ -73,6 +73,11 @@ class NetworkChoice(StrEnum):
     transformer = "transformer"
 
 
+class LogName(StrEnum):
+    mlflow = "mlflow"
+    tensorboard = "tensorboard"
+
+
 class TaskName(StrEnum):
     classification = "classification"
     regression = "regression"
@@ -147,6 +152,9 @@ def study(
     ] = None,
     ray_cpus: Annotated[float, typer.Option(help="CPUs of a node for each trial on --ray, as 0.5.")] = 1.0,
     ray_gpus: Annotated[float, typer.Option(help="GPUs of a node for each trial on --ray, as 0.25.")] = 0.0,
+    log: Annotated[
+        LogName | None, typer.Option(help="Log every run, with its curve, for MLflow or TensorBoard as well.")
+    ] = None,
     train_rows: Annotated[int | None, typer.Option(help="How many rows to train on.")] = None,
     chapters: Annotated[
         str | None,
@@ -201,6 +209,7 @@ def study(
                 ray=ray,
                 ray_cpus=ray_cpus,
                 ray_gpus=ray_gpus,
+                log=None if log is None else log.value,
                 form=TextForm(sep, encoding, decimal),
                 columns=tuple(WantedColumn.of(text) for text in column or ()),
                 chapters=chapters_of(chapters),

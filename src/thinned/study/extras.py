@@ -9,5 +9,6 @@ from .error import StudyError
 
 def require_extra(option: str, module: str, title: str, extra: str) -> None:
     """Raises StudyError: a package is not installed. It is looked for, not imported."""
-    if find_spec(module) is None:
+    spec = find_spec(module)
+    if spec is None or spec.origin is None:  # or a mere folder of that name
         raise StudyError(f"`{option}` needs {title}, which is not installed. Run pip install 'thinned[{extra}]'.")

@@ -17,7 +17,7 @@ from .ask_chapters import ask_chapters
 from .data.parts import notes as notes_on_parts
 from .error import StudyError
 from .networks.named import WORD_NETWORKS
-from .record import ChapterRecord, Study
+from .record import ChapterRecord, RunLogRecord, Study
 from .trial.config import Config, Recipe, Unit
 from .trial.engine import Failed
 from .trial.fold import Fold
@@ -129,6 +129,7 @@ def _record(
         versions={**underway.versions, "python": platform.python_version()},
         complete=not stopped,
         stopped=stopped,
+        log=None if underway.log is None else RunLogRecord.model_validate(underway.log.record()),
         chapters=chapters,
     )
     warned = [*underway.suspicions, *map(said_of, found.diverged), *cautions(study, found, underway.folds)]

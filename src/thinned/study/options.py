@@ -22,6 +22,7 @@ CHAPTERS = (  # as in chapters/table.py
 )  # fmt: skip
 DEFAULT_CHAPTERS = CHAPTERS[:3]
 ANY_NETWORK_CHAPTERS = ("how-much", "convergence", "forms", "schedules")  # the others train perceptrons
+LOGS = {"mlflow": "MLflow", "tensorboard": "TensorBoard"}
 NETWORK_NAMES = ("perceptron", "cnn", "lstm", "gru", "transformer")
 MOST_SEEDS, MOST_JOBS, MOST_EPOCHS = 10_000, 1_024, 10_000_000
 MOST_SECONDS = 366 * 86_400.0
@@ -60,6 +61,7 @@ class StudyOptions:
     ray: str | None = None
     ray_cpus: float = 1.0
     ray_gpus: float = 0.0
+    log: str | None = None
     form: TextForm = field(default_factory=TextForm)
     columns: tuple[WantedColumn, ...] = ()
     chapters: tuple[str, ...] | None = None
@@ -106,6 +108,9 @@ class StudyOptions:
             rule = "left out with --ray, where the cluster's room and --ray-cpus decide how many trials run"
             _require("--jobs", self.jobs, self.jobs == 1, rule)
             require_extra("--ray", "ray", "Ray", "ray")
+        if self.log is not None:
+            _require("--log", self.log, self.log in LOGS, f"one of {', '.join(LOGS)}")
+            require_extra(f"--log {self.log}", self.log, LOGS[self.log], self.log)
         _require("--ray-cpus", self.ray_cpus, _shares(self.ray_cpus), SHARE_OF_NODE)
         _require("--ray-gpus", self.ray_gpus, self.ray_gpus == 0 or _shares(self.ray_gpus), f"0, {SHARE_OF_NODE}")
         if self.metric is not None:

@@ -51,6 +51,7 @@ FOREIGN = {
     "--budget": "budget",
     "--storage": "storage",
     "--ray": "ray",
+    "--log": "log",
     "--network": "network",
     "--chapters": "chapters",
 }

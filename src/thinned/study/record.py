@@ -250,6 +250,12 @@ class ChapterRecord(_Record):
     more: list[ChapterFigure] = []  # further ones
 
 
+class RunLogRecord(_Record):
+    title: str  # the tool's name
+    where: str  # the command that shows the runs, or their address
+    link: str  # an address, or a path from the study's folder
+
+
 class Study(_Record):
     schema_version: int = SCHEMA
     title: str  # "MNIST digits", or the file's name
@@ -294,6 +300,7 @@ class Study(_Record):
     versions: dict[str, str]
     complete: bool
     stopped: str  # why not, where it isn't: "" | "interrupted" | "budget"
+    log: RunLogRecord | None = None  # where a tracking tool has every run
     chapters: list[ChapterRecord] = []  # the questions beside "how much", in the order they were asked
 
     @property

@@ -48,6 +48,7 @@ def run_study(
     ray: str | None = None,
     ray_cpus: float = 1.0,
     ray_gpus: float = 0.0,
+    log: str | None = None,
     sep: str | None = None,
     encoding: str | None = None,
     decimal: str | None = None,
@@ -94,6 +95,8 @@ def run_study(
         ray: the Ray cluster whose nodes train, instead of processes here: "auto", or its head's host and port. The
             numbers are those of processes.
         ray_cpus, ray_gpus: of a node, for each unit that trains there: a fraction of one, or a whole number.
+        log: "tensorboard" or "mlflow": every run of the main study is a run there as well, with its curve: in `out`, or
+            on the server that MLFLOW_TRACKING_URI names.
         sep, encoding, decimal: how text files are written: the sign between fields, Python's name of the encoding,
             and "." or ",". None: found out.
         columns: what columns are, by name: "number", "level", "date", "date:%d/%m/%Y", "text" (its words are read) or
@@ -137,6 +140,7 @@ def run_study(
         ray=ray,
         ray_cpus=ray_cpus,
         ray_gpus=ray_gpus,
+        log=log,
         form=TextForm(sep, encoding, decimal),
         columns=tuple(WantedColumn.of(f"{name}={kind}") for name, kind in (columns or {}).items()),
         chapters=chapters_of(chapters),

@@ -26,6 +26,7 @@ from .data.torch_dataset import torch_data
 from .data.words import WordsPlan, plan_words, words_note
 from .error import StudyError
 from .keep.journal import Journal
+from .keep.run_log import LogOnce, RunLog
 from .memory import check_memory
 from .networks.named import HIDDEN, NetworkName, check_network, weights_of
 from .networks.shape import InputShape
@@ -127,7 +128,9 @@ class Underway:
         check_memory(self._weights_of_one(), hidden)
         self.finished: dict[Config, Outcome] = {}
         self.journal = Journal(options.out, self._decides(), options.storage, wanted=self._wanted())
+        self.log: LogOnce | None = None
         try:
+            self.log = opened_log(options.log, options.out, self.journal)
             self.recover()
             self.range = range_test(self.folds[0], self.recipe)
             self.grid = self._grid()
@@ -180,6 +183,8 @@ class Underway:
             for config, outcome in self.journal.read().items()
             if config.seed < self.seeds and still_holds(outcome, self.recipe.max_steps)
         )
+        if self.log is not None:
+            self.log.add(self.finished.values())
 
     def say(self, doing: str) -> None:
         """Tell the watcher what goes on."""
@@ -240,6 +245,8 @@ class Underway:
         room = kept + sum(outcome.weights_bytes for outcome in done) <= WEIGHTS_KEPT
         self.finished.update((outcome.config, outcome if room else outcome.without_weights()) for outcome in done)
         self.fresh += len(done)
+        if self.log is not None:
+            self.log.add(done)
 
     def _expected_seconds(self, unit: Unit) -> float:
         """By the unit's level on other seeds and learning rates; 0 where none of it is finished."""
@@ -326,6 +333,22 @@ def _save(fold: Fold, path: Path) -> None:
 
 def _ascending(values: Sequence[float]) -> tuple[float, ...]:
     return tuple(sorted(set(values)))
+
+
+def opened_log(wanted: str | None, folder: Path, journal: Journal) -> LogOnce | None:
+    """The log that `--log` names; None where it names none. Raises StudyError: it can't be written to."""
+    log: RunLog
+    if wanted == "tensorboard":
+        from .keep.tensorboard_log import TensorBoardLog
+
+        log = TensorBoardLog(folder, journal.id)
+    elif wanted == "mlflow":
+        from .keep.mlflow_log import MLflowLog
+
+        log = MLflowLog(folder, f"{journal.name}-{journal.id}")
+    else:
+        return None
+    return LogOnce(log)
 
 
 def deciding_metric(options: StudyOptions, task: Task) -> str:

@@ -85,7 +85,7 @@ class Journal:
                     item.unlink()
                 folder.rmdir()
             raise
-        self.name, self._id = identity.name, identity.id
+        self.name, self.id = identity.name, identity.id
         self._told: set[Path] = set()
         self._units: dict[Config, Unit] = {}
 
@@ -146,13 +146,13 @@ class Journal:
                 f"{self.folder}: cannot be written to: {error.strerror}. Nothing that was recorded before is lost. "
                 "Mend this and give the same command again."
             ) from error
-        self._database.add([completed(unit, outcome, arrays, self._id) for outcome in ordered])
+        self._database.add([completed(unit, outcome, arrays, self.id) for outcome in ordered])
         self._units.update(dict.fromkeys(configs, unit))
 
     def fail(self, unit: Unit, reason: str) -> None:
         """Record that a unit could not be trained, and why."""
         self.check()
-        self._database.add([failed(unit, reason, self._id)])
+        self._database.add([failed(unit, reason, self.id)])
 
     def failures(self) -> dict[Unit, str]:
         """The units that failed and have not been trained since, with the last reason of each."""
@@ -166,7 +166,7 @@ class Journal:
         for trial in self._database.trials():
             if trial.state.name != "COMPLETE":
                 continue
-            if not is_sound(trial, self._id):
+            if not is_sound(trial, self.id):
                 self._tell(Path(HERE), "holds runs that are not as this study wrote them, so they count as not run")
                 continue
             name = trial.user_attrs["arrays"]
