@@ -236,9 +236,9 @@ fused_encoder_layer = find(
 )
 
 
-def makes_no_graph(function: _Function) -> _Function:
-    """Mark a function whose own frame torch.compile leaves alone. What it calls is compiled as ever."""
-    _set_strategy(function.__code__, _strategy(_action.SKIP, _action.DEFAULT))
+def makes_no_graph(function: _Function, *, nor_below: bool = False) -> _Function:
+    """Mark a function whose own frame torch.compile leaves alone. What it calls is compiled as ever, or not either."""
+    _set_strategy(function.__code__, _strategy(_action.SKIP, _action.SKIP if nor_below else _action.DEFAULT))
     return function
 
 
@@ -362,6 +362,11 @@ ATTRIBUTES: tuple[tuple[str, Callable[[], Collection[str]], tuple[Private, ...]]
             Private("_fsdp_wrapped_module", "stream, convert", "what FSDP wraps"),
             Private("_checkpoint_wrapped_module", "stream, convert", "what torch's checkpoint_wrapper wraps"),
         ),
+    ),
+    (
+        "a function that torch.compile leaves alone",
+        lambda: _words("_dynamo/symbolic_convert.py"),
+        (Private("_torchdynamo_disable", "disabled, eval_guard, freeze, set_rates", "by which a graph knows it"),),
     ),
     (
         "the code of Module._call_impl",

@@ -21,6 +21,7 @@ from ..known.where import Where
 from ..watch.callsite import callsite, transparent
 from ..watch.interrupted import Handle, OnInterrupt
 from ..watch.torch_modes import leave_function_mode
+from ..watch.uncompiled import uncompiled
 from ..watch.underway import callers, left_over, running
 
 Module = torch.nn.Module
@@ -157,7 +158,7 @@ class _Override(TorchFunctionMode):
             args, kwargs = self._given(func, args, kwargs)
         return func(*args, **kwargs)
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    @uncompiled
     def _given(self, func: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
         """The call's arguments, with another p if the call comes from a line with an override, and drops."""
         law = _law(args[2]) if func is _DROP else "deviation" if func is _GAUSSIAN else ""

@@ -16,6 +16,7 @@ import torch
 
 from ..watch.generators import own_state, python_state
 from ..watch.python_noise import counted, draws_of_all_threads, draws_of_this_thread, tables_of
+from ..watch.uncompiled import uncompiled
 from ..watch.underway import left_over
 from .drawing import Drawing, drawing_of, in_python
 from .model_names import ModelNames
@@ -79,7 +80,7 @@ class ForwardWatch:
         if not self.is_traced(module) and self._passes.stack:
             self._end(module)
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    @uncompiled
     def _begin(self, module: Module) -> None:
         passes = self._passes
         if passes.stack and left_over(passes.stack, sys._getframe(1)):
@@ -96,7 +97,7 @@ class ForwardWatch:
             self.open()
             passes.generators, passes.draws = self._state(), _draws()
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    @uncompiled
     def _end(self, module: Module) -> None:
         passes = self._passes
         waiting, passes.waiting = passes.waiting, None

@@ -19,6 +19,7 @@ from ..known.modules import rate_attributes
 from ..watch.callsite import is_run_by_tool
 from ..watch.generators import States, own_state
 from ..watch.interrupted import Handle
+from ..watch.uncompiled import uncompiled
 from ..watch.unregistered import private_generators
 from .drawing import Drawing
 from .forward_watch import ForwardWatch
@@ -90,7 +91,7 @@ class FrozenWatch(ForwardWatch):
         if not self.is_traced(module) and self._passes.stack:
             self._finish(module, args, kwargs, output)
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    @uncompiled
     def _finish(self, module: Module, args: Any, kwargs: Any, output: Any) -> None:
         before, light = self._before.states, self.is_light
         self._end(module)

@@ -19,6 +19,7 @@ from ..rates.rate_places import RatePlaces
 from ..watch.callsite import callsite, is_run_by_tool
 from ..watch.eager import eager
 from ..watch.interrupted import Handle
+from ..watch.uncompiled import uncompiled
 from ..watch.underway import running
 from .drawing import Drawing, place_of
 from .forward_watch import ForwardWatch
@@ -67,7 +68,7 @@ class Silence(ForwardWatch):
             return func, args, kwargs
         return without_noise(func, args, kwargs)
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    @uncompiled
     def _is_off(self, func: Any) -> bool:
         frame = sys._getframe(2)
         place = self._names.place(list(running(frame)))
