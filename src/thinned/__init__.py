@@ -15,6 +15,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from .beside_tensorflow import load_triton
+from .forked import PROCESS
 
 if TYPE_CHECKING:  # generated from the table below (tests/house/test_public.py prints it)
     from . import interop as interop
@@ -110,13 +111,11 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}. It has {', '.join(__all__)}.")
     home = _HOMES[name]
-    if "tensorflow" in sys.modules:
-        load_triton()
-    return (
-        getattr(importlib.import_module(f"{__name__}.{home}"), name)
-        if home
-        else importlib.import_module(f"{__name__}.{name}")
-    )
+    with PROCESS:  # a fork in the midst of an import would leave the module locked in the child
+        if "tensorflow" in sys.modules:
+            load_triton()
+        module = importlib.import_module(f"{__name__}.{home or name}")
+    return getattr(module, name) if home else module
 
 
 def __dir__() -> list[str]:

@@ -62,3 +62,18 @@ def test_import_is_lean(statement: str) -> None:
 @pytest.mark.long
 def test_a_heavy_import_is_noticed() -> None:
     assert imported_by("import thinned, pandas") & modules_of_extras() >= {"pandas"}
+
+
+def test_tools_and_the_study_load_no_compiler() -> None:
+    """torch's compiler takes 1 s to load, scikit-learn's trees another."""
+    statement = """
+import torch, thinned, thinned.study.run
+model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Dropout(0.2), torch.nn.Linear(4, 2))
+thinned.inspect(model, torch.ones(3, 4)), thinned.check(model, torch.ones(3, 4)), thinned.plan(model, torch.ones(3, 4))
+thinned.predict(model, torch.ones(3, 4)), thinned.set_rates(model, {"*": 0.3})
+with thinned.disabled(model):
+    model(torch.ones(3, 4))
+for late in ("torch._dynamo", "sklearn.ensemble", "matplotlib.figure", "optuna"):
+    assert late not in sys.modules, late
+"""
+    imported_by("import sys" + statement)

@@ -46,14 +46,11 @@ class Perceptron(nn.Module):
     ) -> None:
         super().__init__()
         sizes = (inputs, *hidden, outputs)
-        self.linear = nn.ModuleList(nn.utils.skip_init(nn.Linear, a, b) for a, b in pairwise(sizes))
+        self.linear = nn.ModuleList(_linear(a, b, generator) for a, b in pairwise(sizes))
         self.activation = nn.ReLU()
         self.dropout = nn.ModuleList(Dropout(p) for _ in hidden)
         self.input_dropout = Dropout(p_input)
         self.outputs = outputs
-        for layer, fan_in in zip(self.linear, sizes, strict=False):
-            for parameter in layer.parameters():
-                nn.init.uniform_(parameter, -(fan_in**-0.5), fan_in**-0.5, generator)
 
     @staticmethod
     def shapes(inputs: int, hidden: Sequence[int], outputs: int) -> dict[str, tuple[int, ...]]:
@@ -83,6 +80,15 @@ class Perceptron(nn.Module):
             x = dropout(x, **_keyed(keys, layer))
         output: Tensor = self.linear[-1](x)
         return output
+
+
+def _linear(fan_in: int, fan_out: int, generator: torch.Generator | None) -> nn.Linear:
+    """A Linear whose first weights are torch's, but drawn from a generator: nothing else is drawn, or computed."""
+    layer, bound = nn.Linear(fan_in, fan_out, device="meta"), fan_in**-0.5
+    for name, shape in (("weight", (fan_out, fan_in)), ("bias", (fan_out,))):
+        first = torch.empty(shape, device="cpu").uniform_(-bound, bound, generator=generator)
+        setattr(layer, name, nn.Parameter(first))
+    return layer
 
 
 def _keyed(keys: Sequence[int] | None, layer: int) -> dict[str, int]:

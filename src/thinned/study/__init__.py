@@ -35,6 +35,9 @@ def __getattr__(name: str) -> Any:
     """Load on first use: a process that only trains needs neither pandas nor scikit-learn."""
     from importlib import import_module
 
+    from thinned.forked import PROCESS
+
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    with PROCESS:  # a fork in the midst of an import would leave the module locked in the child
+        return getattr(import_module(f".{_HOMES[name]}", __name__), name)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import random
+import subprocess
+import sys
 import threading
 import time
 import traceback
@@ -188,6 +190,23 @@ def test_loader_workers_start_beside_a_tool() -> None:
             torch.utils.data.TensorDataset(X), batch_size=2, num_workers=1, multiprocessing_context="fork"
         )
         assert torch.equal(torch.cat([batch for (batch,) in loader]), X)
+
+
+def test_a_fork_while_a_tool_is_imported() -> None:
+    """A module that another thread imports at the fork would stay locked in the child."""
+    code = """
+import os, threading, torch, thinned
+started = threading.Event()
+threading.Thread(target=lambda: (started.set(), thinned.disabled)).start()
+started.wait()
+for _ in range(3):
+    child = os.fork()
+    if not child:
+        thinned.disabled(torch.nn.Dropout(0.5)).__enter__()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 def test_forks_while_locks_are_taken_and_given_back_all_the_time() -> None:

@@ -17,6 +17,7 @@ from ..._torch import (
     push_dispatch_mode,
     push_function_mode,
 )
+from .uncompiled import uncompiled
 
 
 def leave_function_mode(mode: Any) -> None:
@@ -65,6 +66,12 @@ class PlainThreadMode(TorchDispatchMode):
     torch notes for the process, and not for the thread, whether a mode is active, and compiles nothing meanwhile. What
     it puts back at the end of this mode is what holds in this thread, whatever others have entered.
     """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        if "__torch_dispatch__" in vars(cls):
+            uncompiled(vars(cls)["__torch_dispatch__"])
+        # Past torch's own, which does the same in a way that loads torch's compiler, 1 s.
+        super(TorchDispatchMode, cls).__init_subclass__(**kwargs)
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

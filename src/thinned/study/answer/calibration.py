@@ -18,8 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
-from scipy.stats import norm
+from scipy.special import ndtri, softmax
 
 from .interval import LEVEL
 from .metric import METRICS
@@ -77,7 +76,7 @@ def within(output: NDArray[np.floating], y: NDArray[np.floating], sigma: float) 
         output, y: standardised values, (rows, 1) and (rows,).
         sigma: of `temperature.sigma`, in the same units.
     """
-    half = float(norm.ppf((1 + LEVEL) / 2)) * sigma
+    half = float(ndtri((1 + LEVEL) / 2)) * sigma
     return (METRICS["mae"].rows(output, y) <= half).astype(np.float64)
 
 

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax, logsumexp
-from scipy.stats import rankdata
 
 from ..record import Task
 from .interval import Bounds
@@ -135,6 +134,8 @@ def _auc(logits: Rows, y: NDArray[np.generic], _: float) -> Rows:
 
 def _one_auc(score: Rows, positive: NDArray[np.bool_]) -> Rows:
     """A placement is the share of the other class that stands on the wrong side, ties counted half."""
+    from scipy.stats import rankdata
+
     rank, place = rankdata(score), np.empty(len(score))
     counts = {True: int(positive.sum()), False: int((~positive).sum())}
     place[positive] = 1 - (rank[positive] - rankdata(score[positive])) / counts[False]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 
 from .metric import METRICS, SUREST
 
@@ -26,6 +25,8 @@ def fit(output: NDArray[np.floating], y: NDArray[np.int64]) -> float:
         output: validation rows' logits (rows, classes); those of several seeds may stand one after the other.
         y: their classes.
     """
+    from scipy.optimize import minimize_scalar
+
     finite = np.isfinite(output.max(axis=1))  # a row with nan or infinity counts as wrong at any temperature
     logits, truth = output[finite].astype(np.float64), y[finite]
     if not len(logits):

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from sklearn.ensemble import BaggingClassifier, BaggingRegressor
-from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from ...noise import fold_in
 from ..answer.speech import listed
@@ -66,6 +64,9 @@ def run(trial: Trial, folds: Mapping[int, Fold], recipe: Recipe) -> Figures:
 
 def _bagged(fold: Fold, share: float, key: int, seed: int) -> float:
     """The test error of trees, each on a bootstrap sample of the rows and a share of the features (Ho 1998)."""
+    from sklearn.ensemble import BaggingClassifier, BaggingRegressor
+    from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
     state = fold_in(fold_in(key, seed), 9) % 2**32
     options: dict[str, Any] = {"n_estimators": TREES, "max_features": share, "random_state": state}
     model = (
