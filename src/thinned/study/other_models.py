@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from .answer.standing import Answered
+from .keep.other_answers import OtherAnswers
 from .search.chooser import PLAIN
 from .trial.baseline import Answers, BaselineName, baselines
 from .trial.config import Recipe, Unit
@@ -23,14 +24,16 @@ class OtherModels(Spare):
     A tree's settings are sought on each outer split's first seed, and taken over by its other seeds.
 
     Arguments:
+        record: where answers are read from, and written to as they come.
         together: whether no seed waits for another: trees that have one setting only have nothing to seek.
     """
 
-    def __init__(self, seeds: int, outer: int, *, together: bool) -> None:
+    def __init__(self, seeds: int, outer: int, record: OtherAnswers, *, together: bool) -> None:
         self.failed: dict[str, str] = {}
-        self._outer, self._together = outer, together
-        self._open = list(range(seeds))
-        self._found: dict[int, Sequence[Answers]] = {}
+        self._outer, self._together, self._record = outer, together, record
+        known = {seed: record.read(seed) for seed in range(seeds)}
+        self._found: dict[int, Sequence[Answers]] = {seed: answers for seed, answers in known.items() if answers}
+        self._open = [seed for seed in known if seed not in self._found]
         self._losses: Counter[int] = Counter()
 
     def answers(self) -> dict[BaselineName, dict[int, Answered]]:
@@ -61,6 +64,7 @@ class OtherModels(Spare):
             self.failed[_name(seed)] = done.reason
         else:
             self._found[seed] = done
+            self._record.write(seed, done)
 
     def _has_failed(self, seed: int) -> bool:
         return _name(seed) in self.failed

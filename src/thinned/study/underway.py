@@ -26,6 +26,7 @@ from .data.torch_dataset import torch_data
 from .data.words import WordsPlan, plan_words, words_note
 from .error import StudyError
 from .keep.journal import Journal
+from .keep.other_answers import OtherAnswers
 from .keep.run_log import LogOnce, RunLog
 from .memory import check_memory
 from .networks.named import HIDDEN, NetworkName, check_network, weights_of
@@ -142,7 +143,8 @@ class Underway:
             self.journal.close()
             raise
         # Trees of images have one setting.
-        self.others = OtherModels(self.seeds, self.size.outer, together=self.data.pixels)
+        answers = OtherAnswers(options.out, {"study": self.journal.id, "scikit-learn": self.versions["scikit-learn"]})
+        self.others = OtherModels(self.seeds, self.size.outer, answers, together=self.data.pixels)
         self.fresh = 0  # runs trained in this call
         self.training_since = clock.monotonic()
         self.training_until: float | None = None
