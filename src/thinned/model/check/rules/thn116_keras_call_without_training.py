@@ -60,8 +60,8 @@ RULE = Rule(
     summary="A Keras model with dropout has a `call` without `training`, and `fit` never switches the dropout on.",
     what="""\
 Looks for subclasses of `keras.Model` with dropout that the file compiles or fits, whose `call` has no `training` and
-whose `train_step` is Keras's own. Layers and models inside of others need no `training`: they get the mode of the call around
-them.""",
+whose `train_step` is Keras's own. Layers, and models inside of others, need no `training`: they get the mode of the
+call around them.""",
     why="""\
 Keras 3's `fit` calls the model with `training=True` only if `call` has this argument, and with nothing otherwise. Every
 dropout inside then takes its own default, which is inference: nothing is dropped, and no error says so.""",
