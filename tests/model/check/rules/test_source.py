@@ -964,6 +964,172 @@ with tf.GradientTape() as tape:
     d = model(x, **settings)
 model(x)
 """,
+    "THN114": """
+import keras
+from flax import linen, nnx
+
+
+class Block(keras.layers.Layer):
+    def __init__(self):
+        super().__init__()
+        self.drop, self.other = keras.layers.Dropout(0.2), 3
+        self.a = keras.layers.Dropout(0.2)
+        self.b = keras.layers.Dropout(0.2)
+        self.c = keras.layers.Dropout(0.2)
+        self.none = keras.layers.Dropout(0.0)
+
+    def call(self, x, training=None):
+        x = self.a(x, training=False)  #!
+        x = self.b(x, False)  #!
+        x = self.none(x, training=False)
+        return self.c(self.c(x, training=False))
+
+    def encode(self, x):
+        return self.c(x, training=False)
+
+
+class Linen(linen.Module):
+    @linen.compact
+    def __call__(self, x, train):
+        x = linen.Dropout(0.5, deterministic=True)(x)  #!
+        x = linen.Dropout(0.5)(x, deterministic=True)  #!
+        x = linen.Dropout(0.5)(x, True)  #!
+        return linen.Dropout(0.5, deterministic=not train)(x)
+
+
+class OfNnx(nnx.Module):
+    def __init__(self, rngs):
+        self.drop = nnx.Dropout(0.5, deterministic=True, rngs=rngs)
+        self.other = nnx.Dropout(0.5, rngs=rngs)
+
+    def __call__(self, x):
+        return self.other(self.drop(x), deterministic=True)  #!
+
+
+class ExportedNet(OfNnx):
+    def __call__(self, x):
+        return nnx.Dropout(0.5)(x, deterministic=True)
+
+
+def build(inputs):
+    return keras.layers.Dropout(0.5)(inputs, training=False)  #!
+
+
+def build_for_inference(inputs):
+    return keras.layers.Dropout(0.5)(inputs, training=False)
+""",
+    "THN115": """
+from flax import nnx
+
+
+class Net(nnx.Module):
+    def __init__(self, rngs):
+        self.drop = nnx.Dropout(0.5, rngs=rngs)
+
+    def __call__(self, x):
+        return self.drop(x)
+
+
+class Plain(nnx.Module):
+    def __init__(self, rngs):
+        self.drop = nnx.Dropout(0.0, rngs=rngs)
+
+
+net = Net(nnx.Rngs(0))
+plain = Plain(nnx.Rngs(0))
+
+
+@nnx.jit
+def eval_step(model, x):
+    return model(x)  #!
+
+
+def predict(x):
+    return net(x) + plain(x)  #!
+
+
+def test_of_something_else(model, x):
+    return model(x)
+
+
+def train_step(model, x):
+    return model(x)
+
+
+eval_step(net, x=3), train_step(net, 3)
+""",
+    "THN116": """
+import keras
+import tf_keras
+from tensorflow.keras import Model
+from tensorflow.keras.layers import LSTM, Dense, Dropout
+
+
+class Inner(keras.layers.Layer):
+    def __init__(self):
+        super().__init__()
+        self.drop = Dropout(0.5)
+
+    def call(self, x):
+        return self.drop(x)
+
+
+class Net(Model):
+    def __init__(self):
+        super().__init__()
+        self.inner = Inner()
+
+    def call(self, x):  #!
+        return self.inner(x)
+
+
+class Recurrent(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.lstm = LSTM(3, dropout=0.1)
+
+    def call(self, inputs, mask=None):  #!
+        return self.lstm(inputs)
+
+
+class Plain(keras.Model):
+    def call(self, x):
+        return Dense(3)(x)
+
+
+class Told(Net):
+    def call(self, x, training=None):
+        return self.inner(x)
+
+
+class Open(Net):
+    def call(self, x, **words):
+        return self.inner(x)
+
+
+class OwnStep(Net):
+    def train_step(self, data):
+        return self(data, training=True)
+
+
+class Old(tf_keras.Model):
+    def call(self, x):
+        return tf_keras.layers.Dropout(0.5)(x)
+
+
+class NotTrained(Net):
+    pass
+
+
+net = Net()
+recurrent = Recurrent()
+plain = Plain()
+told = Told()
+openly = Open()
+own = OwnStep()
+old = Old()
+net.fit(x), recurrent.compile("adam"), plain.fit(x), told.fit(x), openly.fit(x), own.fit(x), old.fit(x)
+""",
     "THN207": """
 import keras
 from tensorflow.keras.layers import Dense, Dropout, Softmax

@@ -90,16 +90,20 @@ def argument(call: ast.Call, place: int | None, names: tuple[str, ...]) -> ast.e
     for keyword in call.keywords:
         if keyword.arg in names:
             return keyword.value
-    if place is None or any(isinstance(given, ast.Starred) for given in call.args[: place + 1]):
+    if place is None or place >= len(call.args):
         return None
-    return call.args[place] if place < len(call.args) else None
+    for given in call.args[: place + 1]:
+        if type(given) is ast.Starred:
+            return None
+    return call.args[place]
 
 
 def is_open(call: ast.Call) -> bool:
     """Whether the call has `*args` or `**kwargs`, whose contents are not known."""
-    return any(isinstance(given, ast.Starred) for given in call.args) or any(
-        keyword.arg is None for keyword in call.keywords
-    )
+    for given in call.args:
+        if type(given) is ast.Starred:
+            return True
+    return bool(call.keywords) and any(keyword.arg is None for keyword in call.keywords)
 
 
 def number(node: ast.expr | None) -> float | None:

@@ -28,6 +28,8 @@ class ForeignNoise(NamedTuple):
 @remembered
 def foreign_noise(file: SourceFile) -> list[tuple[ast.Call, str, ForeignNoise]]:
     """The calls of a file that run a function of another file of the project that drops in both modes."""
+    if not _modules_beside(file) and not any(name.startswith(".") for name in file.aliases.values()):
+        return []
     calls = [(call, name) for call, name in file.calls if _is_of_project(file, name)]
     noises = {name: _looked_up(file.path, name, 0) for name in {name for _, name in calls}}
     return [(call, name.rpartition(".")[2], noise) for call, name in calls if (noise := noises[name]) is not None]

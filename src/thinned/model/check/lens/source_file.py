@@ -97,7 +97,7 @@ class SourceFile:
 
     def nodes(self, kind: type[Node]) -> Iterator[Node]:
         """All nodes of one type."""
-        yield from self.index.within(self.tree, kind)
+        return iter(self.index.within(self.tree, kind))
 
     def above(self, node: ast.AST) -> Iterator[ast.AST]:
         """The nodes that contain this node, from the innermost to the outermost."""
@@ -278,15 +278,15 @@ class SourceFile:
 
         Most calls can't be of one by their first or last name, and are not resolved.
         """
-        last = {name.rpartition(".")[2] for name in names}
-        first = self.imported.union(name.partition(".")[0] for name in names)
+        imported, last = self.imported, {name.rpartition(".")[2] for name in names}
+        first = imported.union(name.partition(".")[0] for name in names)
         found = []
         for call in self.nodes(ast.Call):
             function = call.func
             if type(function) is ast.Attribute:
                 may = function.attr in last and (dotted(function) or "").partition(".")[0] in first
             else:
-                may = type(function) is ast.Name and function.id in self.imported
+                may = type(function) is ast.Name and function.id in imported
             name = self.resolve(function) if may else None
             if name is not None and name in names:
                 found.append((call, name))

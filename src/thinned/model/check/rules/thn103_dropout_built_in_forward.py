@@ -30,13 +30,22 @@ def source(file: SourceFile) -> Iterator[Finding]:
             continue
         short = name.rpartition(".")[2]
         yield RULE.on(file, call, f"`{short}` is built in `{found[1].name}`: it drops in evaluation too")
-    for call, name in file.calls if file.says("rop") else ():
-        cls = file.classes.get(name) if name not in file.aliases else None
-        if cls is None or not is_module(file, cls) or not _drops(file, cls):
+    for call, cls in _built(file) if file.says("rop") else ():
+        if not is_module(file, cls) or not _drops(file, cls):
             continue
         found = module_method(file, call)
         if found is not None and is_forward(found[1]) and not one_mode(file, call) and not _told(file, found[1]):
-            yield RULE.on(file, call, f"`{name}`, which drops, is built in `{found[1].name}`: in evaluation too")
+            yield RULE.on(file, call, f"`{cls.name}`, which drops, is built in `{found[1].name}`: in evaluation too")
+
+
+def _built(file: SourceFile) -> Iterator[tuple[ast.Call, ast.ClassDef]]:
+    """The calls of classes of this file by their names."""
+    for call in file.nodes(ast.Call):
+        name = call.func
+        if not isinstance(name, ast.Name) or name.id not in file.classes or name.id in file.aliases:
+            continue
+        if file.resolve(name) == name.id:
+            yield call, file.classes[name.id]
 
 
 @remembered
@@ -54,7 +63,7 @@ def _dropping(file: SourceFile) -> set[ast.Call]:
 
 def _only_of_forwards(file: SourceFile, method: Function) -> bool:
     """Whether a method gives a module to forwards alone."""
-    return file.index.has(method, ast.Return) and _called_twice_in_forwards(file, method.name)
+    return _called_twice_in_forwards(file, method.name) and file.index.has(method, ast.Return)
 
 
 @remembered

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 
 from ..finding import Finding
+from ..lens.asked_mode import asks_mode, chosen_by_mode, conditions_ask, constant_mode, reads_mode
 from ..lens.calls import DELIBERATE, argument, literal, number
-from ..lens.keras_layers import LayerUse, applied, constructor, layer_name
-from ..lens.remembered import remembered
+from ..lens.followed_layers import constructor
+from ..lens.layer_names import is_linen, layer_name
+from ..lens.layer_use import LayerUse
+from ..lens.network_classes import CALLS, class_that_calls, draws_within
 from ..lens.source_file import Function, SourceFile, dotted
 from ..rule import Rule
 
-_FUNCTIONS = {"tensorflow.nn.dropout": 1, "tensorflow.compat.v2.nn.dropout": 1, "keras.random.dropout": 1}
-_MODES = {"training", "train", "deterministic", "is_training"}
-_LINEN = {"flax.linen.Dropout", "thinned.interop.jax.linen.Dropout"}
-_FLAX = _LINEN | {"flax.nnx.Dropout", "thinned.interop.jax.nnx.Dropout"}
+_FUNCTIONS = re.compile(
+    r"^(tensorflow\.(compat\.v2\.)?nn\.(dropout|experimental\.(general|stateless)_dropout)"
+    r"|(tensorflow\.|tf_)?keras\.(random|backend)\.dropout|thinned\.interop\.jax\.dropout)$"
+)
 
 
 def source(file: SourceFile) -> Iterator[Finding]:
@@ -24,55 +28,50 @@ def source(file: SourceFile) -> Iterator[Finding]:
     said = set[ast.AST]()
     for call in file.nodes(ast.Call):
         found = _constant(file, call)
-        if found and found not in said and not _is_meant(file, call):
+        if found and found not in said and not chosen_by_mode(file, call) and not _is_meant(file, call):
             said.add(found)
             yield RULE.on(file, found, f"`{file.segment(call.func)}` draws whatever the mode is, at inference too")
 
 
 def _constant(file: SourceFile, call: ast.Call) -> ast.AST | None:
     """What says that the dropout is always on."""
-    layer = _by_use(file).get(call)
-    if layer is None and isinstance(call.func, ast.Call) and (built := layer_name(file, call.func)):
-        layer = LayerUse(call.func, built)  # in an expression whose layers are not followed
-    if layer is not None:
-        given = argument(call, 1, ("training",))
-        return given if layer.draws and literal(given, True) else None
     made = constructor(file, call.func)
-    maker = file.resolve(made.func) if made is not None else None
-    name = file.resolve(call.func) or ""
-    if name in _LINEN or maker in _FLAX:  # NNX's own default is False, and its eval() changes it
+    mode = constant_mode(file, call, made) if made is not None else None
+    if made is not None and mode is not None and mode.training and (_drops(file, made) or _as_part(file, call, made)):
+        return mode.given
+    if is_linen(file, call):  # NNX's own default is False, and its eval() changes it
         given = argument(call, None, ("deterministic",))
-        return given if literal(given, False) else None
-    if name in _FUNCTIONS and number(argument(call, _FUNCTIONS[name], ("rate",))) != 0:
-        around = file.method(call)
-        if around is not None and around[1].name in ("call", "__call__") and not _asks(file, call, around[1]):
-            return call
-    return None
+        return given if literal(given, False) and (_drops(file, call) or draws_within(file, call)) else None
+    name = file.resolve(call.func) or ""
+    if not _FUNCTIONS.match(name) or number(argument(call, 1, ("rate", "level", "p"))) == 0 or reads_mode(call):
+        return None
+    around = next((each for each in file.functions_around(call) if each.name in CALLS and file.method(call)), None)
+    return call if (around is not None and not asks_mode(file, around)) or _in_lambda_layer(file, call) else None
 
 
-@remembered
-def _by_use(file: SourceFile) -> dict[ast.AST | None, LayerUse]:
-    """The layer that each call on an input is of."""
-    found: dict[ast.AST | None, LayerUse] = {}
-    for layer in applied(file):
-        found.setdefault(layer.use, layer)
-    return found
+def _drops(file: SourceFile, made: ast.Call) -> bool:
+    return LayerUse(made, layer_name(file, made) or "").draws
 
 
-def _asks(file: SourceFile, call: ast.Call, method: Function) -> bool:
-    """Whether a condition in the method, or the call itself, reads the mode."""
-    return _conditions_ask(file, method) or any(
-        isinstance(node, ast.Name) and node.id in _MODES for node in ast.walk(call)
+def _as_part(file: SourceFile, call: ast.Call, made: ast.Call) -> bool:
+    """Whether a `call` or `__call__` runs a part of its network that has dropout inside, in every mode."""
+    around = file.function(call)
+    return (
+        around is not None
+        and class_that_calls(file, around) is not None
+        and not conditions_ask(file, around)
+        and draws_within(file, made)
     )
 
 
-@remembered
-def _conditions_ask(file: SourceFile, method: Function) -> bool:
-    conditions: list[ast.If | ast.IfExp] = [*file.index.within(method, ast.If), *file.index.within(method, ast.IfExp)]
+def _in_lambda_layer(file: SourceFile, call: ast.Call) -> bool:
+    """Whether the call is the function of a `Lambda` layer, which no mode reaches."""
     return any(
-        (isinstance(node, ast.Name) and node.id in _MODES) or (isinstance(node, ast.Attribute) and node.attr in _MODES)
-        for condition in conditions
-        for node in ast.walk(condition.test)
+        isinstance(above, ast.Lambda)
+        and isinstance(layer := file.parent(above), ast.Call)
+        and layer_name(file, layer) == "Lambda"
+        and not reads_mode(above)
+        for above in file.above(call)
     )
 
 
@@ -90,9 +89,10 @@ RULE = Rule(
     name="keras-flax-always-on",
     summary="Dropout of Keras, TensorFlow or Flax with a constant mode draws at inference too.",
     what="""\
-Looks for `training=True` on a Keras dropout layer, `deterministic=False` on one of Flax, and for `tf.nn.dropout` and
-`keras.random.dropout` in a `call` that asks for no mode. Names that say that draws are wanted, such as "mc" or
-"sample", are left alone.""",
+Looks for `training=True` on a Keras dropout layer, `deterministic=False` on one of Flax, also for a layer or class with
+dropout inside where `call` or `__call__` runs it, and for functions such as `tf.nn.dropout` and `keras.random.dropout`
+in a `call` that asks for no mode, or in a `Lambda` layer. What a condition on the mode chooses, and names that say that
+draws are wanted, such as "mc" or "sample", are left alone.""",
     why="""\
 The layer follows the argument of the call. A constant there is the mode for ever: predictions and validation draw
 masks, and differ from one call to the next.""",

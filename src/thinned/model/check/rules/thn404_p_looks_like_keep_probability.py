@@ -18,11 +18,10 @@ _DROP = re.compile(r"drop", re.IGNORECASE)
 
 def source(file: SourceFile) -> Iterator[Finding]:
     for name, node in rates(file):
-        short, text = name.rpartition(".")[2], file.segment(node)
+        short = name.rpartition(".")[2]
         if _KEEP.search(_last(node)):
-            yield RULE.on(
-                file, node, f"`{short}` takes the probability to drop, and `{text}` says that it is one to keep"
-            )
+            said = f"`{file.segment(node)}` says that it is one to keep"
+            yield RULE.on(file, node, f"`{short}` takes the probability to drop, and {said}")
         elif (
             isinstance(node, ast.BinOp)
             and isinstance(node.op, ast.Sub)
@@ -30,7 +29,8 @@ def source(file: SourceFile) -> Iterator[Finding]:
             and _DROP.search(_last(node.right))
             and not _KEEP.search(_last(node.right))
         ):
-            yield RULE.on(file, node, f"`{short}` takes the probability to drop, and `{text}` is one to keep")
+            said = f"`{file.segment(node)}` is one to keep"
+            yield RULE.on(file, node, f"`{short}` takes the probability to drop, and {said}")
 
 
 def _last(node: ast.expr) -> str:

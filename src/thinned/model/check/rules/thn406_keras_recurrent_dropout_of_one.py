@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ..finding import Finding
 from ..lens.calls import argument, number
-from ..lens.keras_layers import layer_name
+from ..lens.layer_names import layer_name
 from ..lens.source_file import SourceFile
 from ..rule import Rule
 

@@ -66,17 +66,27 @@ def _assigned(targets: list[ast.expr]) -> Iterator[str]:
 
 def _draws(file: SourceFile, nodes: list[ast.AST], uses: Uses, said: set[ast.Call]) -> Iterator[Finding]:
     for call in (part for node in nodes for part in ast.walk(node) if isinstance(part, ast.Call)):
-        name = file.resolve(call.func) or ""
-        if not (_DRAWS.match(name) or name in _OURS) or _apart(file, call):
+        keys = _keys(file, call)
+        if not keys or _apart(file, call):
             continue
-        key = argument(call, _OURS.get(name, 0), ("key", "rng"))
-        if not isinstance(key, ast.Name):
-            continue
-        first = uses.setdefault(key.id, call)
-        if call not in said and (first is not call or _looped(file, call, key.id)):
-            said.add(call)
-            message = f"key `{key.id}` has drawn before: the same key gives the same noise. Split it"
-            yield RULE.on(file, key, message)
+        for key in keys:
+            first = uses.setdefault(key, call)
+            if call not in said and (first is not call or _looped(file, call, key)):
+                said.add(call)
+                message = f"key `{key}` has drawn before: the same key gives the same noise. Split it"
+                yield RULE.on(file, call, message)
+
+
+def _keys(file: SourceFile, call: ast.Call) -> set[str]:
+    """The names of the keys with which a call draws: of a function of `jax.random`, of a Flax model that is applied."""
+    name = file.resolve(call.func) or ""
+    given: list[ast.expr | None] = []
+    if _DRAWS.match(name) or name in _OURS:
+        given = [argument(call, _OURS.get(name, 0), ("key", "rng"))]
+    elif isinstance(call.func, ast.Attribute) and call.func.attr in ("apply", "apply_fn"):
+        rngs = argument(call, None, ("rngs",))
+        given = [*rngs.values] if isinstance(rngs, ast.Dict) else []
+    return {key.id for key in given if isinstance(key, ast.Name)}
 
 
 def _looped(file: SourceFile, call: ast.Call, name: str) -> bool:
@@ -104,9 +114,9 @@ RULE = Rule(
     name="jax-key-used-twice",
     summary="Two draws of JAX have one key, and so the same noise.",
     what="""\
-Looks for a name that serves as the key of two draws of `jax.random`, or of `thinned.interop.jax`, in one function,
-with no new value between them; in a loop, of one draw that the loop repeats. Branches that exclude each other are not
-two.""",
+Looks for a name that serves as the key of two draws of `jax.random`, or of `thinned.interop.jax`, or in the `rngs` of a
+Flax model's `apply`, in one function, with no new value between them; in a loop, of one draw that the loop repeats.
+Branches that exclude each other are not two.""",
     why="""\
 A key is no generator: nothing moves on when it is used. Two draws of one shape are equal, and others depend on each
 other.""",

@@ -1,12 +1,12 @@
-"""THN208: two dropouts of Keras with nothing between them."""
+"""THN208: two dropouts of Keras or Flax with nothing between them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from ..finding import Finding
-from ..lens.calls import argument, number
-from ..lens.keras_layers import ELEMENTWISE, SHAPES, applied
+from ..lens.layer_names import ELEMENTWISE, SHAPES
+from ..lens.networks import applied
 from ..lens.source_file import SourceFile
 from ..rule import Rule
 
@@ -17,20 +17,21 @@ def source(file: SourceFile) -> Iterator[Finding]:
         first = second.behind(SHAPES)
         if first is None or id(second.made) in said or not (first.draws and second.draws):
             continue
-        if first.name == second.name or {first.name, second.name} <= ELEMENTWISE:
+        alike = first.name == second.name or {first.name, second.name} <= ELEMENTWISE
+        if alike and first.shared == second.shared:
             said.add(id(second.made))
-            p, q = (number(argument(layer.made, 0, ("rate",))) for layer in (first, second))
+            p, q = first.rate, second.rate
             both = f" of {p:g} and {q:g} are one of {1 - (1 - p) * (1 - q):.3g}" if p and q else " are one of more"
             yield RULE.on(file, second.made, f"dropout behind dropout: the two{both}. Keep one")
 
 
 RULE = Rule(
     code="THN208",
-    name="keras-two-dropouts-in-a-row",
-    summary="One Keras dropout's output goes straight into another.",
+    name="keras-flax-two-dropouts-in-a-row",
+    summary="One dropout's output in Keras or Flax goes straight into another.",
     what="""\
-Looks for two dropouts of one kind, in a `Sequential` or in calls of layers, with nothing or only changes
-of shape between them.""",
+Looks for two dropouts of one kind, in a `Sequential` or in calls of layers, with nothing or only changes of shape
+between them. Dropouts that share their draws along different axes are two kinds.""",
     why="""\
 Two dropouts of p and p' are one of 1 - (1 - p)(1 - p'): 0.5 twice is 0.75, which nobody chose.""",
     bad="""\
