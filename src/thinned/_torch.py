@@ -265,6 +265,13 @@ add_batch_axis: Callable[[Tensor, int, int], Tensor] = find(
 )
 
 
+# predict: whether a look at a model may serve again.
+
+any_global_hook: Callable[[], bool] = find(
+    "torch.nn.modules.module._has_any_global_hook", "predict", "whether every module's call does more than its forward"
+)
+
+
 # Attributes of torch's objects, local variables of its functions, and names of its code.
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, NamedTuple
 
@@ -52,8 +52,8 @@ class Look(NamedTuple):
 class Predictor:
     """Monte-Carlo prediction for many calls one after another, such as those of a service.
 
-    `Predictor(model, n, ...)(x)` is `predict(model, x, n, ...)`, number for number. `predict` inspects the model at
-    each call, in about six passes over two rows. A predictor inspects it at the first call, and again in two cases:
+    `Predictor(model, n, ...)(x)` is `predict(model, x, n, ...)`, number for number. `predict` inspects most models at
+    each call, in about six passes over two rows. A predictor inspects any at the first call, and again in two cases:
     when a module has changed, or a number, flag or text in a module, its hooks or its configuration; and when the model
     is called with rows of another shape, or with other flags, numbers or texts. No other change is noticed. If noise
     depends on a global variable or on the values in the rows, and these change, make a new predictor.
@@ -149,6 +149,25 @@ class Predictor:
         """Look at the model anew: what is known of it may be half written."""
         self._looks, self._state, self._copy = {}, [], None
 
+    @property
+    def way(self) -> Any:
+        """The arguments on which a look depends, as a key of a dictionary; None where they can't be one."""
+        p, sites = self._p, self._sites
+        rates = tuple(p.items()) if isinstance(p, Mapping) else (("", p),)
+        if not all(rate is None or type(rate) in (int, float) for _, rate in rates) or callable(self._select):
+            return None
+        names = sites if sites is None or isinstance(sites, str) else tuple(sites)
+        return type(p), rates, names, type(self._select), self._select, self._alike, str(self._device)
+
+    @property
+    def found(self) -> tuple[dict[Any, Look], list[Any], StandIn | None]:
+        """What looks have found, the state of the model then, and its copy."""
+        return self._looks, self._state, self._copy
+
+    def begin_with(self, looks: dict[Any, Look], state: list[Any], copy: StandIn) -> None:
+        """Begin with what another predictor has found."""
+        self._looks, self._state, self._copy = looks, state, copy
+
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name not in _NOT_PICKLED}
 
@@ -197,7 +216,7 @@ class Predictor:
         runner.forget()
         with runner.entered():
             runner.probe(args, kwargs, size)
-            self._check_quiet(look)
+            self._check_quiet(look, args, kwargs, size)
             try:
                 return list(self._chunks(look, args, kwargs, size, first_row))
             except Misplaced:
@@ -241,12 +260,11 @@ class Predictor:
                 engine=runner.engine,
             )
 
-    def _check_quiet(self, look: Look) -> None:
+    def _check_quiet(self, look: Look, args: Any, kwargs: Any, size: int) -> None:
         """Refuse probabilities that noise hides in the samples: dropout behind a softmax."""
-        quiet = look.runner.quiet
-        if quiet is None or self._meaning.task != "classification" or self._meaning.output == "probabilities":
+        if self._meaning.task != "classification" or self._meaning.output == "probabilities":
             return
-        raw = quiet[None]
+        raw = look.runner.asked_quietly(args, kwargs, size)[None]
         axis = self._meaning.axis(raw.shape[1:], look.answers.named, getattr(self._model, "config", None))
         if raw.ndim > axis + 1:
             self._meaning.check(raw, axis, set())

@@ -93,6 +93,21 @@ class Runner:
             self.sampler.layouts, self.whole = self._probed(args, kwargs, batch)
             self._probed_before = True
 
+    def asked_quietly(self, args: Any, kwargs: Any, batch: int) -> Tensor:
+        """The answer to two rows without noise."""
+        if self.quiet is None:
+            self.sampler.rows = None
+            self.quiet = self._output(self._seen(*rows(args, kwargs, batch, [0, 0]))[1])
+        return self.quiet
+
+    @property
+    def as_usual(self) -> bool:
+        """Whether rows stand alone, lie whole on an axis, and ran as one batch: so far, all that a runner expects."""
+        live, sampler = self.live, self.sampler
+        plain = not (live.told or live.trial or live.aside)
+        alone = not self.whole and all(found.each == 1 for found in sampler.layouts.values())
+        return plain and alone and self._probed_before and self.remembers and not self.why_loop and not self._writes
+
     def take_whole(self) -> None:
         """From now on treat a batch as one unit, because a pass had rows where the layouts don't have them."""
         self.sampler.layouts, self.whole, self.sampler.misplaced = {}, True, False

@@ -45,13 +45,17 @@ class StandIn:
     and `copied` is False.
     """
 
-    def __init__(self, model: Module) -> None:
+    def __init__(self, model: Module, again: Module | None = None) -> None:
+        """`again` is an earlier copy of the same modules, to be the copy again: after `refresh`."""
         self.model = model
         self.copied = not any(_managed(module) for module in model.modules())
         self._modules: dict[int, tuple[Module, Module]] = {}  # by `id`: a module and its copy
         self._originals: dict[int, Module] = {}  # by `id` of the copy
         self.module = model
-        self.refresh()
+        if again is None:
+            self.refresh()
+        else:
+            self._modules = {id(one): (one, twin) for one, twin in zip(model.modules(), again.modules(), strict=True)}
 
     def refresh(self) -> None:
         """Make all copied modules like the model's modules are now."""
