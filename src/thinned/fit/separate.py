@@ -20,6 +20,7 @@ from .perceptron import Perceptron
 from .stack import MASKS, ORDER, WEIGHTS, Member
 
 Build = Callable[[torch.Generator], nn.Module]
+Lesson = Callable[[nn.Module, Tensor, Tensor], tuple[Tensor, Tensor]]  # outputs for a batch, and what they should be
 Between = Callable[[nn.Module], Callable[[int], None]]  # for a network, what happens to it between steps
 ANSWERED = 256  # rows that are answered at once
 
@@ -43,6 +44,7 @@ class Separate:
         batch: rows a step.
         between: called once with each network. What it gives is called with the number of finished steps: with 0
             before the first step, and after every step of the optimiser. It may set rates, or bound weights.
+        lesson: what a network, no `Perceptron`, learns from a batch; None: to answer each of its rows.
 
     >>> x, y = torch.ones(1, 6, 2), torch.zeros(1, 6)
     >>> member = Member(0, 1, 0.5, 0.0, 0.01, 0.0)
@@ -60,11 +62,12 @@ class Separate:
         builds: Sequence[Build],
         batch: int,
         between: Between | None = None,
+        lesson: Lesson | None = None,
     ) -> None:
         self.members = list(members)
         self.steps = 0
         self._learners = [
-            _Learner(member, x[member.rows], y[member.rows], build, batch, between)
+            _Learner(member, x[member.rows], y[member.rows], build, batch, between, lesson)
             for member, build in zip(members, builds, strict=True)
         ]
 
@@ -112,8 +115,17 @@ def answers(network: nn.Module, x: Tensor) -> Tensor:
 class _Learner:
     """One network, its optimiser, and the rows that it has yet to visit."""
 
-    def __init__(self, member: Member, x: Tensor, y: Tensor, build: Build, batch: int, between: Between | None) -> None:
-        self.member, self._x, self._y, self._batch = member, x, y, batch
+    def __init__(
+        self,
+        member: Member,
+        x: Tensor,
+        y: Tensor,
+        build: Build,
+        batch: int,
+        between: Between | None,
+        lesson: Lesson | None,
+    ) -> None:
+        self.member, self._x, self._y, self._batch, self._lesson = member, x, y, batch, lesson
         seed = fold_in(member.key, WEIGHTS)
         with _torch_seeded(seed):
             self.network = build(torch.Generator().manual_seed(seed))
@@ -136,7 +148,7 @@ class _Learner:
             group["lr"] = self.member.lr * share
         self.network.train()
         self._optimiser.zero_grad()
-        loss = training_loss(self._train_forward(self._x[rows], step), self._y[rows])
+        loss = training_loss(*self._train_forward(self._x[rows], self._y[rows], step))
         loss.backward()
         self._optimiser.step()
         self._loss += loss.item() * len(rows)
@@ -155,13 +167,11 @@ class _Learner:
     def remember(self) -> None:
         self.best = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
 
-    def _train_forward(self, x: Tensor, step: int) -> Tensor:
+    def _train_forward(self, x: Tensor, y: Tensor, step: int) -> tuple[Tensor, Tensor]:
         if isinstance(self.network, Perceptron):
-            output: Tensor = self.network(x, fold_numbers(self._keys, step) if self.network.drops else None)
-        else:
-            with _torch_seeded(fold_in(self._masks, step)), self._keyed():
-                output = self.network(x)
-        return output
+            return self.network(x, fold_numbers(self._keys, step) if self.network.drops else None), y
+        with _torch_seeded(fold_in(self._masks, step)), self._keyed():
+            return (self.network(x), y) if self._lesson is None else self._lesson(self.network, x, y)
 
     @contextmanager
     def _keyed(self) -> Iterator[None]:

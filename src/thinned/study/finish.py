@@ -102,6 +102,7 @@ def _record(
         rows_val=size.val,
         rows_test=size.test,
         outer=size.outer,
+        next_word=data.stretch > 0,
         network_kind=underway.network,
         hidden=list(underway.recipe.hidden),
         batch=underway.recipe.batch,

@@ -14,7 +14,7 @@ from .error import StudyError
 from .extras import require_extra
 
 METRIC_NAMES = {
-    "classification": ("error", "nll", "brier", "balanced-error", "auc", "f1"),
+    "classification": ("error", "nll", "brier", "balanced-error", "auc", "f1", "perplexity"),
     "regression": ("rmse", "mae"),
 }
 CHAPTERS = (  # as in chapters/table.py

@@ -273,6 +273,7 @@ class Study(_Record):
     rows_val: int
     rows_test: int  # with outer splits: all of them
     outer: int
+    next_word: bool = False  # rows are places of one running text, and classes the words that follow
     network_kind: NetworkKind = "perceptron"
     hidden: list[int]
     batch: int

@@ -37,6 +37,7 @@ def reference(name: str, output: NDArray[np.float64], y: NDArray[np.generic]) ->
             "balanced-error": lambda: 1 - metrics.balanced_accuracy_score(y, called),
             "auc": lambda: 1 - metrics.roc_auc_score(y, p[:, 1] if p.shape[1] == 2 else p, multi_class="ovr"),
             "f1": lambda: 1 - metrics.f1_score(y, called, average="macro"),
+            "perplexity": lambda: np.exp(metrics.log_loss(y, p)),
         }[name]()
     )
 
@@ -68,7 +69,7 @@ def test_an_answer_that_is_no_number_is_the_worst_there_is(name: str, bad: float
     output[:, :] = bad
     rows = METRICS[name].rows(output, y)
     assert np.isfinite(rows).all()
-    assert rows.mean() == pytest.approx({"nll": SUREST, "brier": 2.0}.get(name, 1.0))
+    assert rows.mean() == pytest.approx({"nll": SUREST, "brier": 2.0, "perplexity": np.exp(SUREST)}.get(name, 1.0))
 
 
 @pytest.mark.parametrize("name", NUMBERS)

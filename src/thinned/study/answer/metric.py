@@ -101,6 +101,13 @@ def _nll(logits: Rows, y: NDArray[np.generic], _: float) -> Rows:
     return np.asarray(np.minimum(-log_softmax(logits, axis=1)[np.arange(len(y)), y.astype(np.int64)], SUREST))
 
 
+def _perplexity(logits: Rows, y: NDArray[np.generic], _: float) -> Rows:
+    """exp of the mean NLL, P, by the delta method: `P + P (nll_i - mean)`."""
+    nll = _nll(logits, y, 1.0)
+    mean = float(nll.mean())
+    return np.asarray(np.exp(mean) * (1 + nll - mean))
+
+
 def _brier(logits: Rows, y: NDArray[np.generic], _: float) -> Rows:
     """The sum over classes of squared errors of the probability, from 0 to 2 (Brier 1950)."""
     off = np.exp(log_softmax(logits, axis=1))
@@ -178,8 +185,18 @@ METRICS: dict[str, Metric] = {
         Metric("balanced-error", "classification", "balanced error", "%", 1.0, True, _balanced),
         Metric("auc", "classification", "1 - AUC", "%", 1.0, True, _auc),
         Metric("f1", "classification", "1 - F1", "%", 1.0, True, _f1),
+        Metric("perplexity", "classification", "test perplexity", "", np.inf, False, _perplexity),
         Metric("rmse", "regression", "RMSE", "target", np.inf, False, _rmse),
         Metric("mae", "regression", "mean absolute error", "target", np.inf, False, _mae),
     )
 }
 """The metrics of `--metric`; the first of a task is its default."""
+
+OF_WORDS = ("error", "perplexity", "nll", "brier")  # of a next word: others ask how each of hundreds of classes fares
+
+
+def figures_of(task: Task, following: bool) -> tuple[str, ...]:
+    """The metrics that a study's tables show: of a next word, or of a task's rows."""
+    if following:
+        return OF_WORDS
+    return tuple(name for name, metric in METRICS.items() if metric.task == task and name != "perplexity")

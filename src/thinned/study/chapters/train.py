@@ -17,6 +17,7 @@ from ...fit.stack import Member
 from ...fit.stacked_training import train_stack
 from ...fit.training import TrainedMember, train
 from ...noise import fold_in
+from ..networks.next_word import lesson_of
 from ..trial.config import Recipe
 from ..trial.fold import Fold
 from ..trial.measure import measured_rows
@@ -102,11 +103,12 @@ def networks(
     ]
     x, y, x_val, y_val = (stacked(folds, trial.seeds, name) for name in ("x_train", "y_train", "x_val", "y_val"))
     found = train(
-        Separate(members, x, y, [build for _ in members], recipe.batch, between),
+        Separate(members, x, y, [build for _ in members], recipe.batch, between, lesson_of(recipe.shape)),
         x_val,
         y_val,
         max_steps=recipe.max_steps if steps is None else steps,
         all_steps=steps is not None,
+        gain=recipe.gain,
     )
     learnt = []
     for seed, result in zip(trial.seeds, found, strict=True):

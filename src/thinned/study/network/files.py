@@ -33,7 +33,7 @@ from ..record import CONFIG, WEIGHTS
 from ..trial.config import Level, Recipe
 from .check import PREPARED, RESIDUALS, check_arrays, numbers_of, shape_of
 from .model import EnsembleMember, StudyModel
-from .schema import ConfigFile, MemberFacts, fault
+from .schema import ConfigFile, MemberFacts, Words, fault
 
 FORMAT = 3
 _READABLE = "Make it a file that can be read."
@@ -132,7 +132,14 @@ def _facts(member: EnsembleMember, numeric: bool) -> dict[str, Any]:
 
 
 def _words(words: WordList) -> dict[str, Any]:
-    return {**asdict(words.plan), "known": list(words.known)}
+    plan = words.plan
+    facts = {"column": plan.column, "slots": plan.slots, "length": plan.length, "known": list(words.known)}
+    return facts if plan.fixed is None else {**facts, "following": True}
+
+
+def _word_list(words: Words) -> WordList:
+    known = tuple(words.known)
+    return WordList(WordsPlan(words.column, words.slots, words.length, known if words.following else None), known)
 
 
 def load(folder: str | Path) -> StudyModel:
@@ -209,7 +216,7 @@ def _member(
         rare=tuple(item.rare for item in said.texts),
         words=None
         if words is None
-        else WordList(WordsPlan(words.column, words.slots, words.length), tuple(words.known)),
+        else _word_list(words),
     )
     return EnsembleMember(
         seed=said.seed,

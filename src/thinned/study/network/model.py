@@ -20,6 +20,7 @@ from ..data.dataset import pixel_frame
 from ..data.image_form import ImageForm
 from ..data.overrule import TextForm
 from ..data.prepare import Preparation
+from ..data.words import WordsPlan
 from ..error import StudyError
 from ..networks.named import NetworkName, made
 from ..networks.shape import InputShape
@@ -84,6 +85,12 @@ class StudyModel:
     def columns(self) -> tuple[str, ...]:
         """The columns of `X`."""
         return self.members[0].preparation.columns
+
+    @property
+    def words(self) -> WordsPlan | None:
+        """How texts are read; None where there are none."""
+        words = self.members[0].preparation.words
+        return None if words is None else words.plan
 
     def predict(self, X: pd.DataFrame | ArrayLike | StudyRows) -> NDArray[Any]:  # noqa: N803 - scikit-learn's name
         """The most probable class of each row, or for regression its value, in the target's units."""

@@ -14,6 +14,7 @@ from ...fit.learners import Learners
 from ...fit.separate import Separate
 from ...fit.stack import Member, Stack
 from ...noise import fold_in
+from ..networks.next_word import lesson_of
 from .config import Level, Recipe
 from .fold import Fold
 from .one_thread import one_thread
@@ -68,7 +69,8 @@ def range_test(fold: Fold, recipe: Recipe) -> RangeTest:
     if recipe.network == "perceptron":
         learners = Stack([member], x, y, outputs, recipe.hidden, recipe.batch)
     else:
-        learners = Separate([member], x, y, [partial(build, recipe, outputs, Level("dropout"))], recipe.batch)
+        builds = [partial(build, recipe, outputs, Level("dropout"))]
+        learners = Separate([member], x, y, builds, recipe.batch, lesson=lesson_of(recipe.shape))
     lrs = [LOWEST * (HIGHEST / LOWEST) ** (step / (STEPS - 1)) for step in range(STEPS)]
     losses = []
     with one_thread():

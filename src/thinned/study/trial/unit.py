@@ -26,6 +26,7 @@ from ...fit.stacked_training import train_stack
 from ...fit.training import Check, TrainedMember
 from ...noise import fold_in
 from ..networks.named import made
+from ..networks.next_word import lesson_of
 from .config import Config, Level, Recipe, Unit
 from .figures import deviation, figures
 from .fold import Fold
@@ -131,8 +132,9 @@ def _train(
     watch = (lambda check: None) if curves is None else curves.add
     if recipe.network != "perceptron":
         builds = [partial(build, recipe, outputs, level) for _ in members]
-        separate = Separate(members, x, y, builds, recipe.batch)
-        return training.train(separate, x_val, y_val, max_steps=recipe.max_steps, watch=watch, needed=needed)
+        separate = Separate(members, x, y, builds, recipe.batch, lesson=lesson_of(recipe.shape))
+        limits = {"max_steps": recipe.max_steps, "needed": needed, "gain": recipe.gain}
+        return training.train(separate, x_val, y_val, watch=watch, **limits)
     return train_stack(
         members,
         x,
