@@ -70,6 +70,12 @@ def predict(
     decimal: Annotated[
         str | None, typer.Option("--decimal", help="The file's decimal sign, . or ,. Default: as in training.")
     ] = None,
+    device: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|cpu|cuda|...", help="Where the networks answer; the numbers are the CPU's within rounding."
+        ),
+    ] = "cpu",
     format: Annotated[  # noqa: A002
         PredictFormat | None, typer.Option(help="csv or json; text, the default on a terminal, shows the first rows.")
     ] = None,
@@ -98,6 +104,7 @@ def predict(
     Exit code 2: no finished study, or data that can't be read or lack columns.
     """
     from ..study.data.overrule import TextForm
+    from ..study.device import check_device
     from ..study.error import StudyError
 
     try:
@@ -106,7 +113,8 @@ def predict(
             raise StudyError(f"{data}: there is no such file or folder. Pass a table or a folder of IDX images.")
         if out is not None:
             check_place(out)
-        found = predicted(model, data, n=n, seed=seed, p=p, form=form)
+        check_device(device)
+        found = predicted(model, data, n=n, seed=seed, p=p, form=form, device=device)
         if out is not None:
             _write(found, out, format)
     except (StudyError, OSError) as error:
@@ -117,7 +125,14 @@ def predict(
 
 
 def predicted(
-    model: Path, data: Path, *, n: int, seed: int, p: float | None, form: TextForm | None = None
+    model: Path,
+    data: Path,
+    *,
+    n: int,
+    seed: int,
+    p: float | None,
+    form: TextForm | None = None,
+    device: str = "cpu",
 ) -> pd.DataFrame:
     """The table: one row for each row of the data."""
     import torch
@@ -128,7 +143,7 @@ def predicted(
     from ..study.networks.named import hidden_places
     from ..uncertainty.members import predict_members
 
-    loaded = load(model)
+    loaded = load(model, device)
     running = scored(loaded, data, p, form)
     if running is not None:
         return running
@@ -144,7 +159,7 @@ def predicted(
     try:
         networks = predict_members(
             loaded.networks,
-            [torch.from_numpy(x) for x in loaded.inputs(frame)],
+            [torch.from_numpy(x).to(loaded.device) for x in loaded.inputs(frame)],
             n if drops else 0,
             seed=seed,
             task="classification" if loaded.classes else "regression",

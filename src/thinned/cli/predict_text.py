@@ -30,8 +30,8 @@ def scored(loaded: StudyModel, data: Path, p: float | None, form: TextForm | Non
         return None
     if p is not None:
         raise StudyError(
-            "`--p`: a text is scored by whole networks, of which nothing is dropped. Leave it out, or pass the texts as "
-            "rows of a table."
+            "`--p`: a text is scored by whole networks, of which nothing is dropped. Leave it out, or pass the texts "
+            "as rows of a table."
         )
     found = []
     for path in files:

@@ -31,6 +31,7 @@ SEP = "The sign between fields, or its name, as tab or semicolon. Default: found
 ENCODING = "The encoding of a text file, as utf-8, cp1252, utf-16 or shift_jis. Default: found out."
 DECIMAL = "The decimal sign of a text file: . or ,. Default: found out."
 MODEL = "A function of yours that builds a model, whose dropout is tuned: p for each kind of place."
+DEVICE = "What trains. Default: a GPU for networks of a million weights or more where there is one, else the CPU."
 FAILED = 2
 LINE_EVERY = 10.0  # seconds between lines of progress where there is no terminal
 
@@ -87,8 +88,8 @@ def study(
     data: Annotated[
         Path | None,
         typer.Argument(
-            help="A .csv, .tsv, .parquet or .npz file; a .txt file of one long text; a folder of IDX images, or a folder "
-            "of pictures or .txt files for each class. Without it: MNIST digits."
+            help="A .csv, .tsv, .parquet or .npz file; a .txt file of one long text; a folder of IDX images, or a "
+            "folder of pictures or .txt files for each class. Without it: MNIST digits."
         ),
     ] = None,
     target: Annotated[str | None, typer.Option(help="The column to predict.")] = None,
@@ -160,6 +161,7 @@ def study(
     log: Annotated[
         LogName | None, typer.Option(help="Log every run, with its curve, for MLflow or TensorBoard as well.")
     ] = None,
+    device: Annotated[str | None, typer.Option(metavar="auto|cpu|cuda|...", help=DEVICE)] = None,
     train_rows: Annotated[int | None, typer.Option(help="How many rows to train on.")] = None,
     chapters: Annotated[
         str | None,
@@ -208,13 +210,18 @@ def study(
                 network=None if network is None else network.value,
                 train_rows=train_rows,
                 metric=metric,
-                jobs=jobs if jobs is not None else 1 if ray is not None else cores(),
+                jobs=jobs
+                if jobs is not None
+                else 1
+                if ray is not None or device not in (None, "auto", "cpu")
+                else cores(),
                 budget=None if budget is None else seconds_of(budget),
                 storage=storage,
                 ray=ray,
                 ray_cpus=ray_cpus,
                 ray_gpus=ray_gpus,
                 log=None if log is None else log.value,
+                device=device,
                 form=TextForm(sep, encoding, decimal),
                 columns=tuple(WantedColumn.of(text) for text in column or ()),
                 chapters=chapters_of(chapters),

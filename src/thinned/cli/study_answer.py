@@ -59,6 +59,7 @@ def show_answer(console: Console, found: Study, out: Path) -> None:
             *([f"{other.nll:.3f}"] if len(nll) == 1 else [f"{other.nll:.3f}", ""]),
         )
     console.print(table)
+    show(console, f"Trained on the device {found.device}.")
     for note in (*found.notes, *found.failures):
         show(console, note)
     use = (

@@ -39,7 +39,7 @@ class Separate:
 
     Arguments:
         members: what decides each training. Their p and p_input say nothing here: they are in the network.
-        x, y: training sets, `(R, n, ...)` and `(R, n)`; y is int64 for classes, else float32.
+        x, y: training sets, `(R, n, ...)` and `(R, n)`; y is int64 for classes, else float32. Their device trains.
         builds: each member's network.
         batch: rows a step.
         between: called once with each network. What it gives is called with the number of finished steps: with 0
@@ -88,7 +88,7 @@ class Separate:
 
     def answer(self, x: Tensor) -> Tensor:
         """Outputs `(M, rows, outputs)` of each member for its own of the sets `x`, `(R, rows, ...)`, dropout off."""
-        return torch.stack([answers(learner.network, x[learner.member.rows]) for learner in self._learners])
+        return torch.stack([learner.answer(x[learner.member.rows]).cpu() for learner in self._learners])
 
     def keep(self, positions: Sequence[int]) -> None:
         """Go on with some of the members, by position."""
@@ -102,7 +102,7 @@ class Separate:
 
     def best(self, position: int) -> dict[str, Tensor]:
         """A copy of a member's best state, as its network's `load_state_dict` takes it."""
-        return {name: value.clone() for name, value in self._learners[position].best.items()}
+        return {name: value.clone().cpu() for name, value in self._learners[position].best.items()}
 
 
 def answers(network: nn.Module, x: Tensor) -> Tensor:
@@ -128,7 +128,7 @@ class _Learner:
         self.member, self._x, self._y, self._batch, self._lesson = member, x, y, batch, lesson
         seed = fold_in(member.key, WEIGHTS)
         with _torch_seeded(seed):
-            self.network = build(torch.Generator().manual_seed(seed))
+            self.network = build(torch.Generator().manual_seed(seed)).to(x.device)
         self._optimiser = adamw(self.network, member.lr, member.weight_decay)
         self._order = torch.Generator().manual_seed(fold_in(member.key, ORDER))
         self._masks = fold_in(member.key, MASKS)
@@ -159,6 +159,9 @@ class _Learner:
         if self._between is not None:
             self._between(steps)
 
+    def answer(self, x: Tensor) -> Tensor:
+        return answers(self.network, x.to(self._x.device))
+
     def mean_loss(self) -> float:
         mean = self._loss / max(self._seen, 1)
         self._loss, self._seen = 0.0, 0
@@ -188,7 +191,8 @@ class _Learner:
     def _next_rows(self) -> Tensor:
         while not self._batches:
             order = torch.randperm(len(self._x), generator=self._order, device="cpu")
-            self._batches = [rows for rows in order.split(self._batch) if len(rows) >= self._least_rows][::-1]
+            split = order.to(self._x.device).split(self._batch)
+            self._batches = [rows for rows in split if len(rows) >= self._least_rows][::-1]
         return self._batches.pop()
 
 

@@ -130,6 +130,7 @@ def _record(
         versions={**underway.versions, "python": platform.python_version()},
         complete=not stopped,
         stopped=stopped,
+        device=underway.recipe.device,
         log=None if underway.log is None else RunLogRecord.model_validate(underway.log.record()),
         chapters=chapters,
     )

@@ -50,6 +50,7 @@ def run_study(
     ray_cpus: float = 1.0,
     ray_gpus: float = 0.0,
     log: str | None = None,
+    device: str | None = None,
     sep: str | None = None,
     encoding: str | None = None,
     decimal: str | None = None,
@@ -99,6 +100,9 @@ def run_study(
         ray_cpus, ray_gpus: of a node, for each unit that trains there: a fraction of one, or a whole number.
         log: "tensorboard" or "mlflow": every run of the main study is a run there as well, with its curve: in `out`, or
             on the server that MLFLOW_TRACKING_URI names.
+        device: what trains, as torch names it: "cpu", "cuda", "cuda:1"; None or "auto" means a GPU for networks of a
+            million weights or more where there is one, else the CPU. Rows, first weights and masks are the same on all;
+            figures agree within what rounding makes of a training, so a folder belongs to one device.
         sep, encoding, decimal: how text files are written: the sign between fields, Python's name of the encoding,
             and "." or ",". None: found out.
         columns: what columns are, by name: "number", "level", "date", "date:%d/%m/%Y", "text" (its words are read) or
@@ -143,6 +147,7 @@ def run_study(
         ray_cpus=ray_cpus,
         ray_gpus=ray_gpus,
         log=log,
+        device=device,
         form=TextForm(sep, encoding, decimal),
         columns=tuple(WantedColumn.of(f"{name}={kind}") for name, kind in (columns or {}).items()),
         chapters=chapters_of(chapters),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time as clock
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
@@ -26,6 +26,7 @@ from .data.suspicion import suspicions
 from .data.torch_dataset import torch_data
 from .data.words import words_note
 from .deciding import deciding_metric
+from .device import CPU, chosen_device
 from .error import StudyError
 from .keep.journal import Journal
 from .keep.run_log import LogOnce, RunLog
@@ -124,8 +125,10 @@ class Underway:
         self.preparations: dict[int, Preparation] = {}
         self.folds: dict[int, Fold] = {}
         self._prepare(scratch)
-        self.recipe = Recipe(options.seed, hidden, batch, steps, self.network, self._shape())
-        check_network(self.network, self.recipe.shape, hidden)
+        recipe = Recipe(options.seed, hidden, batch, steps, self.network, self._shape())
+        check_network(self.network, recipe.shape, hidden)
+        self.recipe = recipe
+        self.recipe = replace(recipe, device=chosen_device(options.device, self._weights_of_one()))
         check_memory(self._weights_of_one(), hidden)
         self.finished: dict[Config, Outcome] = {}
         self.journal = Journal(options.out, self._decides(), options.storage, wanted=self._wanted())
@@ -310,6 +313,7 @@ class Underway:
             "--hidden": self.recipe.hidden,
             "--train-rows": self.size.train,
             **({"--network": self.network} if self.separate else {}),
+            **({"--device": self.recipe.device} if self.recipe.device != CPU else {}),
             **({"--column": " ".join(map(str, self.options.columns))} if self.options.columns else {}),
             **{f"{name}'s version": self.versions[name] for name in ("thinned", "torch")},
         }

@@ -65,7 +65,8 @@ def perceptrons(
             Member(rows, fold_in(recipe.key, seed), p, p_input, trial.lr, 0.0, alone, p_output)
             for rows, seed in enumerate(trial.seeds)
         ],
-        *(stacked(folds, trial.seeds, name) for name in ("x_train", "y_train", "x_val", "y_val")),
+        *(stacked(folds, trial.seeds, name).to(recipe.device) for name in ("x_train", "y_train")),
+        *(stacked(folds, trial.seeds, name) for name in ("x_val", "y_val")),
         outputs=outputs,
         hidden=recipe.hidden,
         batch=batch,
@@ -101,7 +102,8 @@ def networks(
         Member(rows, fold_in(recipe.key, seed), 0.0, 0.0, trial.lr, weight_decay)
         for rows, seed in enumerate(trial.seeds)
     ]
-    x, y, x_val, y_val = (stacked(folds, trial.seeds, name) for name in ("x_train", "y_train", "x_val", "y_val"))
+    x, y = (stacked(folds, trial.seeds, name).to(recipe.device) for name in ("x_train", "y_train"))
+    x_val, y_val = (stacked(folds, trial.seeds, name) for name in ("x_val", "y_val"))
     found = train(
         Separate(members, x, y, [build for _ in members], recipe.batch, between, lesson_of(recipe.shape)),
         x_val,

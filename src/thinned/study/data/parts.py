@@ -75,8 +75,8 @@ def sizes(data: Dataset, train_rows: int | None = None, seed: int = 0, bearable:
     if data.time is not None:
         earlier, late, latest = _eras(data)
         most = min(int(TIME_SHARE * len(earlier)), MAX_TRAIN_ROWS)
-        wanted = train_rows or (bearable if data.stretch else None) or most
-        return _enough(data, Sizes(min(wanted, most), len(late), len(latest)), len(earlier), train_rows)
+        asked = train_rows or (bearable if data.stretch else None) or most
+        return _enough(data, Sizes(min(asked, most), len(late), len(latest)), len(earlier), train_rows)
     outer = _outer(data)
     own = data.rows - (0 if data.test is None else len(data.test))
     few = own < FEW_IMAGES

@@ -67,8 +67,8 @@ def running_text(path: Path, form: TextForm) -> Dataset:
             f"A row is a place in the text: the {WINDOW} words in front of it, and the word that follows, which is "
             f"asked for. In training every word of these {WINDOW} is asked for as well.",
             f"{len(known):,} words are answers of their own, the most frequent of those that the training part has "
-            f"twice. All others, {100 * unknown:.0f} % of the training part, are one word, {UNKNOWN_WORD}: a perplexity "
-            "compares with others of this study only.",
+            f"twice. All others, {100 * unknown:.0f} % of the training part, are one word, {UNKNOWN_WORD}: a "
+            "perplexity compares with others of this study only.",
         ),
         columns=(
             Column(TEXT, "words", WordsForm(), "the text's own words"),
@@ -94,8 +94,8 @@ def spread(start: int, end: int, most: int) -> tuple[NDArray[np.int64], int]:
 def parts_note(train: int, val: int, test: int, stretch: int) -> str:
     """How the text is cut, a sentence for the report."""
     return (
-        f"The text is cut where it stands: each seed draws {train:,} windows from its first 55 %, {val:,} places of the "
-        f"next 20 % are for validation, {test:,} of the rest are tested on, and no window reaches over a border. Words "
+        f"The text is cut where it stands: each seed draws {train:,} windows from its first 55 %, {val:,} places of "
+        f"the next 20 % are for validation, {test:,} of the rest are tested on, and no window reaches over a border. Words "
         f"near each other are not independent, so intervals are over {test // stretch} stretches of {stretch} words "
         "each, spread over the test part: a stretch counts as one row."
     )

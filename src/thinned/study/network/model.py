@@ -70,7 +70,7 @@ class StudyModel:
     its numbers and dates are written, was learnt in training: a row's answer depends on this row alone.
 
     `networks` are `members` as modules, in evaluation mode. `temperature` is applied to the mean probability.
-    `residuals` are target minus out-of-fold answer, ascending, in the target's units.
+    They answer on `device`; what they answer is the CPU's again. `residuals` are target minus out-of-fold answer, ascending, in the target's units.
     """
 
     networks: tuple[nn.Module, ...]
@@ -80,6 +80,7 @@ class StudyModel:
     residuals: NDArray[np.float64] = field(repr=False)
     reading: tuple[Column, ...] = field(default=(), repr=False)
     image: ImageForm | None = None
+    device: str = "cpu"
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -145,7 +146,8 @@ class StudyModel:
         found = []
         with torch.no_grad():
             for network, member, x in zip(self.networks, self.members, self.inputs(X), strict=True):
-                output: NDArray[np.float64] = _answers(network, torch.from_numpy(x)).double().numpy()
+                answer = _answers(network, torch.from_numpy(x).to(self.device)).cpu()
+                output: NDArray[np.float64] = answer.double().numpy()
                 if not np.isfinite(output).all():
                     row = int((~np.isfinite(output).all(axis=1)).argmax())
                     raise StudyError(

@@ -53,6 +53,7 @@ class Training(_Table):
     max_steps: int
     batch: int
     study_seed: int
+    device: str = "cpu"
 
 
 class _ReadColumn(_Table):

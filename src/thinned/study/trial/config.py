@@ -81,6 +81,7 @@ class Recipe:
     max_steps: int
     network: NetworkName = "perceptron"
     shape: InputShape = field(default_factory=InputShape)  # what a row is, for all but a perceptron
+    device: str = "cpu"  # that trains
 
     @property
     def gain(self) -> float:

@@ -63,7 +63,7 @@ def range_test(fold: Fold, recipe: Recipe) -> RangeTest:
     Source: Smith, "Cyclical learning rates for training neural networks", WACV 2017.
     """
     member = Member(rows=0, key=fold_in(recipe.key, 0), p=0.0, p_input=0.0, lr=HIGHEST, weight_decay=0.0)
-    x, y = torch.from_numpy(fold.x_train)[None], torch.from_numpy(fold.y_train)[None]
+    x, y = (torch.from_numpy(rows)[None].to(recipe.device) for rows in (fold.x_train, fold.y_train))
     outputs = max(fold.outputs, 1)
     learners: Learners
     if recipe.network == "perceptron":
