@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,10 @@ def test_a_stack_of_perceptrons_has_the_cpu_s_masks_and_weights() -> None:
         torch.testing.assert_close(there, here, rtol=1e-4, atol=1e-5)
 
 
+def kept_in(dropped: list[torch.Tensor], _: Any, given: Any, y: torch.Tensor) -> None:
+    dropped.append((y == 0).cpu() & (given[0] != 0).cpu())
+
+
 PS = ((0.0, 0.0), (0.5, 0.0), (0.5, 0.5), (0.2, 0.5))
 
 
@@ -82,7 +87,7 @@ def test_networks_one_by_one_have_the_cpu_s_masks_and_weights(name: Any) -> None
         dropped: list[torch.Tensor] = []
         for module in separate.networks[0].modules():
             if isinstance(module, Dropout):
-                module.register_forward_hook(lambda _, given, y: dropped.append((y == 0).cpu() & (given[0] != 0).cpu()))
+                module.register_forward_hook(partial(kept_in, dropped))
         for _ in range(6):
             separate.step(1.0)
         masks.append(dropped)

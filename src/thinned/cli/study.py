@@ -234,6 +234,8 @@ def study(
                         f"{file}: there is no such file or folder. Pass a table or a folder of IDX images."
                     )
             if model is not None:
+                if device is not None:
+                    raise StudyError("`--model`: `--device` is for the study's own networks. Leave it out.")
                 if jobs is not None:
                     raise StudyError("`--model`: `--jobs` is for the study's own networks. Leave it out.")
                 tuned = tune_own(model, data, options, console, progress)

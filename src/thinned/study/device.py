@@ -14,6 +14,7 @@ from pathlib import Path
 from .error import StudyError
 
 AUTO, CPU = "auto", "cpu"
+LONGEST = 200  # letters of torch's reason
 LARGE = 1_000_000  # weights: below it the calls of a step, not its sums, are most of the time on a GPU
 _NAME = re.compile(r"[a-z]+(:\d+)?")
 _DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")  # NVIDIA's, that of Windows' Linux, AMD's
@@ -36,8 +37,8 @@ def check_device(name: str) -> None:
         )
     if sys.platform.startswith("linux") and not any(Path(driver).exists() for driver in _DRIVERS):
         raise StudyError(
-            f"`--device {name}`: this machine shows no GPU: there is none of {', '.join(_DRIVERS)}. Install its driver, "
-            "run where a GPU is, or leave --device out."
+            f"`--device {name}`: this machine shows no GPU: there is none of {', '.join(_DRIVERS)}. Install its "
+            "driver, run where a GPU is, or leave --device out."
         )
 
 
@@ -59,7 +60,7 @@ def chosen_device(name: str | None, weights: int) -> str:
 
 
 def usable_device(name: str) -> str:
-    """The name of a device that can be used; "auto" is a GPU where there is one. Raises StudyError: it can't be used."""
+    """The name of a device that can be used; "auto" is a GPU where there is one. Raises StudyError: it can't be."""
     import torch
 
     if name == AUTO:
@@ -69,7 +70,7 @@ def usable_device(name: str) -> str:
     try:
         torch.ones(1, device=name).sum().item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
+        reason = f"{error}".split("\n")[0].split(". ")[0].removesuffix(".")[:LONGEST] or type(error).__name__
         raise StudyError(
             f"`--device {name}`: torch can't use it: {reason}. Name another device, or leave --device out."
         ) from error

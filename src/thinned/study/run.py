@@ -65,8 +65,8 @@ def run_study(
 
     Arguments:
         data: a `.csv`, `.tsv`, `.parquet` or `.npz` file; a `.txt` file, whose next words are asked for; a folder of
-            IDX images, of class folders of pictures or `.txt` files, or of a `.txt` file a class; a map-style torch `Dataset` with items `(x, y)`; or None for
-            5,000 MNIST digits.
+            IDX images, of class folders of pictures or `.txt` files, or of a `.txt` file a class; a map-style torch
+            `Dataset` with items `(x, y)`; or None for 5,000 MNIST digits.
         target: the column to predict.
         task: "classification" or "regression", if the target does not say.
         groups: a column whose equal values stay on one side of every split: patients, speakers, sites.
@@ -87,8 +87,8 @@ def run_study(
         hidden: units of each hidden layer; None means 128, 128 for tables and 256, 256 for images. Of a cnn, the maps
             of each block.
         network: "perceptron", "cnn" (pictures), "lstm", "gru" or "transformer" (texts). None means an LSTM for one long
-            text, else a perceptron, which sees a text as a bag of words: minutes on two cores, where the others take a quarter of an hour and more.
-            These are trained one by one, with fewer seeds, rates and steps.
+            text, else a perceptron, which sees a text as a bag of words: minutes on two cores, where the others take a
+            quarter of an hour and more. These are trained one by one, with fewer seeds, rates and steps.
         train_rows: how many rows to train on; None means 1,000 images, or 55 % of a table.
         metric: what decides, a name of `thinned.study.answer.metric.METRICS`; None means error, RMSE, or for one
             long text the perplexity.

@@ -20,7 +20,7 @@ def texts(seed: int, rows: int = 1500) -> np.ndarray:
 
 
 def test_stretches_hold_the_truth_where_rows_by_themselves_do_not() -> None:
-    held = {stretch: 0 for stretch in (0, 50)}
+    held = dict.fromkeys((0, 50), 0)
     for seed in range(120):
         values = texts(seed)
         for stretch in held:

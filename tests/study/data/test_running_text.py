@@ -64,7 +64,7 @@ def test_parts_are_cut_where_the_text_stands_and_no_window_reaches_over_a_border
 
 def test_words_are_learnt_from_the_training_part(tmp_path: Path) -> None:
     """Words of the later parts alone are unknown, however frequent they are."""
-    early, late = "a b c d e f g h".split(), "v w x y z".split()
+    early, late = ["a", "b", "c", "d", "e", "f", "g", "h"], ["v", "w", "x", "y", "z"]
     rng = np.random.default_rng(0)
     text = [*rng.choice(early, 1100), "once", *rng.choice(late, 899)]
     data = open_data(a_text(tmp_path, " ".join(text)))

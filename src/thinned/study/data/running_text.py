@@ -95,9 +95,9 @@ def parts_note(train: int, val: int, test: int, stretch: int) -> str:
     """How the text is cut, a sentence for the report."""
     return (
         f"The text is cut where it stands: each seed draws {train:,} windows from its first 55 %, {val:,} places of "
-        f"the next 20 % are for validation, {test:,} of the rest are tested on, and no window reaches over a border. Words "
-        f"near each other are not independent, so intervals are over {test // stretch} stretches of {stretch} words "
-        "each, spread over the test part: a stretch counts as one row."
+        f"the next 20 % are for validation, {test:,} of the rest are tested on, and no window reaches over a border. "
+        f"Words near each other are not independent, so intervals are over {test // stretch} stretches of {stretch} "
+        "words each, spread over the test part: a stretch counts as one row."
     )
 
 
@@ -105,13 +105,13 @@ def _check(path: Path, words: list[str]) -> None:
     different = len(set(words))
     if words and different == 1:
         raise StudyError(
-            f"{in_utf8(path)}: a text must have different words. It has one, {words[0][:SHOWN]!r}, {len(words):,} times. "
-            "Pass another text."
+            f"{in_utf8(path)}: a text must have different words. It has one, {words[0][:SHOWN]!r}, {len(words):,} "
+            "times. Pass another text."
         )
     if len(words) < LEAST_WORDS:
         raise StudyError(
-            f"{in_utf8(path)}: a text must have {LEAST_WORDS:,} words at least, to learn from, to choose by and to test "
-            f"on. Got {len(words):,}. Pass a longer text; texts with classes are a folder for each class, or a table."
+            f"{in_utf8(path)}: a text must have {LEAST_WORDS:,} words at least, to learn from, to choose by and to "
+            f"test on. Got {len(words):,}. Pass a longer text; texts with classes are a folder a class, or a table."
         )
 
 
@@ -122,7 +122,7 @@ def _known(path: Path, words: list[str]) -> tuple[str, ...]:
     if not often or len(counts) < 2:
         what = f"only {words[0][:SHOWN]!r} stands there" if len(counts) == 1 else "none stands there twice"
         raise StudyError(
-            f"{in_utf8(path)}: words must recur, and differ, in the first {100 * TRAIN_SHARE:.0f} % of a text, which are "
-            f"trained on: {what}. Pass a text of sentences."
+            f"{in_utf8(path)}: words must recur, and differ, in the first {100 * TRAIN_SHARE:.0f} % of a text, which "
+            f"are trained on: {what}. Pass a text of sentences."
         )
     return tuple(often[:KNOWN])

@@ -39,8 +39,8 @@ def open_data(
     """Load the data of a study.
 
     Arguments:
-        data: a table, an `.npz` file of images, a folder of images, of class folders or of a text file a class, one long
-            text as a `.txt` file, or None for the digits.
+        data: a table, an `.npz` file of images, a folder of images, of class folders or of a text file a class, one
+            long text as a `.txt` file, or None for the digits.
         target: the column to predict.
         task: "classification" or "regression", if the target does not say.
         groups: a column; rows that share its value are never on both sides of a cut.

@@ -154,7 +154,8 @@ def load(folder: str | Path, device: str = "cpu") -> StudyModel:
         folder: of a finished study, trained on whatever device.
         device: where the networks answer, as torch names it: "cuda". What they answer is the CPU's within rounding.
 
-    Raises StudyError where the device can't be used, the folder has no finished study, or a file is damaged, or the two do not belong together.
+    Raises StudyError where the device can't be used, the folder has no finished study, a file is damaged, or the two do
+    not belong together.
     """
     folder, device = Path(folder), usable_device(device)
     config, stored = folder / CONFIG, folder / WEIGHTS

@@ -69,8 +69,9 @@ class StudyModel:
     of this size, of which `image` is the form. Values may be missing, and text may be new. What a column is, and how
     its numbers and dates are written, was learnt in training: a row's answer depends on this row alone.
 
-    `networks` are `members` as modules, in evaluation mode. `temperature` is applied to the mean probability.
-    They answer on `device`; what they answer is the CPU's again. `residuals` are target minus out-of-fold answer, ascending, in the target's units.
+    `networks` are `members` as modules, in evaluation mode, on `device`; what they answer is the CPU's again.
+    `temperature` is applied to the mean probability. `residuals` are target minus out-of-fold answer, ascending, in the
+    target's units.
     """
 
     networks: tuple[nn.Module, ...]

@@ -1,4 +1,4 @@
-"""Networks that are asked for the next word: what they learn from a window, and where they look at the end of a text."""
+"""Networks that are asked for the next word: what a window teaches them, and where they look at a text's end."""
 
 from __future__ import annotations
 
