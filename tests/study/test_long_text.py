@@ -62,7 +62,7 @@ def test_a_text_in_which_two_words_say_the_next_is_foretold(tmp_path: Path, netw
     assert score_text(model, by_chance(200))["perplexity"].min() > 20
     # Two words say the third.
     assert model.predict(pd.DataFrame({"text": ["n3 n5", "n8 n5 n0 n5 n5 n10"]})).tolist() == ["n8", "n2"]
-    assert model.predict_proba(pd.DataFrame({"text": ["n3 n5"]})).shape == (1, 14)
+    assert model.predict_proba(pd.DataFrame({"text": ["n3 n5"]})).shape == (1, 10)
 
 
 def test_a_transformer_foretells_a_text_in_which_a_word_says_the_next(tmp_path: Path) -> None:

@@ -104,8 +104,8 @@ def predict(
     Exit code 2: no finished study, or data that can't be read or lack columns.
     """
     from ..study.data.overrule import TextForm
-    from ..study.device import check_device
     from ..study.error import StudyError
+    from ..study.networks.device import check_device
 
     try:
         form = TextForm(sep, encoding, decimal)

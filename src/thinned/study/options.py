@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 from ..plain_text import in_utf8
 from .data.overrule import TextForm, WantedColumn, check_time_alone
-from .device import check_device
 from .error import StudyError
 from .extras import require_extra
+from .networks.device import check_device
 
 METRIC_NAMES = {
     "classification": ("error", "nll", "brier", "balanced-error", "auc", "f1", "perplexity"),

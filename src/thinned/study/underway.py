@@ -26,11 +26,11 @@ from .data.suspicion import suspicions
 from .data.torch_dataset import torch_data
 from .data.words import words_note
 from .deciding import deciding_metric
-from .device import CPU, chosen_device
 from .error import StudyError
 from .keep.journal import Journal
 from .keep.run_log import LogOnce, RunLog
 from .memory import check_memory
+from .networks.device import CPU, chosen_device
 from .networks.named import HIDDEN, NetworkName, check_network, weights_of
 from .networks.shape import InputShape
 from .options import StudyOptions, require_text

@@ -28,8 +28,8 @@ from ..data.image_form import ImageForm
 from ..data.prepare import Preparation
 from ..data.source import learned
 from ..data.words import WordList, WordsPlan
-from ..device import CPU, usable_device
 from ..error import UnreadableError
+from ..networks.device import CPU, usable_device
 from ..record import CONFIG, WEIGHTS
 from ..trial.config import Level, Recipe
 from .check import PREPARED, RESIDUALS, check_arrays, numbers_of, shape_of

@@ -11,7 +11,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from .error import StudyError
+from ..error import StudyError
 
 AUTO, CPU = "auto", "cpu"
 LONGEST = 200  # letters of torch's reason
