@@ -609,7 +609,7 @@ def test_a_wrong_file_is_one_clear_error_and_nothing_is_written(
         (["--metric", "accuracy"], "`--metric` must be one of error, nll, brier"),
         (
             ["--metric", "rmse"],
-            "`--metric` must be one of error, nll, brier, balanced-error, auc, f1 for classification",
+            "`--metric` must be one of error, nll, brier, balanced-error, auc, f1, perplexity for classification",
         ),
         (["--budget", "soon"], "`--budget` must be a time, as 90s, 10m or 1h30m"),
         (["--budget", "0"], "`--budget` must be a time above 0"),
