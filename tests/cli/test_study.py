@@ -566,7 +566,9 @@ def table(**columns: Any) -> str:
 @pytest.mark.parametrize(
     ("name", "content", "target", "message"),
     [
-        ("data.txt", "x,t\n", "t", "must end in one of .csv"),
+        ("data.dat", "x,t\n", "t", "must end in one of .csv"),
+        ("data.txt", "x,t\n", "t", "is one long text, whose next words are asked for"),
+        ("data.txt", "x,t\n", "t", "or call a table .csv or .tsv"),
         ("data.csv", None, "t", "there is no such file"),
         ("data.csv", "", "t", "could not be read"),
         ("data.csv", "x,t\n1,2\n1,2,3,4\n", "t", "could not be read: line 3 has 4 fields, the header has 2"),

@@ -78,7 +78,7 @@ def open_data(
             "--decimal": form.decimal,
             "--column": wanted or None,
         }
-        _refuse(f"{data} is one long text, whose next words are asked for,", given)
+        _refuse(f"{data} is one long text, whose next words are asked for,", given, ", or call a table .csv or .tsv")
         return running_text(data, form)
     if data is not None and holds_images(data):
         _refuse(
@@ -114,13 +114,13 @@ def open_data(
     return checked(digits() if data is None else idx_folder(data))
 
 
-def _refuse(what: str, options: Mapping[str, object]) -> None:
-    """Raises StudyError: options for tables."""
+def _refuse(what: str, options: Mapping[str, object], step: str = "") -> None:
+    """Raises StudyError: options for tables. `step` is another way out."""
     given = " and ".join(f"`{name}`" for name, value in options.items() if value is not None)
     if not given:
         return
     if what.endswith(","):
-        raise StudyError(f"{given}: for a table. {what} and has no columns to name. Leave {given} out.")
+        raise StudyError(f"{given}: for a table. {what} and has no columns to name. Leave {given} out{step}.")
     raise StudyError(f"{given}: for a data file, not for images. {what} a label for every image. Leave {given} out.")
 
 
