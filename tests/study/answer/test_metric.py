@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 from sklearn import metrics
 
+from thinned.study.answer.interval import interval
 from thinned.study.answer.metric import FURTHEST, METRICS, SUREST
 
 CLASSES = [name for name, metric in METRICS.items() if metric.task == "classification"]
@@ -112,3 +113,10 @@ def test_rows_of_a_balanced_set_count_one_by_one() -> None:
     assert METRICS["auc"].bounds(np.array([0, 1] * 50)).rows == pytest.approx(100)
     assert METRICS["auc"].bounds(np.array([0] * 90 + [1] * 10)).rows == pytest.approx(36)
     assert METRICS["error"].bounds(np.array([0] * 90 + [1] * 10)).rows is None
+
+
+def test_no_perplexity_is_below_one() -> None:
+    values = np.array([[1.0, 1.4, 1.0, 1.2], [1.0, 3.0, 1.0, 1.1]])
+    found = interval([values], METRICS["perplexity"].bounds(np.zeros(4)))
+    assert 1 == found.low < found.value < found.high
+    assert interval([np.full((2, 50), 2.0)], METRICS["perplexity"].bounds(np.zeros(50))).low > 1
