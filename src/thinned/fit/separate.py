@@ -18,6 +18,7 @@ from .loop import adamw
 from .loss import training_loss
 from .perceptron import Perceptron
 from .stack import MASKS, ORDER, WEIGHTS, Member
+from .torch_seeded import torch_seeded
 
 Build = Callable[[torch.Generator], nn.Module]
 Lesson = Callable[[nn.Module, Tensor, Tensor], tuple[Tensor, Tensor]]  # outputs for a batch, and what they should be
@@ -127,7 +128,7 @@ class _Learner:
     ) -> None:
         self.member, self._x, self._y, self._batch, self._lesson = member, x, y, batch, lesson
         seed = fold_in(member.key, WEIGHTS)
-        with _torch_seeded(seed):
+        with torch_seeded(seed):
             self.network = build(torch.Generator().manual_seed(seed)).to(x.device)
         self._optimiser = adamw(self.network, member.lr, member.weight_decay)
         self._order = torch.Generator().manual_seed(fold_in(member.key, ORDER))
@@ -135,7 +136,10 @@ class _Learner:
         layers = len(self.network.dropout) + 1 if isinstance(self.network, Perceptron) else 0
         self._keys = [fold_in(self._masks, layer) for layer in range(layers)]
         self._least_rows = 2 if any(isinstance(module, BatchNorm) for module in self.network.modules()) else 1
-        self._stream = None if isinstance(self.network, Perceptron) else _stream_of(self.network, self._masks)
+        keyed = not isinstance(self.network, Perceptron) and any(
+            True for _ in sites(self.network)
+        )  # has layers of ours
+        self._stream = Stream(self.network, self._masks) if keyed else None
         self._batches: list[Tensor] = []  # of the running epoch, last first
         self._loss, self._seen = 0.0, 0
         self._between = None if between is None else between(self.network)
@@ -173,7 +177,7 @@ class _Learner:
     def _train_forward(self, x: Tensor, y: Tensor, step: int) -> tuple[Tensor, Tensor]:
         if isinstance(self.network, Perceptron):
             return self.network(x, fold_numbers(self._keys, step) if self.network.drops else None), y
-        with _torch_seeded(fold_in(self._masks, step)), self._keyed():
+        with torch_seeded(fold_in(self._masks, step)), self._keyed():
             return (self.network(x), y) if self._lesson is None else self._lesson(self.network, x, y)
 
     @contextmanager
@@ -194,16 +198,3 @@ class _Learner:
             split = order.to(self._x.device).split(self._batch)
             self._batches = [rows for rows in split if len(rows) >= self._least_rows][::-1]
         return self._batches.pop()
-
-
-def _stream_of(network: nn.Module, seed: int) -> Stream | None:
-    """A stream for a network that has layers of ours."""
-    return Stream(network, seed) if any(True for _ in sites(network)) else None
-
-
-@contextmanager
-def _torch_seeded(seed: int) -> Iterator[None]:
-    """Within it, torch's own generator starts from a seed; afterwards it is where it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        yield

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from .answer.metric import OF_WORDS
+from .answer.shown import OF_WORDS
 from .answer.standing import ERRORS
 from .data.dataset import Dataset
 from .data.running_text import is_running_text

@@ -17,7 +17,8 @@ from ..trial.outcome import Outcome
 from . import temperature
 from .calibration import calibration_error
 from .interval import Bounds, Interval, interval
-from .metric import METRICS, figures_of
+from .metric import METRICS
+from .shown import figures_of
 from .stretches import by_stretch
 
 NLL_TEMPERED = "nll tempered"
