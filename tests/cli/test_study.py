@@ -566,7 +566,9 @@ def table(**columns: Any) -> str:
 @pytest.mark.parametrize(
     ("name", "content", "target", "message"),
     [
-        ("data.txt", "x,t\n", "t", "must end in one of .csv"),
+        ("data.dat", "x,t\n", "t", "must end in one of .csv"),
+        ("data.txt", "x,t\n", "t", "is one long text, whose next words are asked for"),
+        ("data.txt", "x,t\n", "t", "or call a table .csv or .tsv"),
         ("data.csv", None, "t", "there is no such file"),
         ("data.csv", "", "t", "could not be read"),
         ("data.csv", "x,t\n1,2\n1,2,3,4\n", "t", "could not be read: line 3 has 4 fields, the header has 2"),
@@ -609,7 +611,7 @@ def test_a_wrong_file_is_one_clear_error_and_nothing_is_written(
         (["--metric", "accuracy"], "`--metric` must be one of error, nll, brier"),
         (
             ["--metric", "rmse"],
-            "`--metric` must be one of error, nll, brier, balanced-error, auc, f1 for classification",
+            "`--metric` must be one of error, nll, brier, balanced-error, auc, f1, perplexity for classification",
         ),
         (["--budget", "soon"], "`--budget` must be a time, as 90s, 10m or 1h30m"),
         (["--budget", "0"], "`--budget` must be a time above 0"),

@@ -21,7 +21,7 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("file", ["strict.py", "masks.py", "samples.py", "tools.py", "default.py"])
+@pytest.mark.parametrize("file", ["strict.py", "masks.py", "samples.py", "tools.py", "default.py", "study.py"])
 def test_on_a_second_device(file: str) -> None:
     twin.built()
     command = [

@@ -49,7 +49,10 @@ from thinned.study.options import METRIC_NAMES, StudyOptions, numbers, seconds_o
         ({"ray_gpus": 1.5}, "`--ray-gpus` must be 0, a fraction of one, 0.0001 or more, or a whole number. Got 1.5."),
         ({"ray": "auto", "jobs": 2}, "`--jobs` must be left out with --ray, where the cluster's room"),
         ({"log": "wandb"}, "`--log` must be one of mlflow, tensorboard. Got wandb."),
-        ({"metric": "accuracy"}, "`--metric` must be one of error, nll, brier, balanced-error, auc, f1, rmse, mae."),
+        (
+            {"metric": "accuracy"},
+            "`--metric` must be one of error, nll, brier, balanced-error, auc, f1, perplexity, rmse,",
+        ),
         ({"budget": 0.0}, "`--budget` must be a time above 0, as 90s, 10m or 1h30m. Got 0.0."),
         ({"groups": "a", "time": "b"}, "which rows are tested on. Got --time with --groups."),
         ({"time": "b", "test": Path("c.csv")}, "it decides which rows are tested on. Got --time with --test."),

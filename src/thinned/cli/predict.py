@@ -12,6 +12,8 @@ from rich.table import Table
 
 from ..plain_text import plain_text
 from ..replaced_file import check_place, replace_file
+from .predict_rows import rows_of
+from .predict_text import scored
 from .study import ENCODING, SEP
 from .terminal import cell, give, say, told
 
@@ -35,6 +37,8 @@ Examples:
     thinned predict thinned-study new.csv --p 0.1        thinned networks where no dropout was best
 
     thinned predict thinned-study new-pictures           a folder of pictures or of .txt files, or one of them
+
+    thinned predict book-study other-book.txt            how well each 100 words of a text are foretold
 """
 
 
@@ -66,6 +70,12 @@ def predict(
     decimal: Annotated[
         str | None, typer.Option("--decimal", help="The file's decimal sign, . or ,. Default: as in training.")
     ] = None,
+    device: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|cpu|cuda|...", help="Where the networks answer; the numbers are the CPU's within rounding."
+        ),
+    ] = "cpu",
     format: Annotated[  # noqa: A002
         PredictFormat | None, typer.Option(help="csv or json; text, the default on a terminal, shows the first rows.")
     ] = None,
@@ -86,12 +96,16 @@ def predict(
 
     The networks are those of the seeds, and where they drop units, n thinned ones.
 
+    Of a study of one long text: for each 100 words of a .txt file the share of words that the networks do not know,
+    the error, the NLL and the perplexity. Rows of a table with a column text: the word that follows.
+
     A column is read as it was in training, each row by itself.
 
     Exit code 2: no finished study, or data that can't be read or lack columns.
     """
     from ..study.data.overrule import TextForm
     from ..study.error import StudyError
+    from ..study.networks.device import check_device
 
     try:
         form = TextForm(sep, encoding, decimal)
@@ -99,7 +113,8 @@ def predict(
             raise StudyError(f"{data}: there is no such file or folder. Pass a table or a folder of IDX images.")
         if out is not None:
             check_place(out)
-        found = predicted(model, data, n=n, seed=seed, p=p, form=form)
+        check_device(device)
+        found = predicted(model, data, n=n, seed=seed, p=p, form=form, device=device)
         if out is not None:
             _write(found, out, format)
     except (StudyError, OSError) as error:
@@ -110,7 +125,14 @@ def predict(
 
 
 def predicted(
-    model: Path, data: Path, *, n: int, seed: int, p: float | None, form: TextForm | None = None
+    model: Path,
+    data: Path,
+    *,
+    n: int,
+    seed: int,
+    p: float | None,
+    form: TextForm | None = None,
+    device: str = "cpu",
 ) -> pd.DataFrame:
     """The table: one row for each row of the data."""
     import torch
@@ -121,8 +143,11 @@ def predicted(
     from ..study.networks.named import hidden_places
     from ..uncertainty.members import predict_members
 
-    loaded = load(model)
-    frame, files = _rows(loaded, data, form)
+    loaded = load(model, device)
+    running = scored(loaded, data, p, form)
+    if running is not None:
+        return running
+    frame, files = rows_of(loaded, data, form)
     if not len(frame.values):
         raise StudyError(f"{data}: there must be rows to predict. Got none.")
     drops = p is not None or any(masked(network) for network in loaded.networks)
@@ -134,7 +159,7 @@ def predicted(
     try:
         networks = predict_members(
             loaded.networks,
-            [torch.from_numpy(x) for x in loaded.inputs(frame)],
+            [torch.from_numpy(x).to(loaded.device) for x in loaded.inputs(frame)],
             n if drops else 0,
             seed=seed,
             task="classification" if loaded.classes else "regression",
@@ -147,32 +172,6 @@ def predicted(
     if files:
         table.insert(0, "file", files)
     return table
-
-
-def _rows(loaded: StudyModel, data: Path, form: TextForm | None) -> tuple[StudyRows, list[str]]:
-    """The rows, and where each is a file of its own, the files' names."""
-    from ..study.data.new_files import new_files
-    from ..study.data.source import open_data
-    from ..study.data.table_file import read_table
-    from ..study.error import StudyError
-
-    found = new_files(data, loaded.image, form)
-    if found is not None:
-        for note in found.notes:
-            say(f"thinned predict: {data}: {note}", err=True)
-        try:
-            return loaded.rows(found.frame), list(found.names)
-        except StudyError as error:
-            raise StudyError(f"{data}: {error}") from None
-    if data.is_dir():
-        return loaded.rows(open_data(data, form=form).features), []
-    file = read_table(data, form, loaded.columns)
-    for note in (*([] if file.usual else [f"{file.said}."]), *file.notes):
-        say(f"thinned predict: {data}: {note}", err=True)
-    try:
-        return loaded.rows(file.frame, file.place, form.decimal if form is not None else None), []
-    except StudyError as error:
-        raise StudyError(f"{data}: {error}") from None
 
 
 def _numbers(loaded: StudyModel, frame: StudyRows, networks: Prediction) -> pd.DataFrame:

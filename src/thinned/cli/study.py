@@ -17,22 +17,21 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
-from rich.table import Table
 
 from .ending import printed, signals_as_interrupts
 from .reading import show_reading
+from .study_answer import show_answer
 from .study_model import show_tuned, tune_own
-from .terminal import cell, say, show, told
+from .terminal import say, show, told
 
 if TYPE_CHECKING:
-    from ..study.answer.speech import Speech
-    from ..study.record import Estimate, LevelResult, Study
     from ..study.underway import Progress
 
 SEP = "The sign between fields, or its name, as tab or semicolon. Default: found out."
 ENCODING = "The encoding of a text file, as utf-8, cp1252, utf-16 or shift_jis. Default: found out."
 DECIMAL = "The decimal sign of a text file: . or ,. Default: found out."
 MODEL = "A function of yours that builds a model, whose dropout is tuned: p for each kind of place."
+DEVICE = "What trains. Default: a GPU for networks of a million weights or more where there is one, else the CPU."
 FAILED = 2
 LINE_EVERY = 10.0  # seconds between lines of progress where there is no terminal
 
@@ -54,6 +53,8 @@ Examples:
     thinned study pictures --network cnn                 a folder of pictures for each class
 
     thinned study reviews.csv --target stars --column review=text --network lstm
+
+    thinned study book.txt                               one long text: an LSTM that foretells the next word
 
     thinned study data.csv --target y --budget 10m       the best answer in ten minutes; give it again to go on
 
@@ -87,8 +88,8 @@ def study(
     data: Annotated[
         Path | None,
         typer.Argument(
-            help="A .csv, .tsv, .parquet or .npz file; a folder of IDX images, or a folder of pictures or .txt files "
-            "for each class. Without it: MNIST digits."
+            help="A .csv, .tsv, .parquet or .npz file; a .txt file of one long text; a folder of IDX images, or a "
+            "folder of pictures or .txt files for each class. Without it: MNIST digits."
         ),
     ] = None,
     target: Annotated[str | None, typer.Option(help="The column to predict.")] = None,
@@ -133,11 +134,16 @@ def study(
     ] = None,
     network: Annotated[
         NetworkChoice | None,
-        typer.Option(help="cnn is for pictures, lstm, gru and transformer are for texts. Default: perceptron."),
+        typer.Option(
+            help="cnn is for pictures, lstm, gru and transformer are for texts. Default: perceptron; lstm for one long "
+            "text."
+        ),
     ] = None,
     metric: Annotated[
         str | None,
-        typer.Option(help="What decides: error, nll, brier, balanced-error, auc, f1; for numbers rmse, mae."),
+        typer.Option(
+            help="What decides: error, nll, brier, balanced-error, auc, f1, perplexity; for numbers rmse, mae."
+        ),
     ] = None,
     budget: Annotated[
         str | None, typer.Option(help="Stop in time with the best answer so far: 90s, 10m, 1h30m.")
@@ -155,6 +161,7 @@ def study(
     log: Annotated[
         LogName | None, typer.Option(help="Log every run, with its curve, for MLflow or TensorBoard as well.")
     ] = None,
+    device: Annotated[str | None, typer.Option(metavar="auto|cpu|cuda|...", help=DEVICE)] = None,
     train_rows: Annotated[int | None, typer.Option(help="How many rows to train on.")] = None,
     chapters: Annotated[
         str | None,
@@ -203,13 +210,18 @@ def study(
                 network=None if network is None else network.value,
                 train_rows=train_rows,
                 metric=metric,
-                jobs=jobs if jobs is not None else 1 if ray is not None else cores(),
+                jobs=jobs
+                if jobs is not None
+                else 1
+                if ray is not None or device not in (None, "auto", "cpu")
+                else cores(),
                 budget=None if budget is None else seconds_of(budget),
                 storage=storage,
                 ray=ray,
                 ray_cpus=ray_cpus,
                 ray_gpus=ray_gpus,
                 log=None if log is None else log.value,
+                device=device,
                 form=TextForm(sep, encoding, decimal),
                 columns=tuple(WantedColumn.of(text) for text in column or ()),
                 chapters=chapters_of(chapters),
@@ -222,6 +234,8 @@ def study(
                         f"{file}: there is no such file or folder. Pass a table or a folder of IDX images."
                     )
             if model is not None:
+                if device is not None:
+                    raise StudyError("`--model`: `--device` is for the study's own networks. Leave it out.")
                 if jobs is not None:
                     raise StudyError("`--model`: `--jobs` is for the study's own networks. Leave it out.")
                 tuned = tune_own(model, data, options, console, progress)
@@ -249,7 +263,7 @@ def study(
         except KeyboardInterrupt:
             complain(_stopped(progress, out))
             raise typer.Exit(ended.code) from None
-    lost = printed(lambda: _print(console, found, out)) or "".join(unread)
+    lost = printed(lambda: show_answer(console, found, out)) or "".join(unread)
     if lost:
         complain(f"thinned study: the answer could not be printed: {lost}. It is in {out / 'report.html'}.", "red")
         raise typer.Exit(FAILED)
@@ -330,65 +344,3 @@ def _stopped(progress: _Shown, out: Path) -> str:
     if not progress.done:
         return "Stopped before the first run was finished."
     return f"Stopped. {progress.done:,} of about {progress.total:,} runs are in {out}. Go on with: {again}"
-
-
-def _print(console: Console, found: Study, out: Path) -> None:
-    from ..study.answer.speech import Speech, name
-
-    for warning in found.warnings:
-        show(console, f"Note first: {warning}", "yellow")
-    show(console, found.headline, "bold")
-    for sentence in found.words:
-        show(console, sentence)
-    speech = Speech.of(found)
-    table = Table(
-        title=cell(
-            f"{found.title}: {found.rows_train:,} training and {found.rows_test:,} test rows, {found.seeds} seeds"
-        ),
-        caption="In brackets: 95 % intervals. T: with one temperature a network, fitted on validation rows.",
-    )
-    nll = ("NLL", "NLL, T") if found.task == "classification" else ("NLL",)
-    for heading in ("", found.metric_title, "against p = 0", *nll, "learning rate", "steps"):
-        table.add_column(cell(heading), justify="right")
-
-    def figures(level: LevelResult) -> list[str]:
-        against = level.against_plain
-        return [
-            _interval(speech, level.metric),
-            "" if against is None else f"{speech.signed(against.value)} ({speech.signed(against.low)} to "
-            f"{speech.signed(against.high)})",
-            *([f"{level.nll:.3f}", f"{level.nll_tempered:.3f}"] if len(nll) == 2 else [f"{level.nll:.3f}"]),
-            ", ".join(f"{lr:g}" for lr in sorted(set(level.lrs))),
-            f"{level.steps:,.0f}",
-        ]  # fmt: skip
-
-    for level in found.levels:
-        table.add_row(*map(cell, (name(level), *figures(level))), style="bold" if level == found.chosen else None)
-    for one in found.diverged:
-        lrs = ", ".join(f"{lr:g}" for lr in one.lrs)
-        table.add_row(*map(cell, (one.name, "diverged", "", *("" for _ in nll), lrs, "")))
-    for other in found.baselines:
-        table.add_row(
-            cell(other.title),
-            _interval(speech, other.metric),
-            "",
-            *([f"{other.nll:.3f}"] if len(nll) == 1 else [f"{other.nll:.3f}", ""]),
-        )
-    console.print(table)
-    for note in (*found.notes, *found.failures):
-        show(console, note)
-    for line in (
-        f"Report: {out / 'report.html'}   every run: {out / 'runs.csv'}",
-        f"The network to take away ({found.features} columns in):",
-        "",
-        "    from thinned.study import load",
-        "",
-        f"    model = load({str(out)!r})",
-        "    model.predict(X)  # a DataFrame with these columns, or an array in their order",
-        "",
-    ):
-        show(console, line, soft_wrap=True)
-
-
-def _interval(speech: Speech, found: Estimate) -> str:
-    return f"{speech.value(found.value)} ({speech.value(found.low)} to {speech.value(found.high)})"

@@ -23,7 +23,10 @@ class Learners(Protocol):
         """Each member's mean training loss a row, noise on, since the last call, `(M,)`."""
 
     def answer(self, x: Tensor) -> Tensor:
-        """Outputs `(M, rows, outputs)` of each member for its own of the sets `x`, `(R, rows, ...)`, noise off."""
+        """Outputs `(M, rows, outputs)` of each member for its own of the sets `x`, `(R, rows, ...)`, noise off.
+
+        They are on the CPU, wherever the networks are, as losses and states are.
+        """
 
     def keep(self, positions: Sequence[int]) -> None:
         """Go on with some of the members, by position, as if the others had never been."""

@@ -18,8 +18,10 @@ from .loop import adamw
 from .loss import training_loss
 from .perceptron import Perceptron
 from .stack import MASKS, ORDER, WEIGHTS, Member
+from .torch_seeded import torch_seeded
 
 Build = Callable[[torch.Generator], nn.Module]
+Lesson = Callable[[nn.Module, Tensor, Tensor], tuple[Tensor, Tensor]]  # outputs for a batch, and what they should be
 Between = Callable[[nn.Module], Callable[[int], None]]  # for a network, what happens to it between steps
 ANSWERED = 256  # rows that are answered at once
 
@@ -38,11 +40,12 @@ class Separate:
 
     Arguments:
         members: what decides each training. Their p and p_input say nothing here: they are in the network.
-        x, y: training sets, `(R, n, ...)` and `(R, n)`; y is int64 for classes, else float32.
+        x, y: training sets, `(R, n, ...)` and `(R, n)`; y is int64 for classes, else float32. Their device trains.
         builds: each member's network.
         batch: rows a step.
         between: called once with each network. What it gives is called with the number of finished steps: with 0
             before the first step, and after every step of the optimiser. It may set rates, or bound weights.
+        lesson: what a network, no `Perceptron`, learns from a batch; None: to answer each of its rows.
 
     >>> x, y = torch.ones(1, 6, 2), torch.zeros(1, 6)
     >>> member = Member(0, 1, 0.5, 0.0, 0.01, 0.0)
@@ -60,11 +63,12 @@ class Separate:
         builds: Sequence[Build],
         batch: int,
         between: Between | None = None,
+        lesson: Lesson | None = None,
     ) -> None:
         self.members = list(members)
         self.steps = 0
         self._learners = [
-            _Learner(member, x[member.rows], y[member.rows], build, batch, between)
+            _Learner(member, x[member.rows], y[member.rows], build, batch, between, lesson)
             for member, build in zip(members, builds, strict=True)
         ]
 
@@ -85,7 +89,7 @@ class Separate:
 
     def answer(self, x: Tensor) -> Tensor:
         """Outputs `(M, rows, outputs)` of each member for its own of the sets `x`, `(R, rows, ...)`, dropout off."""
-        return torch.stack([answers(learner.network, x[learner.member.rows]) for learner in self._learners])
+        return torch.stack([learner.answer(x[learner.member.rows]).cpu() for learner in self._learners])
 
     def keep(self, positions: Sequence[int]) -> None:
         """Go on with some of the members, by position."""
@@ -99,7 +103,7 @@ class Separate:
 
     def best(self, position: int) -> dict[str, Tensor]:
         """A copy of a member's best state, as its network's `load_state_dict` takes it."""
-        return {name: value.clone() for name, value in self._learners[position].best.items()}
+        return {name: value.clone().cpu() for name, value in self._learners[position].best.items()}
 
 
 def answers(network: nn.Module, x: Tensor) -> Tensor:
@@ -112,18 +116,30 @@ def answers(network: nn.Module, x: Tensor) -> Tensor:
 class _Learner:
     """One network, its optimiser, and the rows that it has yet to visit."""
 
-    def __init__(self, member: Member, x: Tensor, y: Tensor, build: Build, batch: int, between: Between | None) -> None:
-        self.member, self._x, self._y, self._batch = member, x, y, batch
+    def __init__(
+        self,
+        member: Member,
+        x: Tensor,
+        y: Tensor,
+        build: Build,
+        batch: int,
+        between: Between | None,
+        lesson: Lesson | None,
+    ) -> None:
+        self.member, self._x, self._y, self._batch, self._lesson = member, x, y, batch, lesson
         seed = fold_in(member.key, WEIGHTS)
-        with _torch_seeded(seed):
-            self.network = build(torch.Generator().manual_seed(seed))
+        with torch_seeded(seed):
+            self.network = build(torch.Generator().manual_seed(seed)).to(x.device)
         self._optimiser = adamw(self.network, member.lr, member.weight_decay)
         self._order = torch.Generator().manual_seed(fold_in(member.key, ORDER))
         self._masks = fold_in(member.key, MASKS)
         layers = len(self.network.dropout) + 1 if isinstance(self.network, Perceptron) else 0
         self._keys = [fold_in(self._masks, layer) for layer in range(layers)]
         self._least_rows = 2 if any(isinstance(module, BatchNorm) for module in self.network.modules()) else 1
-        self._stream = None if isinstance(self.network, Perceptron) else _stream_of(self.network, self._masks)
+        keyed = not isinstance(self.network, Perceptron) and any(
+            True for _ in sites(self.network)
+        )  # has layers of ours
+        self._stream = Stream(self.network, self._masks) if keyed else None
         self._batches: list[Tensor] = []  # of the running epoch, last first
         self._loss, self._seen = 0.0, 0
         self._between = None if between is None else between(self.network)
@@ -136,7 +152,7 @@ class _Learner:
             group["lr"] = self.member.lr * share
         self.network.train()
         self._optimiser.zero_grad()
-        loss = training_loss(self._train_forward(self._x[rows], step), self._y[rows])
+        loss = training_loss(*self._train_forward(self._x[rows], self._y[rows], step))
         loss.backward()
         self._optimiser.step()
         self._loss += loss.item() * len(rows)
@@ -147,6 +163,9 @@ class _Learner:
         if self._between is not None:
             self._between(steps)
 
+    def answer(self, x: Tensor) -> Tensor:
+        return answers(self.network, x.to(self._x.device))
+
     def mean_loss(self) -> float:
         mean = self._loss / max(self._seen, 1)
         self._loss, self._seen = 0.0, 0
@@ -155,13 +174,11 @@ class _Learner:
     def remember(self) -> None:
         self.best = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
 
-    def _train_forward(self, x: Tensor, step: int) -> Tensor:
+    def _train_forward(self, x: Tensor, y: Tensor, step: int) -> tuple[Tensor, Tensor]:
         if isinstance(self.network, Perceptron):
-            output: Tensor = self.network(x, fold_numbers(self._keys, step) if self.network.drops else None)
-        else:
-            with _torch_seeded(fold_in(self._masks, step)), self._keyed():
-                output = self.network(x)
-        return output
+            return self.network(x, fold_numbers(self._keys, step) if self.network.drops else None), y
+        with torch_seeded(fold_in(self._masks, step)), self._keyed():
+            return (self.network(x), y) if self._lesson is None else self._lesson(self.network, x, y)
 
     @contextmanager
     def _keyed(self) -> Iterator[None]:
@@ -178,18 +195,6 @@ class _Learner:
     def _next_rows(self) -> Tensor:
         while not self._batches:
             order = torch.randperm(len(self._x), generator=self._order, device="cpu")
-            self._batches = [rows for rows in order.split(self._batch) if len(rows) >= self._least_rows][::-1]
+            split = order.to(self._x.device).split(self._batch)
+            self._batches = [rows for rows in split if len(rows) >= self._least_rows][::-1]
         return self._batches.pop()
-
-
-def _stream_of(network: nn.Module, seed: int) -> Stream | None:
-    """A stream for a network that has layers of ours."""
-    return Stream(network, seed) if any(True for _ in sites(network)) else None
-
-
-@contextmanager
-def _torch_seeded(seed: int) -> Iterator[None]:
-    """Within it, torch's own generator starts from a seed; afterwards it is where it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        yield

@@ -45,7 +45,7 @@ class Stack:
     Arguments:
         members: members of equal learning rate and weight decay should be neighbours: each run of them is one call of
             the optimiser.
-        x, y: training sets, `(R, n, inputs)` and `(R, n)`; y is int64 for classes, else float32.
+        x, y: training sets, `(R, n, inputs)` and `(R, n)`; y is int64 for classes, else float32. Their device trains.
         outputs: of a network: the number of classes, or 1.
         hidden: units a hidden layer.
         batch: rows a step.
@@ -64,7 +64,7 @@ class Stack:
         firsts = {key: first_state(sizes, fold_in(key, WEIGHTS)) for key in {member.key for member in members}}
         self.members = list(members)
         self.network = StackedPerceptron(
-            [firsts[member.key] for member in members],
+            [{name: value.to(x.device) for name, value in firsts[member.key].items()} for member in members],
             [member.p for member in members],
             [member.p_input for member in members],
             [member.alone for member in members],
@@ -79,7 +79,7 @@ class Stack:
         }
         self._layers = len(hidden) + 1
         self._batches: list[Tensor] = []  # of the running epoch, last first
-        self._loss, self._seen = torch.zeros(len(members)), 0
+        self._loss, self._seen = torch.zeros(len(members), device=x.device), 0
         self.steps = 0
         self._best = [leaf.clone() for leaf in self.network.leaves]
 
@@ -88,7 +88,7 @@ class Stack:
         with torch.no_grad():
             rows = self._next_rows()
             size = rows.shape[1]
-            flat = rows.reshape(-1)
+            flat = rows.reshape(-1).to(self._x.device)
             x = self._x.index_select(0, flat).view(len(self.members), size, -1)
             y = self._y.index_select(0, flat).view(len(self.members), size)
             keys = self._keys()
@@ -109,8 +109,8 @@ class Stack:
 
     def loss(self) -> Tensor:
         """Each member's mean training loss a row, masks on, since the last call."""
-        mean = self._loss / max(self._seen, 1)
-        self._loss, self._seen = torch.zeros(len(self.members)), 0
+        mean = (self._loss / max(self._seen, 1)).cpu()
+        self._loss, self._seen = torch.zeros_like(self._loss), 0
         return mean
 
     def answer(self, x: Tensor) -> Tensor:
@@ -118,27 +118,29 @@ class Stack:
         sets = torch.tensor([member.rows for member in self.members])
         with torch.no_grad():
             parts = x.split(self.network.rows_at_once(), dim=1)
-            return torch.cat([self.network.answer(part[sets]) for part in parts], dim=1)
+            device = self._x.device
+            return torch.cat([self.network.answer(part[sets].to(device)).cpu() for part in parts], dim=1)
 
     def keep(self, positions: Sequence[int]) -> None:
         """Go on with some of the members, by position, as if the others had never been."""
         chosen = torch.tensor(positions, dtype=torch.int64)
+        here = chosen.to(self._x.device)
         self.members = [self.members[position] for position in positions]
         self.network.keep(chosen)
-        self._best = [best[chosen] for best in self._best]
+        self._best = [best[here] for best in self._best]
         self._optimiser.keep(chosen)
-        self._loss = self._loss[chosen]
+        self._loss = self._loss[here]
         self._batches = [rows[chosen] for rows in self._batches]
 
     def remember(self, positions: Sequence[int]) -> None:
         """The present weights of some of the members are their best. First of all the first weights are."""
-        chosen = torch.tensor(positions, dtype=torch.int64)
+        chosen = torch.tensor(positions, dtype=torch.int64).to(self._x.device)
         for best, leaf in zip(self._best, self.network.leaves, strict=True):
             best.index_copy_(0, chosen, leaf.index_select(0, chosen))
 
     def best(self, position: int) -> dict[str, Tensor]:
         """A copy of a member's best weights, as `Perceptron.load_state_dict` takes them."""
-        return self.network.state(position, self._best)
+        return {name: value.cpu() for name, value in self.network.state(position, self._best).items()}
 
     def _next_rows(self) -> Tensor:
         """Row numbers `(M, batch)`, as the sets lie one after another; the last batch of an epoch may be smaller."""
@@ -175,7 +177,7 @@ def loss_and_gradient(output: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         truth = y.unsqueeze(2)
         loss = log_probability.gather(2, truth).sum((1, 2)).neg_()
         grad = log_probability.exp_()
-        grad.scatter_add_(2, truth, torch.tensor(-1.0).expand(truth.shape))
+        grad.scatter_add_(2, truth, grad.new_tensor(-1.0).expand(truth.shape))
         return loss, grad.div_(rows)
     residual = output - y.unsqueeze(2)
     return residual.square().sum((1, 2)), residual.mul_(2 / rows)
@@ -190,6 +192,6 @@ def squared_error(output: Tensor, y: Tensor) -> Tensor:
     """
     if y.dtype == torch.int64:
         wrong = functional.softmax(output, dim=2)
-        wrong.scatter_add_(2, y.unsqueeze(2), torch.tensor(-1.0).expand(*y.shape, 1))
+        wrong.scatter_add_(2, y.unsqueeze(2), wrong.new_tensor(-1.0).expand(*y.shape, 1))
         return wrong.square_().sum(2).mean(1)
     return (output - y.unsqueeze(2)).square_().mean((1, 2))

@@ -26,13 +26,14 @@ class StackedAdamW:
     def __init__(self, leaves: Sequence[Tensor], rates: Sequence[tuple[float, float]]) -> None:
         self._first = [torch.zeros_like(leaf) for leaf in leaves]
         self._second = [torch.zeros_like(leaf) for leaf in leaves]
-        self._steps = torch.zeros(())
+        self._steps = torch.zeros((), device=leaves[0].device)
         self._rates = list(rates)
 
     def keep(self, networks: Tensor) -> None:
         """Go on with some of the networks, by number."""
-        self._first = [moment[networks] for moment in self._first]
-        self._second = [moment[networks] for moment in self._second]
+        chosen = networks.to(self._steps.device)
+        self._first = [moment[chosen] for moment in self._first]
+        self._second = [moment[chosen] for moment in self._second]
         self._rates = [self._rates[network] for network in networks.tolist()]
 
     def step(self, leaves: Sequence[Tensor], grads: Sequence[Tensor], share: float) -> None:

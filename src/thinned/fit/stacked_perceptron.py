@@ -20,7 +20,7 @@ class StackedPerceptron:
     The result of each network is `Perceptron`'s within rounding, its masks bit for bit.
 
     Arguments:
-        states: each network's `state_dict`.
+        states: each network's `state_dict`, all on one device.
         ps, p_inputs: each network's probabilities that a hidden unit, and that an input is dropped.
         alone: each network's one hidden layer that drops, by number; None for all of them.
     """
@@ -47,7 +47,8 @@ class StackedPerceptron:
             [p if alone in (None, layer) else 0.0 for p, alone in zip(self.ps, self._alone, strict=True)]
             for layer in range(layers - 1)
         ]
-        self._scales = [torch.tensor([scale(p) for p in ps]).view(-1, 1, 1) for ps in self._layer_ps]
+        device = self.leaves[0].device
+        self._scales = [torch.tensor([scale(p) for p in ps], device=device).view(-1, 1, 1) for ps in self._layer_ps]
         self._entered: list[Tensor] = []  # what each layer was given in the last training step
 
     @property
@@ -57,7 +58,7 @@ class StackedPerceptron:
 
     def keep(self, networks: Tensor) -> None:
         """Go on with some of the networks, by number."""
-        self.leaves = [leaf[networks] for leaf in self.leaves]
+        self.leaves = [leaf[networks.to(leaf.device)] for leaf in self.leaves]
         self.ps, self.p_inputs = ([values[n] for n in networks.tolist()] for values in (self.ps, self.p_inputs))
         self._alone = [self._alone[n] for n in networks.tolist()]
         self._set_up()

@@ -55,6 +55,7 @@ def train(
     watch: Callable[[Check], None] = lambda check: None,
     needed: Collection[int] | None = None,
     all_steps: bool = False,
+    gain: float = GAIN,
 ) -> list[TrainedMember]:
     """Train networks side by side until each has converged. Equal calls give equal bits, with one torch thread.
 
@@ -77,6 +78,7 @@ def train(
         needed: numbers of the members whose results are wanted: the training ends when these have left. The others are
             trained as long, since a race depends on all, and their results are what they are by then ("steps").
         all_steps: nobody leaves as "converged" or "raced": every member has `max_steps`, one that diverged apart.
+        gain: the share of a loss that a cycle must bring, in place of 2 %.
 
     Returns: a result for each member, in the learners' order.
     """
@@ -93,7 +95,7 @@ def train(
                 learners.step(cycle.lr_share(step))
                 if step + 1 in checks:
                     course.check(candidates=step + 1 == cycle.end)
-        rates = _Rates(members, before, course.least, {members[n].lr for n in course.present}, alike)
+        rates = _Rates(members, before, course.least, {members[n].lr for n in course.present}, alike, gain)
         converged = rates.converged() if cycle.whole and cycle.start > 0 and not all_steps else set()
         behind = rates.behind() if cycle.end >= RACE_FROM and not all_steps else set()
         ended: dict[int, EndOfTraining] = {}
@@ -132,6 +134,7 @@ class _Rates:
         before, now: each member's least loss before the cycle and after it.
         present: the rates that are still under way.
         alike: losses below it are alike.
+        gain: the share of a loss that a cycle must bring.
     """
 
     def __init__(
@@ -141,16 +144,17 @@ class _Rates:
         now: Sequence[float],
         present: Collection[float],
         alike: float,
+        gain: float,
     ) -> None:
         self._before, self._now = self._means(members, before, alike), self._means(members, now, alike)
-        self._present, self._alike = set(present), alike
+        self._present, self._alike, self._gain = set(present), alike, gain
 
     def converged(self) -> set[float]:
-        """Those to which the cycle brought less than 2 %, or less than can be told."""
+        """Those to which the cycle brought less than the gain, or less than can be told."""
         return {
             lr
             for lr in self._present
-            if self._before[lr] - self._now[lr] <= max(GAIN * self._before[lr], self._alike / 4)
+            if self._before[lr] - self._now[lr] <= max(self._gain * self._before[lr], self._alike / 4)
         }
 
     def behind(self) -> set[float]:

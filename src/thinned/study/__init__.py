@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .network.files import load
     from .network.model import Predictor as Predictor
     from .network.model import StudyModel
+    from .network.score_text import score_text
     from .run import run_study
     from .tuning.result import TuneResult
     from .tuning.tune import tune
@@ -25,10 +26,14 @@ _HOMES = {
     "TuneResult": "tuning.result",
     "load": "network.files",
     "run_study": "run",
+    "score_text": "network.score_text",
     "tune": "tuning.tune",
 }
 
-__all__ = ["Dataset", "Progress", "StudyError", "StudyModel", "StudyWarning", "TuneResult", "load", "run_study", "tune"]
+__all__ = [
+    "Dataset", "Progress", "StudyError", "StudyModel", "StudyWarning", "TuneResult", "load", "run_study", "score_text",
+    "tune",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

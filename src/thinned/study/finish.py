@@ -102,6 +102,7 @@ def _record(
         rows_val=size.val,
         rows_test=size.test,
         outer=size.outer,
+        next_word=data.stretch > 0,
         network_kind=underway.network,
         hidden=list(underway.recipe.hidden),
         batch=underway.recipe.batch,
@@ -129,6 +130,7 @@ def _record(
         versions={**underway.versions, "python": platform.python_version()},
         complete=not stopped,
         stopped=stopped,
+        device=underway.recipe.device,
         log=None if underway.log is None else RunLogRecord.model_validate(underway.log.record()),
         chapters=chapters,
     )

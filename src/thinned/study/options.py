@@ -12,9 +12,10 @@ from ..plain_text import in_utf8
 from .data.overrule import TextForm, WantedColumn, check_time_alone
 from .error import StudyError
 from .extras import require_extra
+from .networks.device import check_device
 
 METRIC_NAMES = {
-    "classification": ("error", "nll", "brier", "balanced-error", "auc", "f1"),
+    "classification": ("error", "nll", "brier", "balanced-error", "auc", "f1", "perplexity"),
     "regression": ("rmse", "mae"),
 }
 CHAPTERS = (  # as in chapters/table.py
@@ -62,6 +63,7 @@ class StudyOptions:
     ray_cpus: float = 1.0
     ray_gpus: float = 0.0
     log: str | None = None
+    device: str | None = None
     form: TextForm = field(default_factory=TextForm)
     columns: tuple[WantedColumn, ...] = ()
     chapters: tuple[str, ...] | None = None
@@ -108,6 +110,8 @@ class StudyOptions:
             rule = "left out with --ray, where the cluster's room and --ray-cpus decide how many trials run"
             _require("--jobs", self.jobs, self.jobs == 1, rule)
             require_extra("--ray", "ray", "Ray", "ray")
+        if self.device is not None:
+            check_device(self.device)
         if self.log is not None:
             _require("--log", self.log, self.log in LOGS, f"one of {', '.join(LOGS)}")
             require_extra(f"--log {self.log}", self.log, LOGS[self.log], self.log)

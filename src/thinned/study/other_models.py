@@ -14,6 +14,7 @@ from .trial.config import Recipe, Unit
 from .trial.engine import Failed, Work
 from .trial.fold import Fold
 from .trial.pool import Spare
+from .trial.word_baselines import word_baselines
 
 LOSSES = 3  # of a process, under the models of one seed, after which they have failed
 
@@ -79,4 +80,5 @@ def _name(seed: int) -> str:
 
 def _fit(unit: Unit, folds: Mapping[int, Fold], recipe: Recipe, like: Answers | None) -> list[Answers]:
     [seed] = unit.seeds
-    return baselines(folds[seed], like)
+    fold = folds[seed]
+    return word_baselines(fold) if fold.stretch else baselines(fold, like)

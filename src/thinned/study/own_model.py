@@ -25,8 +25,10 @@ from ..model.plan.planning import plan
 from ..noise import fold_in
 from .answer.metric import METRICS
 from .data.dataset import Dataset
+from .data.first_words import words_of_first_seed
 from .data.parts import Sizes, parts, sizes
 from .data.suspicion import suspicions
+from .deciding import deciding_metric
 from .error import StudyError
 from .fault import faults_told
 from .options import StudyOptions
@@ -37,7 +39,7 @@ from .tuning.result import TuneResult
 from .tuning.subject import Tunable
 from .tuning.trainings import SeedTraining
 from .tuning.tune import PS, TuneOptions, tuned
-from .underway import TableReading, column_records, deciding_metric, most_steps, opened, words_of_first_seed
+from .underway import TableReading, column_records, most_steps, opened
 
 LRS = (3e-4, 1e-3, 3e-3)
 SEEDS = 5
@@ -122,7 +124,7 @@ class _FoldedData:
         self.data = opened(data, options)
         warned = suspicions(self.data)
         told(TableReading(self.data.title, tuple(column_records(self.data, warned)), self.data.notes, warned))
-        self.metric = deciding_metric(options, self.data.task)
+        self.metric = deciding_metric(options, self.data)
         size = sizes(self.data, options.train_rows, options.seed)
         # One test set, for a search over several would have trained on the test rows of some.
         self.size = size if size.outer == 1 else replace(size, outer=1, test=size.test // size.outer)

@@ -273,6 +273,7 @@ class Study(_Record):
     rows_val: int
     rows_test: int  # with outer splits: all of them
     outer: int
+    next_word: bool = False  # rows are places of one running text, and classes the words that follow
     network_kind: NetworkKind = "perceptron"
     hidden: list[int]
     batch: int
@@ -300,6 +301,7 @@ class Study(_Record):
     versions: dict[str, str]
     complete: bool
     stopped: str  # why not, where it isn't: "" | "interrupted" | "budget"
+    device: str = "cpu"  # that trained, as torch names it
     log: RunLogRecord | None = None  # where a tracking tool has every run
     chapters: list[ChapterRecord] = []  # the questions beside "how much", in the order they were asked
 

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from .data.dataset import Dataset
 from .data.overrule import TextForm, WantedColumn
+from .deciding import with_network
 from .error import StudyWarning
 from .fault import faults_told
 from .finish import finish, write_runs
@@ -49,6 +50,7 @@ def run_study(
     ray_cpus: float = 1.0,
     ray_gpus: float = 0.0,
     log: str | None = None,
+    device: str | None = None,
     sep: str | None = None,
     encoding: str | None = None,
     decimal: str | None = None,
@@ -62,9 +64,9 @@ def run_study(
     longer, at learning rates searched on validation rows, with the same effort for each.
 
     Arguments:
-        data: a `.csv`, `.tsv`, `.parquet` or `.npz` file; a folder of IDX images, of class folders of pictures or
-            `.txt` files, or of a `.txt` file a class; a map-style torch `Dataset` with items `(x, y)`; or None for
-            5,000 MNIST digits.
+        data: a `.csv`, `.tsv`, `.parquet` or `.npz` file; a `.txt` file, whose next words are asked for; a folder of
+            IDX images, of class folders of pictures or `.txt` files, or of a `.txt` file a class; a map-style torch
+            `Dataset` with items `(x, y)`; or None for 5,000 MNIST digits.
         target: the column to predict.
         task: "classification" or "regression", if the target does not say.
         groups: a column whose equal values stay on one side of every split: patients, speakers, sites.
@@ -84,11 +86,12 @@ def run_study(
             before.
         hidden: units of each hidden layer; None means 128, 128 for tables and 256, 256 for images. Of a cnn, the maps
             of each block.
-        network: "perceptron", "cnn" (pictures), "lstm", "gru" or "transformer" (texts). None means a perceptron, which
-            sees a text as a bag of words: minutes on two cores, where the others take a quarter of an hour and more.
-            These are trained one by one, with fewer seeds, rates and steps.
+        network: "perceptron", "cnn" (pictures), "lstm", "gru" or "transformer" (texts). None means an LSTM for one long
+            text, else a perceptron, which sees a text as a bag of words: minutes on two cores, where the others take a
+            quarter of an hour and more. These are trained one by one, with fewer seeds, rates and steps.
         train_rows: how many rows to train on; None means 1,000 images, or 55 % of a table.
-        metric: what decides, a name of `thinned.study.answer.metric.METRICS`; None means error, or RMSE.
+        metric: what decides, a name of `thinned.study.answer.metric.METRICS`; None means error, RMSE, or for one
+            long text the perplexity.
         jobs: processes. The numbers do not depend on it. Above 1, a script needs `if __name__ == "__main__":`.
         budget: seconds after which the study ends with the best answer so far.
         storage: where the record of trials is kept, an address that Optuna takes; None means a file in `out`.
@@ -97,6 +100,9 @@ def run_study(
         ray_cpus, ray_gpus: of a node, for each unit that trains there: a fraction of one, or a whole number.
         log: "tensorboard" or "mlflow": every run of the main study is a run there as well, with its curve: in `out`, or
             on the server that MLFLOW_TRACKING_URI names.
+        device: what trains, as torch names it: "cpu", "cuda", "cuda:1"; None or "auto" means a GPU for networks of a
+            million weights or more where there is one, else the CPU. Rows, first weights and masks are the same on all;
+            figures agree within what rounding makes of a training, so a folder belongs to one device.
         sep, encoding, decimal: how text files are written: the sign between fields, Python's name of the encoding,
             and "." or ",". None: found out.
         columns: what columns are, by name: "number", "level", "date", "date:%d/%m/%Y", "text" (its words are read) or
@@ -141,6 +147,7 @@ def run_study(
         ray_cpus=ray_cpus,
         ray_gpus=ray_gpus,
         log=log,
+        device=device,
         form=TextForm(sep, encoding, decimal),
         columns=tuple(WantedColumn.of(f"{name}={kind}") for name, kind in (columns or {}).items()),
         chapters=chapters_of(chapters),
@@ -155,6 +162,7 @@ def study(
     told: Callable[[TableReading], None] = lambda reading: None,
 ) -> Study:
     """`run_study` with its options in one. `told` is called once, when the data are read and nothing is trained."""
+    options = with_network(data, options)
     processes = options.ray is None and (options.jobs > 1 or options.budget is not None)
     cluster = connected_to_ray(options.ray, options.ray_cpus, options.ray_gpus) if options.ray else nullcontext()
     with faults_told(options.out), cluster, scratch_folder() if processes else nullcontext() as scratch:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time as clock
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
@@ -18,22 +18,25 @@ from ..fit.training import resolution
 from .answer.metric import METRICS
 from .answer.standing import ERRORS
 from .data.dataset import Dataset
-from .data.parts import Sizes, parts, sizes
-from .data.prepare import Preparation, texts
+from .data.first_words import words_of_first_seed
+from .data.parts import parts, sizes
+from .data.prepare import Preparation
 from .data.source import checked, open_data
 from .data.suspicion import suspicions
 from .data.torch_dataset import torch_data
-from .data.words import WordsPlan, plan_words, words_note
+from .data.words import words_note
+from .deciding import deciding_metric
 from .error import StudyError
 from .keep.journal import Journal
 from .keep.other_answers import OtherAnswers
 from .keep.run_log import LogOnce, RunLog
 from .memory import check_memory
+from .networks.device import CPU, chosen_device
 from .networks.named import HIDDEN, NetworkName, check_network, weights_of
 from .networks.shape import InputShape
-from .options import METRIC_NAMES, StudyOptions, require_text
+from .options import StudyOptions, require_text
 from .other_models import OtherModels
-from .record import ColumnRecord, Task
+from .record import ColumnRecord
 from .search.chooser import Chooser, ValidationFigures
 from .search.grid import (
     IMAGE_LRS,
@@ -105,8 +108,7 @@ class Underway:
         self.suspicions = suspicions(self.data)
         self.columns = column_records(self.data, self.suspicions)
         told(TableReading(self.data.title, tuple(self.columns), self.data.notes, self.suspicions))
-        task = self.data.task
-        self.metric = deciding_metric(options, task)
+        self.metric = deciding_metric(options, self.data)
         self.network = cast(NetworkName, options.network or "perceptron")
         self.separate = self.network != "perceptron"
         bearable = SEPARATE_ROWS if self.separate and not self.data.pixels else None
@@ -124,8 +126,10 @@ class Underway:
         self.preparations: dict[int, Preparation] = {}
         self.folds: dict[int, Fold] = {}
         self._prepare(scratch)
-        self.recipe = Recipe(options.seed, hidden, batch, steps, self.network, self._shape())
-        check_network(self.network, self.recipe.shape, hidden)
+        recipe = Recipe(options.seed, hidden, batch, steps, self.network, self._shape())
+        check_network(self.network, recipe.shape, hidden)
+        self.recipe = recipe
+        self.recipe = replace(recipe, device=chosen_device(options.device, self._weights_of_one()))
         check_memory(self._weights_of_one(), hidden)
         self.finished: dict[Config, Outcome] = {}
         self.journal = Journal(options.out, self._decides(), options.storage, wanted=self._wanted())
@@ -151,7 +155,7 @@ class Underway:
 
     def notes(self) -> list[str]:
         """How data were read, beside what the data say themselves."""
-        return [] if self.plan is None else [words_note(self.plan, self.size.train)]
+        return [] if self.plan is None or self.data.stretch else [words_note(self.plan, self.size.train)]
 
     def search(self) -> bool:
         """Train what is missing; False where the budget ended it."""
@@ -298,7 +302,8 @@ class Underway:
         if self.separate and image is not None:
             return InputShape(image=image.size)
         if fold.words:
-            return InputShape(inputs - fold.length, words=fold.words, length=fold.length)
+            plain, following = inputs - fold.length, fold.stretch > 0
+            return InputShape(plain, words=fold.words, length=fold.length, following=following)
         return InputShape(inputs) if self.separate else InputShape()
 
     def _decides(self) -> dict[str, Any]:
@@ -310,6 +315,7 @@ class Underway:
             "--hidden": self.recipe.hidden,
             "--train-rows": self.size.train,
             **({"--network": self.network} if self.separate else {}),
+            **({"--device": self.recipe.device} if self.recipe.device != CPU else {}),
             **({"--column": " ".join(map(str, self.options.columns))} if self.options.columns else {}),
             **{f"{name}'s version": self.versions[name] for name in ("thinned", "torch")},
         }
@@ -353,33 +359,10 @@ def opened_log(wanted: str | None, folder: Path, journal: Journal) -> LogOnce | 
     return LogOnce(log)
 
 
-def deciding_metric(options: StudyOptions, task: Task) -> str:
-    """What decides: `--metric`, or the task's error. Raises StudyError: a metric of the other task."""
-    metric = options.metric or ERRORS[task]
-    if metric not in METRIC_NAMES[task]:
-        raise StudyError(
-            f"`--metric` must be one of {', '.join(METRIC_NAMES[task])} for {task}. Got {metric!r}. "
-            "--task reads the target the other way."
-        )
-    return metric
-
-
 def most_steps(rows: int, epochs: int | None, most: int = MAX_STEPS) -> int:
     """The most steps of a training on so many rows: those of `--epochs`, or `most`, or of 1,000 passes if fewer."""
     an_epoch = -(-rows // batch_size(rows))
     return min(most, MAX_EPOCHS * an_epoch) if epochs is None else epochs * an_epoch
-
-
-def words_of_first_seed(data: Dataset, size: Sizes, seed: int, ordered: bool) -> WordsPlan | None:
-    """How texts become words, by the first seed's training rows; None where the data have no texts.
-
-    Arguments:
-        ordered: for networks that read words in their order; else for a bag of words.
-    """
-    if data.words is None:
-        return None
-    first = parts(data, size, seed, 0).train
-    return plan_words(data.words, list(texts(data.features.iloc[first], (data.words,))[:, 0]), ordered=ordered)
 
 
 def opened(data: str | Path | Dataset | TorchDataset[Any] | None, options: StudyOptions) -> Dataset:

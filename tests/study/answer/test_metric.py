@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 from sklearn import metrics
 
+from thinned.study.answer.interval import interval
 from thinned.study.answer.metric import FURTHEST, METRICS, SUREST
 
 CLASSES = [name for name, metric in METRICS.items() if metric.task == "classification"]
@@ -37,6 +38,7 @@ def reference(name: str, output: NDArray[np.float64], y: NDArray[np.generic]) ->
             "balanced-error": lambda: 1 - metrics.balanced_accuracy_score(y, called),
             "auc": lambda: 1 - metrics.roc_auc_score(y, p[:, 1] if p.shape[1] == 2 else p, multi_class="ovr"),
             "f1": lambda: 1 - metrics.f1_score(y, called, average="macro"),
+            "perplexity": lambda: np.exp(metrics.log_loss(y, p)),
         }[name]()
     )
 
@@ -68,7 +70,7 @@ def test_an_answer_that_is_no_number_is_the_worst_there_is(name: str, bad: float
     output[:, :] = bad
     rows = METRICS[name].rows(output, y)
     assert np.isfinite(rows).all()
-    assert rows.mean() == pytest.approx({"nll": SUREST, "brier": 2.0}.get(name, 1.0))
+    assert rows.mean() == pytest.approx({"nll": SUREST, "brier": 2.0, "perplexity": np.exp(SUREST)}.get(name, 1.0))
 
 
 @pytest.mark.parametrize("name", NUMBERS)
@@ -111,3 +113,10 @@ def test_rows_of_a_balanced_set_count_one_by_one() -> None:
     assert METRICS["auc"].bounds(np.array([0, 1] * 50)).rows == pytest.approx(100)
     assert METRICS["auc"].bounds(np.array([0] * 90 + [1] * 10)).rows == pytest.approx(36)
     assert METRICS["error"].bounds(np.array([0] * 90 + [1] * 10)).rows is None
+
+
+def test_no_perplexity_is_below_one() -> None:
+    values = np.array([[1.0, 1.4, 1.0, 1.2], [1.0, 3.0, 1.0, 1.1]])
+    found = interval([values], METRICS["perplexity"].bounds(np.zeros(4)))
+    assert 1 == found.low < found.value < found.high
+    assert interval([np.full((2, 50), 2.0)], METRICS["perplexity"].bounds(np.zeros(50))).low > 1

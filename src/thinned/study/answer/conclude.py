@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -15,7 +16,6 @@ from ..trial.config import Config, Level
 from ..trial.fold import Fold
 from ..trial.outcome import Outcome, diverged
 from .interval import Interval
-from .metric import METRICS
 from .power import rows_needed, seeds_needed, smallest_effect
 from .simplest import Tried, simplest
 from .speech import name
@@ -24,13 +24,14 @@ from .together import SeedNetwork, combined, temperature_of
 from .verdict import margin, runs
 
 BESIDE: tuple[Arm, ...] = ("decay", "both", "input")
-TITLES: dict[Task, dict[BaselineName, str]] = {
+TITLES: dict[Task | Literal["next word"], dict[BaselineName, str]] = {
     "classification": {
         "constant": "the most frequent class",
         "linear": "logistic regression",
         "tree": "gradient boosting",
     },
     "regression": {"constant": "the mean", "linear": "linear regression", "tree": "gradient boosting"},
+    "next word": {"constant": "a unigram model", "linear": "an interpolated bigram model"},
 }
 
 
@@ -203,14 +204,19 @@ def _baselines(standings: Mapping[BaselineName, Standing], task: Task, metric: s
     return [
         BaselineResult(
             name=kind,
-            title=TITLES[task][kind],
+            title=title(standing, task, kind),
             error=estimate(standing.estimate(ERRORS[task])),
             metric=estimate(standing.estimate(metric)),
-            figures={n: standing.mean(n) for n, item in METRICS.items() if item.task == task and n != metric},
+            figures={n: standing.mean(n) for n in standing.shown if n != metric},
             nll=standing.mean("nll"),
         )
         for kind, standing in standings.items()
     ]
+
+
+def title(standing: Standing, task: Task, kind: BaselineName) -> str:
+    """What another model is called."""
+    return TITLES["next word" if standing.stretch else task][kind]
 
 
 @dataclass(frozen=True)
@@ -256,14 +262,20 @@ class _Compared:
         for kind, standing in standings.items():
             if mine.pairs(standing) < 2:
                 continue
-            title = TITLES[self.task][kind]
+            other = title(standing, self.task, kind)
             if kind == "constant":
-                found.append(self._record(level, title, self.metric, mine.minus(standing, self.metric)))
+                found.append(self._record(level, other, self.metric, mine.minus(standing, self.metric)))
             else:
-                found.append(self._record(title, level, self.metric, standing.minus(mine, self.metric)))
+                found.append(self._record(other, level, self.metric, standing.minus(mine, self.metric)))
         return found
 
+    @property
+    def rows_a_unit(self) -> int:
+        """Test rows a unit of an interval: more than one of a running text."""
+        return max(next(iter(self.trained.values())).standing.stretch, 1)
+
     def _record(self, first: str, second: str, metric: str, found: Interval) -> Difference:
+        units = rows_needed(found, abs(found.value)) if found.value else None
         return Difference(
             first=first,
             second=second,
@@ -272,7 +284,7 @@ class _Compared:
             low=found.low,
             high=found.high,
             visible=smallest_effect(found),
-            rows_needed=rows_needed(found, abs(found.value)) if found.value else None,
+            rows_needed=None if units is None else units * self.rows_a_unit,
             seeds_needed=seeds_needed(found, abs(found.value)) if found.value else None,
         )
 

@@ -70,7 +70,7 @@ class Bounds:
     without an upper end gets its interval on a logarithmic scale.
 
     Arguments:
-        low, high: the least and the largest value; `high` may be infinite where `low` is 0.
+        low, high: the least and the largest value; `high` may be infinite where `low` is 0 or more.
         rows: the number of rows that carry the figure, where classes weigh alike: `metric.Metric.bounds` gives it.
     """
 
@@ -119,7 +119,7 @@ def interval(blocks: Sequence[Values], bounds: Bounds | None = None) -> Interval
     half = float(stdtrit(df, (1 + LEVEL) / 2)) * se
     low, high = centre - half, centre + half
     if bounds is not None:
-        if bounds.low == 0.0 and bounds.high == np.inf and value > 0:
+        if bounds.low >= 0.0 and bounds.high == np.inf and value > 0:
             low, high = value * np.exp(-half / value), value * np.exp(half / value)
         low, high = min(max(low, bounds.low), value), max(min(high, bounds.high), value)
     return Interval(

@@ -35,8 +35,9 @@ class Metric:
         name: its name after `--metric`.
         title: the same in words.
         unit: "%" (values are shares of 1), "nats a row", "" for a plain number, or "target" for the target's unit.
-        highest: the largest value that a row can have, or infinity; the least is 0.
+        highest: the largest value that a mean of rows can have, or infinity.
         by_class: whether classes weigh alike, however few rows they have.
+        lowest: the least.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Metric:
     highest: float
     by_class: bool
     contributions: Callable[[Rows, NDArray[np.generic], float], Rows]
+    lowest: float = 0.0
 
     def rows(self, output: NDArray[np.floating], y: NDArray[np.generic], scale: float = 1.0) -> Rows:
         """One value a row, all finite; their mean is the metric.
@@ -61,7 +63,7 @@ class Metric:
 
     def bounds(self, y: NDArray[np.generic]) -> Bounds:
         """What `interval` may know about a mean of these rows."""
-        return Bounds(0.0, self.highest, self._count(y))
+        return Bounds(self.lowest, self.highest, self._count(y))
 
     def difference_bounds(self, y: NDArray[np.generic]) -> Bounds:
         """What `interval` may know about a mean of paired differences of these rows."""
@@ -98,6 +100,13 @@ def _error(logits: Rows, y: NDArray[np.generic], _: float) -> Rows:
 
 def _nll(logits: Rows, y: NDArray[np.generic], _: float) -> Rows:
     return np.asarray(np.minimum(-log_softmax(logits, axis=1)[np.arange(len(y)), y.astype(np.int64)], SUREST))
+
+
+def _perplexity(logits: Rows, y: NDArray[np.generic], _: float) -> Rows:
+    """exp of the mean NLL, P, by the delta method: `P + P (nll_i - mean)`."""
+    nll = _nll(logits, y, 1.0)
+    mean = float(nll.mean())
+    return np.asarray(np.exp(mean) * (1 + nll - mean))
 
 
 def _brier(logits: Rows, y: NDArray[np.generic], _: float) -> Rows:
@@ -179,6 +188,7 @@ METRICS: dict[str, Metric] = {
         Metric("balanced-error", "classification", "balanced error", "%", 1.0, True, _balanced),
         Metric("auc", "classification", "1 - AUC", "%", 1.0, True, _auc),
         Metric("f1", "classification", "1 - F1", "%", 1.0, True, _f1),
+        Metric("perplexity", "classification", "test perplexity", "", np.inf, False, _perplexity, lowest=1.0),
         Metric("rmse", "regression", "RMSE", "target", np.inf, False, _rmse),
         Metric("mae", "regression", "mean absolute error", "target", np.inf, False, _mae),
     )

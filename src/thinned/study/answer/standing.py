@@ -18,6 +18,8 @@ from . import temperature
 from .calibration import calibration_error
 from .interval import Bounds, Interval, interval
 from .metric import METRICS
+from .shown import figures_of
+from .stretches import by_stretch
 
 NLL_TEMPERED = "nll tempered"
 ERRORS = {"classification": "error", "regression": "rmse"}
@@ -50,7 +52,7 @@ class Standing:
         return interval(self.rows(metric), self._bounds(metric))
 
     def rows(self, metric: str) -> list[NDArray[np.float64]]:
-        """Values whose mean is the metric, (seeds, test rows) for each outer split."""
+        """Values whose mean is the metric, (seeds, test rows) for each outer split; of a running text, stretches."""
         return [self._rows(split, metric, sorted(split)) for split in self.splits]
 
     def minus(self, other: Standing, metric: str) -> Interval:
@@ -77,6 +79,17 @@ class Standing:
             seed: answered.temperature(self.folds[seed]) for split in self.splits for seed, answered in split.items()
         }
 
+    @property
+    def stretch(self) -> int:
+        """How many rows of a running text are one unit; 0 where each row is."""
+        return next(iter(self.folds.values())).stretch
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The metrics that tables show."""
+        fold = next(iter(self.folds.values()))
+        return figures_of("classification" if fold.outputs else "regression", fold.stretch > 0)
+
     def _bounds(self, metric: str, difference: bool = False) -> Bounds | None:
         if metric in ("nll", NLL_TEMPERED):
             return None
@@ -85,7 +98,8 @@ class Standing:
         return found.difference_bounds(truth) if difference else found.bounds(truth)
 
     def _rows(self, split: Mapping[int, Answered], metric: str, seeds: Sequence[int]) -> NDArray[np.float64]:
-        return np.stack([self._contributions(split[seed], seed, metric) for seed in seeds])
+        rows = np.stack([self._contributions(split[seed], seed, metric) for seed in seeds])
+        return by_stretch(rows, self.stretch)
 
     def _contributions(self, answered: Answered, seed: int, metric: str) -> NDArray[np.float64]:
         fold, output = self.folds[seed], answered.test_output
@@ -142,7 +156,7 @@ def summed_up(trained: Trained, plain: Trained | None, task: str, metric: str) -
     standing, runs, level = trained.standing, trained.runs, trained.level
     error = standing.estimate(ERRORS[task])
     train_error = float(np.mean([run.train.error for run in runs]))
-    others = {name: standing.mean(name) for name, found in METRICS.items() if found.task == task and name != metric}
+    others = {name: standing.mean(name) for name in standing.shown if name != metric}
     classes = task == "classification"
     return LevelResult(
         arm=level.arm,
@@ -170,8 +184,8 @@ def summed_up(trained: Trained, plain: Trained | None, task: str, metric: str) -
 
 
 def _calibration(standing: Standing) -> CalibrationEstimate | None:
-    """Of all networks on their test rows, raw; None with outer splits, whose test sets are small."""
-    if len(standing.splits) > 1:
+    """Of all networks on their test rows, raw; None with outer splits, whose test sets are small, and of next words."""
+    if len(standing.splits) > 1 or standing.stretch:
         return None
     [split] = standing.splits
     truth = standing.folds[min(split)].y_test.astype(np.int64)

@@ -17,6 +17,7 @@ from ...fit.stack import Member
 from ...fit.stacked_training import train_stack
 from ...fit.training import TrainedMember, train
 from ...noise import fold_in
+from ..networks.next_word import lesson_of
 from ..trial.config import Recipe
 from ..trial.fold import Fold
 from ..trial.measure import measured_rows
@@ -64,7 +65,8 @@ def perceptrons(
             Member(rows, fold_in(recipe.key, seed), p, p_input, trial.lr, 0.0, alone, p_output)
             for rows, seed in enumerate(trial.seeds)
         ],
-        *(stacked(folds, trial.seeds, name) for name in ("x_train", "y_train", "x_val", "y_val")),
+        *(stacked(folds, trial.seeds, name).to(recipe.device) for name in ("x_train", "y_train")),
+        *(stacked(folds, trial.seeds, name) for name in ("x_val", "y_val")),
         outputs=outputs,
         hidden=recipe.hidden,
         batch=batch,
@@ -100,13 +102,15 @@ def networks(
         Member(rows, fold_in(recipe.key, seed), 0.0, 0.0, trial.lr, weight_decay)
         for rows, seed in enumerate(trial.seeds)
     ]
-    x, y, x_val, y_val = (stacked(folds, trial.seeds, name) for name in ("x_train", "y_train", "x_val", "y_val"))
+    x, y = (stacked(folds, trial.seeds, name).to(recipe.device) for name in ("x_train", "y_train"))
+    x_val, y_val = (stacked(folds, trial.seeds, name) for name in ("x_val", "y_val"))
     found = train(
-        Separate(members, x, y, [build for _ in members], recipe.batch, between),
+        Separate(members, x, y, [build for _ in members], recipe.batch, between, lesson_of(recipe.shape)),
         x_val,
         y_val,
         max_steps=recipe.max_steps if steps is None else steps,
         all_steps=steps is not None,
+        gain=recipe.gain,
     )
     learnt = []
     for seed, result in zip(trial.seeds, found, strict=True):

@@ -28,6 +28,9 @@ class Dataset:
     `time` is there, the latest rows are tested on. `notes` are sentences for the report: what was left out or assumed;
     `warnings` are read before any answer.
 
+    Where `stretch` is above 0, rows are places of one running text, in its order, and the class is the next word; so
+    many neighbouring test rows are one unit of an interval.
+
     `columns` say how each column was read, those that are no features too. Where there are none, a study looks at
     `features` itself. `image` is the form of pictures whose pixels `features` are, row by row, channels last.
     """
@@ -47,6 +50,7 @@ class Dataset:
     warnings: tuple[str, ...] = ()
     columns: tuple[Column, ...] = ()
     image: ImageForm | None = None
+    stretch: int = 0
 
     @property
     def words(self) -> str | None:

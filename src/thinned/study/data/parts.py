@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ...noise import fold_in
 from .dataset import Dataset, StudyError
 from .draw import draw, order
+from .running_text import parts_note
 
 FOLDS = 4  # outer folds of a small table
 SMALL = 500  # rows; a table of as many or more has one test set
@@ -74,7 +75,8 @@ def sizes(data: Dataset, train_rows: int | None = None, seed: int = 0, bearable:
     if data.time is not None:
         earlier, late, latest = _eras(data)
         most = min(int(TIME_SHARE * len(earlier)), MAX_TRAIN_ROWS)
-        return _enough(data, Sizes(min(train_rows or most, most), len(late), len(latest)), len(earlier), train_rows)
+        asked = train_rows or (bearable if data.stretch else None) or most
+        return _enough(data, Sizes(min(asked, most), len(late), len(latest)), len(earlier), train_rows)
     outer = _outer(data)
     own = data.rows - (0 if data.test is None else len(data.test))
     few = own < FEW_IMAGES
@@ -132,7 +134,9 @@ def notes(data: Dataset, size: Sizes) -> tuple[str, ...]:
             f"The table is small, so every row is a test row once: {size.outer} outer folds, each tested on by a "
             "quarter of the seeds, and every choice is made within its fold."
         )
-    if data.time is not None:
+    if data.stretch:
+        said.append(parts_note(size.train, size.val, size.test, data.stretch))
+    elif data.time is not None:
         said.append(
             f"The {size.test:,} latest rows are tested on, the {size.val:,} before them are for validation, and each "
             f"seed draws {size.train:,} of the earlier ones."
@@ -153,7 +157,7 @@ def notes(data: Dataset, size: Sizes) -> tuple[str, ...]:
 
 
 def _labels(data: Dataset) -> Rows | None:
-    return data.y.astype(np.int64) if data.task == "classification" else None
+    return data.y.astype(np.int64) if data.task == "classification" and not data.stretch else None
 
 
 def _outer(data: Dataset) -> int:
@@ -243,7 +247,7 @@ def _check_groups(data: Dataset) -> None:
 
 
 def _enough(data: Dataset, size: Sizes, pool: int, train_rows: int | None) -> Sizes:
-    classes = max(len(data.classes), 1)
+    classes = 1 if data.stretch else max(len(data.classes), 1)  # every word of a window is a class in training
     if size.train >= 2 * classes and size.val >= max(classes, 5) and size.test >= max(classes, 5):
         return size
     left = f"It would leave {max(size.val, 0)} validation and {max(size.test, 0)} test rows"

@@ -19,6 +19,7 @@ from .image_arrays import holds_images, image_arrays
 from .learn import learn
 from .learn_words import with_words
 from .overrule import TextForm, WantedColumn, check_time_alone
+from .running_text import is_running_text, running_text
 from .sound import check_dataset
 from .suspicion import number_ids, without_constants, without_row_numbers, without_text_ids
 from .table import table
@@ -38,8 +39,8 @@ def open_data(
     """Load the data of a study.
 
     Arguments:
-        data: a table, an `.npz` file of images, a folder of images, of class folders or of a text file a class, or None
-            for the digits.
+        data: a table, an `.npz` file of images, a folder of images, of class folders or of a text file a class, one
+            long text as a `.txt` file, or None for the digits.
         target: the column to predict.
         task: "classification" or "regression", if the target does not say.
         groups: a column; rows that share its value are never on both sides of a cut.
@@ -66,6 +67,19 @@ def open_data(
             },
         )
         return checked(class_folder(data, form))
+    if data is not None and is_running_text(data):
+        given = {
+            "--target": target,
+            "--task": task,
+            "--groups": groups,
+            "--time": time,
+            "--test": test,
+            "--sep": form.sep,
+            "--decimal": form.decimal,
+            "--column": wanted or None,
+        }
+        _refuse(f"{data} is one long text, whose next words are asked for,", given, ", or call a table .csv or .tsv")
+        return running_text(data, form)
     if data is not None and holds_images(data):
         _refuse(
             f"{data} holds images,",
@@ -100,13 +114,13 @@ def open_data(
     return checked(digits() if data is None else idx_folder(data))
 
 
-def _refuse(what: str, options: Mapping[str, object]) -> None:
-    """Raises StudyError: options for tables."""
+def _refuse(what: str, options: Mapping[str, object], step: str = "") -> None:
+    """Raises StudyError: options for tables. `step` is another way out."""
     given = " and ".join(f"`{name}`" for name, value in options.items() if value is not None)
     if not given:
         return
     if what.endswith(","):
-        raise StudyError(f"{given}: for a table. {what} and has no columns to name. Leave {given} out.")
+        raise StudyError(f"{given}: for a table. {what} and has no columns to name. Leave {given} out{step}.")
     raise StudyError(f"{given}: for a data file, not for images. {what} a label for every image. Leave {given} out.")
 
 

@@ -38,9 +38,9 @@ def suspicions(data: Dataset) -> tuple[str, ...]:
     errors that the most frequent class makes on the other half, or explains more than 0.999 of the target's variance
     there. The rules: the class at the nearest value, or of the same text; for quantities, a line from value to value.
     Numbered rows, constant columns, columns of rare texts and numbers that may stand for a gap are said, too. Images
-    are not looked at.
+    and running texts are not looked at.
     """
-    if data.pixels:
+    if data.pixels or data.stretch:
         return data.warnings
     said = [*data.warnings, *_giveaways(data), *_rare(data), *stand_ins(_own_rows(data))]
     numbered = number_ids(data)

@@ -37,11 +37,14 @@ class WordsPlan:
         column: the text column.
         slots: how many words are known at most.
         length: how many words of a text are read in their order; 0 for a bag: an input a word, 1 if a text has it.
+        fixed: the words that are known, where the next word is asked for and they are its classes; then the last words
+            of a text are read, not the first. None: each seed's training texts say which.
     """
 
     column: str
     slots: int
     length: int
+    fixed: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,8 @@ class WordList:
         found = np.zeros((len(cut), self.inputs), dtype=np.float32)
         for row, words in enumerate(cut):
             if self.plan.length:
-                numbers = [number.get(word, UNKNOWN - FIRST) + FIRST for word in words[: self.plan.length]]
+                read = words[: self.plan.length] if self.plan.fixed is None else words[-self.plan.length :]
+                numbers = [number.get(word, UNKNOWN - FIRST) + FIRST for word in read]
                 found[row, : len(numbers)] = numbers
             else:
                 found[row, [number[word] for word in words if word in number]] = 1.0
@@ -83,7 +87,7 @@ def plan_words(column: str, texts: Sequence[str | None], ordered: bool) -> Words
 
 def learn_words(plan: WordsPlan, texts: Sequence[str | None]) -> WordList:
     """The words that at least two texts have, those of the most texts first, equals by the alphabet."""
-    return WordList(plan, tuple(_frequent(texts)[: plan.slots]))
+    return WordList(plan, tuple(_frequent(texts)[: plan.slots]) if plan.fixed is None else plan.fixed)
 
 
 def bag_of_numbers(numbers: NDArray[np.float32], words: int) -> NDArray[np.float32]:

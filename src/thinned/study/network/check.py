@@ -34,7 +34,7 @@ def shape_of(said: ConfigFile, member: MemberFacts, plain: int) -> InputShape:
     if said.network.kind == "cnn" and pictures is not None:
         return InputShape(image=(pictures.height, pictures.width, pictures.channels))
     if words is not None and words.length:
-        return InputShape(plain, words=words.slots + FIRST, length=words.length)
+        return InputShape(plain, words=words.slots + FIRST, length=words.length, following=words.following)
     return InputShape(plain + (0 if words is None else words.slots))
 
 

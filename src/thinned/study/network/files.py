@@ -29,11 +29,12 @@ from ..data.prepare import Preparation
 from ..data.source import learned
 from ..data.words import WordList, WordsPlan
 from ..error import UnreadableError
+from ..networks.device import CPU, usable_device
 from ..record import CONFIG, WEIGHTS
 from ..trial.config import Level, Recipe
 from .check import PREPARED, RESIDUALS, check_arrays, numbers_of, shape_of
 from .model import EnsembleMember, StudyModel
-from .schema import ConfigFile, MemberFacts, fault
+from .schema import ConfigFile, MemberFacts, Words, fault
 
 FORMAT = 3
 _READABLE = "Make it a file that can be read."
@@ -93,6 +94,7 @@ def save(
             "max_steps": recipe.max_steps,
             "batch": recipe.batch,
             "study_seed": recipe.key,
+            **({} if recipe.device == CPU else {"device": recipe.device}),
         },
         "inputs": {"columns": list(members[0].preparation.columns), **_reading(data), **_pictures(data)},
         "members": [_facts(member, numeric=not data.classes) for member in members],
@@ -132,18 +134,30 @@ def _facts(member: EnsembleMember, numeric: bool) -> dict[str, Any]:
 
 
 def _words(words: WordList) -> dict[str, Any]:
-    return {**asdict(words.plan), "known": list(words.known)}
+    plan = words.plan
+    facts = {"column": plan.column, "slots": plan.slots, "length": plan.length, "known": list(words.known)}
+    return facts if plan.fixed is None else {**facts, "following": True}
 
 
-def load(folder: str | Path) -> StudyModel:
+def _word_list(words: Words) -> WordList:
+    known = tuple(words.known)
+    return WordList(WordsPlan(words.column, words.slots, words.length, known if words.following else None), known)
+
+
+def load(folder: str | Path, device: str = "cpu") -> StudyModel:
     """The networks of a study's folder, ready to predict.
 
     Both files are checked as a whole first: every key, shape, kind and range. Nothing larger than the files is made
     before they agree, and nothing in them is executed.
 
-    Raises StudyError where the folder has no finished study, or a file is damaged, or the two do not belong together.
+    Arguments:
+        folder: of a finished study, trained on whatever device.
+        device: where the networks answer, as torch names it: "cuda". What they answer is the CPU's within rounding.
+
+    Raises StudyError where the device can't be used, the folder has no finished study, a file is damaged, or the two do
+    not belong together.
     """
-    folder = Path(folder)
+    folder, device = Path(folder), usable_device(device)
     config, stored = folder / CONFIG, folder / WEIGHTS
     absent = [path.name for path in (config, stored) if not path.is_file()]
     if absent and (folder / _OLDER).is_file():
@@ -175,10 +189,10 @@ def load(folder: str | Path) -> StudyModel:
     except (SafetensorError, KeyError, TypeError) as error:
         raise UnreadableError(f"{stored} is damaged: {error}") from error
     check_arrays(config, stored, said, arrays)
-    return _model(said, arrays)
+    return _model(said, arrays, device)
 
 
-def _model(said: ConfigFile, arrays: Mapping[str, NDArray[Any]]) -> StudyModel:
+def _model(said: ConfigFile, arrays: Mapping[str, NDArray[Any]], device: str) -> StudyModel:
     shape, classes = said.network, tuple(said.target.classes or ())
     columns = tuple(said.inputs.columns)
     reading = tuple(column_of(column.model_dump()) for column in said.inputs.read)
@@ -186,9 +200,9 @@ def _model(said: ConfigFile, arrays: Mapping[str, NDArray[Any]]) -> StudyModel:
     pictures = said.inputs.pictures
     image = None if pictures is None else ImageForm(**pictures.model_dump())
     networks = tuple(
-        member.network(tuple(shape.hidden), len(classes) or 1, shape.p, shape.p_input) for member in members
+        member.network(tuple(shape.hidden), len(classes) or 1, shape.p, shape.p_input).to(device) for member in members
     )
-    return StudyModel(networks, members, classes, said.temperature, arrays[RESIDUALS], reading, image)
+    return StudyModel(networks, members, classes, said.temperature, arrays[RESIDUALS], reading, image, device)
 
 
 def _member(
@@ -207,9 +221,7 @@ def _member(
         texts=tuple(item.name for item in said.texts),
         levels=tuple(tuple(item.levels) for item in said.texts),
         rare=tuple(item.rare for item in said.texts),
-        words=None
-        if words is None
-        else WordList(WordsPlan(words.column, words.slots, words.length), tuple(words.known)),
+        words=None if words is None else _word_list(words),
     )
     return EnsembleMember(
         seed=said.seed,

@@ -20,6 +20,7 @@ from ..data.dataset import pixel_frame
 from ..data.image_form import ImageForm
 from ..data.overrule import TextForm
 from ..data.prepare import Preparation
+from ..data.words import WordsPlan
 from ..error import StudyError
 from ..networks.named import NetworkName, made
 from ..networks.shape import InputShape
@@ -68,8 +69,9 @@ class StudyModel:
     of this size, of which `image` is the form. Values may be missing, and text may be new. What a column is, and how
     its numbers and dates are written, was learnt in training: a row's answer depends on this row alone.
 
-    `networks` are `members` as modules, in evaluation mode. `temperature` is applied to the mean probability.
-    `residuals` are target minus out-of-fold answer, ascending, in the target's units.
+    `networks` are `members` as modules, in evaluation mode, on `device`; what they answer is the CPU's again.
+    `temperature` is applied to the mean probability. `residuals` are target minus out-of-fold answer, ascending, in the
+    target's units.
     """
 
     networks: tuple[nn.Module, ...]
@@ -79,11 +81,18 @@ class StudyModel:
     residuals: NDArray[np.float64] = field(repr=False)
     reading: tuple[Column, ...] = field(default=(), repr=False)
     image: ImageForm | None = None
+    device: str = "cpu"
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns of `X`."""
         return self.members[0].preparation.columns
+
+    @property
+    def words(self) -> WordsPlan | None:
+        """How texts are read; None where there are none."""
+        words = self.members[0].preparation.words
+        return None if words is None else words.plan
 
     def predict(self, X: pd.DataFrame | ArrayLike | StudyRows) -> NDArray[Any]:  # noqa: N803 - scikit-learn's name
         """The most probable class of each row, or for regression its value, in the target's units."""
@@ -138,7 +147,8 @@ class StudyModel:
         found = []
         with torch.no_grad():
             for network, member, x in zip(self.networks, self.members, self.inputs(X), strict=True):
-                output: NDArray[np.float64] = _answers(network, torch.from_numpy(x)).double().numpy()
+                answer = _answers(network, torch.from_numpy(x).to(self.device)).cpu()
+                output: NDArray[np.float64] = answer.double().numpy()
                 if not np.isfinite(output).all():
                     row = int((~np.isfinite(output).all(axis=1)).argmax())
                     raise StudyError(

@@ -53,6 +53,7 @@ class Training(_Table):
     max_steps: int
     batch: int
     study_seed: int
+    device: str = "cpu"
 
 
 class _ReadColumn(_Table):
@@ -118,6 +119,7 @@ class Words(_Table):
     slots: Units
     length: Annotated[int, Field(ge=0)]
     known: list[str]
+    following: bool = False  # the next word is asked for: classes are the unknown word and those that are known
 
 
 class Inputs(_Table):
@@ -197,6 +199,10 @@ class ConfigFile(_Table):
             words = member.words
             if words is not None and (words.column in names or words.column not in self.inputs.columns):
                 raise ValueError("members: words must be of one of inputs.columns that is no text and no date")
+            if words is not None and words.following and len(self.target.classes or ()) != len(words.known) + 1:
+                raise ValueError("members: words.known must be the target.classes but the first, where one follows")
+            if words is not None and words.following and (not words.length or words.slots != len(words.known)):
+                raise ValueError("members: words.known must be words.slots many, and read in order, where one follows")
             if words is not None and len(words.known) > words.slots:
                 raise ValueError(f"members: words.known must be at most words.slots, {words.slots}")
             if any(not set(date.parts) <= set(PARTS) for date in member.dates):

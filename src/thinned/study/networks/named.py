@@ -72,10 +72,11 @@ def made(
         assert shape.image is not None
         return ResidualNetwork(shape.image, hidden, outputs, p, p_input)
     if name == "transformer":
-        return TransformerNetwork(shape.numbers, shape.words, shape.length, hidden, outputs, p, p_input)
+        places = shape.words, shape.length
+        return TransformerNetwork(shape.numbers, *places, hidden, outputs, p, p_input, shape.following)
     if name in ("lstm", "gru"):
         cell = LSTM if name == "lstm" else GRU
-        return RecurrentNetwork(cell, shape.numbers, shape.words, hidden, outputs, p, p_input)
+        return RecurrentNetwork(cell, shape.numbers, shape.words, hidden, outputs, p, p_input, shape.following)
     return Perceptron(shape.inputs, hidden, outputs, p, p_input, generator)
 
 

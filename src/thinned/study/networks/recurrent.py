@@ -13,12 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from ...nn import GRU, LSTM, Dropout
+from .next_word import last_of_words
 
 EMBEDDING = 64  # numbers a word
 
 
 class RecurrentNetwork(nn.Module):
-    """Word vectors, an LSTM or GRU, the mean over a text's words, a last Linear.
+    """Word vectors, an LSTM or GRU, the mean over a text's words, a last Linear. For the next word, the last state.
 
     Arguments:
         cell: `thinned.nn.LSTM` or `thinned.nn.GRU`.
@@ -27,6 +28,7 @@ class RecurrentNetwork(nn.Module):
         hidden: units of each layer, all alike, such as (64,).
         outputs: numbers of classes or targets.
         p: the probability that a unit is dropped, of what enters each layer and of the mean; p_input: that a word is.
+        following: whether the next word is asked for: then the last state stands for the text, not the mean.
 
     >>> network = RecurrentNetwork(LSTM, 0, 100, (8,), 2, p=0.5)
     >>> network(torch.tensor([[5.0, 7.0, 0.0]])).shape
@@ -42,20 +44,26 @@ class RecurrentNetwork(nn.Module):
         outputs: int,
         p: float,
         p_input: float = 0.0,
+        following: bool = False,
     ) -> None:
         super().__init__()
-        self.numbers = numbers
+        self.numbers, self.following = numbers, following
         self.embedding = nn.Embedding(words, EMBEDDING, padding_idx=0)
         self.input_dropout = Dropout(p_input, broadcast_dims=(2,))
         self.recurrent = cell(EMBEDDING, hidden[0], len(hidden), batch_first=True, dropout=p)
         self.dropout = Dropout(p)
         self.linear = nn.Linear(hidden[0] + numbers, outputs)
 
+    def states(self, words: Tensor) -> Tensor:
+        """What the cell says at every word, `(B, T, hidden)`."""
+        states: Tensor = self.recurrent(self.input_dropout(self.embedding(words)))[0]
+        return states
+
     def features(self, x: Tensor) -> Tensor:
         """What the last dropout is given: the mean over a text's words, `(B, hidden)`, and the row's plain numbers."""
         words = x[:, self.numbers :].long()
-        states, _ = self.recurrent(self.input_dropout(self.embedding(words)))
-        return torch.cat([mean_of_words(states, words), x[:, : self.numbers]], dim=1)
+        pooled = last_of_words if self.following else mean_of_words
+        return torch.cat([pooled(self.states(words), words), x[:, : self.numbers]], dim=1)
 
     def forward(self, x: Tensor) -> Tensor:
         output: Tensor = self.linear(self.dropout(self.features(x)))

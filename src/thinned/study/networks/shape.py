@@ -14,12 +14,14 @@ class InputShape:
         image: height, width and channels of a picture, whose values lie row by row, channels last.
         words: how many different word numbers there are: 0 is the empty place behind a text, 1 an unknown word.
         length: places of a text.
+        following: whether the next word is asked for, at every place.
     """
 
     numbers: int = 0
     image: tuple[int, int, int] | None = None
     words: int = 0
     length: int = 0
+    following: bool = False
 
     @property
     def inputs(self) -> int:

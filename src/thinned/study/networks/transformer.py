@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ...nn import Dropout
+from .next_word import last_of_words
 from .recurrent import mean_of_words
 
 HEAD = 16  # numbers of a word that an attention head looks at
@@ -32,19 +33,19 @@ class EncoderLayer(nn.Module):
         self.attention_dropout, self.inner_dropout = Dropout(p), Dropout(p)
         self.residual_dropout1, self.residual_dropout2 = Dropout(p), Dropout(p)
 
-    def forward(self, x: Tensor, empty: Tensor) -> Tensor:
-        """`empty` says which places hold no word, `(B, T)`: nothing looks at them."""
-        x = x + self.residual_dropout1(self.attention(self.norm1(x), empty))
+    def forward(self, x: Tensor, hidden: Tensor) -> Tensor:
+        """`hidden` says which places a place can't look at, `(B, 1, T or 1, T)`: the empty ones, or later ones too."""
+        x = x + self.residual_dropout1(self.attention(self.norm1(x), hidden))
         inner = self.inner_dropout(functional.gelu(self.wide(self.norm2(x))))
         result: Tensor = x + self.residual_dropout2(self.narrow(inner))
         return result
 
-    def attention(self, x: Tensor, empty: Tensor) -> Tensor:
+    def attention(self, x: Tensor, hidden: Tensor) -> Tensor:
         batch, places, width = x.shape
         parts = self.query_key_value(x).view(batch, places, 3, self.heads, width // self.heads)
         query, key, value = parts.permute(2, 0, 3, 1, 4)
         scores = query @ key.transpose(-1, -2) * (width // self.heads) ** -0.5
-        weights = self.attention_dropout(scores.masked_fill(empty[:, None, None, :], -1e4).softmax(-1))
+        weights = self.attention_dropout(scores.masked_fill(hidden, -1e4).softmax(-1))
         mixed = (weights @ value).transpose(1, 2).reshape(batch, places, width)
         result: Tensor = self.joined(mixed)
         return result
@@ -53,6 +54,8 @@ class EncoderLayer(nn.Module):
 class TransformerNetwork(nn.Module):
     """Word and place vectors, encoder layers, a normalisation, the mean over a text's words, a last Linear.
 
+    For the next word, attention is causal, and the last state stands for the text.
+
     Arguments:
         numbers: plain numbers of a row, in front of its word numbers. They join the mean of the words.
         words: how many word numbers there are; 0 is an empty place, behind a text.
@@ -60,6 +63,7 @@ class TransformerNetwork(nn.Module):
         hidden: the width of each layer, all alike, such as (64, 64): a multiple of 16.
         outputs: numbers of classes or targets.
         p: the probability that a unit is dropped, at all places; p_input: that a word is.
+        following: whether the next word is asked for.
 
     >>> network = TransformerNetwork(0, 100, 3, (16,), 2, p=0.1)
     >>> network(torch.tensor([[5.0, 7.0, 0.0]])).shape
@@ -75,10 +79,11 @@ class TransformerNetwork(nn.Module):
         outputs: int,
         p: float,
         p_input: float = 0.0,
+        following: bool = False,
     ) -> None:
         super().__init__()
         width = hidden[0]
-        self.numbers = numbers
+        self.numbers, self.following = numbers, following
         self.embedding = nn.Embedding(words, width, padding_idx=0)
         self.places = nn.Parameter(0.02 * torch.randn(length, width))
         self.input_dropout = Dropout(p_input, broadcast_dims=(2,))
@@ -88,13 +93,22 @@ class TransformerNetwork(nn.Module):
         self.dropout = Dropout(p)
         self.linear = nn.Linear(width + numbers, outputs)
 
+    def states(self, words: Tensor) -> Tensor:
+        """What the last layer says at every word, normalised, `(B, T, width)`."""
+        states = self.embedding_dropout(self.input_dropout(self.embedding(words)) + self.places)
+        hidden = (words == 0)[:, None, None, :]
+        if self.following:
+            hidden = hidden | hidden.new_ones(words.shape[1], words.shape[1]).triu(1)
+        for layer in self.layers:
+            states = layer(states, hidden)
+        normal: Tensor = self.norm(states)
+        return normal
+
     def features(self, x: Tensor) -> Tensor:
         """What the last dropout is given: the mean over a text's words, `(B, width)`, and the row's plain numbers."""
         words = x[:, self.numbers :].long()
-        states = self.embedding_dropout(self.input_dropout(self.embedding(words)) + self.places)
-        for layer in self.layers:
-            states = layer(states, words == 0)
-        return torch.cat([mean_of_words(self.norm(states), words), x[:, : self.numbers]], dim=1)
+        pooled = last_of_words if self.following else mean_of_words
+        return torch.cat([pooled(self.states(words), words), x[:, : self.numbers]], dim=1)
 
     def forward(self, x: Tensor) -> Tensor:
         output: Tensor = self.linear(self.dropout(self.features(x)))

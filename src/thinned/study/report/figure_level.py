@@ -147,6 +147,8 @@ def keys(records: Records, colours: Colours) -> list[Artist]:
         label = f"decay {decay.weight_decay:g}"
         found.append(Line2D([], [], color=colours.decay, linewidth=1.6, label=label))
     short = {"constant": "constant", "linear": "linear", "tree": "trees"}
+    if records.study.next_word:
+        short = {"constant": "unigram", "linear": "bigram"}
     found += [
         Line2D([], [], color=colours.muted, linestyle=STYLES[item.name], linewidth=1.2, label=short[item.name])
         for item in within(records)

@@ -113,6 +113,10 @@ def no_calibration(study: Study) -> str:
         return ""
     if study.task == "regression":
         return "No calibration error: a number is predicted, and an expected calibration error is one of classes."
+    if study.next_word:
+        return (
+            "No calibration error: neighbouring words are no independent rows, which its interval would take them for."
+        )
     if study.rows_test < 1000:
         return (
             f"No calibration error: {study.rows_test:,} test rows are too few. Below 1,000 even a perfect predictor "
@@ -172,6 +176,7 @@ def settings(records: Records) -> list[tuple[str, str]]:
             " \N{MULTIPLICATION SIGN} ".join(str(width) for width in study.hidden),
         ),
         ("batch", f"{study.batch:,}"),
+        ("device", study.device),
         ("p", ", ".join(f"{p:g}" for p in study.ps)),
         ("weight decays", ", ".join(f"{decay:g}" for decay in study.weight_decays) or DASH),
         ("learning rates", ", ".join(f"{lr:g}" for lr in study.lrs)),

@@ -17,6 +17,7 @@ class Fold:
     `y_*` are class numbers (int64), or for regression standardised values (float32) with the training rows' `mean` and
     `scale`. `outputs` is the number of classes, or 0 for regression. `val_rows` and `test_rows` are the rows' numbers
     in the data. Where `words` is above 0, the last `length` inputs are word numbers below it.
+    Where `stretch` is, too, the class is the next word, and so many neighbouring test rows are one unit of an interval.
     """
 
     x_train: NDArray[np.float32]
@@ -32,6 +33,7 @@ class Fold:
     scale: float = 1.0
     words: int = 0
     length: int = 0
+    stretch: int = 0
 
     def save(self, path: Path) -> None:
         np.savez(path, **{field.name: getattr(self, field.name) for field in fields(self)})
@@ -40,6 +42,6 @@ class Fold:
     def load(cls, path: Path) -> Fold:
         with np.load(path) as arrays:
             found: dict[str, Any] = dict(arrays)
-        scalars: dict[str, Any] = {name: int(found[name]) for name in ("outputs", "words", "length")}
+        scalars: dict[str, Any] = {name: int(found[name]) for name in ("outputs", "words", "length", "stretch")}
         scalars |= {name: float(found[name]) for name in ("mean", "scale")}
         return cls(**(found | scalars))

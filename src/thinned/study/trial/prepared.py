@@ -51,6 +51,7 @@ def prepared(data: Dataset, part: SeedRows, plan: WordsPlan | None = None) -> Pr
             scale=scale,
             words=0 if plan is None or not plan.length else plan.slots + FIRST,
             length=0 if plan is None else plan.length,
+            stretch=data.stretch,
         ),
         preparation,
     )

@@ -14,6 +14,7 @@ from ...fit.learners import Learners
 from ...fit.separate import Separate
 from ...fit.stack import Member, Stack
 from ...noise import fold_in
+from ..networks.next_word import lesson_of
 from .config import Level, Recipe
 from .fold import Fold
 from .one_thread import one_thread
@@ -62,13 +63,14 @@ def range_test(fold: Fold, recipe: Recipe) -> RangeTest:
     Source: Smith, "Cyclical learning rates for training neural networks", WACV 2017.
     """
     member = Member(rows=0, key=fold_in(recipe.key, 0), p=0.0, p_input=0.0, lr=HIGHEST, weight_decay=0.0)
-    x, y = torch.from_numpy(fold.x_train)[None], torch.from_numpy(fold.y_train)[None]
+    x, y = (torch.from_numpy(rows)[None].to(recipe.device) for rows in (fold.x_train, fold.y_train))
     outputs = max(fold.outputs, 1)
     learners: Learners
     if recipe.network == "perceptron":
         learners = Stack([member], x, y, outputs, recipe.hidden, recipe.batch)
     else:
-        learners = Separate([member], x, y, [partial(build, recipe, outputs, Level("dropout"))], recipe.batch)
+        builds = [partial(build, recipe, outputs, Level("dropout"))]
+        learners = Separate([member], x, y, builds, recipe.batch, lesson=lesson_of(recipe.shape))
     lrs = [LOWEST * (HIGHEST / LOWEST) ** (step / (STEPS - 1)) for step in range(STEPS)]
     losses = []
     with one_thread():

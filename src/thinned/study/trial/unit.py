@@ -26,6 +26,7 @@ from ...fit.stacked_training import train_stack
 from ...fit.training import Check, TrainedMember
 from ...noise import fold_in
 from ..networks.named import made
+from ..networks.next_word import lesson_of
 from .config import Config, Level, Recipe, Unit
 from .figures import deviation, figures
 from .fold import Fold
@@ -127,12 +128,14 @@ def _train(
         for config in unit.configs()
     ]
     outputs = max(folds[seeds[0]].outputs, 1)
-    x, y, x_val, y_val = (stacked(folds, seeds, name) for name in ("x_train", "y_train", "x_val", "y_val"))
+    x, y = (stacked(folds, seeds, name).to(recipe.device) for name in ("x_train", "y_train"))
+    x_val, y_val = (stacked(folds, seeds, name) for name in ("x_val", "y_val"))
     watch = (lambda check: None) if curves is None else curves.add
     if recipe.network != "perceptron":
         builds = [partial(build, recipe, outputs, level) for _ in members]
-        separate = Separate(members, x, y, builds, recipe.batch)
-        return training.train(separate, x_val, y_val, max_steps=recipe.max_steps, watch=watch, needed=needed)
+        separate = Separate(members, x, y, builds, recipe.batch, lesson=lesson_of(recipe.shape))
+        steps, gain = recipe.max_steps, recipe.gain
+        return training.train(separate, x_val, y_val, max_steps=steps, watch=watch, needed=needed, gain=gain)
     return train_stack(
         members,
         x,
