@@ -62,7 +62,7 @@ def cluster() -> Iterator[Any]:
     try:
         yield made
     finally:
-        made.shutdown()  # type: ignore[no-untyped-call]
+        made.shutdown()
 
 
 @pytest.fixture

@@ -101,7 +101,7 @@ def _task(what: bytes, versions: Mapping[str, str], *folds: bytes) -> bytes:
     here = _versions()
     other = [f"{name} {here[name]}, not {wanted}" for name, wanted in versions.items() if here[name] != wanted]
     if other:
-        place = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+        place = ray.util.get_node_ip_address()
         raise StudyError(f"`--ray`: node {place} has {', '.join(other)}, and would give other numbers. Install these.")
     work, unit, recipe = cast(tuple[AnyWork[Any, Any], Any, Recipe], pickle.loads(what))
     own = {seed: pickle.loads(fold) for seed, fold in zip(unit.seeds, folds, strict=True)}
