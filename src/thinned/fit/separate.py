@@ -136,10 +136,8 @@ class _Learner:
         layers = len(self.network.dropout) + 1 if isinstance(self.network, Perceptron) else 0
         self._keys = [fold_in(self._masks, layer) for layer in range(layers)]
         self._least_rows = 2 if any(isinstance(module, BatchNorm) for module in self.network.modules()) else 1
-        keyed = not isinstance(self.network, Perceptron) and any(
-            True for _ in sites(self.network)
-        )  # has layers of ours
-        self._stream = Stream(self.network, self._masks) if keyed else None
+        ours = () if isinstance(self.network, Perceptron) else tuple(sites(self.network))
+        self._stream = Stream(self.network, self._masks) if ours else None
         self._batches: list[Tensor] = []  # of the running epoch, last first
         self._loss, self._seen = 0.0, 0
         self._between = None if between is None else between(self.network)

@@ -140,11 +140,14 @@ def same(found: dict[str, list[tuple[int, float]]], wanted: dict[str, list[tuple
 
 
 @pytest.mark.frameworks
+@pytest.mark.parametrize("account", ["", "me:secret@"])
 def test_a_server_that_is_not_there_is_refused_at_the_start(
-    rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, account: str
 ) -> None:
+    """Its password is told to nobody."""
     pytest.importorskip("mlflow", reason="MLflow is not installed: pip install 'thinned[mlflow]'")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{account}127.0.0.1:1")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with pytest.raises(StudyError, match=re.escape("MLflow at http://127.0.0.1:1: ")):
+    with pytest.raises(StudyError, match=re.escape("MLflow at http://127.0.0.1:1: ")) as refused:
         run_study(rows, out=tmp_path / "out", epochs=1, log="mlflow", **TINY)
+    assert "secret" not in str(refused.value)

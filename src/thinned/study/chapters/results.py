@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ...regular_file import read_regular
 from ...replaced_file import replace_file
-from ..error import StudyError, StudyWarning
+from ..error import StudyWarning, writing
 from ..trial.config import Recipe
 from .trial import Figures, Trial
 
@@ -59,15 +59,10 @@ class TrialFiles:
         Raises StudyError: the folder can't be written to.
         """
         content = {"recipe": self._recipe, "trial": _plain(trial), "figures": figures}
-        try:
+        with writing(self._folder):
             self._folder.mkdir(exist_ok=True)
             whole = {**content, "sha256": _sum(content)}
             replace_file(self._path(trial), (json.dumps(whole) + "\n").encode())
-        except OSError as error:
-            raise StudyError(
-                f"{self._folder}: cannot be written to: {error.strerror}. Nothing that was recorded before is lost. "
-                "Mend this and give the same command again."
-            ) from error
 
     def _path(self, trial: Trial) -> Path:
         return self._folder / f"{trial.name}.json"

@@ -52,47 +52,19 @@ def open_data(
     Raises StudyError where they cannot be used.
     """
     form = form or TextForm()
+    cuts: dict[str, object] = {"--groups": groups, "--time": time, "--test": test}
+    asked = {"--target": target, "--task": task, **cuts}
+    written: dict[str, object] = {"--sep": form.sep, "--decimal": form.decimal, "--column": wanted or None}
     if data is not None and data.is_dir() and is_class_folder(data):
-        _refuse(
-            f"{data} is a folder of files, each of a class,",
-            {
-                "--target": target,
-                "--task": task,
-                "--groups": groups,
-                "--time": time,
-                "--test": test,
-                "--sep": form.sep,
-                "--decimal": form.decimal,
-                "--column": wanted or None,
-            },
-        )
+        _refuse(f"{data} is a folder of files, each of a class,", asked | written)
         return checked(class_folder(data, form))
     if data is not None and is_running_text(data):
-        given = {
-            "--target": target,
-            "--task": task,
-            "--groups": groups,
-            "--time": time,
-            "--test": test,
-            "--sep": form.sep,
-            "--decimal": form.decimal,
-            "--column": wanted or None,
-        }
-        _refuse(f"{data} is one long text, whose next words are asked for,", given, ", or call a table .csv or .tsv")
+        step = ", or call a table .csv or .tsv"
+        _refuse(f"{data} is one long text, whose next words are asked for,", asked | written, step)
         return running_text(data, form)
+    encoded = {"--sep": form.sep, "--encoding": form.encoding, **written}
     if data is not None and holds_images(data):
-        _refuse(
-            f"{data} holds images,",
-            {
-                "--groups": groups,
-                "--time": time,
-                "--test": test,
-                "--sep": form.sep,
-                "--encoding": form.encoding,
-                "--decimal": form.decimal,
-                "--column": wanted or None,
-            },
-        )
+        _refuse(f"{data} holds images,", cuts | encoded)
         return checked(image_arrays(data, target, task))
     if data is not None and not data.is_dir():
         check_time_alone(groups, time, test)
@@ -102,15 +74,7 @@ def open_data(
         if time is not None:
             found = with_time(found, time)
         return checked(found)
-    options: dict[str, object] = {
-        "--target": target,
-        "--task": task,
-        "--groups": groups,
-        "--time": time,
-        "--test": test,
-    }
-    options |= {"--sep": form.sep, "--encoding": form.encoding, "--decimal": form.decimal, "--column": wanted or None}
-    _refuse("The built-in digits have" if data is None else f"{data} is a folder of images, which has", options)
+    _refuse("The built-in digits have" if data is None else f"{data} is a folder of images, which has", asked | encoded)
     return checked(digits() if data is None else idx_folder(data))
 
 

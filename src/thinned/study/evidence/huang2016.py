@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ...fit.loop import batch_size
+from ...fit.torch_seeded import torch_seeded
 from ...nn import StochasticDepth, linear_decay
 from ...noise import fold_in
 from ..chapters.scene import Results
@@ -75,8 +76,7 @@ def run(trial: Trial, folds: Mapping[int, Fold], recipe: Recipe) -> Figures:
 
 def _depth_and_time(fold: Fold, key: int, recipe: Recipe) -> dict[str, float]:
     """Blocks that run in a pass, and the processor's time of forward and backward passes with all blocks and some."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(key)
+    with torch_seeded(key):
         draws = [StochasticDepth(p, mode="batch") for p in linear_decay(P, PAPERS_BLOCKS)]
         one = torch.ones(1)
         blocks = sum(int(draw(one).item() > 0) for _ in range(DRAWS) for draw in draws) / DRAWS

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..error import StudyError, StudyWarning
+from ..error import StudyError, StudyWarning, writing
 from ..trial.config import Config, Unit
 from ..trial.outcome import Outcome
 from .arrays import FOLDER, SUFFIX, DamagedArraysError, read_arrays, write_arrays
@@ -139,13 +139,8 @@ class Journal:
         if set(by_config) != set(configs) or len(outcomes) != len(configs):
             raise ValueError(f"`Journal.add`: `outcomes` must be the {len(configs)} runs of {unit.name}.")
         ordered = [by_config[config] for config in configs]
-        try:
+        with writing(self.folder):
             arrays = write_arrays(self.folder / FOLDER, unit, ordered)
-        except OSError as error:
-            raise StudyError(
-                f"{self.folder}: cannot be written to: {error.strerror}. Nothing that was recorded before is lost. "
-                "Mend this and give the same command again."
-            ) from error
         self._database.add([completed(unit, outcome, arrays, self.id) for outcome in ordered])
         self._units.update(dict.fromkeys(configs, unit))
 
@@ -199,7 +194,7 @@ def _known(folder: Path, storage: str | None) -> tuple[StudyIdentity | None, boo
 
 @contextmanager
 def _collector_paused() -> Iterator[None]:
-    """TableReading makes 100,000s of objects that stay; Python's collector would look through them again and again."""
+    """Reading makes 100,000s of objects that stay; Python's collector would look through them again and again."""
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..trial.outcome import Outcome
-from .run_log import curve_of, figures_of, run_name, settings_of, unusable
+from .run_log import curve_of, figures_of, run_name, settings_of, unusable, without_account
 
 DATABASE = "mlflow.db"
 URI = "MLFLOW_TRACKING_URI"
@@ -38,10 +38,10 @@ class MLflowLog:
             place = None if server else (folder / "mlflow-artifacts").resolve().as_uri()
             self._experiment = found.experiment_id if found else self._client.create_experiment(name, place)
         except Exception as error:
-            raise unusable(f"MLflow at {uri}", error) from error
+            raise unusable(f"MLflow at {without_account(uri)}", error) from error
         web = server.startswith(("http://", "https://"))
-        self.link = f"{server.rstrip('/')}/#/experiments/{self._experiment}" if web else DATABASE
-        self.where = self.link if web else f"mlflow ui --backend-store-uri {uri}"
+        self.link = f"{without_account(server).rstrip('/')}/#/experiments/{self._experiment}" if web else DATABASE
+        self.where = self.link if web else f"mlflow ui --backend-store-uri {without_account(uri)}"
 
     def names(self) -> Collection[str]:
         found, token = [], None

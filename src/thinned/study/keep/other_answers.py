@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...replaced_file import replace_file
-from ..error import StudyError, StudyWarning
+from ..error import StudyWarning, writing
 from ..trial.baseline import Answers, BaselineName
 
 FOLDER = "others"
@@ -72,14 +72,9 @@ class OtherAnswers:
         facts["digest"] = _digest(facts, arrays)
         content = io.BytesIO()
         np.savez(content, allow_pickle=False, facts=np.frombuffer(json.dumps(facts).encode(), np.uint8), **arrays)
-        try:
+        with writing(self._folder):
             self._folder.mkdir(exist_ok=True)
             replace_file(self._path(seed), content.getvalue())
-        except OSError as error:
-            raise StudyError(
-                f"{self._folder}: cannot be written to: {error.strerror}. Nothing that was recorded before is lost. "
-                "Mend this and give the same command again."
-            ) from error
 
     def _path(self, seed: int) -> Path:
         return self._folder / f"seed-{seed}.npz"

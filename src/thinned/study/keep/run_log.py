@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Collection, Iterable
 from typing import Protocol
@@ -114,5 +115,14 @@ def unusable(title: str, error: BaseException) -> StudyError:
     )
 
 
+def without_account(text: str) -> str:
+    """Addresses in a text without their names and passwords, for reports and messages.
+
+    >>> without_account("https://me:secret@host/path")
+    'https://host/path'
+    """
+    return re.sub(r"(?<=://)[^/?#\s]*@", "", text)
+
+
 def _reason(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    return without_account((str(error).strip() or type(error).__name__).splitlines()[0].rstrip("."))

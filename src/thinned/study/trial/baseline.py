@@ -1,8 +1,8 @@
 """What needs no network, on the networks' own rows: a constant, a linear model, boosted trees.
 
 Each is tuned on validation rows, as the networks are, and answers in the networks' form, so that every metric is
-computed alike. One thread, fixed seeds: equal folds give equal answers. Whoever fits
-loads scikit-learn's models, 1 s.
+computed alike. One thread, fixed seeds: equal folds give equal answers. The process that fits loads scikit-learn's
+models, 1 s.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import thinned
+from tests.model.check.rules.marked import assert_found_where_marked
 
 WRONG = """
 import jax
@@ -179,12 +179,8 @@ head.compile("adam", "mse")
 
 def test_wrong_forms_are_found(tmp_path: Path) -> None:
     """Each where it stands, and nothing else."""
-    (tmp_path / "wrong.py").write_text(WRONG)
-    lines = [(number, *line.partition("#! ")[1:]) for number, line in enumerate(WRONG.splitlines(), 1)]
-    expected = {(number, code) for number, mark, codes in lines if mark for code in codes.split()}
-    assert {(finding.line, finding.code) for finding in thinned.check(tmp_path)} == expected
+    assert_found_where_marked(WRONG, tmp_path)
 
 
 def test_right_forms_stay_silent(tmp_path: Path) -> None:
-    (tmp_path / "right.py").write_text(RIGHT)
-    assert list(thinned.check(tmp_path)) == []
+    assert_found_where_marked(RIGHT, tmp_path)

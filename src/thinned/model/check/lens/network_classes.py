@@ -39,14 +39,15 @@ def draws_within(file: SourceFile, made: ast.Call) -> bool:
     return cls is not None and is_network(file, cls) and has_dropout(file, cls)
 
 
+def draws(file: SourceFile, made: ast.Call) -> bool:
+    """Whether a call builds a dropout that drops."""
+    return LayerUse(made, layer_name(file, made) or "").draws
+
+
 @remembered
 def has_dropout(file: SourceFile, cls: ast.ClassDef) -> bool:
     """Whether a class, or an ancestor in the file, builds a dropout."""
-    return any(
-        LayerUse(call, layer_name(file, call) or "").draws
-        for part in family(file, cls)
-        for call in file.index.within(part, ast.Call)
-    )
+    return any(draws(file, call) for part in family(file, cls) for call in file.index.within(part, ast.Call))
 
 
 def is_part(file: SourceFile, cls: ast.ClassDef) -> bool:

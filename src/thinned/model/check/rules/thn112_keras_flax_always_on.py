@@ -11,8 +11,7 @@ from ..lens.asked_mode import asks_mode, chosen_by_mode, conditions_ask, constan
 from ..lens.calls import DELIBERATE, argument, literal, number
 from ..lens.followed_layers import constructor
 from ..lens.layer_names import is_linen, layer_name
-from ..lens.layer_use import LayerUse
-from ..lens.network_classes import CALLS, class_that_calls, draws_within
+from ..lens.network_classes import CALLS, class_that_calls, draws, draws_within
 from ..lens.source_file import Function, SourceFile, dotted
 from ..rule import Rule
 
@@ -37,20 +36,16 @@ def _constant(file: SourceFile, call: ast.Call) -> ast.AST | None:
     """What says that the dropout is always on."""
     made = constructor(file, call.func)
     mode = constant_mode(file, call, made) if made is not None else None
-    if made is not None and mode is not None and mode.training and (_drops(file, made) or _as_part(file, call, made)):
+    if made is not None and mode is not None and mode.training and (draws(file, made) or _as_part(file, call, made)):
         return mode.given
     if is_linen(file, call):  # NNX's own default is False, and its eval() changes it
         given = argument(call, None, ("deterministic",))
-        return given if literal(given, False) and (_drops(file, call) or draws_within(file, call)) else None
+        return given if literal(given, False) and (draws(file, call) or draws_within(file, call)) else None
     name = file.resolve(call.func) or ""
     if not _FUNCTIONS.match(name) or number(argument(call, 1, ("rate", "level", "p"))) == 0 or reads_mode(call):
         return None
     around = next((each for each in file.functions_around(call) if each.name in CALLS and file.method(call)), None)
     return call if (around is not None and not asks_mode(file, around)) or _in_lambda_layer(file, call) else None
-
-
-def _drops(file: SourceFile, made: ast.Call) -> bool:
-    return LayerUse(made, layer_name(file, made) or "").draws
 
 
 def _as_part(file: SourceFile, call: ast.Call, made: ast.Call) -> bool:

@@ -11,9 +11,8 @@ from ..lens.asked_mode import conditions_ask, constant_mode
 from ..lens.by_name import calls_by_name
 from ..lens.calls import argument, literal
 from ..lens.followed_layers import constructor
-from ..lens.layer_names import is_linen, layer_name
-from ..lens.layer_use import LayerUse
-from ..lens.network_classes import class_that_calls
+from ..lens.layer_names import is_linen
+from ..lens.network_classes import class_that_calls, draws
 from ..lens.source_file import Function, SourceFile, dotted
 from ..rule import Rule
 
@@ -33,17 +32,13 @@ def source(file: SourceFile) -> Iterator[Finding]:
 def _constant(file: SourceFile, call: ast.Call) -> ast.expr | None:
     """What says that the dropout is never on."""
     made = constructor(file, call.func)
-    if made is not None and _drops(file, made):
+    if made is not None and draws(file, made):
         mode = constant_mode(file, call, made)
         return mode.given if mode is not None and not mode.training and not _drops_elsewhere(file, call, made) else None
-    if is_linen(file, call) and _drops(file, call) and file.method(call) is not None:  # NNX's train() changes it
+    if is_linen(file, call) and draws(file, call) and file.method(call) is not None:  # NNX's train() changes it
         given = argument(call, None, ("deterministic",))
         return given if literal(given, True) else None
     return None
-
-
-def _drops(file: SourceFile, made: ast.Call) -> bool:
-    return LayerUse(made, layer_name(file, made) or "").draws
 
 
 def _drops_elsewhere(file: SourceFile, call: ast.Call, made: ast.Call) -> bool:

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 from ..finding import Finding
 from ..lens.classes import family
-from ..lens.layer_names import MODEL, layer_name
-from ..lens.layer_use import LayerChain, LayerUse
-from ..lens.network_classes import draws_within, instances
+from ..lens.layer_names import MODEL
+from ..lens.layer_use import LayerChain
+from ..lens.network_classes import draws, draws_within, instances
 from ..lens.networks import trained
 from ..lens.source_file import Function, SourceFile, arguments
 from ..rule import Rule
@@ -48,7 +48,7 @@ def _call(file: SourceFile, cls: ast.ClassDef) -> Function | None:
 
 def _draws(file: SourceFile, cls: ast.ClassDef) -> bool:
     return any(
-        LayerUse(call, layer_name(file, call) or "").draws or draws_within(file, call)
+        draws(file, call) or draws_within(file, call)
         for part in family(file, cls)
         for call in file.index.within(part, ast.Call)
     )
