@@ -49,6 +49,7 @@ BELOW_ALL = {
     "beside_tensorflow",
     "forked",
     "frameworks",
+    "once",
     "plain_text",
     "regular_file",
     "replaced_file",

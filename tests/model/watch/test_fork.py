@@ -11,6 +11,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 import thinned
+from thinned.once import once
 
 X = torch.randn(4, 8, generator=torch.Generator().manual_seed(0))
 pytestmark = [
@@ -207,6 +209,34 @@ for _ in range(3):
     assert os.waitpid(child, 0)[1] == 0
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_a_fork_while_a_property_is_worked_out() -> None:
+    """`functools.cached_property` would leave its lock taken in the child, for every other instance too."""
+
+    class Slow:
+        def __init__(self, work: Callable[[], None]) -> None:
+            self.work = work
+
+        @once
+        def value(self) -> int:
+            self.work()
+            return 3
+
+    def wait() -> None:
+        INSIDE.set()
+        GO_ON.wait(30)
+
+    def check() -> None:
+        assert Slow(lambda: None).value == 3
+
+    with beside(lambda: Slow(wait).value):
+        in_child(check)
+
+
+def test_no_property_has_a_lock() -> None:
+    source = Path(thinned.__file__).parent
+    assert not [path for path in source.rglob("*.py") if "@cached_property" in path.read_text(encoding="utf-8")]
 
 
 def test_forks_while_locks_are_taken_and_given_back_all_the_time() -> None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import inspect as python
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import torch
 
 from ...nn.names import named_modules
+from ...once import once
 from ..edit.call_hook import Forward
 from ..edit.graph_rate import GraphRate
 from ..edit.rate_holder import Attribute, CallRate, RateHolder
@@ -90,7 +90,7 @@ class RatePlaces:
             self.inspection = look(model, example)
             self.by_name = self._with(self.inspection)
 
-    @cached_property
+    @once
     def aliases(self) -> dict[str, str]:
         """The name of the place for each text by which a plan prints it."""
         return aliases(self.by_name, self.modules)

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import torch
 
 from ...nn.names import named_modules
+from ...once import once
 from ..known.modules import rate_attributes
 from ..known.operations import (
     ACTIVATIONS,
@@ -242,7 +242,7 @@ class Graph:
 
     # Residual additions.
 
-    @cached_property
+    @once
     def residuals(self) -> list[Residual]:
         """The residual additions, in order."""
         found: list[Residual] = []

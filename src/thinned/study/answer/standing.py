@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...once import once
 from ..record import CalibrationEstimate, Estimate, LevelResult
 from ..trial.config import Level
 from ..trial.fold import Fold
@@ -72,7 +72,7 @@ class Standing:
         """The least number of seeds that both have in an outer split."""
         return min(len(set(a) & set(b)) for a, b in zip(self.splits, other.splits, strict=True))
 
-    @cached_property
+    @once
     def temperatures(self) -> dict[int, float]:
         """By seed."""
         return {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import torch
@@ -17,6 +16,7 @@ from ...fit.stack import Member
 from ...fit.stacked_training import train_stack
 from ...fit.training import TrainedMember, train
 from ...noise import fold_in
+from ...once import once
 from ..networks.next_word import lesson_of
 from ..trial.config import Recipe
 from ..trial.fold import Fold
@@ -34,7 +34,7 @@ class Learnt:
     fold: Fold
     trained: TrainedMember
 
-    @cached_property
+    @once
     def val_output(self) -> NDArray[np.float32]:
         """Answers to the validation rows, which say how wide a regression's predictions are."""
         found: NDArray[np.float32] = answers(self.network, torch.from_numpy(self.fold.x_val)).numpy()

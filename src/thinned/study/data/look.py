@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, NoReturn
 
 import pandas as pd
 
+from ...once import once
 from ..error import StudyError
 from .cell import NOTHING, is_code, number
 from .cells import as_cells, is_text, plain
@@ -45,16 +45,16 @@ class ColumnLook:
     def dated(self) -> bool:
         return bool(pd.api.types.is_datetime64_any_dtype(self.cells))
 
-    @cached_property
+    @once
     def truth(self) -> bool:
         """Whether the values are true, false and nothing else, by their type."""
         return pd.api.types.infer_dtype(self.values, skipna=True) == "boolean"
 
-    @cached_property
+    @once
     def texts(self) -> Counter[str]:
         return Counter(text for text in self.cells if text is not None) if self.text else Counter()
 
-    @cached_property
+    @once
     def said(self) -> dict[str, int]:
         return {text: count for text, count in self.texts.items() if text.lower() not in NOTHING}
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from torch.nn import Module, RNNBase
 
 from ....nn.names import named_modules
+from ....once import once
 from ...inspect.inspection import Inspection
 from ...watch.graph import Graph
 from ...watch.recorder import tensors_of
@@ -36,7 +36,7 @@ class Examination:
     def __post_init__(self) -> None:
         object.__setattr__(self, "modules", dict(named_modules(self.model)))
 
-    @cached_property
+    @once
     def passes(self) -> list[Trace]:
         """The traces in training mode that are needed to see every draw; a trace with more modules comes first.
 

@@ -11,10 +11,11 @@ import unicodedata
 import warnings
 from collections import Counter
 from collections.abc import Collection, Iterator
-from functools import cache, cached_property, lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from ....once import once
 from ....regular_file import read_regular
 from ..finding import Edit
 from .tree import SyntaxTree
@@ -75,7 +76,7 @@ class SourceFile:
         self._first: dict[tuple[ast.AST | None, str], str | None] = {}  # what a name means in a scope
         self._columns: dict[int, list[int]] = {}
 
-    @cached_property
+    @once
     def index(self) -> SyntaxTree:
         """The nodes of the tree. No rule needs them where the text has none of the words that it looks for."""
         return SyntaxTree(self.tree)
@@ -88,7 +89,7 @@ class SourceFile:
         """
         return any(word in self._as_read for word in words)
 
-    @cached_property
+    @once
     def _as_read(self) -> str:
         """The text with names as Python reads them: it takes a letter in bold, or of full width, for the plain one."""
         return self.text if self.text.isascii() else unicodedata.normalize("NFKC", self.text)
@@ -172,7 +173,7 @@ class SourceFile:
 
     # Names
 
-    @cached_property
+    @once
     def aliases(self) -> dict[str, str]:
         """The qualified name of each imported name, wherever the import is. `F = torch.nn.functional` counts as one."""
         found: dict[str, str] = {}
@@ -236,7 +237,7 @@ class SourceFile:
                     return None
         return self.aliases.get(name, name)
 
-    @cached_property
+    @once
     def _bound(self) -> set[str]:
         """The names that are bound anywhere. Most names of imports are not, and need no look at what is around them."""
         return self.index.stored.union(node.arg for node in self.nodes(ast.arg))
@@ -252,7 +253,7 @@ class SourceFile:
             )
         return self._stores[name]
 
-    @cached_property
+    @once
     def _local(self) -> dict[tuple[ast.AST, str], str]:
         """The local names of functions for what is imported, as `f` in `f = F.dropout`. They get no other value."""
         found: dict[tuple[ast.AST, str], str] = {}
@@ -268,7 +269,7 @@ class SourceFile:
                             found[scope, name] = f"{self.aliases[first]}.{rest}".rstrip(".")
         return found
 
-    @cached_property
+    @once
     def imported(self) -> set[str]:
         """The names that may stand for what is imported, here or there."""
         return {*self.aliases, *(name for _, name in self._local)}
@@ -292,18 +293,18 @@ class SourceFile:
                 found.append((call, name))
         return found
 
-    @cached_property
+    @once
     def calls(self) -> list[tuple[ast.Call, str]]:
         """Every call whose function has a qualified name, and this name."""
         named = ((call, self.resolve(call.func)) for call in self.nodes(ast.Call))
         return [(call, name) for call, name in named if name is not None]
 
-    @cached_property
+    @once
     def classes(self) -> dict[str, ast.ClassDef]:
         """The classes of this file, by name."""
         return {node.name: node for node in self.nodes(ast.ClassDef)}
 
-    @cached_property
+    @once
     def uses_torch(self) -> bool:
         """Whether the file concerns torch: it imports torch or a package around it, or has a class with a `forward`."""
         if not _MENTIONED.search(self._as_read):
@@ -315,7 +316,7 @@ class SourceFile:
             isinstance(next(self.above(node)), ast.ClassDef) for node in self.functions if node.name == "forward"
         )
 
-    @cached_property
+    @once
     def functions(self) -> list[Function]:
         """Every function and method of this file."""
         return self.functions_in(self.tree)
@@ -326,7 +327,7 @@ class SourceFile:
 
     # Comments
 
-    @cached_property
+    @once
     def _silenced(self) -> dict[int, set[str] | None]:
         """For each line with a `# noqa`: the codes that it names, or None if it silences all codes."""
         found = {}

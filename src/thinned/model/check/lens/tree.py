@@ -6,9 +6,10 @@ import ast
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from functools import cached_property
 from itertools import islice
 from typing import Any, TypeVar, cast
+
+from ....once import once
 
 Node = TypeVar("Node", bound=ast.AST)
 Key = type[ast.AST] | tuple[type[ast.AST], str]
@@ -187,7 +188,7 @@ class SyntaxTree:
             self._ordered[key] = sorted(found, key=self._depths.__getitem__)
         return self._ordered[key]
 
-    @cached_property
+    @once
     def _depths(self) -> list[int]:
         """How many nodes each node is inside of."""
         found = [0]
@@ -196,7 +197,7 @@ class SyntaxTree:
             add(found[parent] + 1)
         return found
 
-    @cached_property
+    @once
     def _scopes(self) -> list[int]:
         """For each node the innermost scope that contains it; 0 if there is none."""
         is_scope = bytearray(len(self._nodes))
@@ -209,7 +210,7 @@ class SyntaxTree:
             add(parent if is_scope[parent] else found[parent])
         return found
 
-    @cached_property
+    @once
     def _places(self) -> tuple[list[int], list[int]]:
         """Where each node stands in the order of the text, and how many nodes it has, itself included.
 
