@@ -73,6 +73,12 @@ thinned.inspect(model, torch.ones(3, 4)), thinned.check(model, torch.ones(3, 4))
 thinned.predict(model, torch.ones(3, 4)), thinned.set_rates(model, {"*": 0.3})
 with thinned.disabled(model):
     model(torch.ones(3, 4))
+from thinned.study.networks import named, shape
+for name in named.HIDDEN:
+    named.weights_of(name, shape.InputShape(image=(8, 8, 1), words=50, length=8), named.HIDDEN[name], 2)
+from thinned.fit.adamw import adamw
+optimiser = adamw(model, 0.1, 0.5)
+optimiser.zero_grad(), model(torch.ones(3, 4)).sum().backward(), optimiser.step()
 for late in ("torch._dynamo", "sklearn.ensemble", "matplotlib.figure", "optuna"):
     assert late not in sys.modules, late
 """

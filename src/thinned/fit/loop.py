@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..noise import fold_in
 from ..ops.fold import fold_numbers
+from .adamw import adamw
 from .loss import training_loss
 from .perceptron import Perceptron
 
@@ -72,17 +72,6 @@ class Loop:
             self._optimiser.step()
             self._step += 1
             yield loss.detach(), len(rows)
-
-
-def adamw(network: torch.nn.Module, lr: float, weight_decay: float) -> torch.optim.AdamW:
-    """AdamW, whose weight decay is decoupled and spares biases."""
-    weights = [parameter for parameter in network.parameters() if parameter.ndim > 1]
-    biases = [parameter for parameter in network.parameters() if parameter.ndim < 2]
-    groups: list[dict[str, Any]] = [
-        {"params": weights, "weight_decay": weight_decay},
-        {"params": biases, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=lr, fused=True)
 
 
 def batch_size(rows: int) -> int:

@@ -14,7 +14,7 @@ from ..nn.names import sites
 from ..nn.stream.stream import Stream
 from ..noise import fold_in
 from ..ops.fold import fold_numbers
-from .loop import adamw
+from .adamw import adamw
 from .loss import training_loss
 from .perceptron import Perceptron
 from .stack import MASKS, ORDER, WEIGHTS, Member

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from ...fit.perceptron import Perceptron
 from ...nn import GRU, LSTM, Dropout
@@ -91,9 +92,20 @@ def state_shapes(
     if name == "perceptron":
         sizes = Perceptron.shapes(shape.inputs, hidden, outputs)
         return {weight: (size, torch.float32) for weight, size in sizes.items()}
-    with torch.device("meta"):
+    with torch.device("meta"), _Undrawn():
         network = made(name, shape, hidden, outputs, 0.0)
     return {weight: (tuple(value.shape), value.dtype) for weight, value in network.state_dict().items()}
+
+
+class _Undrawn(TorchFunctionMode):
+    """First weights stay as they are: to draw normal ones that have no memory, torch loads its compiler, 2 s."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func is nn.init.normal_:
+            return args[0] if args else (kwargs or {})["tensor"]
+        return func(*args, **(kwargs or {}))
 
 
 def weights_of(name: NetworkName, shape: InputShape, hidden: Sequence[int], outputs: int) -> int:

@@ -85,7 +85,7 @@ class TransformerNetwork(nn.Module):
         width = hidden[0]
         self.numbers, self.following = numbers, following
         self.embedding = nn.Embedding(words, width, padding_idx=0)
-        self.places = nn.Parameter(0.02 * torch.randn(length, width))
+        self.places = nn.Parameter(nn.init.normal_(torch.empty(length, width), std=0.02))
         self.input_dropout = Dropout(p_input, broadcast_dims=(2,))
         self.embedding_dropout = Dropout(p)
         self.layers = nn.ModuleList(EncoderLayer(width, p) for _ in hidden)
