@@ -10,6 +10,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from ...fit.perceptron import Perceptron
+from ...model.watch.callsite import transparent
 from ...nn import GRU, LSTM, Dropout
 from ..error import StudyError
 from ..record import NetworkKind
@@ -100,6 +101,7 @@ def state_shapes(
 class _Undrawn(TorchFunctionMode):
     """First weights stay as they are: to draw normal ones that have no memory, torch loads its compiler, 2 s."""
 
+    @transparent
     def __torch_function__(
         self, func: Callable[..., Any], types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
