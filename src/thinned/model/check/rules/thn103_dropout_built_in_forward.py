@@ -42,12 +42,11 @@ def source(file: SourceFile) -> Iterator[Finding]:
 
 def _built(file: SourceFile) -> Iterator[tuple[ast.Call, ast.ClassDef]]:
     """The calls of classes of this file by their names."""
+    classes = {name: cls for name, cls in file.classes.items() if name not in file.aliases}
     for call in file.nodes(ast.Call):
         name = call.func
-        if not isinstance(name, ast.Name) or name.id not in file.classes or name.id in file.aliases:
-            continue
-        if file.resolve(name) == name.id:
-            yield call, file.classes[name.id]
+        if type(name) is ast.Name and name.id in classes and file.resolve(name) == name.id:
+            yield call, classes[name.id]
 
 
 @remembered
