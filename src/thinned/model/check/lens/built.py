@@ -18,7 +18,7 @@ from .training_loops import called
 _SENSITIVE = re.compile(r"drop|batch_?norm|stochastic_?depth", re.IGNORECASE)
 _TRANSFORMERS = {f"torch.nn.Transformer{end}" for end in ("", "EncoderLayer", "DecoderLayer")}
 _FACTORIES = re.compile(r"^(timm\.create_model|torchvision\.models\.[a-z]\w*)$")
-_USED = re.compile(r"no_grad|inference_mode|set_grad_enabled|export|trace")
+_USED = ("no_grad", "inference_mode", "set_grad_enabled", "export", "trace")
 _READERS = re.compile(r"weights|get_|list_")
 
 
@@ -29,7 +29,7 @@ def built(file: SourceFile) -> tuple[HeldModel, ...]:
     A model is left out if it is passed to code that could set its mode, or if its output does not depend on the mode,
     as far as this file shows. A file that neither switches gradients off nor exports has none of interest.
     """
-    return tuple(_built(file)) if _USED.search(file.text) else ()
+    return tuple(_built(file)) if file.says(*_USED) else ()
 
 
 def _built(file: SourceFile) -> Iterator[HeldModel]:

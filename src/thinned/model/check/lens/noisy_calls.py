@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from ...known.functions import Noisy
@@ -49,9 +50,9 @@ def noisy_calls(file: SourceFile, table: Mapping[str, Noisy]) -> Iterator[NoisyC
     """
     if not file.says(*WORDS):
         return
-    for call, name in _plain(file):
-        if name in table:
-            yield NoisyCall(call, name, table[name], _with_splats(file, call, call.func, call.args, call.keywords))
+    for plain in _plain(file):
+        if plain.name in table:
+            yield plain
     sources = set(_sources(file, table))
     names = carriers(file, sources) if sources else set()
     for call in file.nodes(ast.Call) if sources else ():
@@ -63,9 +64,12 @@ def noisy_calls(file: SourceFile, table: Mapping[str, Noisy]) -> Iterator[NoisyC
 
 
 @remembered
-def _plain(file: SourceFile) -> list[tuple[ast.Call, str]]:
+def _plain(file: SourceFile) -> list[NoisyCall]:
     """The calls of functions of any table by their own names."""
-    return file.calls_of(EVERYTHING)
+    return [
+        NoisyCall(call, name, EVERYTHING[name], _with_splats(file, call, call.func, call.args, call.keywords))
+        for call, name in file.calls_of(EVERYTHING)
+    ]
 
 
 @remembered
@@ -203,9 +207,11 @@ def _spoken(file: SourceFile) -> list[tuple[ast.expr, str | None, bool]]:
     first = file.imported.union(name.partition(".")[0] for name in (*EVERYTHING, *spaces))
     for text in sorted((short | last) - {"import_module"}):
         named, dotted_on = file.index.parents((ast.Name, text)), file.index.parents((ast.Attribute, text))
-        for node, above in (*named, *dotted_on):
+        for node, above in chain(named, dotted_on):
+            if type(above) is ast.Call and above.func is node:
+                continue
             whole = type(above) is not ast.Attribute or above.attr == "__dict__"
-            if (whole or text in short) and not (type(above) is ast.Call and above.func is node):
+            if whole or text in short:
                 if (dotted(node) or "").partition(".")[0] not in first:
                     continue
                 name = file.resolve(node)  # most nodes need no such question

@@ -22,14 +22,16 @@ if TYPE_CHECKING:
 
 def source(file: SourceFile) -> Iterator[Finding]:
     for call, name, entry, whole, _ in noisy_calls(file, MODULES):
-        found = module_method(file, call)
-        if found is None or not (is_forward(found[1]) or _only_of_forwards(file, found[1])):
+        around = file.method(call)
+        if around is None or not (is_forward(around[1]) or _only_of_forwards(file, around[1])):
+            continue  # most: in a constructor
+        if module_method(file, call) is None:
             continue
         p = given(whole, entry.p)
-        if number(p) == 0 or (p is not None and asks(file, p)) or one_mode(file, call) or _told(file, found[1]):
+        if number(p) == 0 or (p is not None and asks(file, p)) or one_mode(file, call) or _told(file, around[1]):
             continue
         short = name.rpartition(".")[2]
-        yield RULE.on(file, call, f"`{short}` is built in `{found[1].name}`: it drops in evaluation too")
+        yield RULE.on(file, call, f"`{short}` is built in `{around[1].name}`: it drops in evaluation too")
     for call, cls in _built(file) if file.says("rop") else ():
         if not is_module(file, cls) or not _drops(file, cls):
             continue
@@ -40,12 +42,11 @@ def source(file: SourceFile) -> Iterator[Finding]:
 
 def _built(file: SourceFile) -> Iterator[tuple[ast.Call, ast.ClassDef]]:
     """The calls of classes of this file by their names."""
+    classes = {name: cls for name, cls in file.classes.items() if name not in file.aliases}
     for call in file.nodes(ast.Call):
         name = call.func
-        if not isinstance(name, ast.Name) or name.id not in file.classes or name.id in file.aliases:
-            continue
-        if file.resolve(name) == name.id:
-            yield call, file.classes[name.id]
+        if type(name) is ast.Name and name.id in classes and file.resolve(name) == name.id:
+            yield call, classes[name.id]
 
 
 @remembered
