@@ -179,6 +179,69 @@ def test_probabilities_are_not_taken_for_logits(end: str) -> None:
             call()
 
 
+@pytest.mark.parametrize(
+    ("outputs", "end", "whole"),
+    [
+        (3, lambda z: 100.0 * z.softmax(1), "100"),
+        (2, lambda z: 100.0 * z.softmax(1), "100"),
+        (3, lambda z: (100.0 * z.softmax(1)).bfloat16(), "100"),
+        (3, lambda z: 7.5 * z.softmax(1), "7.5"),
+        (3, lambda z: z.exp() / z.exp().mean(1, keepdim=True), "3"),
+        (4, lambda z: nn.functional.dropout(255.0 * z.softmax(1), 0.2, z.requires_grad), "255"),
+    ],
+)
+def test_multiples_of_probabilities_are_not_taken_for_logits(
+    outputs: int, end: Callable[[Tensor], Tensor], whole: str
+) -> None:
+    inner = body(outputs)
+    net, target = nn.Sequential(*inner, Run(lambda _, z: end(z))), torch.arange(9) % 2
+    calls: list[Callable[..., Any]] = [
+        lambda **options: thinned.predict(net, X, 8, task="classification", **options).mean,
+        lambda **options: thinned.calibrate(net, (X, target), n=8, task="classification", **options).predict(X).mean,
+        lambda **options: thinned.geometric_mean(net, X, 8, **options),
+    ]
+    divided = {"select": lambda answer: answer / answer.sum(1, keepdim=True), "output": "probabilities"}
+    for call in calls:
+        step = r"Pass select=lambda answer: answer / answer\.sum\(1, keepdim=True\)"
+        with pytest.raises(ValueError, match=rf"all sum to {whole}[\d.]*,.* {step} and output='probabilities'"):
+            call()
+        with pytest.raises(ValueError, match=rf"sum to 1 over the classes\. Got .* {step}\."):
+            call(output="probabilities")
+        assert call(output="logits").shape == call(**divided).shape == (9, outputs)
+    with pytest.raises(ValueError, match=rf"takes a logit for each label.*all sum to {whole}"):
+        thinned.predict(net, X, 8, task="multilabel")
+
+
+def test_pixels_of_percentages_are_refused_along_their_axis() -> None:
+    net, x = segments()
+    for axis, last in ((1, nn.Softmax(1)), (-1, nn.Softmax(-1))):
+        percentages = nn.Sequential(net, last, Run(lambda _, z: 100 * z))
+        with pytest.raises(ValueError, match=rf"all sum to 100,.*answer\.sum\({axis % 4}, keepdim=True\)"):
+            thinned.predict(percentages, x, 4, task="classification", class_axis=axis)
+
+
+@pytest.mark.parametrize(
+    ("end", "rows"),
+    [
+        (Run(lambda m, z: (5.0 * z).relu()), 9),
+        (Run(lambda m, z: nn.functional.relu6(9.0 * z)), 9),
+        (nn.Softplus(), 9),
+        (Run(lambda m, z: z.exp()), 9),
+        (Run(lambda m, z: torch.ones_like(z) * 3), 9),  # rows that are all alike
+        (Run(lambda m, z: torch.zeros_like(z)), 9),
+        (Run(lambda m, z: 10.0 * nn.functional.one_hot(z.argmax(1), 3)), 9),  # a table of labels
+        (Run(lambda m, z: 0.01 * z + 5.0), 9),  # hardly trained, and none negative
+        (Run(lambda m, z: (0.01 * z + 5.0).bfloat16()), 9),
+        (Run(lambda m, z: 7.0 * z.softmax(1)), 1),  # a chance, for all that one row tells
+        (Run(lambda m, z: z - z.mean(1, keepdim=True)), 9),
+    ],
+)
+def test_logits_that_are_not_negative_are_logits(end: nn.Module, rows: int) -> None:
+    net = nn.Sequential(*body(), end)
+    for task in ("classification", "multilabel"):
+        assert thinned.predict(net, X[:rows], 4, task=task).mean.shape == (rows, 3)
+
+
 @pytest.mark.parametrize("end", [end for end in ENDS if "dropout" not in end])
 def test_said_to_be_probabilities_they_are_taken_as_they_are(end: str) -> None:
     """Everything is as with the logits, whose network is the same one without its end."""
@@ -253,6 +316,10 @@ def test_what_is_no_probability_is_refused_as_one() -> None:
             "a softmax chooses one class. Pass task='classification' and output='probabilities'",
         ),
         (lambda: class_scores(nn.Sequential(*body())(X), torch.zeros(9).long()), r"Pass logits.softmax\(1\)"),
+        (
+            lambda: class_scores(100 * X.softmax(1), torch.zeros(9).long()),
+            r"sums of 100\. Pass the tensor / its sum\(1,",
+        ),
     ]
     for call, said in calls:
         with pytest.raises(ValueError, match=said):

@@ -12,6 +12,7 @@ from torch import Tensor
 from ..model.watch.recorder import tensors_of
 from ..noise import Choice
 from .refused import computes_by_itself
+from .row_sums import rounding, shared_sum, sums_to_one
 
 TASK = Choice(("regression", "classification", "multilabel"))
 OUTPUT = Choice(("logits", "probabilities"))
@@ -145,6 +146,7 @@ class Meaning(NamedTuple):
     output: str | None = None  # "logits" or "probabilities"; None: logits, and refused where they look like the others
     class_axis: int | None = None  # as given: an axis of the answer, with the rows on axis 0
     for_logits: str = "Leave output= out for logits"  # the next step of who has logits, not probabilities
+    for_multiples: str = "Pass select=lambda answer: answer / answer.sum({axis}, keepdim=True)"  # of who has them
 
     def axis(self, shape: Sequence[int], named: bool = False, config: Any = None) -> int:
         """The axis of the classes in an answer of this shape.
@@ -212,6 +214,12 @@ class Meaning(NamedTuple):
                 f"`{self.owner}`: task={self.task!r} takes logits by default. Got rows that are not negative and sum "
                 f"to 1: the model ends in a softmax, and a second one would flatten it. Pass output='probabilities'."
             )
+        elif self.output is None and several and (whole := shared_sum(raw, axis + 1)):
+            raise ValueError(
+                f"`{self.owner}`: task={self.task!r} takes logits by default. Got rows that are not negative and all "
+                f"sum to {whole:.6g}, as a multiple of a softmax's results does. {self._divided(axis)} and "
+                "output='probabilities', or output='logits' if logits they are."
+            )
         elif self.output is None and several and last and last <= _SIGMOIDS:
             raise ValueError(
                 f"`{self.owner}`: task='classification' takes one logit a class. Got the results of a sigmoid, which "
@@ -222,6 +230,13 @@ class Meaning(NamedTuple):
             raise ValueError(
                 f"`{self.owner}`: task='multilabel' takes a logit for each label. Got rows that are not negative and "
                 "sum to 1: a softmax chooses one class. Pass task='classification' and output='probabilities'."
+            )
+        elif self.output is None and self.task == "multilabel" and (found := _multiple(raw)):
+            raise ValueError(
+                f"`{self.owner}`: task='multilabel' takes a logit for each label. Got rows that are not negative and "
+                f"all sum to {found[1]:.6g}, as a multiple of a softmax's results does: it chooses one class. "
+                f"{self._divided(found[0])}, task='classification' and output='probabilities', or output='logits' if "
+                "logits they are."
             )
         elif self.output is None and not several:
             low, high = float(raw.min()), float(raw.max())
@@ -238,7 +253,7 @@ class Meaning(NamedTuple):
                 )
 
     def _check_probabilities(self, raw: Tensor, axis: int, several: bool) -> None:
-        slack = _slack(raw)
+        slack = rounding(raw)
         inside = bool((raw >= -slack).all() and (raw <= 1 + slack).all())
         if not inside or (several and not sums_to_one(raw, axis + 1)):
             what = "be in [0, 1], and sum to 1 over the classes" if several else "be in [0, 1]"
@@ -246,10 +261,13 @@ class Meaning(NamedTuple):
             if several:
                 sums = raw.float().sum(axis + 1)
                 said += f", and sums from {float(sums.min()):.4g} to {float(sums.max()):.4g}"
-            raise ValueError(
-                f"`{self.owner}`: with output='probabilities' answers must {what}. Got {said}. {self.for_logits}, or "
-                "pass another class_axis."
-            )
+            step = f"{self.for_logits}, or pass another class_axis"
+            if several and shared_sum(raw, axis + 1):
+                step = self._divided(axis)
+            raise ValueError(f"`{self.owner}`: with output='probabilities' answers must {what}. Got {said}. {step}.")
+
+    def _divided(self, axis: int) -> str:
+        return self.for_multiples.format(axis=axis)
 
     def values(self, raw: Tensor, axis: int, temperature: float) -> Tensor:
         """What statistics are of, from answers `(samples, rows, ...)`: numbers, or probabilities of classes."""
@@ -290,14 +308,10 @@ def _one_class(raw: Tensor) -> bool:
     return any(raw.shape[axis] > 1 and sums_to_one(raw, axis) for axis in range(2, raw.ndim))
 
 
-def sums_to_one(values: Tensor, axis: int) -> bool:
-    """Whether no number is negative, and all sums along the axis are 1, up to rounding."""
-    slack = _slack(values)
-    return bool((values >= -slack).all() and ((values.float().sum(axis) - 1.0).abs() <= slack).all())
-
-
-def _slack(values: Tensor) -> float:
-    return max(1e-4, 2.0 * torch.finfo(values.dtype).eps) if values.is_floating_point() else 0.0
+def _multiple(raw: Tensor) -> tuple[int, float] | None:
+    """Along which axis of an answer its rows share a sum, and the sum; None where they share none."""
+    found = ((axis - 1, shared_sum(raw, axis)) for axis in range(2, raw.ndim) if raw.shape[axis] > 1)
+    return next(((axis, whole) for axis, whole in found if whole), None)
 
 
 def last_functions(trace: Any) -> set[str]:

@@ -81,7 +81,7 @@ def predict(
             item of a tuple or list, a dict without "label" and "labels", or else the batch itself.
         output: what the model answers with for classes and labels, "logits" or "probabilities". Logarithms of
             probabilities are logits too: softmax gives the probabilities back. By default logits, but an answer that
-            looks like probabilities is refused. A function is taken as `select`.
+            looks like probabilities, or like a multiple of them, is refused. A function is taken as `select`.
         select: the tensor in the model's answer: its name, its place, or a function that takes the answer and gives the
             tensor. By default the answer itself, its `logits`, the only tensor in a dictionary or dataclass, or the
             first one in a tuple.

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .answer import sums_to_one
 from .prediction import Prediction
+from .row_sums import shared_sum, sums_to_one
 
 BINS = 15
 COVERAGES = (0.5, 0.8, 0.9, 0.95)
@@ -315,9 +315,12 @@ def class_rows(
             f"{numbers.unique()[:8].tolist()}. Number the classes from 0."
         )
     if not bool((rows_ >= 0).all() and (rows_ <= 1.0 + SLACK).all() and ((rows_.sum(1) - 1).abs() <= SLACK).all()):
+        shared = shared_sum(rows_, 1)
+        step = f"the tensor / its sum({axis}, keepdim=True)" if shared else f"logits.softmax({axis})"
         raise ValueError(
             f"`{owner}`: probabilities must be in [0, 1] and sum to 1 over the classes. Got numbers from "
-            f"{float(rows_.min()):.4g} to {float(rows_.max()):.4g}. Pass logits.softmax({axis})."
+            f"{float(rows_.min()):.4g} to {float(rows_.max()):.4g}{f', and sums of {shared:.6g}' if shared else ''}. "
+            f"Pass {step}."
         )
     return rows_, numbers
 

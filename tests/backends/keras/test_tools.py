@@ -333,6 +333,9 @@ def test_classes() -> None:
     assert torch.allclose(made.mean.sum(1), torch.ones(32))
     with pytest.raises(ValueError, match=r"answers must be in .*Pass output='logits' for logits"):
         thinned.predict(logits, X, 4, task="classification")
+    percentages = keras.Sequential([*both.layers, layers.Rescaling(100.0)])
+    with pytest.raises(ValueError, match=r"sums from 100 to 100\. Divide the model's answer by its sums over axis 1\."):
+        thinned.predict(percentages, X, 4, task="classification")
     one = keras.Sequential([keras.Input((8,)), tk.Dropout(0.5), layers.Dense(1, activation="sigmoid")])
     assert thinned.predict(one, X, 4, task="classification").mean.shape == (32, 2)
 

@@ -153,6 +153,96 @@ def test_dates_with_a_time_have_an_hour(tmp_path: Path, form: str) -> None:
     assert data.features["x"].tolist() == list(times)
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        "%a %b %e %H:%M:%S %Y",  # as C's ctime writes it, with the day in two places
+        "%a %b %e %H:%M:%S UTC %Y",
+        "%a %b %d %H:%M:%S +0000 %Y",
+        "%a, %d %b %Y %H:%M:%S +0000",
+        "%a, %d %b %Y %H:%M:%S GMT",
+        "%d %b %Y %H:%M:%S +0000",
+        "%d/%b/%Y:%H:%M:%S +0000",
+    ],
+)
+def test_dates_as_machines_write_them(tmp_path: Path, form: str) -> None:
+    times = pd.date_range("2025-03-05 01:30", periods=ROWS, freq="31h")
+    data = read(tmp_path / "data.csv", [time.strftime(form) for time in times])
+    assert column(data).kind == "date"
+    assert "weekday, hour, days since 2025-03-05" in column(data).why
+    assert data.features["x"].tolist() == list(times)
+
+
+def test_a_zone_is_put_into_utc(tmp_path: Path) -> None:
+    data = read(tmp_path / "data.csv", repeat("Tue, 03 Dec 2024 23:00:00 -0500", "Wed, 04 Dec 2024 10:00:00 +0100"))
+    assert data.features["x"].tolist()[:2] == [pd.Timestamp("2024-12-04 04:00"), pd.Timestamp("2024-12-04 09:00")]
+
+
+LANGUAGES = {
+    "de": "Januar Februar März April Mai Juni Juli August September Oktober November Dezember",
+    "de short": "Jan Feb Mär Apr Mai Jun Jul Aug Sep Okt Nov Dez",
+    "de dots": "Jan. Feb. März Apr. Mai Juni Juli Aug. Sept. Okt. Nov. Dez.",
+    "de at": "Jänner Februar März April Mai Juni Juli August September Oktober November Dezember",
+    "fr": "janvier février mars avril mai juin juillet août septembre octobre novembre décembre",
+    "fr short": "janv. févr. mars avr. mai juin juil. août sept. oct. nov. déc.",
+    "es": "enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre",
+    "es short": "ene feb mar abr may jun jul ago sept oct nov dic",
+    "it": "gennaio febbraio marzo aprile maggio giugno luglio agosto settembre ottobre novembre dicembre",
+    "it short": "gen feb mar apr mag giu lug ago set ott nov dic",
+    "pt": "janeiro fevereiro março abril maio junho julho agosto setembro outubro novembro dezembro",
+    "pt short": "jan. fev. mar. abr. mai. jun. jul. ago. set. out. nov. dez.",
+    "nl": "januari februari maart april mei juni juli augustus september oktober november december",
+    "nl short": "jan feb mrt apr mei jun jul aug sep okt nov dec",
+    "en dots": "Jan. Feb. March April May June July Aug. Sept. Oct. Nov. Dec.",
+}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_months_have_their_names_in_six_languages(tmp_path: Path, language: str) -> None:
+    names, dates = LANGUAGES[language].split(), list(pd.date_range("2023-11-05", periods=ROWS, freq="11D"))
+    forms = ["{0}. {1} {2}", "{0:02}. {1} {2}", "{0} {1} {2}", "{0} de {1} de {2}", "{1} {0}, {2}"]
+    for number, form in enumerate(forms if language in ("de", "pt") else forms[2::2]):
+        texts = [form.format(date.day, names[date.month - 1], date.year) for date in dates]
+        data = read(tmp_path / f"{number}.csv", texts)
+        assert column(data).kind == "date", column(data).why
+        assert data.features["x"].tolist() == dates
+
+
+def test_a_day_may_be_an_ordinal(tmp_path: Path) -> None:
+    for number, texts in enumerate((["March 1st, 2024", "May 22nd, 2024"], ["1er mars 2024", "22 mai 2024"])):
+        data = read(tmp_path / f"{number}.csv", repeat(*texts))
+        assert data.features["x"].tolist()[:2] == [pd.Timestamp("2024-03-01"), pd.Timestamp("2024-05-22")]
+
+
+def test_a_saved_form_reads_months_of_the_same_language(tmp_path: Path) -> None:
+    data = read(tmp_path / "data.csv", repeat("3. März 2024", "5. Mai 2024"), "x=date:%d. %B %Y")
+    found = column(data).read(pd.Series(["24. Dezember 2023"], name="x"))
+    assert found.tolist() == [pd.Timestamp("2023-12-24")]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        repeat("3 marca 2024", "15 grudnia 2023"),
+        repeat("So., 3. März 2024", "Mo., 4. März 2024"),
+        repeat("3. maj 2024", "4. maj 2024"),
+    ],
+)
+def test_text_that_looks_like_dates_is_said_to(tmp_path: Path, values: list[str]) -> None:
+    found = column(read(tmp_path / "data.csv", values))
+    assert (found.kind, found.why.partition("; ")[2]) == (
+        "level", "they look like dates: written as 2026-01-31, they are read as such",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "values", [repeat("Set 2024", "Set 2023"), repeat("Out 1", "Out 2"), repeat("3 marble", "4 mai")]
+)
+def test_words_that_begin_like_months_are_no_dates(tmp_path: Path, values: list[str]) -> None:
+    found = column(read(tmp_path / "data.csv", values))
+    assert (found.kind, found.why) == ("level", "2 different texts")
+
+
 def test_days_and_months_that_could_be_either_are_asked_about(tmp_path: Path) -> None:
     either = repeat("01/02/2025", "03/04/2025", "11/12/2025")
     with pytest.raises(

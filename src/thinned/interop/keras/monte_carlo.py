@@ -113,7 +113,8 @@ class MonteCarlo:
         self.temperature, self.sites, self.p = float(temperature), sites, p
         said = None if regression else output or "probabilities"
         axis = -1 if class_axis is None else class_axis
-        self._meaning = Meaning("MonteCarlo", self.task, said, axis, "Pass output='logits' for logits")
+        steps = ("Pass output='logits' for logits", "Divide the model's answer by its sums over axis {axis}")
+        self._meaning = Meaning("MonteCarlo", self.task, said, axis, *steps)
 
     def predict(self, x: Any, batch_size: int | None = None, samples: bool = False) -> Prediction:
         """The prediction for the rows of x: an array, or a list or dictionary of arrays with rows on axis 0.

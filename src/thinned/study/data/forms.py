@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from .cell import PLAIN, TRUTH, number, says_nothing
 from .cells import EXACT, is_text, plain
+from .month_names import in_english
 
 ISO = "ISO"  # the format of 2026-01-31, with or without a time and a zone
 _ISO_SHAPE = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}.*)?")
@@ -80,7 +81,10 @@ class NumberForm:
 
 @dataclass(frozen=True)
 class DateForm:
-    """Dates as ISO 8601 has them, and in one other order of day, month and year; with or without a time."""
+    """Dates as ISO 8601 has them, and in one other order of day, month and year; with or without a time.
+
+    A month may have its name in one of the languages of `month_names`. Times with a zone become those of UTC.
+    """
 
     format: str = ISO
 
@@ -110,7 +114,8 @@ class DateForm:
         for fitting, format_ in tries:
             left = fitting & np.isnat(found)
             if left.any():
-                dates = pd.to_datetime(pd.Index(array[left]), errors="coerce", format=format_, utc=True)
+                said = pd.Index([in_english(text, format_) for text in array[left]], dtype=object)
+                dates = pd.to_datetime(said, errors="coerce", format=format_, utc=True)
                 found[left] = dates.tz_convert(None).to_numpy(dtype="datetime64[us]")
         return found
 
@@ -120,7 +125,7 @@ class DateForm:
         )
 
 
-SHOWN = pd.Timestamp(2026, 1, 31)
+SHOWN = pd.Timestamp(2026, 1, 31, tz="UTC")
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from .learn_asked import as_asked, for_time
 from .learn_date import compact, find_dates, is_day_first
 from .learn_number import MOST, Decimal, decimal_sign
 from .look import EMPTY, ColumnLook, TableSigns, codes, padded
+from .month_names import look_like_dates
 from .numbers_in_words import numbers_in_words
 from .overrule import TextForm, WantedColumn
 
@@ -154,6 +155,8 @@ def _level(look: ColumnLook) -> Column:
     words = [repr(text) for text in texts if text not in said]
     if words and said:
         why += f"; {' and '.join(words[:3])} {'is a level' if len(words) == 1 else 'are levels'} like others"
+    if look_like_dates(said):
+        why += "; they look like dates: written as 2026-01-31, they are read as such"
     common = sum(sorted((count for count in texts.values() if count > 1), reverse=True)[:MANY])
     rare = 1 - common / max(sum(texts.values()), 1)
     kind: Kind = "text" if len(texts) > MANY and rare > 0.5 else "level"

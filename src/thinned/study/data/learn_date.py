@@ -13,14 +13,19 @@ import numpy as np
 import pandas as pd
 
 from .forms import ISO, DateForm
+from .month_names import in_english
 
 MOST = 0.9  # of a column's values: as many dates make a column of dates
 _LOOKED_AT = 200  # different texts that tell which formats may fit
 FORMATS = (
     ISO, "%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%d/%m/%y",
-    "%m/%d/%y", "%d.%m.%y", "%d-%m-%y", "%m-%d-%y", "%d %b %Y", "%d-%b-%Y", "%d/%b/%Y", "%d-%b-%y", "%d %b %y",
-    "%b %d, %Y", "%b %d %Y",
+    "%m/%d/%y", "%d.%m.%y", "%d-%m-%y", "%m-%d-%y", "%d %b %Y", "%d. %b %Y", "%d-%b-%Y", "%d/%b/%Y", "%d-%b-%y",
+    "%d %b %y", "%b %d, %Y", "%b %d %Y",
     "%d %B %Y", "%B %d, %Y", "%B %d %Y", "%a %d %b %Y", "%a, %d %b %Y", "%A, %d %B %Y", "%d. %B %Y",
+    "%d de %b de %Y", "%d de %B de %Y", "%a %b %d %Y", "%a, %b %d, %Y", "%A, %B %d, %Y", "%d.%b.%Y",
+    "%a %b %d %H:%M:%S %Y", "%a %b %d %H:%M:%S %Z %Y", "%a %b %d %H:%M:%S %z %Y",  # as C's ctime, `date` and Ruby
+    "%a, %d %b %Y %H:%M:%S %z", "%a, %d %b %Y %H:%M:%S %Z", "%d %b %Y %H:%M:%S %z",  # of mails and of the web
+    "%d/%b/%Y:%H:%M:%S %z",  # of web servers' logs
     "%b %Y", "%B %Y", "%b-%y", "%b-%Y", "%Y-%b-%d", "%Y-%m", "%Y/%m", "%m/%Y",
     "%Y년 %m월 %d일", "%Y년%m월%d일", "%Y. %m. %d.", "%Y. %m. %d", "%Y.%m.%d.", "%Y年%m月%d日", "%Y年%m月",
 )  # fmt: skip
@@ -29,7 +34,8 @@ _COMPACT = re.compile(r"(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])")
 _TIME = r"(?:[T ]\d{1,2}:\d{2}.*)?"
 _SIGNS = {
     "%Y": r"\d{4}", "%y": r"\d{2}", "%m": r"\d{1,2}", "%d": r"\d{1,2}", "%b": "[A-Za-z]{3}", "%B": "[A-Za-z]{3,9}",
-    "%a": "[A-Za-z]{3}", "%A": "[A-Za-z]{6,9}",
+    "%a": "[A-Za-z]{3}", "%A": "[A-Za-z]{6,9}", "%H": r"\d{1,2}", "%M": r"\d{2}", "%S": r"\d{2}",
+    "%z": r"[+-]\d{2}:?\d{2}", "%Z": "(?:UTC|GMT)",
 }  # fmt: skip
 
 
@@ -55,7 +61,7 @@ def find_dates(texts: Mapping[str, int], day_first: bool | None = None, most: fl
     total, found = sum(texts.values()), []
     for name in FORMATS:
         form = DateForm(name)
-        shaped = np.array([_shape(name).fullmatch(text) is not None for text in some], dtype=bool)
+        shaped = np.array([_shape(name).fullmatch(in_english(text, name)) is not None for text in some], dtype=bool)
         if not some or counts[shaped].sum() < most * counts.sum():
             continue
         if counts[_wrong(form, some)].sum() <= (1 - most) * counts.sum():
@@ -97,7 +103,7 @@ def compact(texts: Mapping[str, int]) -> DateForm | None:
 @cache
 def _shape(format: str) -> re.Pattern[str]:  # noqa: A002 - the name that pandas has
     """What a text of this format looks like, which tells most formats from most texts without trying them."""
-    shape = r"\d{4}-\d{2}-\d{2}" if format == ISO else re.escape(format)
+    shape = r"\d{4}-\d{2}-\d{2}" if format == ISO else re.escape(format).replace(r"\ ", " +")
     for sign, pattern in _SIGNS.items():
         shape = shape.replace(sign, pattern)
     return re.compile(shape + _TIME)
