@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from thinned.fit.loop import adamw
+from thinned.fit.adamw import adamw
 from thinned.fit.loss import training_loss
 from thinned.fit.perceptron import Perceptron
 from thinned.fit.stack import Member, Stack, loss_and_gradient, squared_error
