@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -290,3 +291,26 @@ def test_noise_that_does_not_come_is_no_answer() -> None:
 
     with pytest.raises(RuntimeError, match=r"noise must be drawn in a forward pass\. Got none at :dropout"):
         thinned.predict(Run(once), torch.ones(3, 4))
+
+
+@pytest.mark.parametrize("held", ["drop", "drops['a']"])
+def test_modules_that_the_first_forward_makes_are_named(held: str) -> None:
+    class Made(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.drop: nn.Module | None = None
+            self.drops: dict[str, nn.Module] = {}
+
+        def forward(self, x: Tensor) -> Any:
+            if held == "drop":
+                self.drop = self.drop or nn.Dropout(0.5).train(self.training)
+                return self.drop(x)
+            return self.drops.setdefault("a", nn.Dropout(0.5))(x)
+
+    net, x = Made(), torch.ones(3, 4)
+    with pytest.raises(
+        ValueError, match=rf"Got .{re.escape(held)}., which its first forward makes. Run the model once"
+    ):
+        thinned.predict(net, x)
+    net(x)
+    assert (thinned.predict(net, x).std > 0).any()

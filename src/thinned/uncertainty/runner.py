@@ -35,6 +35,11 @@ class Runner:
     ) -> None:
         self.model, self.live, self._output = model, live, output
         self.sampler = Sampler(model, live.calls, live.told, live.flipped, {}, alike)
+        for name in (live.flipped | live.trial) - self.sampler.running.modules.keys():
+            raise ValueError(
+                f"`predict`: `model` must have its modules. Got {name!r}, which its first forward makes. Run the model "
+                "once first."
+            )
         self._as_evaluated = as_evaluated  # whether the answer must have the same form as in evaluation
         self._probed_before = False
         self.whole = False  # whether the batch is one unit, because rows depend on one another

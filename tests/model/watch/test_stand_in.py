@@ -1,12 +1,16 @@
-"""A copy of a model that runs in its place: it is whole, shares the parameters, and leaves the model alone."""
+"""Modules wherever a model holds them: in a copy that runs in its place, and in reach of `set_rates`.
+
+A copy is whole, shares the parameters, and leaves the model alone.
+"""
 
 from __future__ import annotations
 
 import threading
 import weakref
-from collections import deque
+from collections import ChainMap, UserDict, defaultdict, deque
 from collections.abc import Callable
-from functools import partial
+from contextvars import ContextVar
+from functools import lru_cache, partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -68,10 +72,28 @@ HOLDS: dict[str, tuple[Callable[[nn.Module], Any], Callable[[Any, Tensor], Any]]
     "method": (lambda drop: drop.forward, called),
     "partial": (lambda drop: partial(called, drop), called),
     "weak reference": (weakref.ref, lambda held, x: held()(x)),
+    "weak proxy": (weakref.proxy, called),
+    "weak proxy in a list": (lambda drop: [weakref.proxy(drop)], lambda held, x: held[0](x)),
+    "weak values": (lambda drop: weakref.WeakValueDictionary(a=drop), lambda held, x: held["a"](x)),
+    "weak keys": (lambda drop: weakref.WeakKeyDictionary({drop: 1}), lambda held, x: next(iter(held))(x)),
+    "weak set": (lambda drop: weakref.WeakSet([drop]), lambda held, x: next(iter(held))(x)),
+    "key": (lambda drop: {drop: 1, "b": 2}, lambda held, x: next(iter(held))(x)),
+    "key of another type": (lambda drop: defaultdict(int, {drop: 1}), lambda held, x: next(iter(held))(x)),
+    "default factory": (lambda drop: defaultdict(lambda: drop), lambda held, x: held["a"](x)),
+    "chain of maps": (lambda drop: ChainMap({}, {"a": drop}), lambda held, x: held["a"](x)),
+    "user's mapping": (lambda drop: UserDict(a=drop), lambda held, x: held["a"](x)),
+    "cached function": (lambda drop: lru_cache(lambda: drop), lambda held, x: held()(x)),
     "slots": (Slots, lambda held, x: held.drop(x)),
     "holder": (Holder, called),
     "deque": (lambda drop: deque([drop], 2), lambda held, x: held[0](x)),
     "namespace in a list": (lambda drop: [SimpleNamespace(drop=drop)], lambda held, x: held[0].drop(x)),
+}
+
+
+# Nothing is copied of these.
+OUTSIDE: dict[str, tuple[Callable[[nn.Module], Any], Callable[[Any, Tensor], Any]]] = {
+    "weak method": (lambda drop: weakref.WeakMethod(drop.forward), lambda held, x: held()(x)),
+    "context variable": (lambda drop: ContextVar("drop", default=drop), lambda held, x: held.get()(x)),
 }
 
 
@@ -202,3 +224,60 @@ def test_a_rate_set_in_a_list_is_that_of_the_model() -> None:
     net.drops = [nn.Dropout(0.5)]  # type: ignore[assignment]
     thinned.set_rates(net, {"*": 0.25}, example=X)
     assert net.drops[0].p == 0.25  # type: ignore[index, union-attr]
+
+
+@pytest.mark.parametrize("kind", [*HOLDS, *OUTSIDE])
+@pytest.mark.parametrize("example", [None, X])
+def test_set_rates_reaches_modules_wherever_they_are_held(kind: str, example: Tensor | None) -> None:
+    hold, call = (HOLDS | OUTSIDE)[kind]
+    drop, net = nn.Dropout(0.5), Run(lambda m, x: call(m.held, x))
+    object.__setattr__(net, "held", hold(drop))
+    if kind == "default factory":
+        net(X)  # now it is an entry
+    thinned.set_rates(net, {"*": 0.0}, example=example)
+    assert drop.p == 0.0
+    assert torch.equal(net(X), X)
+
+
+def test_a_number_is_found_by_its_module_in_the_copy() -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.drop = nn.Dropout(0.5)
+            self.scales = {self.drop: 3.0}
+
+        def forward(self, x: Tensor) -> Any:
+            return self.drop(x) * self.scales[self.drop]
+
+    net = Scaled()
+    twin: Any = StandIn(net).module.eval()
+    assert torch.equal(twin(X), X * 3)
+    assert [*twin.scales] == [twin.drop]
+    assert [*net.scales] == [net.drop]
+    assert (thinned.predict(net, X, 6).std > 0).any()
+
+
+def test_a_proxy_of_a_module_that_is_gone_holds_nothing() -> None:
+    net = nn.Sequential(nn.Dropout(0.5))
+    gone = nn.Dropout(0.5)
+    net[0].parents = [  # type: ignore[assignment]
+        weakref.proxy(gone),
+        weakref.ref(gone),
+    ]
+    del gone
+    assert [place.name for place in thinned.inspect(net, X).places] == ["0"]
+    thinned.set_rates(net, {"*": 0.25})
+    assert net[0].p == 0.25
+
+
+def test_a_module_and_the_way_back_to_its_parent() -> None:
+    """The parent's other dropout is not the child's."""
+    parent = nn.Sequential(nn.Dropout(0.5), nn.Dropout(0.5))
+    parent[1].parents = [  # type: ignore[assignment]
+        weakref.proxy(parent),
+        weakref.ref(parent),
+    ]
+    thinned.set_rates(parent[1], {"*": 0.25})
+    assert [drop.p for drop in parent] == [0.5, 0.25]
+    thinned.set_rates(parent, {"*": 0.125})
+    assert [drop.p for drop in parent] == [0.125, 0.125]

@@ -10,10 +10,10 @@ from __future__ import annotations
 import copy
 import random
 import weakref
-from collections import OrderedDict, deque
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import _lru_cache_wrapper, lru_cache, partial
 from types import BuiltinFunctionType, CellType, FunctionType, MethodType, ModuleType, SimpleNamespace
 from typing import Any
 
@@ -25,6 +25,7 @@ from ...forked import LongLock
 from ...nn.site import stream_attributes
 from .private_noise import PrivateNoise, unnoticed
 from .python_noise import belongs_to_process, dispatcher
+from .unregistered import behind_proxy
 from .untouched import check_ready, untouched
 
 Module = torch.nn.Module
@@ -173,6 +174,9 @@ class _Copying:
         """What stands for a value in the copy: the value itself unless a module can be reached from it."""
         if type(value) in _QUICK:
             return value
+        if type(value) in weakref.ProxyTypes:
+            target = behind_proxy(value)
+            return weakref.proxy(self._twin(target)) if isinstance(target, Module) else value
         if isinstance(value, Module):
             return self._twin(value)
         if isinstance(value, _PLAIN) or not depth:
@@ -200,6 +204,9 @@ class _Copying:
             return self._function(value, depth)
         if isinstance(value, partial):
             return self._partial(value, depth)
+        if isinstance(value, _lru_cache_wrapper):
+            function = self._value(value.__wrapped__, depth)
+            return lru_cache(**value.cache_parameters())(function) if function is not value.__wrapped__ else value
         if isinstance(value, weakref.ReferenceType):
             target = value()
             return weakref.ref(self._twin(target)) if isinstance(target, Module) else value
@@ -215,6 +222,8 @@ class _Copying:
         before = list(value.values()) if isinstance(value, dict) else list(value)
         if len(before) > MANY and not isinstance(before[0], Module):
             return value
+        if isinstance(value, dict):
+            before += [*value, getattr(value, "default_factory", None)]
         after = [self._value(one, depth) for one in before]
         if not any(self._reaches(one, other) for one, other in zip(before, after, strict=True)):
             # A forward may keep what it computes in such a container.
@@ -230,7 +239,10 @@ class _Copying:
     @staticmethod
     def _filled_like(value: Any, after: list[Any]) -> Any:
         if isinstance(value, dict):
-            return _remade(value, dict(zip(list(value), after, strict=True)))
+            made = _remade(value, dict(zip(after[len(value) : -1], after, strict=False)))
+            if isinstance(made, defaultdict):
+                made.default_factory = after[-1]
+            return made
         if isinstance(value, list):
             return _refilled(value, after)
         if isinstance(value, deque):
@@ -316,6 +328,9 @@ def _remade(value: Any, entries: dict[Any, Any]) -> Any:
     if type(value) in (dict, OrderedDict):
         return type(value)(entries)
     made = copy.copy(value)
+    for key in value:
+        if key not in entries:
+            del made[key]
     for key, entry in entries.items():
         made[key] = entry
     return made

@@ -6,12 +6,15 @@ modules that no `eval()` reaches. Their names here are the path to them: `drops[
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import random
 import types
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any
+from weakref import ProxyTypes, ReferenceType, WeakKeyDictionary, WeakSet, WeakValueDictionary
 
 import torch
 from numpy.random import Generator, RandomState
@@ -27,7 +30,9 @@ _TORCHS = {*vars(Module())} - {*_HOOKS}
 _OURS = "_converted_from"  # the attribute in which `convert` keeps the module that a layer of ours replaced
 # Values that hold no module.
 _PLAIN = (str, bytes, int, float, complex, bool, type(None), torch.Tensor, torch.dtype, torch.device, type)
-_COLLECTIONS = (dict, types.MappingProxyType, list, tuple, set, frozenset, deque)
+_MAPPINGS = (dict, types.MappingProxyType, WeakKeyDictionary, WeakValueDictionary)
+_SETS = (set, frozenset, WeakSet)
+_COLLECTIONS = (*_MAPPINGS, *_SETS, list, tuple, deque)
 _HOLDERS = (Module, *_COLLECTIONS)
 _GENERATORS = (torch.Generator, random.Random, RandomState, Generator)
 _LONGEST = 4096  # a longer list holds data
@@ -41,9 +46,10 @@ _CLOSED = {
 def unregistered(model: Module, *, shared: bool = False) -> dict[str, Module]:
     """The modules that a model holds in no registered place, by path, with the modules inside them.
 
-    Searched are plain attributes of modules and of their classes, lists, tuples, sets, mappings, dataclasses and other
-    objects, `functools.partial`, functions (their closures, defaults, and the modules among the globals that they
-    name), hooks and the forwards themselves. A module that several paths lead to has the first one.
+    Searched are plain attributes of modules and of their classes, lists, tuples, sets, mappings and their keys,
+    dataclasses and other objects, weak references, context variables, `functools.partial`, functions (their closures,
+    defaults, and the modules among the globals that they name), hooks and the forwards themselves. A module that
+    several paths lead to has the first one.
 
     Arguments:
         shared: whether the modules count that are registered too, and stand in such a place as well.
@@ -53,7 +59,7 @@ def unregistered(model: Module, *, shared: bool = False) -> dict[str, Module]:
     found: dict[str, Module] = {}
     for name, owner in named_modules(model):
         for path, module in _values(owner):
-            if not issubclass(type(module), Module) or id(module) in known:  # `isinstance` is true for a weak proxy
+            if not issubclass(type(module), Module) or id(module) in known:
                 continue
             if any(part is model for _, part in named_modules(module)):
                 continue  # a way back to a model that holds this one
@@ -63,6 +69,16 @@ def unregistered(model: Module, *, shared: bool = False) -> dict[str, Module]:
                     known.add(id(part))
                     found[f"{whole}.{below}" if below else whole] = part
     return found
+
+
+def behind_proxy(value: Any) -> Any:
+    """The object that a weak proxy stands for, None if it is gone; any other value itself."""
+    if type(value) not in ProxyTypes:
+        return value
+    try:
+        return getattr(value.__init__, "__self__", None)
+    except ReferenceError:
+        return None
 
 
 def functions_of(module: Module) -> Iterator[tuple[str, Any]]:
@@ -158,6 +174,7 @@ def _values(module: Module) -> Iterator[tuple[str, Any]]:
 
 def _below(value: Any, path: str, deep: int, seen: set[int]) -> Iterator[tuple[str, Any]]:
     """A value and the values in it, with their paths. A module is not entered."""
+    value = behind_proxy(value)
     if isinstance(value, _PLAIN) or id(value) in seen:
         return
     seen.add(id(value))
@@ -180,14 +197,25 @@ def _inside(value: Any) -> Iterator[tuple[str, Any]]:
     """The parts of a value, each with the step that leads to it."""
     if isinstance(value, _COLLECTIONS) and len(value) > _LONGEST:
         return
-    if isinstance(value, dict | types.MappingProxyType):
-        yield from ((f"[{key!r}]", inner) for key, inner in [*value.items()])
+    if isinstance(value, _MAPPINGS):
+        entries = [*value.items()]
+        yield from ((f"[{key!r}]", inner) for key, inner in entries)
+        yield from (
+            (f".keys()[{number}]", key) for number, (key, _) in enumerate(entries) if not isinstance(key, _PLAIN)
+        )
+        if isinstance(value, defaultdict):
+            yield ".default_factory", value.default_factory
     elif isinstance(value, list | tuple | deque):
         names = getattr(value, "_fields", None)
         for number, inner in enumerate(value):
             yield (f".{names[number]}" if names else f"[{number}]"), inner
-    elif isinstance(value, set | frozenset):
+    elif isinstance(value, _SETS):
         yield from ((f"[{number}]", inner) for number, inner in enumerate(value))
+    elif isinstance(value, ReferenceType):
+        yield "()", value()
+    elif isinstance(value, ContextVar):
+        with contextlib.suppress(LookupError):  # no value yet
+            yield ".get()", value.get()
     elif isinstance(value, functools.partial):
         yield ".func", value.func
         yield from ((f".args[{number}]", inner) for number, inner in enumerate(value.args))
