@@ -472,15 +472,18 @@ def test_ctrl_c_keeps_what_is_finished_and_the_same_command_goes_on(
 
 @pytest.mark.long
 @pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize("lost", [True, False])
 def test_weights_that_the_record_lacks_are_trained_again(
-    thinned: Thinned, small: list[str], tumours: Path, tmp_path: Path, classified: tuple[Path, Result]
+    lost: bool, thinned: Thinned, small: list[str], tumours: Path, tmp_path: Path, classified: tuple[Path, Result]
 ) -> None:
     out = tmp_path / "study"
     shutil.copytree(classified[0], out)
     (out / "networks.safetensors").unlink()
+    if lost:
+        shutil.rmtree(out / "weights")
     result = thinned("study", tumours, "--target", "target", "-o", out, *small)
     assert result.exit_code == 0, result.output
-    assert "training networks to take away again" in result.stderr
+    assert ("training networks to take away again" in result.stderr) == lost
     assert "training networks to take away again" not in classified[1].stderr
     for name in ("networks.safetensors", "runs.csv", "curves.csv"):
         assert (out / name).read_bytes() == (classified[0] / name).read_bytes()

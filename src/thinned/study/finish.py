@@ -16,6 +16,7 @@ from .answer.words import say
 from .ask_chapters import ask_chapters
 from .data.parts import notes as notes_on_parts
 from .error import StudyError
+from .keep.recorded_weights import RecordedWeights
 from .networks.named import WORD_NETWORKS
 from .record import ChapterRecord, RunLogRecord, Study
 from .trial.config import Config, Recipe, Unit
@@ -27,7 +28,7 @@ from .underway import Underway
 
 
 def finish(underway: Underway, stopped: Literal["", "budget"]) -> Study:
-    """Judge what is finished, train the chosen networks again for their weights, and write the folder.
+    """Judge what is finished, train chosen networks again whose weights are not at hand, and write the folder.
 
     Raises:
         StudyError: too little is finished for an answer, or what it needs has diverged; the runs are written.
@@ -70,8 +71,12 @@ def _conclude(underway: Underway) -> Conclusion | None:
 def _weights(underway: Underway, found: Conclusion) -> dict[Config, Weights]:
     """The weights of the networks to take away, and of two whose hidden layers are shown."""
     wanted = {run.config for run in found.chosen.runs} | set(_shown(found))
-    at_hand = {config: underway.finished[config].weights for config in wanted}
-    weights = {config: kept for config, kept in at_hand.items() if kept is not None}
+    record = RecordedWeights(underway.options.out)
+    weights: dict[Config, Weights] = {}
+    for outcome in (underway.finished[config] for config in sorted(wanted)):
+        kept = outcome.weights or record.read(outcome)
+        if kept is not None:
+            weights[outcome.config] = kept
     units = sorted({underway.journal.unit_of(config) for config in wanted - weights.keys()})
     if units:
         underway.say("training networks to take away again, for their weights")
@@ -79,6 +84,7 @@ def _weights(underway: Underway, found: Conclusion) -> dict[Config, Weights]:
         if isinstance(done, Failed):
             raise StudyError(f"{unit.name} could not be trained again for its weights: {done.reason}")
         weights.update(done)
+    record.keep(underway.finished, weights)
     return weights
 
 
