@@ -12,7 +12,7 @@ from torch.nn import functional
 from thinned.fit.perceptron import Perceptron
 from thinned.study import Dataset
 from thinned.study.answer.together import SeedNetwork, residuals_of, temperature_of
-from thinned.study.data.prepare import fit
+from thinned.study.data.fit import fit
 from thinned.study.network.files import save
 from thinned.study.network.model import EnsembleMember
 from thinned.study.trial.config import Level, Recipe

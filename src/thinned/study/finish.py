@@ -19,9 +19,8 @@ from .error import StudyError
 from .keep.recorded_weights import RecordedWeights
 from .networks.named import WORD_NETWORKS
 from .record import ChapterRecord, RunLogRecord, Study
-from .trial.config import Config, Recipe, Unit
+from .trial.config import Config
 from .trial.engine import Failed
-from .trial.fold import Fold
 from .trial.outcome import Weights
 from .trial.unit import weights_again
 from .underway import Underway
@@ -80,7 +79,7 @@ def _weights(underway: Underway, found: Conclusion) -> dict[Config, Weights]:
     units = sorted({underway.journal.unit_of(config) for config in wanted - weights.keys()})
     if units:
         underway.say("training networks to take away again, for their weights")
-    for unit, done in underway.pool.map(partial(_weights_of, wanted=frozenset(wanted)), units):
+    for unit, done in underway.pool.map(partial(weights_again, configs=frozenset(wanted)), units):
         if isinstance(done, Failed):
             raise StudyError(f"{unit.name} could not be trained again for its weights: {done.reason}")
         weights.update(done)
@@ -164,10 +163,3 @@ def _shown(found: Conclusion) -> tuple[Config, Config]:
     theirs = {run.config.seed: run.config for run in found.noisy.runs}
     seed = min(set(ours) & set(theirs))
     return ours[seed], theirs[seed]
-
-
-def _weights_of(
-    unit: Unit, folds: Mapping[int, Fold], recipe: Recipe, wanted: frozenset[Config]
-) -> dict[Config, Weights]:
-    """Work for the pool: the weights of those of the unit's runs that are wanted."""
-    return weights_again(unit, folds, recipe, [config for config in unit.configs() if config in wanted])

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from thinned.study import Dataset, StudyError
 from thinned.study.data.column import pixel_columns, read_columns
+from thinned.study.data.fit import fit
 from thinned.study.data.forms import LevelForm
 from thinned.study.data.learn import learn
-from thinned.study.data.prepare import fit
 from thinned.study.data.sound import check_dataset
 from thinned.study.data.source import checked, open_data
 from thinned.study.data.table_file import read_table

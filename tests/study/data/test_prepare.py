@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from thinned.study.data.dataset import StudyError
-from thinned.study.data.prepare import fit, numbers, texts, transformer
+from thinned.study.data.fit import fit, transformer
+from thinned.study.data.prepare import numbers, texts
 
 
 def mixed(rows: int = 60) -> pd.DataFrame:

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from thinned.study.data.dataset import StudyError
+from thinned.study.data.fit import fit
 from thinned.study.data.overrule import WantedColumn
-from thinned.study.data.prepare import fit
 from thinned.study.data.source import open_data
 from thinned.study.data.words import WordsPlan, learn_words, plan_words, words_of
 from thinned.study.networks.named import made

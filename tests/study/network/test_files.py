@@ -22,7 +22,7 @@ from thinned.fit.perceptron import Perceptron
 from thinned.study import StudyError, load
 from thinned.study.answer.together import offsets
 from thinned.study.data.dataset import Dataset
-from thinned.study.data.prepare import fit
+from thinned.study.data.fit import fit
 from thinned.study.network.files import save
 from thinned.study.network.model import EnsembleMember
 from thinned.study.record import Task

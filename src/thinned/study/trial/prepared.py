@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.dataset import Dataset
+from ..data.fit import fit
 from ..data.parts import SeedRows
-from ..data.prepare import Preparation, fit
+from ..data.prepare import Preparation
 from ..data.words import FIRST, WordsPlan
 from .fold import Fold
 
