@@ -19,6 +19,8 @@ import matplotlib
 from markupsafe import Markup, escape
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -109,12 +111,12 @@ def png(picture: Picture) -> bytes:
         title = textwrap.fill(picture.title, int(width * 10.4))
         strip = 0.12 + 0.19 * (1 + title.count("\n"))
         margins = ConstrainedLayoutEngine(w_pad=0.09, h_pad=0.06)
-        figure = Figure(figsize=(width, strip + height), layout=margins, facecolor=LIGHT.panel)
+        figure = Figure(figsize=(width, strip + height), dpi=DPI, layout=margins, facecolor=LIGHT.panel)
         head, body = figure.subfigures(2, 1, height_ratios=(strip, height), squeeze=False)[:, 0]
         head.text(0.1 / width, 0.1, title, va="bottom", fontsize=11, fontweight="bold", color=LIGHT.ink)
         picture.draw(body, LIGHT)
         stream = io.BytesIO()
-        figure.savefig(stream, format="png", dpi=DPI, metadata={"Software": None, "Title": picture.title})
+        FigureCanvasAgg(figure).print_png(stream, metadata={"Software": None, "Title": picture.title})
     return stream.getvalue()
 
 
@@ -124,7 +126,7 @@ def svg(picture: Picture) -> Markup:
         figure = Figure(figsize=picture.size, layout="constrained", facecolor="none")
         picture.draw(figure, SENTINEL)
         stream = io.StringIO()
-        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+        FigureCanvasSVG(figure).print_svg(stream, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     return Markup(_inline(stream.getvalue(), picture))  # matplotlib escapes its text
 
 
