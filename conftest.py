@@ -115,3 +115,9 @@ def one_thread() -> Iterator[None]:
 def _same_draws_whatever_ran_before() -> None:
     """A test that draws a key from torch's generator draws the same one alone, in any order and on any worker."""
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No report is drawn, which is half of a small study's time: for tests that look at none."""
+    monkeypatch.setattr("thinned.study.report.write", lambda folder: folder / "report.html")

@@ -64,12 +64,6 @@ def finished(thinned: Thinned, rows: Path, tmp_path_factory: pytest.TempPathFact
     return out
 
 
-@pytest.fixture
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No report is drawn, which is half of a small study's time: for tests that look at none."""
-    monkeypatch.setattr("thinned.study.report.write", lambda folder: folder / "report.html")
-
-
 @pytest.fixture(scope="session")
 def tumours(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Breast cancer, with text, missing values and a level that is rare."""

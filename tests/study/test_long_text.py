@@ -41,6 +41,7 @@ def studied(folder: Path, text: str, **options: Any) -> Study:
     return found
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("network", ["lstm", "gru"])
 def test_a_text_in_which_two_words_say_the_next_is_foretold(tmp_path: Path, network: str) -> None:
     found = studied(tmp_path, determined(3000), network=network, epochs=30, chapters="convergence")
@@ -65,6 +66,7 @@ def test_a_text_in_which_two_words_say_the_next_is_foretold(tmp_path: Path, netw
     assert model.predict_proba(pd.DataFrame({"text": ["n3 n5"]})).shape == (1, 10)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_transformer_foretells_a_text_in_which_a_word_says_the_next(tmp_path: Path) -> None:
     numbers = [0]
     while len(numbers) < 2500:

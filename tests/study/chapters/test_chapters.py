@@ -140,6 +140,7 @@ def test_a_second_call_trains_nothing_but_what_is_damaged(
     assert again.chapters == study.chapters
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.long
 def test_numbers_do_not_depend_on_processes(asked: tuple[Path, Study], tmp_path: Path) -> None:
     found = run_study(**dominant(tmp_path), out=tmp_path / "out", chapters=SIX, jobs=2, **SMALL)
@@ -160,6 +161,7 @@ def test_none_is_none(tmp_path: Path) -> None:
     assert "Further questions" not in (tmp_path / "out" / "report.html").read_text()
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.long
 def test_on_a_set_where_nothing_can_be_learnt_no_difference_is_claimed(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
@@ -169,6 +171,7 @@ def test_on_a_set_where_nothing_can_be_learnt_no_difference_is_claimed(tmp_path:
     assert told(found, "data-size").words[0] == "No difference was seen at any number of training rows."
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.long
 def test_the_ridge_moves_where_the_search_says_so(tmp_path: Path) -> None:
     settings = SMALL | {"ps": [0.2, 0.5], "lrs": [0.003, 0.01, 0.03]}

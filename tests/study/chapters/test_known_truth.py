@@ -56,6 +56,7 @@ def shown(found: ChapterFigure | None, series: str, name: str) -> float:
     return next(point.value for point in own.points if found.names[round(point.x)] == name)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_where_half_dropped_helps_the_answer_and_how_much_say_so(tmp_path: Path) -> None:
     data = files(tmp_path, sequences(200, 1), sequences(1000, 50))
     settings: dict[str, Any] = {"ps": [0.5], "weight_decays": [0.5], "lrs": [0.001, 0.003], "hidden": [256]}
@@ -67,6 +68,7 @@ def test_where_half_dropped_helps_the_answer_and_how_much_say_so(tmp_path: Path)
     assert words.startswith("Dropout of p = 0.5, of the rates above 0 the best by validation, lowers the test error")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_where_dropout_costs_it_is_said_to(tmp_path: Path) -> None:
     """Numbers without noise and eight units: there is nothing to overfit, and no unit to spare."""
     data = files(tmp_path, smooth(200, 0), smooth(300, 1))
@@ -76,6 +78,7 @@ def test_where_dropout_costs_it_is_said_to(tmp_path: Path) -> None:
     assert not any("lowers the RMSE" in words for words in found.words)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_variance_shift_of_batch_norm_is_where_the_formula_puts_it(tmp_path: Path) -> None:
     data = files(tmp_path, smooth(150, 0), smooth(300, 1))
     found = run_study(**data, **TINY, hidden=[32, 32], epochs=16, chapters="normalisation")
@@ -91,6 +94,7 @@ def test_the_variance_shift_of_batch_norm_is_where_the_formula_puts_it(tmp_path:
     assert any("`recalibrate_batchnorm` (dropout before the norms)" in words for words in chapter.words)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_forms_are_judged_at_the_rate_that_validation_chose(tmp_path: Path) -> None:
     data = files(tmp_path, smooth(100, 0), smooth(100, 1))
     found = run_study(**data, **TINY | {"seeds": 2}, hidden=[16], epochs=16, chapters="forms")
@@ -107,6 +111,7 @@ def test_forms_are_judged_at_the_rate_that_validation_chose(tmp_path: Path) -> N
     assert "Not tried, for want of a place: spatial dropout" in chapter.words[-1]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_other_networks_have_their_own_forms_and_schedules(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     pictures = rng.integers(0, 256, (80, 8, 8)).astype(np.uint8)
@@ -126,6 +131,7 @@ def test_other_networks_have_their_own_forms_and_schedules(tmp_path: Path) -> No
     assert len(told(found, "schedules").arms) == 9
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_schedules_have_equal_budgets_and_name_what_validation_chose(tmp_path: Path) -> None:
     data = files(tmp_path, smooth(100, 0), smooth(100, 1))
     found = run_study(**data, **TINY | {"seeds": 2}, hidden=[16], epochs=16, chapters="schedules")

@@ -46,12 +46,6 @@ def reviews(rows: int, seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame(found, columns=["review", "stars"])
 
 
-@pytest.fixture
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No report is drawn: `tests/cli` looks at one."""
-    monkeypatch.setattr("thinned.study.report.write", lambda folder: folder / "report.html")
-
-
 def predicted(model: Path, data: Path) -> pd.DataFrame:
     out = data.parent / "predicted.csv"
     result = CliRunner().invoke(app, ["predict", str(model), str(data), "--out", str(out), "--n", "4"])
