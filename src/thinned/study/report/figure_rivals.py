@@ -33,8 +33,8 @@ def picture(facts: TuningFacts) -> Picture:
     )
     if facts.differences:
         caption += (
-            " Below: the mean of the differences within seeds with its 95 % interval; where it holds 0, no difference "
-            "is said to be seen."
+            " Below: the mean difference within seeds and its 95 % interval; where that holds 0, no difference was "
+            "seen. " + " ".join(_capital(said(item)) for item in facts.differences)
         )
     if lost:
         caption += f" Crosses were not trained to the end, so these rates are not compared: {'; '.join(lost)}."
@@ -51,20 +51,27 @@ def picture(facts: TuningFacts) -> Picture:
 def finding(facts: TuningFacts) -> str:
     """Who is better than whom."""
     if not facts.differences:
-        return f"{facts.judge} of all that could be compared: one set of rates"
-    seen = [
-        f"{first} is better than {second}"
-        for item in facts.differences
-        if item.verdict in ("better", "worse")
-        for first, second in [(item.first, item.second) if item.verdict == "better" else (item.second, item.first)]
-    ]
-    unseen = [
-        f"{item.first} and {item.second}" for item in facts.differences if item.verdict not in ("better", "worse")
-    ]
-    said_unseen = f"between {'; between '.join(unseen)}" if unseen else ""
-    if not seen:
-        return f"{facts.judge}: no difference was seen {said_unseen}"
-    return f"{facts.judge}: {listed(seen)}" + (f"; no difference was seen {said_unseen}" if unseen else "")
+        return f"{_capital(facts.judged[0].title)}: nothing to compare with"
+    worse: dict[str, list[str]] = {}
+    unseen = []
+    for item in facts.differences:
+        if item.verdict == "better":
+            worse.setdefault(item.first, []).append(item.second)
+        elif item.verdict == "worse":
+            worse.setdefault(item.second, []).append(item.first)
+        else:
+            unseen.append(f"{item.first} and {item.second}")
+    parts = [f"{winner} is better than {listed(losers)}" for winner, losers in worse.items()]
+    parts += [f"no difference was seen between {', or '.join(unseen)}"] if unseen else []
+    return _capital(f"{'; '.join(parts)}: {facts.judge}")
+
+
+def _capital(sentence: str) -> str:
+    """
+    >>> _capital("tuned is better"), _capital("p = 0 is better")
+    ('Tuned is better', 'p = 0 is better')
+    """
+    return sentence if sentence.startswith("p =") else sentence[:1].upper() + sentence[1:]
 
 
 def said(item: SeenDifference) -> str:

@@ -139,4 +139,5 @@ class TuningFacts:
 
     def runs(self) -> Sequence[SeedFigures]:
         """Every training, of the search and of the judging."""
-        return [run for item in (*self.tried, *self.judged) for run in item.runs]
+        every = [item.runs for item in self.tried] + [item.runs for item in self.judged]
+        return [run for runs in every for run in runs]

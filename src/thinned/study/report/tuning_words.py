@@ -34,11 +34,14 @@ def why(facts: TuningFacts) -> list[str]:
     seeds = len(facts.judged[0].runs)
     if facts.judge == facts.metric:
         judged = (
-            f"{facts.judge} chose, and judges on {seeds} other seeds. Where it is of validation rows, rates that were "
-            "chosen on them look a little too good there: a figure of test rows, named as `judge`, has no such fault."
+            f"What chose is {facts.metric}, and what judges is the same on {seeds} other seeds. Where it is of "
+            "validation rows, rates that were chosen on them look a little too good there: a figure of test rows, "
+            "named as judge, has no such fault."
         )
     else:
-        judged = f"{facts.metric} chose; {facts.judge} judges, on {seeds} seeds that no choice has seen."
+        judged = (
+            f"What chose is {facts.metric}; what judges is {facts.judge}, on {seeds} seeds that no choice has seen."
+        )
     return [reason, judged]
 
 
@@ -54,9 +57,9 @@ def method(facts: TuningFacts) -> list[str]:
     return [
         f"{len(runs):,} trainings{faults}, {duration(sum(run.seconds for run in runs))} of training. Every one had "
         "the whole budget: to stop some early would favour p = 0, which learns fastest.",
-        f"Tried were p = 0, the rates as they were, multiples of them, and then each p for each kind in turn "
-        f"({kinds}). All rates have the same {facts.common} seeds, the best four more. p is the largest of its kind: places of "
-        "one kind keep their shares.",
+        "Tried were p = 0, the rates as they were, multiples of them, and then each p for each kind in turn: "
+        f"{kinds}. All rates have the same {facts.common} seeds, the best have more. p is the largest of its kind: "
+        "places of one kind keep their shares.",
         *_learning_rates(facts),
     ]
 
@@ -104,20 +107,20 @@ def go_on(facts: TuningFacts) -> str:
     """What the same call does."""
     if facts.data is None:
         return (
-            "Call `tune` again with the same folder: what is finished is kept, failed trainings are tried again, and "
-            "more `seeds` or `trials` add to what is there. After a change of `fit`, name another folder."
+            "Call tune again with the same folder: what is finished is kept, failed trainings are tried again, and "
+            "more seeds or trials add to what is there. After a change of fit, name another folder."
         )
     return (
-        "Give the same command again: what is finished is kept, failed trainings are tried again, and more `--seeds` "
-        "add to what is there. After a change of the model's code, name another folder."
+        "Give the same command again: what is finished is kept, failed trainings are tried again, and more --seeds add "
+        "to what is there. After a change of the model's code, name another folder."
     )
 
 
 def files(facts: TuningFacts) -> list[tuple[str, str]]:
     """What lies beside the page."""
-    found = [("tune.txt", "this answer as text"), (facts.rates_file, _LOADED[facts.rates_file])]
+    found = [("tune.txt", "this answer as text"), (facts.rates_file, _USED_BY[facts.rates_file])]
     if facts.planned and facts.rates_file != "plan.toml":
-        found.append(("plan.toml", "the new places, for `thinned.Plan.load` and `thinned.apply`"))
+        found.append(("plan.toml", "the new places, for thinned.Plan.load and thinned.apply"))
     return [
         *found,
         ("trials.db", "every training, a study of Optuna"),
@@ -125,7 +128,7 @@ def files(facts: TuningFacts) -> list[tuple[str, str]]:
     ]
 
 
-_LOADED = {
-    "rates.toml": "the rates, for `thinned.load_rates`",
-    "plan.toml": "the plan with its rates, for `thinned.Plan.load`",
+_USED_BY = {
+    "rates.toml": "the rates, for thinned.load_rates",
+    "plan.toml": "the plan with its rates, for thinned.Plan.load",
 }

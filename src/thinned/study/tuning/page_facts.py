@@ -23,7 +23,7 @@ from .search import FIRST, Search
 from .trainings import SeedTraining
 
 ROUNDING = 2e-4  # by which rates that were rounded twice may differ
-FEWEST = 3  # p of a curve, where there is one of so many
+SWEPT = 2 / 3  # of the p that the longest curve has: fewer came together by chance
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def _curves(kind: str, tried: Sequence[Arm], search: Search, tuned: Mapping[str,
         if all(abs(by_share[place] - p) < ROUNDING for place, p in arm.rates):
             groups.setdefault(elsewhere(arm.by_place()), {})[level] = number
     longest = max((len(levels) for levels in groups.values()), default=0)
-    long = {key: levels for key, levels in groups.items() if len(levels) >= max(2, min(FEWEST, longest))}
+    long = {key: levels for key, levels in groups.items() if len(levels) >= max(2, SWEPT * longest)}
     order = sorted(long, key=lambda key: (key != elsewhere(tuned), -len(long[key])))
     found = []
     for key in order:
