@@ -40,7 +40,7 @@ def _picture(facts: TuningFacts, kind: TunedKind, name: str) -> Picture | Missin
     low, high = limits(facts)
     beyond = [
         f"{item.name} ({plain(value, f'{value:.4g}')})"
-        for item in facts.tried
+        for item in _shown(facts, kind)
         if (value := item.figure) is not None and not low <= value <= high
     ]
     points = "; ".join(
@@ -51,7 +51,7 @@ def _picture(facts: TuningFacts, kind: TunedKind, name: str) -> Picture | Missin
     return Picture(
         name=name,
         title=f"{title}: {finding(facts, kind)}",
-        caption=" ".join([_reading(facts, kind), *_lost(facts), *_beyond(beyond)]),
+        caption=" ".join([_reading(facts, kind), *_lost(_shown(facts, kind)), *_beyond(beyond)]),
         alt=f"{facts.metric} by p of {kind.name}. {points}.",
         draw=partial(_draw, facts=facts, kind=kind),
     )
@@ -128,8 +128,14 @@ def _others(curve: KindCurve) -> str:
     return listed([f"{name} at {p:g}" for name, p in curve.others.items()])
 
 
-def _lost(facts: TuningFacts) -> list[str]:
-    lost = [f"{item.name} {item.note}" for item in facts.tried if item.figure is None and item.note]
+def _shown(facts: TuningFacts, kind: TunedKind) -> list[TriedRates]:
+    """What the plot has: all on a curve, and the rates that move every kind."""
+    on_curves = {n for curve in kind.curves for n in curve.tried}
+    return [item for n, item in enumerate(facts.tried) if n in on_curves or item.role != "kind"]
+
+
+def _lost(shown: Sequence[TriedRates]) -> list[str]:
+    lost = [f"{item.name} {item.note}" for item in shown if item.figure is None and item.note]
     return [f"Crosses were not trained to the end: {'; '.join(lost)}."] if lost else []
 
 
@@ -146,10 +152,7 @@ def _draw(figure: FigureBase, colours: Colours, *, facts: TuningFacts, kind: Tun
         means = [math.nan if (mean := facts.tried[n].figure) is None else mean for n in curve.tried]
         style = "-" if number == 0 else (0, (4, 2))
         axes.plot(across, means, color=colours.noisy if number == 0 else colours.muted, lw=1.5, linestyle=style)
-    on_curves = {n for curve in kind.curves for n in curve.tried}
-    shown = [
-        item for n, item in enumerate(facts.tried) if n in on_curves or item.role != "kind"
-    ]  # fmt: skip
+    shown = _shown(facts, kind)
     for item in shown:
         _marks(axes, facts, item, item.levels[kind.name], colours)
     axes.set_ylim(low, high)
