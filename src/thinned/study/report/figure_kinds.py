@@ -74,8 +74,8 @@ def finding(facts: TuningFacts, kind: TunedKind) -> str:
         for ours, theirs in zip(best.runs[: facts.common], figures[0.0].runs[: facts.common], strict=True)
     ]
     won = sum(gap > 0 for gap in gaps)
-    agreed = "all" if won == len(gaps) else f"{won} of"
-    return f"{said}; {facts.better} than at {at(0)} in {agreed} {len(gaps)} seeds"
+    seeds = "both seeds" if won == len(gaps) == 2 else f"{won} of {len(gaps)} seeds"
+    return f"{said}; {facts.better} than at {at(0)} in {seeds}"
 
 
 def limits(facts: TuningFacts) -> tuple[float, float]:
@@ -116,7 +116,7 @@ def _reading(facts: TuningFacts, kind: TunedKind) -> str:
         )
     marks = {item.role for item in facts.tried} - {"kind"}
     if marks and main.others:
-        told += "The other marks move every kind at once."
+        told += "Marks off the line move every kind at once."
     highest = max(item.levels[kind.name] for n in main.tried if (item := facts.tried[n]).figure is not None)
     best = _best(facts, [item for n in main.tried if (item := facts.tried[n]).figure is not None])
     if 0 < highest == best.levels[kind.name]:

@@ -61,6 +61,8 @@ def finding(facts: TuningFacts) -> str:
             worse.setdefault(item.second, []).append(item.first)
         else:
             unseen.append(f"{item.first} and {item.second}")
+    if not worse:
+        unseen = [listed([item.title for item in facts.judged if item.sound])]
     parts = [f"{winner} is better than {listed(losers)}" for winner, losers in worse.items()]
     parts += [f"no difference was seen between {', or '.join(unseen)}"] if unseen else []
     return _capital(f"{'; '.join(parts)}: {facts.judge}")
