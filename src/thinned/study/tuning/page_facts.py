@@ -27,7 +27,7 @@ SWEPT = 2 / 3  # of the p that the longest curve has: fewer came together by cha
 
 
 @dataclass(frozen=True)
-class Compared:
+class Rivals:
     """The three that are compared, with the trainings that judge."""
 
     arms: Mapping[str, Arm]
@@ -37,7 +37,7 @@ class Compared:
 def page_facts(
     result: TuneResult,
     search: Search,
-    compared: Compared,
+    compared: Rivals,
     settings: Sequence[tuple[str, str]],
     data: TuningData | None,
 ) -> TuningFacts:
@@ -95,7 +95,7 @@ def page_facts(
     )
 
 
-def _judged(compared: Compared) -> Iterator[JudgedRates]:
+def _judged(compared: Rivals) -> Iterator[JudgedRates]:
     """Equal rates once, with all their names."""
     names: dict[str, list[str]] = {}
     for name, arm in compared.arms.items():

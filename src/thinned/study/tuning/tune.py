@@ -16,7 +16,7 @@ from ..error import StudyError
 from ..report.tuning_facts import TuningData
 from .arms import WAS, ZERO, Arm
 from .page import with_page
-from .page_facts import Compared, page_facts
+from .page_facts import Rivals, page_facts
 from .result import PairedDifference, TriedArm, TuneResult
 from .search import FIRST, MORE, Search
 from .subject import Subject, Tunable
@@ -180,7 +180,7 @@ def tuned(
     finally:
         trainings.close()
     result = _result(tunable, search, rivals, judged, options.direction, options.out)
-    result = with_page(result, page_facts(result, search, Compared(rivals, judged), options.shown(), data))
+    result = with_page(result, page_facts(result, search, Rivals(rivals, judged), options.shown(), data))
     replace_file(options.out / "tune.txt", f"{result}\n".encode())
     return result
 
