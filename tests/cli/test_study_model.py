@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from tests.study.report.reading import PageReader
 from typer.testing import CliRunner
 
 import thinned
@@ -67,6 +68,12 @@ def test_a_model_is_tuned_on_a_table(folder: Path) -> None:
     assert "as the plan has it" in found.output
     assert "test error" in found.output
     out = folder / "thinned-study"
+    assert f"figures: {Path('thinned-study') / 'report.html'}" in found.output
+    page = (out / "report.html").read_text(encoding="utf-8")
+    read = PageReader(page)
+    assert "What chose is validation loss; what judges is test error, on 2 seeds" in read.words
+    assert "Each training took the best of the learning rates 0.003 by validation loss." in read.words
+    assert "rows.csv" in read.words
     lines = (out / "tune.txt").read_text(encoding="utf-8").splitlines()[-2:]
     import own_net  # type: ignore[import-not-found]
 
@@ -80,6 +87,7 @@ def test_a_model_is_tuned_on_a_table(folder: Path) -> None:
         "rows.csv", "--target", "sick", "--column", "dose=ignore", "--model", "own_net:build", "--epochs", "20", *RUN
     )
     assert "runs, training" not in again.output  # nothing is trained twice
+    assert (out / "report.html").read_text(encoding="utf-8") == page
     assert again.output.splitlines()[-3:] == found.output.splitlines()[-3:]
     other = study(
         "rows.csv",

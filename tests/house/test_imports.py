@@ -85,7 +85,7 @@ STUDY = closed(
         ("evidence", {"chapters"}),
         ("network", {"answer"}),
         ("report", {"answer"}),
-        ("tuning", {"answer", "keep"}),
+        ("tuning", {"report", "keep"}),
     ]
 )
 # Within `check/`: what a rule can ask, the rules, and what runs and shows them.

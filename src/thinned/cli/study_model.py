@@ -73,7 +73,8 @@ def show_tuned(console: Console, found: TuneResult, out: Path) -> None:
     for line in rest:
         show(console, line, soft_wrap=True)
     show(console, "")
-    show(console, f"This table: {out / 'tune.txt'}   the rates: {found.file}", soft_wrap=True)
+    page = "" if found.page is None else f"   figures: {found.page}"
+    show(console, f"This table: {out / 'tune.txt'}   the rates: {found.file}{page}", soft_wrap=True)
 
 
 def _ignored(_: str) -> None:

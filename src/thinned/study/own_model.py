@@ -32,6 +32,7 @@ from .deciding import deciding_metric
 from .error import StudyError
 from .fault import faults_told
 from .options import StudyOptions
+from .report.tuning_facts import TuningData
 from .trial.fold import Fold
 from .trial.one_thread import one_thread
 from .trial.prepared import prepared
@@ -112,7 +113,8 @@ def tune_model(
             ps=PS if options.ps is None else tuple(sorted({0.0, *options.ps})),
             trials=TRIALS,
         )
-        return tuned(fit, tunable, choices, facts, watch)
+        told_of = TuningData(rows.data.title, _numbers(rows.size), tuple(lrs), rows.warned, tuple(rows.data.notes))
+        return tuned(fit, tunable, choices, facts, watch, told_of)
 
 
 class _FoldedData:
@@ -122,8 +124,9 @@ class _FoldedData:
         self, data: str | Path | Dataset | None, options: StudyOptions, told: Callable[[TableReading], None]
     ) -> None:
         self.data = opened(data, options)
-        warned = suspicions(self.data)
-        told(TableReading(self.data.title, tuple(column_records(self.data, warned)), self.data.notes, warned))
+        self.warned = suspicions(self.data)
+        columns = tuple(column_records(self.data, self.warned))
+        told(TableReading(self.data.title, columns, self.data.notes, self.warned))
         self.metric = deciding_metric(options, self.data)
         size = sizes(self.data, options.train_rows, options.seed)
         # One test set, for a search over several would have trained on the test rows of some.

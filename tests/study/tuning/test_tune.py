@@ -14,6 +14,8 @@ from torch.nn import functional
 import thinned
 from thinned.study import StudyError, TuneResult, tune
 
+pytestmark = pytest.mark.usefixtures("pages_without_drawings")
+
 
 def two_kinds() -> torch.nn.Sequential:
     """Channels are dropped in front, hidden units behind."""

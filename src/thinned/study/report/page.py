@@ -5,35 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from thinned.study.record import CONFIG, WEIGHTS
 from thinned.study.report import figure_chapter, tables, wording
 from thinned.study.report.picture import Missing, Picture, svg
 from thinned.study.report.records import Records
-from thinned.study.report.theme import DARK, LIGHT
-from thinned.study.report.units import Units, unbroken
+from thinned.study.report.template import filled
+from thinned.study.report.units import Units
 
 FIRST = 3  # sentences that stand before the key figures; the rest follow them
 
 
 def page(records: Records, figures: Sequence[Picture | Missing], folder: Path) -> str:
     """The whole of `report.html`."""
-    environment = Environment(
-        loader=PackageLoader("thinned.study.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["unbroken"] = unbroken
     study, config = records.study, folder / CONFIG
     metric, error = Units.deciding(study), Units.error(study)
-    return environment.get_template("page.html.jinja").render(
+    return filled(
+        "page.html.jinja",
         study=study,
         badge=wording.badge(study),
-        light=LIGHT.css(),
-        dark=DARK.css(),
         first=study.words[:FIRST],
         rest=study.words[FIRST:],
         missing=wording.missing(records),

@@ -69,6 +69,11 @@ class TuneResult:
     direction: Literal["minimize", "maximize"]
     file: Path  # rates.toml or plan.toml
     planned: bool  # whether a plan has to be applied first
+    page: Path | None = None  # report.html; None where what draws it is not installed
+
+    @property
+    def headline(self) -> str:
+        return f"Dropout for {self.title}: take the rates {_SAID[self.taken]}."
 
     @property
     def set_rates_line(self) -> str:
@@ -96,9 +101,10 @@ class TuneResult:
         places = ", ".join(f"{sum(of == kind for of in self.kinds.values())} {kind}" for kind in kinds)
         return "\n".join(
             [
-                f"Dropout for {self.title}: take the rates {_SAID[self.taken]}.",
+                self.headline,
                 *map(str, self.differences),
                 *self.notes,
+                *([] if self.page is None else [f"The page with figures: {self.page}"]),
                 "",
                 f"Tried, by the mean {self.metric} over seeds ({better} is better). Places: {places}.",
                 *text_table(("rates", *(f"p {kind}" for kind in kinds), "2 seeds", "4 seeds", ""), rows),

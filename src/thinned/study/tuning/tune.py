@@ -13,7 +13,10 @@ from ...model.plan.plan import Plan
 from ...replaced_file import replace_file
 from ..answer.interval import Bounds, Interval, interval
 from ..error import StudyError
+from ..report.tuning_facts import TuningData
 from .arms import WAS, ZERO, Arm
+from .page import with_page
+from .page_facts import Rivals, page_facts
 from .result import PairedDifference, TriedArm, TuneResult
 from .search import FIRST, MORE, Search
 from .subject import Subject, Tunable
@@ -65,8 +68,9 @@ def tune(
         ps: what is tried for each kind: the largest p of its places. The others keep their shares.
         trials: the most trainings of the first part of the search; at least 8.
         kinds: kinds of your own, by pattern of places: `{"encoder.*": "encoder"}`.
-        out: the folder of `trials.db`, `rates.toml` or `plan.toml`, and `tune.txt`. The same call goes on from there.
-            It knows the model by its places, not its code: after a change of `fit`, name another.
+        out: the folder of `trials.db`, `rates.toml` or `plan.toml`, `tune.txt` and `report.html`, a page with figures.
+            The same call goes on from there. It knows the model by its places, not its code: after a change of `fit`,
+            name another.
         watch: called after each training.
 
     Returns a `TuneResult`; `print` shows the table. Its rates are the simplest of three (p = 0, as they were, tuned)
@@ -132,6 +136,16 @@ class TuneOptions:
         """The seeds that judge: none of the search's."""
         return range(self.seed + FIRST + MORE, self.seed + FIRST + MORE + self.seeds)
 
+    def shown(self) -> list[tuple[str, str]]:
+        """What the caller may set, as text for the page."""
+        return [
+            ("budget of a training", "the loop's own" if self.budget is None else str(self.budget)),
+            ("p of each kind", ", ".join(f"{p:g}" for p in self.ps)),
+            ("most trainings", f"{self.trials} in the first part of the search"),
+            ("seeds that judge", f"{self.seeds}, from {self.judges.start}"),
+            ("seeds of the search", f"{FIRST} and {MORE} more, from {self.seed}"),
+        ]
+
 
 def tuned(
     fit: FitFunction,
@@ -139,8 +153,12 @@ def tuned(
     options: TuneOptions,
     facts: Mapping[str, Any] | None = None,
     watch: Callable[[SeedTraining], None] = lambda training: None,
+    data: TuningData | None = None,
 ) -> TuneResult:
-    """`tune` with its options in one. `facts` are further settings that decide a figure, such as the data's digest."""
+    """`tune` with its options in one. `facts` are further settings that decide a figure, such as the data's digest.
+
+    `data` is for the page alone.
+    """
     settings = {
         "places": [f"{name} {p:.6g}" for name, p in tunable.start.items()],
         "metric": options.metric,
@@ -161,7 +179,10 @@ def tuned(
         judged = {name: [trainings.run(arm, seed) for seed in options.judges] for name, arm in rivals.items()}
     finally:
         trainings.close()
-    return _result(tunable, search, rivals, judged, options.direction, options.out)
+    result = _result(tunable, search, rivals, judged, options.direction, options.out)
+    result = with_page(result, page_facts(result, search, Rivals(rivals, judged), options.shown(), data))
+    replace_file(options.out / "tune.txt", f"{result}\n".encode())
+    return result
 
 
 def _result(
@@ -193,7 +214,7 @@ def _result(
         notes.append(f"Left out: {'; '.join(tunable.left_out)}.")
     arms = [_tried(search, arm, tunable.kinds, direction) for arm in search.arms.values()]
     file = tunable.save(rivals[taken].by_place(), out)
-    result = TuneResult(
+    return TuneResult(
         title=tunable.title,
         taken=taken,
         rates=rivals[taken].by_place(),
@@ -207,8 +228,6 @@ def _result(
         file=file,
         planned=tunable.plan is not None and not isinstance(tunable.subject, Plan),
     )
-    replace_file(out / "tune.txt", f"{result}\n".encode())
-    return result
 
 
 def _differences(
