@@ -116,7 +116,8 @@ def png(picture: Picture) -> bytes:
         head.text(0.1 / width, 0.1, title, va="bottom", fontsize=11, fontweight="bold", color=LIGHT.ink)
         picture.draw(body, LIGHT)
         stream = io.BytesIO()
-        FigureCanvasAgg(figure).print_png(stream, metadata={"Software": None, "Title": picture.title})
+        canvas: Any = FigureCanvasAgg(figure)
+        canvas.print_png(stream, metadata={"Software": None, "Title": picture.title})
     return stream.getvalue()
 
 
@@ -126,7 +127,8 @@ def svg(picture: Picture) -> Markup:
         figure = Figure(figsize=picture.size, layout="constrained", facecolor="none")
         picture.draw(figure, SENTINEL)
         stream = io.StringIO()
-        FigureCanvasSVG(figure).print_svg(stream, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+        canvas: Any = FigureCanvasSVG(figure)
+        canvas.print_svg(stream, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     return Markup(_inline(stream.getvalue(), picture))  # matplotlib escapes its text
 
 
