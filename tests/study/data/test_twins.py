@@ -1,14 +1,19 @@
 """Rows that stand twice."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from thinned.study.data.dataset import Dataset
+from thinned.study.data.overrule import WantedColumn
+from thinned.study.data.source import open_data
 from thinned.study.data.twins import twins_together
 
 from .tables import dataset
+
+WORDS = np.array(["tea", "cup", "box", "dog", "taste", "again", "never", "buy", "with", "salt"])
 
 
 def doubled(rows: int = 30) -> Dataset:
@@ -80,3 +85,21 @@ def test_images_are_compared_too() -> None:
     found = twins_together(data).groups
     assert found is not None
     assert np.array_equal(found[:7], found[-7:])
+
+
+def test_long_texts_that_stand_twice_are_copies_and_short_ones_are_not(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    long = [" ".join(rng.choice(WORDS, 20)) for _ in range(400)]
+    short = [" ".join(rng.choice(WORDS[:3], 3)) for _ in range(400)]
+    for number, (texts, copies) in enumerate(((long + long[:6], True), (short, False), (long + short, False))):
+        rows = pd.DataFrame({"review": texts, "stars": ["good", "bad"] * (len(texts) // 2)})
+        rows.to_csv(tmp_path / f"{number}.csv", index=False)
+        data = open_data(tmp_path / f"{number}.csv", target="stars", wanted=(WantedColumn.of("review=text"),))
+        assert data.words == "review"
+        if copies:
+            assert "12 of 406 rows are equal to another in every feature; such rows are kept on one" in data.notes[0]
+            assert data.groups is not None
+            assert np.array_equal(data.groups[:6], data.groups[-6:])
+        else:
+            assert "with such columns that comes by chance, so it is no sign of copies" in data.notes[0]
+            assert data.groups is None

@@ -11,9 +11,11 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from .dataset import Dataset
+from .words import words_of
 
 CHANCE = 0.1  # of the equal pairs, explained by columns of few values: above it they are no copies
 LARGEST = 0.05  # of all rows: more equal ones are a common case, no copies
+SHORT = 8  # words: longer texts do not come about twice
 
 
 def twins_together(data: Dataset, ids: tuple[str, ...] = ()) -> Dataset:
@@ -22,7 +24,8 @@ def twins_together(data: Dataset, ids: tuple[str, ...] = ()) -> Dataset:
     Equal means equal in every feature, whatever the target. Where columns have few values, rows of different origin
     are equal by chance, and new rows will be, too: such rows are left apart. Chance is what independent columns give,
     `n (n - 1) / 2` times the product of the columns' probabilities that two rows agree; above a tenth of the pairs that
-    are found, or with one row in twenty alike, rows are left apart.
+    are found, or with one row in twenty alike, rows are left apart. Texts of more than eight words are never equal by
+    chance.
 
     Arguments:
         ids: columns that number or name the rows, which do not count.
@@ -39,7 +42,7 @@ def twins_together(data: Dataset, ids: tuple[str, ...] = ()) -> Dataset:
     )
     if apart:
         notes.append(
-            f"{twin}; the columns have so few values that this is no sign of copies, and they stand as they are."
+            f"{twin}; with such columns that comes by chance, so it is no sign of copies, and they stand as they are."
         )
     elif data.time is not None:
         notes.append(f"{twin}; they stay where their time puts them.")
@@ -72,8 +75,11 @@ def _by_chance(data: Dataset, ids: tuple[str, ...]) -> float:
     """How many pairs of rows would be equal if the columns were independent."""
     pairs = data.rows * (data.rows - 1) / 2
     for name in data.features.columns.difference(list(ids)):
-        counts = data.features[name].value_counts(dropna=False).to_numpy(dtype=np.float64)
-        pairs *= float(np.square(counts / data.rows).sum())
+        found = data.features[name].value_counts(dropna=False)
+        if name == data.words:
+            short = [len(words_of(text if isinstance(text, str) else None)) <= SHORT for text in found.index]
+            found = found[np.array(short) & (found.to_numpy() > 1)]
+        pairs *= float(np.square(found.to_numpy(dtype=np.float64) / data.rows).sum())
         if pairs < 1e-6:
             break
     return pairs
