@@ -17,6 +17,11 @@ def test_version(thinned: Thinned) -> None:
     assert thinned("--version").output == f"thinned {version('thinned')}\n"
 
 
+def test_a_python_has_the_command_without_a_path_to_it() -> None:
+    done = subprocess.run([sys.executable, "-m", "thinned", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"thinned {version('thinned')}\n"
+
+
 def test_help_shows_examples(thinned: Thinned) -> None:
     assert "thinned study patients.csv --target outcome" in thinned("study", "--help").output
 
