@@ -5,16 +5,23 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from importlib import resources
+from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.cli.conftest import Thinned
 
-from thinned.study.chapters.trial import Figures
-from thinned.study.evidence import gal2016
+from thinned.study.chapters.trial import Figures, Trial
+from thinned.study.evidence import gal2016, wan2013
 from thinned.study.evidence import paper as running
 from thinned.study.evidence.table import PAPERS
 
 NAMES = [paper.name for paper in PAPERS]
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # `--out` is a folder here unless it is said
 
 
 def test_without_a_name_it_lists_the_papers(thinned: Thinned) -> None:
@@ -51,7 +58,7 @@ def test_ctrl_c_ends_it_with_a_sentence(thinned: Thinned, monkeypatch: pytest.Mo
     monkeypatch.setattr(running, "reproduce", interrupted)
     result = thinned("reproduce", "li2019")
     assert result.exit_code == 130
-    assert "Stopped, and nothing is saved." in result.stderr
+    assert "Stopped. What is finished is in thinned-reproduce: give the same command again to go on." in result.stderr
     assert not result.stdout
 
 
@@ -82,12 +89,42 @@ def test_the_smallest_setting_of_each_paper(name: str, thinned: Thinned) -> None
 
 @pytest.mark.long
 def test_equal_calls_give_equal_numbers_and_the_page_is_for_people(thinned: Thinned) -> None:
-    first, second = (thinned("reproduce", "klambauer2017", "--quick", "--format", "json") for _ in range(2))
+    command = ("reproduce", "klambauer2017", "--quick", "--format", "json", "--out")
+    first, second = (thinned(*command, out) for out in ("first", "second"))
     assert first.stdout == second.stdout
     page = " ".join(thinned("reproduce", "klambauer2017", "--quick").stdout.split())
     assert "Self-normalizing neural networks" in page
     assert "its verdicts mean nothing" in page
     assert "Agrees: the whole 95 % interval over seeds lies in the range that the claim names" in page
+
+
+@pytest.mark.long
+def test_what_is_finished_is_kept_and_the_same_command_goes_on(
+    thinned: Thinned, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    command = ("reproduce", "wan2013", "--quick", "--format", "json", "--out", tmp_path / "out")
+    ran: list[str] = []
+
+    def counted(trial: Trial, *arguments: Any) -> Figures:
+        if len(ran) == 2:
+            raise KeyboardInterrupt
+        ran.append(trial.arm)
+        return wan2013.run(trial, *arguments)
+
+    monkeypatch.setattr("thinned.study.evidence.table.PAPERS", (replace(wan2013.PAPER, run=counted),))
+    stopped = thinned(*command)
+    assert stopped.exit_code == 130
+    assert f"Stopped. What is finished is in {tmp_path / 'out'}" in stopped.stderr
+    assert len([*(tmp_path / "out" / "wan2013").iterdir()]) == 2
+    monkeypatch.setattr("thinned.study.evidence.table.PAPERS", (wan2013.PAPER,))
+    whole = thinned(*command)
+    assert whole.stderr.splitlines()[0] == "2 of 3 trials: DropConnect"
+    anew = thinned(*command[:-1], tmp_path / "anew")
+    assert anew.stderr.splitlines()[0] == "0 of 3 trials: none"
+    assert whole.stdout == anew.stdout
+    again = thinned(*command)
+    assert again.stderr.splitlines() == ["3 of 3 trials: done"]
+    assert again.stdout == whole.stdout
 
 
 @pytest.mark.long

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -50,6 +51,10 @@ def reproduce(
     quick: Annotated[
         bool, typer.Option("--quick", help="Two seeds and 20 steps: shows what there is. Its verdicts mean nothing.")
     ] = False,
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", metavar="FOLDER", help="Where finished trials are kept: the same command goes on."),
+    ] = Path("thinned-reproduce"),
     format: Annotated[  # noqa: A002
         ReproduceFormat, typer.Option(help="text is for people, json for programs, markdown for a page.")
     ] = ReproduceFormat.text,
@@ -60,7 +65,8 @@ def reproduce(
     it disagrees, and any other is not settled. The paper's own data are not at hand, and none of their figures is ours.
     The same seeds give the same numbers, measured times apart.
 
-    Exit code 0 whatever the verdicts are. 2: no such paper, or data that are not installed. 130 after Ctrl-C, 143 after
+    Exit code 0 whatever the verdicts are. 2: no such paper, data that are not installed, or a
+    folder that can't be written to. 130 after Ctrl-C, 143 after
     SIGTERM.
     """
     from ..study.error import StudyError
@@ -75,9 +81,9 @@ def reproduce(
         count = seeds if seeds is not None else QUICK_SEEDS if quick else wanted.seeds
         with signals_as_interrupts() as ended:
             try:
-                judged = run.reproduce(wanted, range(count), quick=quick, say=_progress)
+                judged = run.reproduce(wanted, range(count), out, quick=quick, say=_progress)
             except KeyboardInterrupt:
-                _progress("Stopped, and nothing is saved. Give the same command again.")
+                _progress(f"Stopped. What is finished is in {out}: give the same command again to go on.")
                 raise typer.Exit(ended.code) from None
     except StudyError as error:
         say(told(error), err=True)

@@ -7,7 +7,7 @@ import time as clock
 from .answer.conclude import Conclusion
 from .answer.metric import METRICS
 from .answer.standing import ERRORS
-from .chapters.results import TrialFiles
+from .chapters.results import FOLDER, TrialFiles
 from .chapters.scene import Results, Scene
 from .chapters.table import CHAPTERS, run_trial
 from .chapters.trial import Figures, Trial
@@ -23,7 +23,7 @@ def ask_chapters(underway: Underway, found: Conclusion) -> list[ChapterRecord]:
     """
     wanted = [one for one in CHAPTERS if one.name in underway.options.asked]
     scene = _scene(underway, found)
-    files = TrialFiles(underway.options.out, underway.recipe)
+    files = TrialFiles(underway.options.out / FOLDER, underway.recipe)
     trials = {one.name: one.trials(scene) for one in wanted}
     finished: dict[Trial, Figures] = {}
     open_trials: list[Trial] = []

@@ -18,7 +18,7 @@ FIGURES = {"loss": [0.25, 0.5], "error": [0.125, 1e-300]}
 
 @pytest.fixture
 def files(tmp_path: Path) -> TrialFiles:
-    found = TrialFiles(tmp_path, Recipe(0, (4,), 8, 100))
+    found = TrialFiles(tmp_path / FOLDER, Recipe(0, (4,), 8, 100))
     found.add(TRIAL, FIGURES)
     return found
 

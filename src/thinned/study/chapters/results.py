@@ -1,10 +1,11 @@
-"""What trials of chapters have left, a file each in the study's folder: nothing is trained twice."""
+"""What trials have left, a file each in a folder: nothing is trained twice."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import warnings
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,19 +15,20 @@ from ..error import StudyWarning, writing
 from ..trial.config import Recipe
 from .trial import Figures, Trial
 
-FOLDER = "chapters"
+FOLDER = "chapters"  # of a study's folder
 
 
 class TrialFiles:
-    """The finished trials of one study's chapters.
+    """The finished trials of one study's chapters, or of one paper.
 
     Arguments:
-        folder: the study's, which is known to be of these data and versions.
+        folder: where the files are. It is known to be of the same data.
         recipe: trials under another limit of steps are others.
+        versions: of packages, where the folder is not known to be of these; trials under other ones are others.
     """
 
-    def __init__(self, folder: Path, recipe: Recipe) -> None:
-        self._folder, self._recipe = folder / FOLDER, json.loads(json.dumps(asdict(recipe)))
+    def __init__(self, folder: Path, recipe: Recipe, versions: Mapping[str, str] | None = None) -> None:
+        self._folder, self._recipe = folder, json.loads(json.dumps(asdict(recipe))) | dict(versions or {})
 
     def read(self, trial: Trial) -> Figures | None:
         """A trial's figures; None where it is not finished.
@@ -60,7 +62,7 @@ class TrialFiles:
         """
         content = {"recipe": self._recipe, "trial": _plain(trial), "figures": figures}
         with writing(self._folder):
-            self._folder.mkdir(exist_ok=True)
+            self._folder.mkdir(parents=True, exist_ok=True)
             whole = {**content, "sha256": _sum(content)}
             replace_file(self._path(trial), (json.dumps(whole) + "\n").encode())
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
 
+from ..chapters.results import TrialFiles
 from ..chapters.scene import Results
 from ..chapters.trial import Figures, Trial
 from ..error import StudyError
@@ -47,33 +50,47 @@ class Paper:
 
 
 def reproduce(
-    paper: Paper, seeds: Sequence[int], *, quick: bool = False, say: Callable[[str], None] = lambda text: None
+    paper: Paper,
+    seeds: Sequence[int],
+    out: Path,
+    *,
+    quick: bool = False,
+    say: Callable[[str], None] = lambda text: None,
 ) -> list[Judged]:
     """Run a paper's trials, one after another on one torch thread, and judge its claims. Equal calls, equal numbers.
 
     Arguments:
+        out: a folder, in which each trial is kept as soon as it is finished: none is run twice with the same versions
+            of thinned and torch.
         seeds: each has other rows, first weights, orders and masks; arms are paired by seed.
         quick: no network has more than 20 steps.
         say: told before each trial.
 
-    Raises StudyError: data that are not installed, or a trial that failed.
+    Raises StudyError: data that are not installed, a trial that failed, or a folder that can't be written to.
     """
     recipe = replace(paper.recipe, max_steps=min(paper.recipe.max_steps, QUICK_STEPS)) if quick else paper.recipe
+    files = TrialFiles(out / paper.name, recipe, {name: version(name) for name in ("thinned", "torch")})
     trials = paper.trials(seeds)
     finished: dict[Trial, Figures] = {}
-    with Pool(paper.folds(seeds), recipe, jobs=1) as pool:
-        say(_under_way(trials, 0))
-        for number, (trial, done) in enumerate(pool.map(paper.run, trials), 1):
+    for trial in trials:
+        figures = files.read(trial)
+        if figures is not None:
+            finished[trial] = figures
+    open_trials = [trial for trial in trials if trial not in finished]
+    with Pool(paper.folds(seeds) if open_trials else {}, recipe, jobs=1) as pool:
+        say(_under_way(trials, finished))
+        for trial, done in pool.map(paper.run, open_trials):
             if isinstance(done, Failed):
                 raise StudyError(
                     f"`thinned reproduce`: {paper.name}, {trial.arm}: the trial failed: {done.reason}. Give the same "
                     "command again, and with other --seeds if it fails again."
                 )
+            files.add(trial, done)
             finished[trial] = done
-            say(_under_way(trials, number))
+            say(_under_way(trials, finished))
     return [judge(claim, Results(finished), seeds) for claim in paper.claims]
 
 
-def _under_way(trials: Sequence[Trial], number: int) -> str:
-    doing = trials[number].arm if number < len(trials) else "done"
-    return f"{number} of {len(trials)} trials: {doing}"
+def _under_way(trials: Sequence[Trial], finished: Collection[Trial]) -> str:
+    doing = next((trial.arm for trial in trials if trial not in finished), "done")
+    return f"{len(finished)} of {len(trials)} trials: {doing}"
