@@ -47,7 +47,7 @@ test: $(VENV)/dev.stamp ## what a change needs, doc examples included: under 4 m
 	$(PYTEST) -m "not ($(APART))"
 
 test-rest: $(VENV)/dev.stamp ## all other tests: the zoo, compilers, ranks, sanitizers, a second device, long trainings
-	$(PYTEST) -m "$(APART)"
+	$(PYTEST) -m "$(APART)" tests
 
 # A machine has other instructions, and rounds otherwise. `make test` has this machine's best ones, `make test-rounding` none
 # of AVX's, `make test-oldest` (in its folders) AVX2's and no better.

@@ -8,6 +8,7 @@ import pkgutil
 import re
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,8 +19,7 @@ import torch
 from thinned import _torch
 
 SOURCE = Path(_torch.__file__).parent
-TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(SOURCE.rglob("*.py"))}
-OWN = TREES.pop(SOURCE / "_torch.py")
+OWN = SOURCE / "_torch.py"
 
 PATH = re.compile(r"torch(\.\w+)*\._(?!_)\w+(\.\w+)*")
 # Private attributes of others than torch: of Python's own objects, and of Lightning's callbacks.
@@ -31,6 +31,17 @@ OTHERS = {"_DummyThread", "_fields", "_exit", "_getframe", "_replace", "_slotnam
     "_private",  # of Ray, with `_worker_logs_enabled`
     "_worker_logs_enabled",
 }
+
+
+@cache
+def trees() -> dict[Path, ast.Module]:
+    """Every file of the package but `_torch.py`."""
+    return {path: parsed(path) for path in sorted(SOURCE.rglob("*.py")) if path != OWN}
+
+
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def is_private(name: str) -> bool:
@@ -78,7 +89,7 @@ def private_names(tree: ast.Module) -> Iterator[str]:
 
 
 def test_private_names_stand_in_one_file() -> None:
-    found = {f"{path.relative_to(SOURCE)}: {name}" for path, tree in TREES.items() for name in private_names(tree)}
+    found = {f"{path.relative_to(SOURCE)}: {name}" for path, tree in trees().items() for name in private_names(tree)}
     assert not found, "give it a name of ours in _torch.py, and say there what it is for"
 
 
@@ -106,7 +117,7 @@ def test_what_is_public_or_ours_is_no_private_name() -> None:
 
 
 def test_the_file_needs_torch_alone() -> None:
-    imported = [node for node in ast.walk(OWN) if isinstance(node, ast.Import | ast.ImportFrom)]
+    imported = [node for node in ast.walk(parsed(OWN)) if isinstance(node, ast.Import | ast.ImportFrom)]
     modules = {alias.name for node in imported if isinstance(node, ast.Import) for alias in node.names}
     modules |= {"." * node.level + (node.module or "") for node in imported if isinstance(node, ast.ImportFrom)}
     assert {module.split(".")[0] for module in modules} <= {*sys.stdlib_module_names, "torch"}
@@ -120,14 +131,14 @@ def test_each_is_used() -> None:
     """Every name that `_torch.py` defines for others is imported somewhere, or read as `_torch.name`."""
     defined = {
         target.id
-        for node in OWN.body
+        for node in parsed(OWN).body
         for target in (node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)])
         if isinstance(target, ast.Name)
     }
-    defined |= {name for part in OWN.body if isinstance(part, ast.If) for name in assigned(part)}
-    defined |= {node.name for node in OWN.body if isinstance(node, ast.FunctionDef) and node.decorator_list}
+    defined |= {name for part in parsed(OWN).body if isinstance(part, ast.If) for name in assigned(part)}
+    defined |= {node.name for node in parsed(OWN).body if isinstance(node, ast.FunctionDef) and node.decorator_list}
     used = set()
-    for tree in TREES.values():
+    for tree in trees().values():
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[-1] == "_torch":
                 used |= {alias.name for alias in node.names}
@@ -150,7 +161,7 @@ def assigned(tree: ast.AST) -> Iterator[str]:
 def attributes() -> dict[str, set[str]]:
     """The private attributes that the source reads or writes, and the files that do."""
     found: dict[str, set[str]] = {}
-    for path, tree in TREES.items():
+    for path, tree in trees().items():
         for node in ast.walk(tree):
             if isinstance(node, ast.Attribute) and is_private(node.attr):
                 found.setdefault(node.attr, set()).add(path.name)
@@ -160,7 +171,7 @@ def attributes() -> dict[str, set[str]]:
 def of_ours() -> set[str]:
     """The private names that the source itself gives to functions, classes and attributes."""
     ours: set[str] = set()
-    for tree in TREES.values():
+    for tree in trees().values():
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 ours.add(node.name)
@@ -187,7 +198,7 @@ def test_attributes_that_are_named_as_text_are_listed() -> None:
     torchs = {name for sample in samples for name in dir(sample)}
     texts = {
         node.value
-        for tree in TREES.values()
+        for tree in trees().values()
         for node in ast.walk(tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and is_private(node.value)
     }
@@ -197,7 +208,7 @@ def test_attributes_that_are_named_as_text_are_listed() -> None:
 def test_listed_attributes_are_used() -> None:
     texts = {
         node.value
-        for tree in TREES.values()
+        for tree in trees().values()
         for node in ast.walk(tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
