@@ -72,7 +72,7 @@ def test_a_model_is_tuned_on_a_table(folder: Path) -> None:
     page = (out / "report.html").read_text(encoding="utf-8")
     read = PageReader(page)
     assert "What chose is validation loss; what judges is test error, on 2 seeds" in read.words
-    assert "Each training took the best of the learning rates 0.003 by validation loss." in read.words
+    assert "Every training had the learning rate 0.003." in read.words
     assert "rows.csv" in read.words
     lines = (out / "tune.txt").read_text(encoding="utf-8").splitlines()[-2:]
     import own_net  # type: ignore[import-not-found]

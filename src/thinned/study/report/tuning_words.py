@@ -67,14 +67,16 @@ def method(facts: TuningFacts) -> list[str]:
 def _learning_rates(facts: TuningFacts) -> list[str]:
     if facts.data is None:
         return []
-    said = [f"{item.title}: {_counted(item.runs)}" for item in facts.judged if item.sound]
     lrs = facts.data.lrs
+    if len(lrs) == 1:
+        return [f"Every training had the learning rate {lrs[0]:g}."]
+    said = [f"{item.title}: {_counted(item.runs)}" for item in facts.judged if item.sound]
     at_end = [lr for run in facts.runs() if run.trained and (lr := run.figures.get(RATE)) in (min(lrs), max(lrs))]
     sentence = (
         f"Each training took the best of the learning rates {listed([f'{lr:g}' for lr in sorted(lrs)])} by validation "
         f"loss. Chosen on the seeds that judge: {'; '.join(said)}."
     )
-    if len(lrs) > 1 and at_end:
+    if at_end:
         sentence += (
             f" In {len(at_end)} of {sum(run.trained for run in facts.runs())} trainings it was an end of those tried: "
             "a better one may lie beyond."
