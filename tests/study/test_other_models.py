@@ -14,7 +14,11 @@ from thinned.study.trial.config import Unit
 from thinned.study.trial.engine import Failed
 
 OUTPUT = np.zeros((2, 1), dtype=np.float32)
-ANSWERS = [Answers("tree", OUTPUT, OUTPUT, {"learning_rate": 0.1, "max_leaf_nodes": 8, "max_iter": 20}, 0.0)]
+ANSWERS = [
+    Answers(
+        "tree", OUTPUT, OUTPUT, {"learning_rate": 0.1, "max_leaf_nodes": 8, "min_samples_leaf": 5, "max_iter": 20}, 0.0
+    )
+]
 
 
 @pytest.fixture

@@ -49,6 +49,7 @@ from .search.grid import (
     WEIGHT_DECAYS,
     Grid,
 )
+from .trial.baseline import TREES
 from .trial.config import Config, Recipe, Unit
 from .trial.engine import Failed
 from .trial.fold import Fold
@@ -147,7 +148,8 @@ class Underway:
             self.journal.close()
             raise
         # Trees of images have one setting.
-        answers = OtherAnswers(options.out, {"study": self.journal.id, "scikit-learn": self.versions["scikit-learn"]})
+        made = {"study": self.journal.id, "scikit-learn": self.versions["scikit-learn"], "trees": TREES}
+        answers = OtherAnswers(options.out, made)
         self.others = OtherModels(self.seeds, self.size.outer, answers, together=self.data.pixels)
         self.fresh = 0  # runs trained in this call
         self.training_since = clock.monotonic()

@@ -26,6 +26,7 @@ def fold(name: str, index: int = 0) -> Fold:
 
 
 CLASSES, VALUES = fold("wine"), fold("diabetes")
+WHOLE = ("max_leaf_nodes", "min_samples_leaf", "max_iter")
 
 
 def nll(output: np.ndarray, y: np.ndarray) -> float:
@@ -84,7 +85,7 @@ def test_the_linear_model_is_the_best_of_scikit_learns_on_validation_rows() -> N
 def refitted(rows: Fold, found: Answers) -> np.ndarray:
     """The chosen trees, trained in one go."""
     kind = HistGradientBoostingClassifier if rows.outputs else HistGradientBoostingRegressor
-    settings = found.settings | {name: int(found.settings[name]) for name in ("max_leaf_nodes", "max_iter")}
+    settings = found.settings | {name: int(found.settings[name]) for name in WHOLE}
     model = kind(early_stopping=False, random_state=0, **settings).fit(rows.x_train, rows.y_train)
     if rows.outputs:
         return np.asarray(np.log(np.maximum(model.predict_proba(rows.x_test), 1e-7)))
@@ -103,9 +104,21 @@ def test_trees_like_another_seeds_take_its_rate_and_leaves() -> None:
     first = tree(VALUES)
     other = fold("diabetes", 4)  # of the same outer fold
     found = tree(other, like=first)
-    for name in ("learning_rate", "max_leaf_nodes"):
+    for name in ("learning_rate", "max_leaf_nodes", "min_samples_leaf"):
         assert found.settings[name] == first.settings[name]
     assert found.test_output == pytest.approx(refitted(other, found), abs=1e-4)
+
+
+def test_on_few_rows_leaves_may_be_small() -> None:
+    """170 rows of a curve in steps, which leaves of twenty rows can't follow."""
+    x = np.linspace(0, 1, 290, dtype=np.float32)[np.random.default_rng(0).permutation(290), None]
+    y = np.floor(x[:, 0] * 24).astype(np.float32) % 2
+    steps = replace(VALUES, x_train=x[:170], y_train=y[:170], x_val=x[170:230], y_val=y[170:230], x_test=x[230:])
+    found = tree(steps)
+    assert found.settings["min_samples_leaf"] == 5
+    assert np.abs(found.test_output[:, 0] - y[230:]).mean() < 0.2
+    many = replace(steps, x_train=np.tile(x, (7, 1)), y_train=np.tile(y, 7))
+    assert tree(many).settings["min_samples_leaf"] == 20
 
 
 def test_a_model_beats_the_constant_on_real_rows() -> None:

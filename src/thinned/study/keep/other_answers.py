@@ -20,8 +20,8 @@ class OtherAnswers:
 
     Arguments:
         folder: the study's folder, whose identity stands for data, seed and sizes.
-        made: what else decides the answers: the study's id, and the version of scikit-learn. Answers made otherwise
-            count as not there.
+        made: what else decides the answers: the study's id, the version of scikit-learn, and which trees are tried.
+            Answers made otherwise count as not there.
     """
 
     def __init__(self, folder: Path, made: dict[str, str]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice, product
 from typing import Any, Literal
@@ -25,9 +25,12 @@ BaselineName = Literal["constant", "linear", "tree"]
 STRENGTHS = tuple(10.0**power for power in range(-3, 4))  # LogisticRegression's C, Ridge's alpha
 LINEAR_STEPS = 1000  # of L-BFGS
 RATES, LEAVES = (0.05, 0.15), (8, 31)
+LEAF_ROWS = (20, 5)  # the fewest rows in a leaf: scikit-learn's, and for tables of few rows another
+FEW = 2000  # training rows, below which it matters: of 170, 20 a leaf leave no tree to speak of
 STRIDE, PATIENCE, MAX_TREES = 20, 40, 400  # rounds of boosting: between looks, without gain, at most
 WIDE = 2000  # inputs times classes: from here on trees take minutes, and one lighter setting is tried
 WIDE_BINS, WIDE_PATIENCE, WIDE_TREES = 16, 20, 60
+TREES = repr((RATES, LEAVES, LEAF_ROWS, FEW, STRIDE, PATIENCE, MAX_TREES))  # what a record of trees was made by
 FLOOR = 1e-7  # the least probability that an answer gives
 
 Outputs = NDArray[np.float32]
@@ -108,12 +111,13 @@ def linear(fold: Fold) -> Answers:
 def tree(fold: Fold, like: Answers | None = None) -> Answers:
     """Boosted trees (`HistGradientBoosting*`): learning rate, leaves and rounds have the least validation loss.
 
-    Two rates and two sizes of trees; rounds go on until 40 have brought nothing, 400 at most. Where inputs times
-    classes exceed 2,000 (images), it is one rate (0.15), 8 leaves, 16 bins an input and 40 rounds at most.
+    Two rates and two sizes of trees, and below 2,000 training rows at least 20 or 5 rows in a leaf; rounds go on until
+    40 have brought nothing, 400 at most. Where inputs times classes exceed 2,000 (images), it is one rate (0.15), 8
+    leaves, 16 bins an input and 40 rounds at most.
 
     Arguments:
-        like: boosted trees of another seed of the same outer fold, whose rate and leaves are taken: a quarter of the
-            time. Rounds are chosen anew.
+        like: boosted trees of another seed of the same outer fold, whose rate and leaves are taken: an eighth or a
+            quarter of the time. Rounds are chosen anew.
     """
     if _single(fold):
         return _same(fold, "tree")
@@ -122,18 +126,20 @@ def tree(fold: Fold, like: Answers | None = None) -> Answers:
     kind = HistGradientBoostingClassifier if fold.outputs else HistGradientBoostingRegressor
     start = time.perf_counter()
     wide = fold.x_train.shape[1] * max(fold.outputs, 1) > WIDE
-    grid = [(RATES[-1], LEAVES[0])] if wide else list(product(RATES, LEAVES))
+    leaf_rows = LEAF_ROWS if len(fold.y_train) < FEW else LEAF_ROWS[:1]
+    grid = [(RATES[-1], LEAVES[0], LEAF_ROWS[0])] if wide else list(product(RATES, LEAVES, leaf_rows))
     if like is not None and like.settings:
-        grid = [(like.settings["learning_rate"], int(like.settings["max_leaf_nodes"]))]
+        rate, *whole = (like.settings[name] for name in ("learning_rate", "max_leaf_nodes", "min_samples_leaf"))
+        grid = [(rate, int(whole[0]), int(whole[1]))]
     best: tuple[float, dict[str, float], Any] | None = None
     with threadpool_limits(1):
-        for rate, leaves in grid:
-            model = _boosted(kind, fold, rate, leaves, wide)
+        for rate, leaves, rows in grid:
+            settings: dict[str, float] = {"learning_rate": rate, "max_leaf_nodes": leaves, "min_samples_leaf": rows}
+            model = _boosted(kind, fold, settings, wide)
             losses = [_loss(output, fold) for output in _staged(model, fold.x_val, fold.outputs)]
             rounds = int(np.argmin(losses)) + 1
             if best is None or losses[rounds - 1] < best[0]:
-                settings: dict[str, float] = {"learning_rate": rate, "max_leaf_nodes": leaves, "max_iter": rounds}
-                best = losses[rounds - 1], settings, model
+                best = losses[rounds - 1], settings | {"max_iter": rounds}, model
         assert best is not None
         _, settings, model = best
         last = int(settings["max_iter"]) - 1
@@ -144,17 +150,10 @@ def tree(fold: Fold, like: Answers | None = None) -> Answers:
         return _answers("tree", fold, answer, settings, start)
 
 
-def _boosted(kind: Any, fold: Fold, rate: float, leaves: int, wide: bool) -> Any:
+def _boosted(kind: Any, fold: Fold, settings: Mapping[str, float], wide: bool) -> Any:
     """Trees in strides, until validation loss falls no more."""
     most, patience, bins = (WIDE_TREES, WIDE_PATIENCE, WIDE_BINS) if wide else (MAX_TREES, PATIENCE, 255)
-    model = kind(
-        learning_rate=rate,
-        max_leaf_nodes=leaves,
-        max_bins=bins,
-        early_stopping=False,
-        warm_start=True,
-        random_state=0,
-    )
+    model = kind(max_bins=bins, early_stopping=False, warm_start=True, random_state=0, **settings)
     least, since = np.inf, 0
     for rounds in range(STRIDE, most + 1, STRIDE):
         model.set_params(max_iter=rounds).fit(fold.x_train, fold.y_train)
