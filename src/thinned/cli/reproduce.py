@@ -65,9 +65,8 @@ def reproduce(
     it disagrees, and any other is not settled. The paper's own data are not at hand, and none of their figures is ours.
     The same seeds give the same numbers, measured times apart.
 
-    Exit code 0 whatever the verdicts are. 2: no such paper, data that are not installed, or a
-    folder that can't be written to. 130 after Ctrl-C, 143 after
-    SIGTERM.
+    Exit code 0 whatever the verdicts are. 2: no such paper, data that are not installed, or a folder that can't be
+    written to. 130 after Ctrl-C, 143 after SIGTERM.
     """
     from ..study.error import StudyError
     from ..study.evidence import paper as run

@@ -10,7 +10,6 @@ from .answer.standing import ERRORS
 from .chapters.results import FOLDER, TrialFiles
 from .chapters.scene import Results, Scene
 from .chapters.table import CHAPTERS, run_trial
-from .chapters.trial import Figures, Trial
 from .record import ChapterRecord
 from .trial.engine import Failed
 from .underway import Underway
@@ -25,14 +24,9 @@ def ask_chapters(underway: Underway, found: Conclusion) -> list[ChapterRecord]:
     scene = _scene(underway, found)
     files = TrialFiles(underway.options.out / FOLDER, underway.recipe)
     trials = {one.name: one.trials(scene) for one in wanted}
-    finished: dict[Trial, Figures] = {}
-    open_trials: list[Trial] = []
-    for trial in (trial for own in trials.values() for trial in own):
-        figures = files.read(trial)
-        if figures is None:
-            open_trials.append(trial)
-        else:
-            finished[trial] = figures
+    every = [trial for own in trials.values() for trial in own]
+    finished = files.finished(every)
+    open_trials = [trial for trial in every if trial not in finished]
     budget = underway.options.budget
     deadline = None if budget is None else underway.start + budget - underway.reserve()
     if deadline is None or clock.monotonic() < deadline:

@@ -222,7 +222,7 @@ class _Copying:
         before = list(value.values()) if isinstance(value, dict) else list(value)
         if len(before) > MANY and not isinstance(before[0], Module):
             return value
-        if isinstance(value, dict):
+        if isinstance(value, dict):  # a key may be a module, and a default factory may lead to one
             before += [*value, getattr(value, "default_factory", None)]
         after = [self._value(one, depth) for one in before]
         if not any(self._reaches(one, other) for one, other in zip(before, after, strict=True)):
@@ -239,9 +239,10 @@ class _Copying:
     @staticmethod
     def _filled_like(value: Any, after: list[Any]) -> Any:
         if isinstance(value, dict):
-            made = _remade(value, dict(zip(after[len(value) : -1], after, strict=False)))
+            values, keys, factory = after[: len(value)], after[len(value) : -1], after[-1]
+            made = _remade(value, dict(zip(keys, values, strict=True)))
             if isinstance(made, defaultdict):
-                made.default_factory = after[-1]
+                made.default_factory = factory
             return made
         if isinstance(value, list):
             return _refilled(value, after)

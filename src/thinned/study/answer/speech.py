@@ -45,6 +45,15 @@ def listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
+def capital(sentence: str) -> str:
+    """A sentence with its first letter large; the p of "p = 0" stays as it is.
+
+    >>> capital("tuned is better"), capital("p = 0 is better")
+    ('Tuned is better', 'p = 0 is better')
+    """
+    return sentence if sentence.startswith("p =") else sentence[:1].upper() + sentence[1:]
+
+
 @dataclass(frozen=True)
 class Speech:
     """How this study's figures are said."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..record import Advice, Difference, LevelResult, RateRange, Study
-from .speech import Speech, listed, name, needed
+from .speech import Speech, capital, listed, name, needed
 
 BASELINES = ("tree", "linear")
 
@@ -129,10 +129,10 @@ def _baselines(study: Study, speech: Speech) -> Iterator[str]:
     figures = f"{speech.value(best.metric.value)} against {speech.value(level.metric.value)}"
     if found.high < 0:
         yield (
-            f"{_capital(best.title)} does better than every network here: {speech.title} {figures}, a difference of "
+            f"{capital(best.title)} does better than every network here: {speech.title} {figures}, a difference of "
             f"{speech.span(found.value, found.low, found.high)}. Use that, unless you need a network."
             if all(best.metric.value < other.metric.value for other in study.levels)
-            else f"{_capital(best.title)} does better than the chosen network: {speech.title} {figures}, a difference "
+            else f"{capital(best.title)} does better than the chosen network: {speech.title} {figures}, a difference "
             f"of {speech.span(found.value, found.low, found.high)}."
         )
     elif found.low > 0:
@@ -145,7 +145,7 @@ def _baselines(study: Study, speech: Speech) -> Iterator[str]:
         )
     else:
         yield (
-            f"{_capital(best.title)} does about as well: {speech.title} {figures}, a difference of "
+            f"{capital(best.title)} does about as well: {speech.title} {figures}, a difference of "
             f"{speech.span(found.value, found.low, found.high)}."
         )
 
@@ -330,7 +330,3 @@ def _fairness(study: Study) -> Iterator[str]:
         "Each interval is about new rows, against networks trained like these from this pool of rows; each holds for "
         "one comparison alone."
     )
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -29,6 +29,11 @@ class TrialFiles:
 
     def __init__(self, folder: Path, recipe: Recipe, versions: Mapping[str, str] | None = None) -> None:
         self._folder, self._recipe = folder, json.loads(json.dumps(asdict(recipe))) | dict(versions or {})
+
+    def finished(self, trials: Iterable[Trial]) -> dict[Trial, Figures]:
+        """The figures of those trials that are finished."""
+        found = {trial: self.read(trial) for trial in trials}
+        return {trial: figures for trial, figures in found.items() if figures is not None}
 
     def read(self, trial: Trial) -> Figures | None:
         """A trial's figures; None where it is not finished.

@@ -71,11 +71,7 @@ def reproduce(
     recipe = replace(paper.recipe, max_steps=min(paper.recipe.max_steps, QUICK_STEPS)) if quick else paper.recipe
     files = TrialFiles(out / paper.name, recipe, {name: version(name) for name in ("thinned", "torch")})
     trials = paper.trials(seeds)
-    finished: dict[Trial, Figures] = {}
-    for trial in trials:
-        figures = files.read(trial)
-        if figures is not None:
-            finished[trial] = figures
+    finished = files.finished(trials)
     open_trials = [trial for trial in trials if trial not in finished]
     with Pool(paper.folds(seeds) if open_trials else {}, recipe, jobs=1) as pool:
         say(_under_way(trials, finished))

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
-from ...replaced_file import replace_file
-from ..error import StudyWarning, writing
 from ..trial.baseline import Answers, BaselineName
-from .sealed import seal, unseal
+from .sealed import read_sealed, write_sealed
 
 FOLDER = "others"
 
@@ -29,18 +26,10 @@ class OtherAnswers:
 
     def read(self, seed: int) -> list[Answers] | None:
         """One seed's answers; None where there are none, or a file is damaged, which is said."""
-        path = self._path(seed)
-        try:
-            facts, arrays = unseal(path.read_bytes())
-        except FileNotFoundError:
+        found = read_sealed(self._path(seed), "these models are fitted again")
+        if found is None:
             return None
-        except Exception as error:
-            warnings.warn(
-                f"{path} is damaged ({error or type(error).__name__}), so these models are fitted again.",
-                StudyWarning,
-                stacklevel=2,
-            )
-            return None
+        facts, arrays = found
         if facts["made"] != self._made | {"seed": str(seed)}:
             return None
         return [
@@ -56,10 +45,7 @@ class OtherAnswers:
         sides = {one.name: {"val": one.val_output, "test": one.test_output} for one in answers}
         arrays = {f"{name}_{side}": array for name, two in sides.items() for side, array in two.items()}
         models = {one.name: {"settings": one.settings, "seconds": one.seconds} for one in answers}
-        with writing(self._folder):
-            self._folder.mkdir(exist_ok=True)
-            facts = {"made": self._made | {"seed": str(seed)}, "models": models}
-            replace_file(self._path(seed), seal(facts, arrays))
+        write_sealed(self._path(seed), {"made": self._made | {"seed": str(seed)}, "models": models}, arrays)
 
     def _path(self, seed: int) -> Path:
         return self._folder / f"seed-{seed}.npz"

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
-from ...replaced_file import replace_file
-from ..error import StudyWarning, writing
+from ..error import writing
 from ..trial.config import Config
 from ..trial.outcome import Outcome, Weights
-from .sealed import seal, unseal
+from .sealed import read_sealed, write_sealed
 
 FOLDER = "weights"
 SUFFIX = ".npz"
@@ -31,19 +29,11 @@ class RecordedWeights:
     def read(self, outcome: Outcome) -> Weights | None:
         """A run's weights; None where there are none, or the file is damaged, which is said."""
         path = self._path(outcome)
-        try:
-            _, weights = unseal(path.read_bytes())
-        except FileNotFoundError:
-            return None
-        except Exception as error:
-            warnings.warn(
-                f"{path} is damaged ({error or type(error).__name__}), so this network is trained again.",
-                StudyWarning,
-                stacklevel=2,
-            )
+        found = read_sealed(path, "this network is trained again")
+        if found is None:
             return None
         self._sound.add(path)
-        return weights
+        return found[1]
 
     def keep(self, finished: Mapping[Config, Outcome], weights: Mapping[Config, Weights]) -> None:
         """Write these runs' weights, unless they were read here, and remove all others.
@@ -51,13 +41,11 @@ class RecordedWeights:
         Raises StudyError: the folder can't be written to.
         """
         paths = {self._path(finished[config]): found for config, found in weights.items()}
+        for path in paths.keys() - self._sound:
+            write_sealed(path, {}, paths[path])
         with writing(self._folder):
-            self._folder.mkdir(exist_ok=True)
             for path in set(self._folder.glob(f"*{SUFFIX}")) - paths.keys():
                 path.unlink()
-            for path, found in paths.items():
-                if path not in self._sound:
-                    replace_file(path, seal({}, found))
 
     def _path(self, outcome: Outcome) -> Path:
         exact = hashlib.sha256(repr(outcome.config).encode())

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import FigureBase
 from matplotlib.lines import Line2D
 
-from thinned.study.answer.speech import listed
+from thinned.study.answer.speech import capital, listed
 from thinned.study.report.picture import Missing, Picture, dress, legend
 from thinned.study.report.theme import Colours
 from thinned.study.report.tuning_facts import KindCurve, Role, TriedRates, TunedKind, TuningFacts
@@ -34,7 +34,7 @@ def pictures(facts: TuningFacts) -> list[Picture | Missing]:
 
 
 def _picture(facts: TuningFacts, kind: TunedKind, name: str) -> Picture | Missing:
-    title = f"{kind.name[:1].upper()}{kind.name[1:]}"
+    title = capital(kind.name)
     if not kind.curves or not any(facts.tried[n].figure is not None for n in kind.curves[0].tried):
         return Missing(name, f"{title} against p", "this kind was never moved alone, or all such trainings failed.")
     low, high = limits(facts)

@@ -9,7 +9,7 @@ from statistics import fmean
 from matplotlib.axes import Axes
 from matplotlib.figure import FigureBase
 
-from thinned.study.answer.speech import listed
+from thinned.study.answer.speech import capital, listed
 from thinned.study.report.figure_kinds import LOOK
 from thinned.study.report.picture import Picture, dress
 from thinned.study.report.theme import Colours
@@ -34,7 +34,7 @@ def picture(facts: TuningFacts) -> Picture:
     if facts.differences:
         caption += (
             " Below: the mean difference within seeds and its 95 % interval; where that holds 0, no difference was "
-            "seen. " + " ".join(_capital(said(item)) for item in facts.differences)
+            "seen. " + " ".join(capital(said(item)) for item in facts.differences)
         )
     if lost:
         caption += f" Crosses were not trained to the end, so these rates are not compared: {'; '.join(lost)}."
@@ -51,7 +51,7 @@ def picture(facts: TuningFacts) -> Picture:
 def finding(facts: TuningFacts) -> str:
     """Who is better than whom."""
     if not facts.differences:
-        return f"{_capital(facts.judged[0].title)}: nothing to compare with"
+        return f"{capital(facts.judged[0].title)}: nothing to compare with"
     worse: dict[str, list[str]] = {}
     unseen = []
     for item in facts.differences:
@@ -65,15 +65,7 @@ def finding(facts: TuningFacts) -> str:
         unseen = [listed([item.title for item in facts.judged if item.sound])]
     parts = [f"{winner} is better than {listed(losers)}" for winner, losers in worse.items()]
     parts += [f"no difference was seen between {', or '.join(unseen)}"] if unseen else []
-    return _capital(f"{'; '.join(parts)}: {facts.judge}")
-
-
-def _capital(sentence: str) -> str:
-    """
-    >>> _capital("tuned is better"), _capital("p = 0 is better")
-    ('Tuned is better', 'p = 0 is better')
-    """
-    return sentence if sentence.startswith("p =") else sentence[:1].upper() + sentence[1:]
+    return capital(f"{'; '.join(parts)}: {facts.judge}")
 
 
 def said(item: SeenDifference) -> str:
@@ -132,7 +124,7 @@ def _intervals(axes: Axes, facts: TuningFacts, colours: Colours) -> None:
     axes.grid(axis="x", color=colours.rule, linewidth=0.6)
     axes.axvline(0, color=colours.muted, linewidth=0.9)
     for row, item in enumerate(facts.differences):
-        colour = {"better": colours.good, "worse": colours.bad}.get(item.verdict, colours.muted)
+        colour = getattr(colours, item.colour)
         bars = [[max(item.value - item.low, 0.0)], [max(item.high - item.value, 0.0)]]
         axes.errorbar(item.value, row, xerr=bars, fmt="o", color=colour, ms=5, capsize=3, lw=1.6)
     axes.set_yticks(

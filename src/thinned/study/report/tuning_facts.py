@@ -97,6 +97,11 @@ class SeenDifference:
     seeds: int
     verdict: str  # of the first: better, worse, no difference was seen
 
+    @property
+    def colour(self) -> str:
+        """The verdict's, by its name in `theme.Colours`."""
+        return {"better": "good", "worse": "bad"}.get(self.verdict, "muted")
+
 
 @dataclass(frozen=True)
 class TuningData:

@@ -11,8 +11,6 @@ from thinned.study.report.template import filled
 from thinned.study.report.tuning_facts import SeedFigures, TuningFacts
 from thinned.study.report.units import DASH, plain
 
-VERDICTS = {"better": "good", "worse": "bad"}
-
 
 def write(facts: TuningFacts) -> Path:
     """Write `report.html`, whole or not at all. Equal facts give equal bytes."""
@@ -37,7 +35,7 @@ def page(facts: TuningFacts) -> str:
                 "interval": " to ".join(plain(end, f"{end:+.4g}") for end in (item.low, item.high)),
                 "seeds": item.seeds,
                 "verdict": item.verdict,
-                "colour": VERDICTS.get(item.verdict, "muted"),
+                "colour": item.colour,
             }
             for item in facts.differences
         ],

@@ -24,13 +24,15 @@ from .fold import Fold
 BaselineName = Literal["constant", "linear", "tree"]
 STRENGTHS = tuple(10.0**power for power in range(-3, 4))  # LogisticRegression's C, Ridge's alpha
 LINEAR_STEPS = 1000  # of L-BFGS
+SOUGHT = ("learning_rate", "max_leaf_nodes", "min_samples_leaf")  # of trees, beside the rounds of boosting
 RATES, LEAVES = (0.05, 0.15), (8, 31)
 LEAF_ROWS = (20, 5)  # the fewest rows in a leaf: scikit-learn's, and for tables of few rows another
 FEW = 2000  # training rows, below which it matters: of 170, 20 a leaf leave no tree to speak of
 STRIDE, PATIENCE, MAX_TREES = 20, 40, 400  # rounds of boosting: between looks, without gain, at most
 WIDE = 2000  # inputs times classes: from here on trees take minutes, and one lighter setting is tried
 WIDE_BINS, WIDE_PATIENCE, WIDE_TREES = 16, 20, 60
-TREES = repr((RATES, LEAVES, LEAF_ROWS, FEW, STRIDE, PATIENCE, MAX_TREES))  # what a record of trees was made by
+_LIMITS = (STRIDE, PATIENCE, MAX_TREES, WIDE, WIDE_BINS, WIDE_PATIENCE, WIDE_TREES)
+TREES = repr((RATES, LEAVES, LEAF_ROWS, FEW, *_LIMITS))  # what a record of trees was made by
 FLOOR = 1e-7  # the least probability that an answer gives
 
 Outputs = NDArray[np.float32]
@@ -127,14 +129,13 @@ def tree(fold: Fold, like: Answers | None = None) -> Answers:
     start = time.perf_counter()
     wide = fold.x_train.shape[1] * max(fold.outputs, 1) > WIDE
     leaf_rows = LEAF_ROWS if len(fold.y_train) < FEW else LEAF_ROWS[:1]
-    grid = [(RATES[-1], LEAVES[0], LEAF_ROWS[0])] if wide else list(product(RATES, LEAVES, leaf_rows))
+    values = [(RATES[-1], LEAVES[0], LEAF_ROWS[0])] if wide else product(RATES, LEAVES, leaf_rows)
+    grid: list[dict[str, float]] = [dict(zip(SOUGHT, found, strict=True)) for found in values]
     if like is not None and like.settings:
-        rate, *whole = (like.settings[name] for name in ("learning_rate", "max_leaf_nodes", "min_samples_leaf"))
-        grid = [(rate, int(whole[0]), int(whole[1]))]
+        grid = [{name: like.settings[name] for name in SOUGHT}]
     best: tuple[float, dict[str, float], Any] | None = None
     with threadpool_limits(1):
-        for rate, leaves, rows in grid:
-            settings: dict[str, float] = {"learning_rate": rate, "max_leaf_nodes": leaves, "min_samples_leaf": rows}
+        for settings in grid:
             model = _boosted(kind, fold, settings, wide)
             losses = [_loss(output, fold) for output in _staged(model, fold.x_val, fold.outputs)]
             rounds = int(np.argmin(losses)) + 1
