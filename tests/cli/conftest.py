@@ -49,8 +49,8 @@ def small() -> list[str]:
 
 @pytest.fixture(scope="session")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """160 rows of two numbers and a class."""
-    x = np.random.default_rng(0).normal(size=(160, 2))
+    """520 rows of two numbers and a class: one test set, where fewer than 500 would have four."""
+    x = np.random.default_rng(0).normal(size=(520, 2))
     path = tmp_path_factory.mktemp("rows") / "data.csv"
     pd.DataFrame({"a": x[:, 0], "b": x[:, 1], "y": np.where(x[:, 0] > 0, "up", "down")}).to_csv(path, index=False)
     return path

@@ -651,6 +651,7 @@ def test_a_folder_of_something_else_is_left_alone(
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("undrawn")
 def test_the_default_data_are_five_thousand_digits(thinned: Thinned, tmp_path: Path) -> None:
     options = ["--hidden", "8", "--epochs", "1", "--seeds", "2", "--p", "0.2", "--lr", "0.01", "--jobs", "1"]
     result = thinned("study", "--out", tmp_path / "out", *options, "--weight-decay", "0.5")

@@ -17,7 +17,14 @@ pytestmark = [
     pytest.mark.long,
     pytest.mark.skipif(os.name == "nt", reason="kills a group of processes"),
 ]
-MAIN = "from thinned.cli import main\nif __name__ == '__main__':\n    main()\n"
+# Without a report, which is half of a small study's time, and which nobody reads here.
+MAIN = """
+import thinned.study.report
+from thinned.cli import main
+if __name__ == "__main__":
+    thinned.study.report.write = lambda folder: folder / "report.html"
+    main()
+"""
 
 
 def begun(script: Path, rows: Path, out: Path, jobs: str) -> subprocess.Popen[str]:

@@ -31,8 +31,8 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals and limits of P
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """160 rows of numbers."""
-    x = np.random.default_rng(0).normal(size=(160, 3))
+    """520 rows of numbers: one test set, where fewer than 500 would have four."""
+    x = np.random.default_rng(0).normal(size=(520, 3))
     path = tmp_path_factory.mktemp("data") / "data.csv"
     pd.DataFrame({"a": x[:, 0], "b": x[:, 1], "c": x[:, 2], "y": np.where(x[:, 0] > 0, "up", "down")}).to_csv(
         path, index=False

@@ -28,7 +28,7 @@ QUICK: dict[str, Any] = {"ps": [0.5], "lrs": [0.01], "weight_decays": [0.5], "se
 
 def table(folder: Path) -> Path:
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(80, 4))
+    x = rng.normal(size=(520, 4))
     frame = pd.DataFrame(x, columns=list("abcd")).assign(y=np.where(x[:, 0] + x[:, 1] > 0, "up", "down"))
     frame.to_csv(folder / "data.csv", index=False)
     return folder / "data.csv"

@@ -44,7 +44,7 @@ def studied(folder: Path, text: str, **options: Any) -> Study:
 @pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("network", ["lstm", "gru"])
 def test_a_text_in_which_two_words_say_the_next_is_foretold(tmp_path: Path, network: str) -> None:
-    found = studied(tmp_path, determined(3000), network=network, epochs=30, chapters="convergence")
+    found = studied(tmp_path, determined(2000), network=network, lrs=[0.03], epochs=14, chapters="convergence")
     assert found.network_kind == network
     assert [chapter.name for chapter in found.chapters] == ["convergence"]
     assert found.metric == "perplexity"
@@ -69,10 +69,10 @@ def test_a_text_in_which_two_words_say_the_next_is_foretold(tmp_path: Path, netw
 @pytest.mark.usefixtures("undrawn")
 def test_a_transformer_foretells_a_text_in_which_a_word_says_the_next(tmp_path: Path) -> None:
     numbers = [0]
-    while len(numbers) < 2500:
+    while len(numbers) < 1500:
         numbers.append((5 * numbers[-1] + 3) % 16)  # all sixteen, over and over
     text = " ".join(f"n{number}" for number in numbers)
-    found = studied(tmp_path, text, network="transformer", hidden=[32, 32], lrs=[0.003], epochs=30, chapters="none")
+    found = studied(tmp_path, text, network="transformer", hidden=[32, 32], lrs=[0.01], epochs=14, chapters="none")
     assert found.chosen is not None
     assert found.chosen.metric.value < 1.1
     unigram, bigram = (item.metric.value for item in found.baselines)
@@ -81,7 +81,7 @@ def test_a_transformer_foretells_a_text_in_which_a_word_says_the_next(tmp_path: 
 
 
 def test_where_words_are_drawn_one_by_one_nothing_helps(tmp_path: Path) -> None:
-    found = studied(tmp_path, by_chance(3000), epochs=20, chapters="none")
+    found = studied(tmp_path, by_chance(3000), epochs=6, chapters="none")
     assert found.headline.startswith("Use none of these networks: no test perplexity below that of a constant answer")
     for item in found.baselines:
         assert item.metric.value == pytest.approx(10, rel=0.03)
@@ -121,7 +121,7 @@ def test_where_words_are_drawn_one_by_one_nothing_helps(tmp_path: Path) -> None:
     assert said_words["following"]
     assert len(said_words["known"]) == 10
     # The same command goes on, and trains nothing anew.
-    again = studied(tmp_path, by_chance(3000), epochs=20, chapters="none")
+    again = studied(tmp_path, by_chance(3000), epochs=6, chapters="none")
     assert again.seconds == found.seconds
 
 

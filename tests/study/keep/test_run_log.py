@@ -74,7 +74,7 @@ def test_a_log_that_can_not_be_read_is_refused_at_the_start() -> None:
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    x = np.random.default_rng(0).normal(size=(160, 2))
+    x = np.random.default_rng(0).normal(size=(520, 2))
     path = tmp_path_factory.mktemp("rows") / "data.csv"
     pd.DataFrame({"a": x[:, 0], "b": x[:, 1], "y": np.where(x[:, 0] > 0, "up", "down")}).to_csv(path, index=False)
     return path

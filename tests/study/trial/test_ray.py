@@ -38,8 +38,8 @@ BAD = UNITS[1]
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """160 rows of two numbers and a class."""
-    x = np.random.default_rng(0).normal(size=(160, 2))
+    """520 rows of two numbers and a class."""
+    x = np.random.default_rng(0).normal(size=(520, 2))
     path = tmp_path_factory.mktemp("rows") / "data.csv"
     pd.DataFrame({"a": x[:, 0], "b": x[:, 1], "y": np.where(x[:, 0] > 0, "up", "down")}).to_csv(path, index=False)
     return path
