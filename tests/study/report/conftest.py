@@ -48,7 +48,7 @@ def page_of(
     @cache
     def reader(case: str) -> PageReader:
         shown = [replace(x, draw=_nothing) if isinstance(x, Picture) else x for x in figures(records_of(case))]
-        return PageReader(page(records_of(case), shown, folder_of(case)))
+        return PageReader(page(records_of(case), shown, [], folder_of(case)))
 
     return reader
 

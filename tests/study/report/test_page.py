@@ -31,7 +31,7 @@ FIGURES = [
 @pytest.fixture(scope="module")
 def whole(folder_of: Callable[[str], Path], records_of: Read) -> str:
     """A page with every figure on it."""
-    return page(records_of(FULL), figures(records_of(FULL)), folder_of(FULL))
+    return page(records_of(FULL), figures(records_of(FULL)), [], folder_of(FULL))
 
 
 @pytest.mark.long
@@ -154,7 +154,7 @@ def test_a_target_of_any_signs_is_drawn_and_no_formula(tmp_path: Path) -> None:
     (error,) = (figure for figure in drawn if figure.name == "error-by-p")
     assert target in html.unescape(re.sub(r"<(title|desc).*?</\1>", "", svg(error)))
     assert png(error).startswith(b"\x89PNG")
-    whole = page(records, [error], tmp_path / "study")
+    whole = page(records, [error], [], tmp_path / "study")
     assert target in html.unescape(whole)
     assert "<i>" not in whole
 
@@ -166,7 +166,7 @@ def test_the_snippet_comes_with_what_load_returns(
     assert "holds no saved network" in page_of(case).words
     (tmp_path / WEIGHTS).write_bytes(b"weights")
     (tmp_path / CONFIG).write_text('name = "<b>"\n', encoding="utf-8")
-    lines = PageReader(page(records_of(case), [], tmp_path)).lines
+    lines = PageReader(page(records_of(case), [], [], tmp_path)).lines
     net = records_of(case).study.network
     assert net is not None
     facts = dict(zip(lines[lines.index("networks") :: 2], lines[lines.index("networks") + 1 :: 2], strict=False))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from thinned.study.report.theme import DARK, LIGHT, SENTINEL, STAND_INS, STEPS, Colours, recolour
+from thinned.study.report.theme import DARK, LIGHT, STEPS, Colours, recolour
 
 
 def luminance(colour: str) -> float:
@@ -34,7 +34,11 @@ def test_the_ramp_leaves_the_paper_step_by_step(colours: Colours) -> None:
     assert len(set(ramp)) == STEPS
 
 
-def test_every_role_has_its_own_stand_in() -> None:
-    assert len(set(STAND_INS.values())) == len(LIGHT.named())
-    assert SENTINEL.named() == STAND_INS
-    assert recolour(f"fill: {SENTINEL.noisy}; stroke: {SENTINEL.ramp[3]}") == "fill: var(--noisy); stroke: var(--ramp3)"
+def test_a_drawing_in_light_colours_has_each_role_s_variable_and_its_words_as_they_are() -> None:
+    assert len(set(LIGHT.named().values())) == len(LIGHT.named())
+    drawn = (
+        f'<path style="fill: {LIGHT.noisy}; stroke: {LIGHT.ramp[3]}"/><text style="fill: #123456">{LIGHT.ink}</text>'
+    )
+    assert recolour(drawn) == (
+        f'<path style="fill: var(--noisy); stroke: var(--ramp3)"/><text style="fill: #123456">{LIGHT.ink}</text>'
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 
 from thinned.replaced_file import replace_file
@@ -36,12 +37,12 @@ def write(folder: Path) -> Path:
     shown = figures(records)
     study = records.study
     overview = figure_overview.picture(records, Units.deciding(study), Units.error(study))
-    html = page(records, shown, folder)
+    told = [figure_chapter.pictures(chapter) for chapter in study.chapters]
+    html = page(records, shown, told, folder)
     (folder / "figures").mkdir(exist_ok=True)
-    told = [figure for chapter in study.chapters for figure in figure_chapter.pictures(chapter)]
     for old in (folder / "figures").glob("chapter-*.png"):
         old.unlink()  # of a chapter that this page may not have
-    for figure in [*shown, overview, *told]:
+    for figure in [*shown, overview, *chain.from_iterable(told)]:
         path = folder / "figures" / f"{figure.name}.png"
         if isinstance(figure, Picture):
             replace_file(path, png(figure))

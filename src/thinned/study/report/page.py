@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from thinned.study.record import CONFIG, WEIGHTS
-from thinned.study.report import figure_chapter, tables, wording
+from thinned.study.report import tables, wording
 from thinned.study.report.picture import Missing, Picture, svg
 from thinned.study.report.records import Records
 from thinned.study.report.template import filled
@@ -15,8 +15,10 @@ from thinned.study.report.units import Units
 FIRST = 3  # sentences that stand before the key figures; the rest follow them
 
 
-def page(records: Records, figures: Sequence[Picture | Missing], folder: Path) -> str:
-    """The whole of `report.html`."""
+def page(
+    records: Records, figures: Sequence[Picture | Missing], told: Sequence[Sequence[Picture]], folder: Path
+) -> str:
+    """The whole of `report.html`. `told` are the figures of each chapter."""
     study, config = records.study, folder / CONFIG
     metric, error = Units.deciding(study), Units.error(study)
     return filled(
@@ -31,8 +33,8 @@ def page(records: Records, figures: Sequence[Picture | Missing], folder: Path) -
         ranges=tables.ranges(study),
         figures=[(figure, svg(figure) if isinstance(figure, Picture) else None) for figure in figures],
         chapters=[
-            (chapter, [(figure, svg(figure)) for figure in figure_chapter.pictures(chapter)])
-            for chapter in study.chapters
+            (chapter, [(figure, svg(figure)) for figure in own])
+            for chapter, own in zip(study.chapters, told, strict=True)
         ],
         rows=tables.levels(records),
         others=tables.other_metrics(study),

@@ -1,4 +1,4 @@
-"""A figure as data (name, words, and how to draw it), turned into an inline SVG or a PNG.
+"""A figure as data (name, words, and how to draw it), laid out once, turned into an inline SVG and a PNG.
 
 Drawing goes through matplotlib's objects, never through pyplot: nothing global is left behind, and equal records give
 equal bytes.
@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import matplotlib
@@ -21,10 +22,10 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure, FigureBase
+from matplotlib.figure import Figure, FigureBase, SubFigure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from thinned.study.report.theme import LIGHT, SENTINEL, Colours, recolour
+from thinned.study.report.theme import LIGHT, Colours, recolour
 
 WIDE, HIGH = 4.3, 3.1  # inches: at a phone's width the type stays near its nominal size
 DPI = 200
@@ -53,6 +54,42 @@ class Picture:
     alt: str
     draw: Callable[[FigureBase, Colours], None]
     size: tuple[float, float] = (WIDE, HIGH)
+
+    @cached_property
+    def laid_out(self) -> LaidOut:
+        """The picture in light colours below its title, every part in its place: half of the time of drawing it."""
+        with _drawing():
+            width, height = self.size
+            title = textwrap.fill(self.title, int(width * 10.4))
+            strip = 0.12 + 0.19 * (1 + title.count("\n"))
+            margins = ConstrainedLayoutEngine(w_pad=0.09, h_pad=0.06)
+            figure = Figure(figsize=(width, strip + height), dpi=DPI, layout=margins, facecolor=LIGHT.panel)
+            head, body = figure.subfigures(2, 1, height_ratios=(strip, height), squeeze=False)[:, 0]
+            head.text(0.1 / width, 0.1, title, va="bottom", fontsize=11, fontweight="bold", color=LIGHT.ink)
+            self.draw(body, LIGHT)
+            margins.execute(figure)
+            figure.set_layout_engine("none")
+        return LaidOut(figure, head, strip)
+
+
+@dataclass(frozen=True)
+class LaidOut:
+    """A figure whose parts have their places: its title in a strip above, `strip` inches high."""
+
+    figure: Figure
+    head: SubFigure
+    strip: float
+
+    @contextmanager
+    def untitled(self) -> Iterator[None]:
+        """Without the title and the paper."""
+        self.head.set_visible(False)
+        self.figure.patch.set_visible(False)
+        try:
+            yield
+        finally:
+            self.head.set_visible(True)
+            self.figure.patch.set_visible(True)
 
 
 @dataclass(frozen=True)
@@ -106,28 +143,21 @@ def _drawing() -> Iterator[None]:
 
 def png(picture: Picture) -> bytes:
     """The picture in light colours with its title above it."""
+    laid = picture.laid_out
     with _drawing():
-        width, height = picture.size
-        title = textwrap.fill(picture.title, int(width * 10.4))
-        strip = 0.12 + 0.19 * (1 + title.count("\n"))
-        margins = ConstrainedLayoutEngine(w_pad=0.09, h_pad=0.06)
-        figure = Figure(figsize=(width, strip + height), dpi=DPI, layout=margins, facecolor=LIGHT.panel)
-        head, body = figure.subfigures(2, 1, height_ratios=(strip, height), squeeze=False)[:, 0]
-        head.text(0.1 / width, 0.1, title, va="bottom", fontsize=11, fontweight="bold", color=LIGHT.ink)
-        picture.draw(body, LIGHT)
+        laid.figure.set_dpi(DPI)
         stream = io.BytesIO()
-        canvas: Any = FigureCanvasAgg(figure)
+        canvas: Any = FigureCanvasAgg(laid.figure)
         canvas.print_png(stream, metadata={"Software": None, "Title": picture.title})
     return stream.getvalue()
 
 
 def svg(picture: Picture) -> Markup:
     """The picture as an inline SVG element in the page's colours and font, named for screen readers."""
-    with _drawing():
-        figure = Figure(figsize=picture.size, layout="constrained", facecolor="none")
-        picture.draw(figure, SENTINEL)
+    laid = picture.laid_out
+    with _drawing(), laid.untitled():
         stream = io.StringIO()
-        canvas: Any = FigureCanvasSVG(figure)
+        canvas: Any = FigureCanvasSVG(laid.figure)
         canvas.print_svg(stream, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     return Markup(_inline(stream.getvalue(), picture))  # matplotlib escapes its text
 
@@ -144,9 +174,9 @@ def _inline(document: str, picture: Picture) -> str:
     )
     body = re.sub(r"(?:xlink:)?href=\"#", f'href="#{picture.name}-', body)
     body = body.replace("url(#", f"url(#{picture.name}-")
-    box = re.search(r"viewBox=\"[^\"]*\"", body)
+    below = f"0 {72 * picture.laid_out.strip:g} {72 * picture.size[0]:g} {72 * picture.size[1]:g}"
     head = (
-        f'<svg {box[0] if box else ""} role="img" aria-labelledby="{picture.name}-title {picture.name}-desc">'
+        f'<svg viewBox="{below}" role="img" aria-labelledby="{picture.name}-title {picture.name}-desc">'
         f'<title id="{picture.name}-title">{escape(picture.title)}</title>'
         f'<desc id="{picture.name}-desc">{escape(picture.alt)}</desc>'
     )

@@ -1,11 +1,12 @@
-"""One set of colour names, two sets of values: figures are drawn once in stand-in colours that become CSS variables.
+"""One set of colour names, two sets of values: figures are drawn once in light colours, which become CSS variables.
 
 Blue against vermilion, with line styles that differ as well, stays apart for every common form of colour blindness.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+import re
+from dataclasses import dataclass, fields
 
 STEPS = 9  # of the ramp that heat maps use
 
@@ -76,17 +77,12 @@ DARK = Colours(
     ramp=("#1b2530", "#1f3042", "#233c55", "#2a4d71", "#366492", "#5f9ad1", "#80b4e5", "#9dc8f0", "#badaf8"),
 )
 
-# Stand-ins no figure would use by chance; matplotlib writes them into the SVG as they are, in lower case.
-STAND_INS = {name: f"#fe{index:02x}dc" for index, name in enumerate(LIGHT.named())}
-SENTINEL = replace(
-    LIGHT,
-    **{name: colour for name, colour in STAND_INS.items() if not name.startswith("ramp")},
-    ramp=tuple(STAND_INS[f"ramp{step}"] for step in range(STEPS)),
-)
-
 
 def recolour(svg: str) -> str:
-    """An SVG drawn in `SENTINEL`, with every stand-in replaced by its CSS variable."""
-    for name, colour in STAND_INS.items():
-        svg = svg.replace(colour, f"var(--{name})")
-    return svg
+    """An SVG drawn in `LIGHT`, with every colour of a style replaced by its CSS variable; words stay as they are."""
+    names = {colour: f"var(--{name})" for name, colour in LIGHT.named().items()}
+
+    def renamed(style: re.Match[str]) -> str:
+        return re.sub(r"#[0-9a-f]{6}", lambda colour: names.get(colour[0], colour[0]), style[0])
+
+    return re.sub(r'style="[^"]*"', renamed, svg)
