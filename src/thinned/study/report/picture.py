@@ -13,7 +13,6 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import matplotlib
@@ -25,6 +24,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure, FigureBase, SubFigure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from thinned.once import once
 from thinned.study.report.theme import LIGHT, Colours, recolour
 
 WIDE, HIGH = 4.3, 3.1  # inches: at a phone's width the type stays near its nominal size
@@ -55,7 +55,7 @@ class Picture:
     draw: Callable[[FigureBase, Colours], None]
     size: tuple[float, float] = (WIDE, HIGH)
 
-    @cached_property
+    @once
     def laid_out(self) -> LaidOut:
         """The picture in light colours below its title, every part in its place: half of the time of drawing it."""
         with _drawing():
