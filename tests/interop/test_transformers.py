@@ -10,6 +10,7 @@ import torch
 import transformers
 from tests.interop.digits import digits
 from torch import Tensor
+from transformers.models.bert import BertConfig, BertForSequenceClassification
 
 import thinned
 from thinned.interop.transformers import ScheduleCallback
@@ -38,12 +39,13 @@ class Recording(transformers.Trainer):
 def model_of(seed: int = 0) -> transformers.PreTrainedModel:
     """Each pixel's grey value is a word."""
     torch.manual_seed(seed)
-    config = transformers.BertConfig(
+    config = BertConfig(
         vocab_size=17, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
         max_position_embeddings=64,
     )  # fmt: skip
     config.num_labels = 10
-    return transformers.BertForSequenceClassification(config)
+    model: transformers.PreTrainedModel = BertForSequenceClassification(config)
+    return model
 
 
 def train(

@@ -102,14 +102,9 @@ def test_an_ambiguous_shape_is_refused_with_the_shape(made: Callable[[], tuple[n
 @pytest.mark.zoo
 @pytest.mark.filterwarnings("ignore")  # what the library warns of is not ours
 def test_what_hugging_face_calls_logits() -> None:
-    from transformers import (
-        BertConfig,
-        BertForTokenClassification,
-        GPT2Config,
-        GPT2LMHeadModel,
-        SegformerConfig,
-        SegformerForSemanticSegmentation,
-    )
+    from transformers.models.bert import BertConfig, BertForTokenClassification
+    from transformers.models.gpt2 import GPT2Config, GPT2LMHeadModel
+    from transformers.models.segformer import SegformerConfig, SegformerForSemanticSegmentation
 
     torch.manual_seed(0)
     ids = torch.randint(30, (4, 7))
